@@ -1,0 +1,65 @@
+# make demo | test | lint | bench | clean | help. The environment is made on first use and remade when
+# pyproject.toml or constraints.txt change.
+
+PYTHON ?= python3
+VENV ?= .venv
+# Where pip finds torch's small CPU build on Linux; used only if it can be reached. Empty: never.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.foedus-stamp
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test lint format bench env clean help
+
+demo: $(STAMP) ## train one model across twenty nodes and write report.html (under a minute)
+	$(BIN)/foedus demo
+
+test: $(STAMP) ## run the tests, and the examples in the docstrings
+	$(BIN)/python -m pytest --doctest-modules tests src
+
+lint: $(STAMP) ## style, types, and which way imports point
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## put the code in ruff's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## compare the simulation's speed with the leanest loop
+	$(BIN)/python benchmarks/simulation.py
+
+env: $(STAMP) ## make the environment and nothing else
+
+# torch goes first and alone: the constraint names the version, the index the build without CUDA.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "foedus needs Python 3.11 or newer, and $(PYTHON) is not:" \
+	    "install one and run e.g. 'make PYTHON=python3.12 $(MAKECMDGOALS)'" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make environments: its venv module is missing" \
+	    "(on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@[ -x $(BIN)/python ] || { echo "making the environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@index=; \
+	  if [ -n "$(TORCH_INDEX)" ] && $(PYTHON) -c \
+	    'import sys, urllib.request; urllib.request.urlopen(sys.argv[1] + "/torch/", timeout=5)' \
+	    "$(TORCH_INDEX)" 2>/dev/null; then index="--extra-index-url $(TORCH_INDEX)"; fi; \
+	  echo "installing torch (about 200 MB, once)"; \
+	  $(PIP) install -c constraints.txt $$index torch
+	@echo "installing foedus and its tools"
+	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean: ## remove the environment, caches and what was built
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'

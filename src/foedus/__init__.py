@@ -1,0 +1,53 @@
+"""foedus trains one model on many machines, from a cluster in one room to nodes that never let their data out.
+
+>>> import foedus as fd
+>>> data = fd.data.load("digits").split(fd.data.Dirichlet(alpha=0.3), nodes=5, seed=0)
+>>> model = fd.Model(fd.models.mlp(64, 32, 10), loss="cross_entropy")
+>>> run = fd.train(fd.FedAvg(rounds=3, local=fd.LocalSGD(epochs=2, lr=0.1)), model, data)
+>>> run.history[-1].round, run.ledger.bytes_up == 3 * 5 * 4 * model.layout.size
+(3, True)
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from foedus import aggregators, data, jobs, models, network, optimizers, programs, report, sampling, transforms
+from foedus.aggregators import Mean, Median, TrimmedMean
+from foedus.core.checkpoint import Checkpoint
+from foedus.core.errors import (
+    BadInput,
+    Deadlock,
+    Diverged,
+    FoedusError,
+    Interrupted,
+    NodeFailed,
+    ProgramError,
+    WorkerError,
+)
+from foedus.core.federation import Federation, Reduced
+from foedus.core.job import Job, NodeView, Work
+from foedus.core.keys import Key
+from foedus.core.model import Model
+from foedus.core.peer import Peer
+from foedus.core.run import Record
+from foedus.core.state import State, replace
+from foedus.core.update import Answer, Failed, Refused, Update
+from foedus.jobs import Evaluate, Gradient, LocalSGD
+from foedus.programs import Centralized, FedAvg, LocalOnly, SyncSGD
+from foedus.runtimes import Local, Simulation
+from foedus.sampling import AfterCommits, All, Deadline, Fixed, Fraction, Poisson, Quorum, Target
+from foedus.train import Run, train
+from foedus.transforms import Clip, ErrorFeedback, TopK
+
+try:
+    __version__ = version("foedus")
+except PackageNotFoundError:  # a checkout that was not installed
+    __version__ = "0+unknown"
+
+__all__ = [
+    "AfterCommits", "All", "Answer", "BadInput", "Centralized", "Checkpoint", "Clip", "Deadline", "Deadlock", "Diverged",
+    "ErrorFeedback", "Evaluate", "Failed", "FedAvg", "Federation", "Fixed", "FoedusError", "Fraction", "Gradient",
+    "Interrupted", "Job", "Key", "Local", "LocalOnly", "LocalSGD", "Mean", "Median", "Model", "NodeFailed", "NodeView",
+    "Peer", "Poisson", "ProgramError", "Quorum", "Record", "Reduced", "Refused", "Run", "Simulation", "State", "SyncSGD",
+    "Target", "TopK", "TrimmedMean", "Update", "Work", "WorkerError", "aggregators", "data", "jobs", "models", "network",
+    "optimizers", "programs", "replace", "report", "sampling", "train", "transforms",
+]  # fmt: skip

@@ -1,0 +1,8 @@
+"""How updates are joined."""
+
+from foedus.aggregators.mean import Mean
+from foedus.aggregators.median import Median
+from foedus.aggregators.stack import Stack
+from foedus.aggregators.trimmed_mean import TrimmedMean
+
+__all__ = ["Mean", "Median", "Stack", "TrimmedMean"]

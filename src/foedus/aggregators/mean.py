@@ -1,0 +1,59 @@
+"""The weighted mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from foedus.core.aggregator import Callability
+from foedus.core.errors import BadInput
+from foedus.core.transform import Shapes
+from foedus.core.update import Tensors, Update
+
+
+@dataclass(frozen=True)
+class Mean(Callability):
+    """The mean of updates by their weights (rows, usually): sum of w_k u_k over sum of w_k, divided once.
+
+    ``weighted=False`` counts every node alike, whatever weight it reports.
+
+    >>> Mean()(torch.tensor([[1.0, 2.0], [4.0, 8.0]]), [1.0, 2.0])
+    tensor([3., 6.])
+    """
+
+    weighted: bool = True
+    robust: ClassVar[bool] = False
+
+    def empty(self) -> dict[str, Any]:
+        return {"sum": None, "weight": 0.0}
+
+    def add(self, acc: dict[str, Any], u: Update) -> dict[str, Any]:
+        if not self.weighted:
+            u = Update(u.value(), 1.0)
+        total = acc["sum"]
+        if total is None:
+            total = {k: v if u.summed else v.mul_(u.weight) for k, v in u.parts.items()}
+        else:
+            for k, v in u.parts.items():
+                total[k].add_(v, alpha=1 if u.summed else u.weight)
+        return {"sum": total, "weight": acc["weight"] + u.weight}
+
+    def merge(self, a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+        if a["sum"] is None or b["sum"] is None:
+            return b if a["sum"] is None else a
+        for k, v in b["sum"].items():
+            a["sum"][k].add_(v)
+        return {"sum": a["sum"], "weight": a["weight"] + b["weight"]}
+
+    def init(self, shapes: Shapes) -> None:
+        return None
+
+    def read(self, acc: dict[str, Any], state: Any) -> tuple[Tensors, Any]:
+        if acc["sum"] is None:
+            return {}, state
+        if not acc["weight"] > 0:
+            raise BadInput(f"the weights of the updates sum to {acc['weight']}: a mean needs a positive sum")
+        # torch divides a float32 tensor by a Python number in one correctly rounded operation.
+        return {k: torch.div(v, acc["weight"]) for k, v in acc["sum"].items()}, state

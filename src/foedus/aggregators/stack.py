@@ -1,0 +1,64 @@
+"""The accumulator of every rule that must see all updates side by side: K x D numbers of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from foedus.core.aggregator import Callability
+from foedus.core.errors import BadInput
+from foedus.core.transform import Shapes
+from foedus.core.update import Tensors, Update
+
+
+class Stack(Callability):
+    """Base of coordinate-wise rules: keeps every update, and reads them as one (K, D) matrix a part.
+
+    Weights are ignored: a node that lies about its rows would otherwise buy influence.
+    """
+
+    robust: ClassVar[bool] = True
+
+    def empty(self) -> list[Tensors]:
+        return []
+
+    def add(self, acc: list[Tensors], u: Update) -> list[Tensors]:
+        acc.append(dict(u.value()))
+        return acc
+
+    def merge(self, a: list[Tensors], b: list[Tensors]) -> list[Tensors]:
+        return a + b
+
+    def init(self, shapes: Shapes) -> None:
+        return None
+
+    def least(self) -> int:
+        """Fewest updates the rule can do with."""
+        return 1
+
+    def reduce(self, u_KD: Tensor) -> Tensor:
+        """One vector (D,) from K updates."""
+        raise NotImplementedError
+
+    def read(self, acc: list[Tensors], state: Any) -> tuple[Tensors, Any]:
+        if not acc:
+            return {}, state
+        acc = [u for u in acc if all(bool(torch.isfinite(v).all()) for v in u.values())]
+        if len(acc) < self.least():
+            raise BadInput(f"{self} needs at least {self.least()} finite updates, got {len(acc)}: ask a larger cohort")
+        return {k: over_columns(self.reduce, [u[k] for u in acc]) for k in acc[0]}, state
+
+
+COLUMNS = 65_536
+"""Columns reduced at a time, so that sorting works in cache and in little memory."""
+
+
+def over_columns(reduce: Callable[[Tensor], Tensor], rows: list[Tensor]) -> Tensor:
+    """Apply a coordinate-wise rule to K tensors of one shape, some columns at a time."""
+    flat = [r.reshape(-1) for r in rows]
+    d = flat[0].numel()
+    pieces = [reduce(torch.stack([r[at : at + COLUMNS] for r in flat])) for at in range(0, d, COLUMNS)]
+    return (torch.cat(pieces) if pieces else flat[0].clone()).view(rows[0].shape)

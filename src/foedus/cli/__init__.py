@@ -1,0 +1,5 @@
+"""The command line: ``foedus``. Exit status 0, 1 when the run itself failed, 2 on bad input."""
+
+from foedus.cli.main import app, main
+
+__all__ = ["app", "main"]

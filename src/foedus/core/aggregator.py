@@ -1,0 +1,104 @@
+"""Aggregators: how many updates become one. A fold that can be merged.
+
+Sums have one canonical order, so that the same bits come out with any number of workers: sequentially inside a
+block of consecutive positions of the cohort, then up a fixed binary tree over the block index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from foedus.core.transform import Shapes
+from foedus.core.update import Tensors, Update
+
+MAX_BLOCKS = 32
+"""Blocks of a cohort at the most. It bounds the traffic to the coordinator: blocks x D, not nodes x D."""
+
+
+@runtime_checkable
+class Aggregator(Protocol):
+    """``empty``, ``add`` and ``merge`` build an accumulator (a tree of tensors and numbers); ``read`` ends it.
+
+    ``add`` and ``merge`` may reuse the accumulator and the update they are given: the fold owns both. ``read`` may
+    keep a state across rounds, which lives in the checkpoint. ``robust``: NaN and infinite updates are dropped and
+    the run goes on; otherwise the run stops and names the node.
+    """
+
+    @property
+    def robust(self) -> bool: ...
+    def empty(self) -> Any: ...
+    def add(self, acc: Any, u: Update) -> Any: ...
+    def merge(self, a: Any, b: Any) -> Any: ...
+    def init(self, shapes: Shapes) -> Any: ...
+    def read(self, acc: Any, state: Any) -> tuple[Tensors, Any]: ...
+
+
+class Callability:
+    """Lets an aggregator be called on a stack: ``aggregator(u_KD, weights_K=None) -> u_D``."""
+
+    def __call__(self, u_KD: Tensor, weights_K: Sequence[float] | Tensor | None = None) -> Tensor:
+        """Aggregate K updates of D numbers; equal weights by default. The input is not changed."""
+        u_KD = torch.as_tensor(u_KD)
+        weights = [1.0] * len(u_KD) if weights_K is None else [float(w) for w in weights_K]
+        updates = [Update({"u": u.clone()}, w, node=i) for i, (u, w) in enumerate(zip(u_KD, weights, strict=True))]
+        total, _ = fold(self, updates)  # type: ignore[arg-type]
+        return total["u"]
+
+
+def fold(aggregator: Aggregator, updates: Sequence[Update], state: Any = None) -> tuple[Tensors, Any]:
+    """Aggregate updates that are all at hand, in the canonical order."""
+    tree = MergeTree(aggregator.merge)
+    for block in blocks(len(updates)):
+        acc = aggregator.empty()
+        for position in block:
+            acc = aggregator.add(acc, updates[position])
+        tree.push(acc)
+    acc = tree.result()
+    return aggregator.read(aggregator.empty() if acc is None else acc, state)
+
+
+def blocks(cohort: int, most: int = MAX_BLOCKS) -> list[range]:
+    """Consecutive positions of a cohort, in at most ``most`` blocks of almost equal size.
+
+    >>> [list(b) for b in blocks(5, most=2)]
+    [[0, 1], [2, 3, 4]]
+    """
+    n = min(cohort, most)
+    return [range(i * cohort // n, (i + 1) * cohort // n) for i in range(n)]
+
+
+class MergeTree:
+    """Merges accumulators that arrive in index order up a fixed binary tree, holding about log2(n) of them at a time.
+
+    The tree's shape depends on the number of blocks alone: neighbours of equal height merge as soon as both are
+    there, and what is left at the end merges from the right.
+    """
+
+    def __init__(self, merge: Callable[[Any, Any], Any]) -> None:
+        self._merge = merge
+        self._pending: list[tuple[int, Any]] = []
+
+    def push(self, acc: Any) -> None:
+        """Add the accumulator of the next block, or None for a block from which nothing came."""
+        height = 0
+        while self._pending and self._pending[-1][0] == height:
+            acc = self._join(self._pending.pop()[1], acc)
+            height += 1
+        self._pending.append((height, acc))
+
+    def result(self) -> Any:
+        """The root, or None if nothing came at all."""
+        acc = None
+        for _, left in reversed(self._pending):
+            acc = self._join(left, acc)
+        self._pending.clear()
+        return acc
+
+    def _join(self, left: Any, right: Any) -> Any:
+        if left is None or right is None:
+            return right if left is None else left
+        return self._merge(left, right)

@@ -1,0 +1,126 @@
+"""Checkpoints: one commit, whole, in memory or in one file that appears atomically.
+
+The file is a safetensors file: the tensors as raw numbers, and in its metadata the plain half of the tree as JSON.
+Reading one executes no code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import safetensors
+import safetensors.torch
+
+from foedus.core.errors import BadInput
+from foedus.core.run import Record
+from foedus.core.trees import flatten, unflatten
+
+FORMAT = 1
+CHECKPOINT, HISTORY, MODEL = "checkpoint.safetensors", "history.jsonl", "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that a run needs to go on as if it had never stopped."""
+
+    tree: dict[str, Any]
+    history: list[Record]
+    identity: dict[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Write the file under a temporary name, flush it to the disk, and rename it."""
+        plain, tensors = flatten({"tree": self.tree, "identity": self.identity})
+        # Tensors that share memory are written once each; safetensors wants them apart and contiguous.
+        named = {str(i): t.contiguous().clone() for i, t in enumerate(tensors)}
+        data = safetensors.torch.save(named, metadata={"format": str(FORMAT), "tree": json.dumps(plain)})
+        write_atomically(path, data)
+
+    @staticmethod
+    def load(folder: Path) -> Checkpoint:
+        """Read the checkpoint and history of a run's folder. Errors: ``BadInput`` if there is none or it is damaged."""
+        path = folder / CHECKPOINT
+        if not path.exists():
+            raise BadInput(f"there is no run to resume in {folder}: {CHECKPOINT} is missing")
+        try:
+            with safetensors.safe_open(path, framework="pt") as f:
+                metadata = f.metadata() or {}
+                tensors = [f.get_tensor(str(i)) for i in range(len(f.keys()))]
+            plain = json.loads(metadata["tree"])
+        except (safetensors.SafetensorError, KeyError, ValueError, struct.error) as e:
+            raise BadInput(f"{path} is damaged or not a checkpoint ({e}); start the run again in another folder") from e
+        if metadata.get("format") != str(FORMAT):
+            raise BadInput(f"{path} has format {metadata.get('format')}, this foedus reads format {FORMAT}")
+        whole = unflatten(plain, tensors)
+        return Checkpoint(whole["tree"], _read_history(folder, whole["tree"]["records"]), whole["identity"])
+
+
+def _read_history(folder: Path, records: int) -> list[Record]:
+    lines = (folder / HISTORY).read_bytes().splitlines()[:records]
+    if len(lines) < records:
+        raise BadInput(f"{folder / HISTORY} has {len(lines)} lines, the checkpoint was written after {records}")
+    decoder = msgspec.json.Decoder(dict[str, Any])
+    return [Record(**decoder.decode(line)) for line in lines]
+
+
+class CheckpointFolder:
+    """A run's folder: ``history.jsonl`` (one record a commit) and ``checkpoint.safetensors``.
+
+    Nothing is created before the first commit, so that a run that cannot start leaves nothing behind. On resuming,
+    history lines beyond the checkpoint are cut.
+    """
+
+    def __init__(self, path: Path, resumed: Checkpoint | None = None) -> None:
+        self.path = path
+        self._resumed = resumed
+        self._open = False
+
+    @staticmethod
+    def fresh(path: Path) -> CheckpointFolder:
+        """For a new run. Errors: ``BadInput`` if the folder exists and is not empty."""
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise BadInput(f"{path} already exists: choose another folder, remove it, or resume that run (resume=True)")
+        return CheckpointFolder(path)
+
+    def commit(self, record: Record, checkpoint: Callable[[], Checkpoint] | None) -> None:
+        """Append the record, then write the checkpoint if this commit has one."""
+        if not self._open:
+            self.path.mkdir(parents=True, exist_ok=True)
+            kept = self._resumed.history if self._resumed is not None else []
+            write_atomically(self.path / HISTORY, b"".join(_line(r) for r in kept))
+            self._open = True
+        with open(self.path / HISTORY, "ab") as f:
+            f.write(_line(record))
+            f.flush()
+            os.fsync(f.fileno())
+        if checkpoint is not None:
+            checkpoint().save(self.path / CHECKPOINT)
+
+
+def _line(record: Record) -> bytes:
+    return msgspec.json.encode(asdict(record)) + b"\n"
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that, whenever the power fails, either the old or the new one is there, whole."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with open(temporary, "wb") as f:
+            f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,318 @@
+"""Deliveries: a job on its way to a node, computed there, and its answer on the way back, in virtual time.
+
+The server's link is shared: all transfers of one direction split its capacity max-min fairly, none faster than the
+node's own link. What takes how long is known before anything is computed, because jobs and transforms announce their
+work and their bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from foedus.core.clock import Clock, Event
+from foedus.core.cost import Link, Network
+from foedus.core.job import Work
+from foedus.core.keys import Key
+
+FREE = Link(0.0, math.inf, math.inf)
+
+REMEMBERED = 100_000
+"""Links kept at hand; any of them can be drawn again from its key."""
+
+
+class Flow:
+    """One transfer through a shared link."""
+
+    __slots__ = ("cap", "done", "event", "nbytes", "rank", "rate", "remaining")
+
+    def __init__(self, nbytes: float, cap: float, rank: int, done: Callable[[], None]) -> None:
+        self.nbytes, self.remaining, self.cap, self.rank, self.done = nbytes, nbytes, cap, rank, done
+        self.rate = 0.0
+        self.event: Event | None = None
+
+
+_LAST = 2**61
+"""Rank of what happens after all else of its instant: rates are divided anew once, not for every transfer that starts."""
+
+
+class SharedLink:
+    """Transfers that share a capacity max-min fairly, each with a cap of its own (bytes per second).
+
+    With unlimited capacity a transfer takes bytes / cap. With n equal transfers on a capacity C each gets C / n.
+    """
+
+    def __init__(self, clock: Clock, capacity: float = math.inf) -> None:
+        self._clock, self.capacity = clock, capacity
+        self.flows: list[Flow] = []
+        self._since = clock.now
+        self._next: Event | None = None
+        self._due = False
+        """Whether the next event divides the rates anew (else a transfer ends)."""
+
+    def start(self, nbytes: float, cap: float, rank: int, done: Callable[[], None]) -> Flow:
+        """Begin a transfer; ``done`` is called when its last byte has left."""
+        flow = Flow(nbytes, cap, rank, done)
+        if math.isinf(self.capacity) or nbytes == 0:
+            # Alone on the link: nothing that happens later changes when it ends.
+            flow.rate = cap
+            flow.event = self._clock.schedule(self._clock.now + nbytes / cap, rank, done)
+            return flow
+        self._advance()
+        self.flows.append(flow)
+        self._changed()
+        return flow
+
+    def cancel(self, flow: Flow) -> float:
+        """Stop a transfer; returns the bytes already sent."""
+        if flow.event is not None:
+            flow.event.cancel()
+            return (
+                flow.nbytes - min(flow.nbytes, (flow.event.when - self._clock.now) * flow.rate) if flow.nbytes else 0.0
+            )
+        if flow in self.flows:
+            self._advance()
+            self.flows.remove(flow)
+            self._changed()
+        return flow.nbytes - flow.remaining
+
+    def snapshot(self) -> dict[str, Any]:
+        """For the checkpoint; the flows themselves are in the snapshots of their deliveries."""
+        return {"since": self._since, "next": None if self._next is None else self._next.when, "due": self._due}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on from a snapshot, after ``restore_flow`` of every transfer: at the same instants, to the bit."""
+        self._since, self._due = saved["since"], saved["due"]
+        if saved["next"] is not None:
+            self._next = self._clock.schedule(saved["next"], _LAST, self._divide if self._due else self._complete)
+
+    def restore_flow(self, flow: Flow, remaining: float, rate: float, when: float | None) -> Flow:
+        """Put a transfer back where it was."""
+        flow.remaining, flow.rate = remaining, rate
+        if when is None:
+            self.flows.append(flow)
+        else:
+            flow.event = self._clock.schedule(when, flow.rank, flow.done)
+        return flow
+
+    def _advance(self) -> None:
+        passed = self._clock.now - self._since
+        if passed > 0:
+            for f in self.flows:
+                f.remaining = max(0.0, f.remaining - f.rate * passed)
+            self._since = self._clock.now
+
+    def _changed(self) -> None:
+        if self._due:
+            return
+        if self._next is not None:
+            self._next.cancel()
+        self._due = True
+        self._next = self._clock.schedule(self._clock.now, _LAST, self._divide)
+
+    def _divide(self) -> None:
+        self._due, self._next = False, None
+        self._advance()
+        if not self.flows:
+            return
+        # Water filling: the slowest caps are served first, what they leave is split among the rest.
+        caps = np.array([f.cap for f in self.flows])
+        order = np.sort(caps)
+        served = np.concatenate([[0.0], np.cumsum(order)[:-1]])
+        shares = (self.capacity - served) / np.arange(len(order), 0, -1)
+        limited = order > shares
+        rates = np.minimum(caps, shares[limited.argmax()]) if limited.any() else caps
+        soonest = math.inf
+        for f, rate in zip(self.flows, rates.tolist(), strict=True):
+            f.rate = rate
+            soonest = min(soonest, f.remaining / rate)
+        self._next = self._clock.schedule(self._clock.now + soonest, _LAST, self._complete)
+
+    def _complete(self) -> None:
+        self._next = None
+        self._advance()
+        # Transfers that end together must end together, whatever the rounding: a nanosecond is no difference.
+        ended = [f for f in self.flows if f.remaining <= f.rate * 1e-9]
+        if ended:
+            gone = set(map(id, ended))
+            self.flows = [f for f in self.flows if id(f) not in gone]
+        for f in ended:
+            f.remaining = 0.0
+        self._changed()
+        for f in sorted(ended, key=lambda f: f.rank):
+            f.done()
+
+
+@dataclass
+class Times:
+    """Seconds one job has spent so far in each stage, and the bytes that moved."""
+
+    wire_s: float = 0.0
+    compute_s: float = 0.0
+    sent_down: float = 0.0
+    sent_up: float = 0.0
+
+
+class Delivery:
+    """One job in flight: down, compute, up, arrived. Ends by calling ``arrived`` once, unless it is cancelled."""
+
+    STAGES = ("down", "down_latency", "compute", "up", "up_latency", "arrived")
+
+    def __init__(
+        self,
+        wires: Wires,
+        node: int,
+        link: Link,
+        bytes_down: int,
+        compute_s: float,
+        bytes_up: int,
+        arrived: Callable[[Delivery], None],
+    ) -> None:
+        self.wires, self.node, self.link = wires, node, link
+        self.bytes_down, self.compute_s, self.bytes_up = bytes_down, compute_s, bytes_up
+        self._arrived = arrived
+        self.times = Times()
+        self.stage = ""
+        self._began = wires.clock.now
+        self._event: Event | None = None
+        self._flow: Flow | None = None
+
+    def begin(self, stage: str = "down") -> None:
+        """Start a stage."""
+        clock = self.wires.clock
+        self.stage, self._began = stage, clock.now
+        self._event = self._flow = None
+        if stage in ("down", "up"):
+            shared, nbytes, cap = self._side()
+            self._flow = shared.start(nbytes, cap, self.node, self._end)
+        else:
+            seconds = self.compute_s if stage == "compute" else self.link.latency
+            self._event = clock.schedule(clock.now + seconds, self.node, self._end)
+
+    def _side(self) -> tuple[SharedLink, int, float]:
+        if self.stage == "down":
+            return self.wires.down, self.bytes_down, self.link.down
+        return self.wires.up, self.bytes_up, self.link.up
+
+    def _end(self) -> None:
+        self._account()
+        following = self.STAGES[self.STAGES.index(self.stage) + 1]
+        if following == "arrived":
+            self.stage = following
+            self._arrived(self)
+        else:
+            self.begin(following)
+
+    def _account(self) -> None:
+        passed = self.wires.clock.now - self._began
+        if self.stage == "compute":
+            self.times.compute_s += passed
+        else:
+            self.times.wire_s += passed
+        if self.stage == "down":
+            self.times.sent_down = self.bytes_down
+        elif self.stage == "up":
+            self.times.sent_up = self.bytes_up
+
+    def cancel(self) -> None:
+        """Stop where it is; ``times`` says what was done until now."""
+        if self.stage == "arrived":
+            if self._event is not None:
+                self._event.cancel()
+            return
+        self._account()
+        if self._event is not None:
+            self._event.cancel()
+        if self._flow is not None:
+            sent = self._side()[0].cancel(self._flow)
+            if self.stage == "down":
+                self.times.sent_down = sent
+            else:
+                self.times.sent_up = sent
+
+    def snapshot(self) -> dict[str, Any]:
+        """For the checkpoint: where it is. Times are absolute, so that a resumed run meets the same instants."""
+        t, flow, event = self.times, self._flow, self._event
+        if flow is not None:
+            event = flow.event
+        return {
+            "stage": self.stage,
+            "began": self._began,
+            "when": None if event is None else event.when,
+            "flow": None if flow is None else [flow.remaining, flow.rate],
+            "times": [t.wire_s, t.compute_s, t.sent_down, t.sent_up],
+            "compute_s": self.compute_s,
+        }
+
+    def resume(self, saved: dict[str, Any]) -> None:
+        """Go on from a snapshot."""
+        self.stage, self._began = saved["stage"], saved["began"]
+        self.times = Times(*saved["times"])
+        self.compute_s = saved["compute_s"]
+        if self.stage == "arrived":
+            # It had arrived, but nobody had taken it: it arrives again, at once.
+            self._event = self.wires.clock.schedule(self.wires.clock.now, self.node, lambda: self._arrived(self))
+        elif saved["flow"] is not None:
+            shared, nbytes, cap = self._side()
+            remaining, rate = saved["flow"]
+            self._flow = shared.restore_flow(Flow(nbytes, cap, self.node, self._end), remaining, rate, saved["when"])
+        else:
+            self._event = self.wires.clock.schedule(saved["when"], self.node, self._end)
+
+
+class Wires:
+    """The network of a run: the server's two shared directions and every node's link and speed."""
+
+    def __init__(self, clock: Clock, network: Network | None, seed: int, flops: Callable[[], float]) -> None:
+        self.clock, self.network, self._seed, self._flops = clock, network, seed, flops
+        self._links: dict[int, Link] = {}
+        self.down = SharedLink(clock, math.inf if network is None else network.server_down)
+        self.up = SharedLink(clock, math.inf if network is None else network.server_up)
+
+    def link(self, node: int) -> Link:
+        """The node's connection (free without a network)."""
+        if self.network is None:
+            return FREE
+        link = self._links.get(node)
+        if link is None:
+            if len(self._links) >= REMEMBERED:
+                self._links.clear()
+            link = self._links[node] = self.network.link(node, Key(self._seed).child("link", node))
+        return link
+
+    def compute_seconds(self, node: int, work: Work, count: int) -> float:
+        """Seconds the node's count-th job computes."""
+        if self.network is None:
+            return 0.0
+        key = Key(self._seed)
+        return self.network.compute_seconds(
+            node, work, self._flops(), key.child("device", node), key.child("speed", node, count)
+        )
+
+    def send(
+        self,
+        node: int,
+        count: int,
+        work: Work,
+        bytes_down: int,
+        bytes_up: int,
+        arrived: Callable[[Delivery], None],
+        saved: dict[str, Any] | None = None,
+        free: bool = False,
+    ) -> Delivery:
+        """Give a node a job; ``arrived`` is called when its answer is there. ``free``: node and server are one place."""
+        seconds = self.compute_seconds(node, work, count)
+        if free or node < 0:
+            link, bytes_down, bytes_up = FREE, 0, 0
+        else:
+            link = self.link(node)
+        delivery = Delivery(self, node, link, bytes_down, seconds, bytes_up, arrived)
+        if saved is None:
+            delivery.begin()
+        else:
+            delivery.resume(saved)
+        return delivery

@@ -1,0 +1,103 @@
+"""Evaluation: how good a model is on some rows, as a job, and how answers over several parts become one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from foedus.core.job import NodeState, NodeView, Work
+from foedus.core.model import Model
+from foedus.core.update import Tensors, Update
+
+CHUNK = 1000
+"""Rows of the test set that one task evaluates."""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Loss and metrics of ``args["w"]`` on a node's rows; nothing is learned.
+
+    The answer has no parts, its weight is the number of rows, and its metrics are means over them: ``loss``,
+    ``accuracy``, ``mse`` and ``auc`` (that of the node's own rows) where the model has those metrics. ``start`` and
+    ``stop`` restrict it to some rows. ``keep_scores`` answers ``scores`` and ``labels`` of every row instead of a node's
+    ``auc``: for the coordinator's own test set, which does not travel.
+    """
+
+    batch_size: int = 1000
+    start: int = 0
+    stop: int | None = None
+    keep_scores: bool = False
+
+    def _range(self, rows: int) -> range:
+        return range(min(self.start, rows), rows if self.stop is None else min(self.stop, rows))
+
+    def work(self, rows: int) -> Work:
+        return Work(evaluated=len(self._range(rows)))
+
+    def parts(self, model: Model) -> dict[str, tuple[int, ...]]:
+        return {}
+
+    def __call__(self, node: NodeView, args: Tensors) -> tuple[Update, NodeState]:
+        span = self._range(len(node.rows))
+        node.model.load(args["w"])
+        sums: dict[str, float] = {}
+        scores: list[Tensor] = []
+        labels: list[Tensor] = []
+        for at in range(span.start, span.stop, self.batch_size):
+            x, y = node.rows.batch(torch.arange(at, min(at + self.batch_size, span.stop)))
+            output = node.model.outputs(x)
+            for name, value in node.model.sums(output, y).items():
+                sums[name] = sums.get(name, 0.0) + value
+            if "auc" in node.model.metrics:
+                scores.append(node.model.scores(output))
+                labels.append(y.flatten())
+        n = max(1, len(span))
+        metrics = {name: value / n for name, value in sums.items()}
+        parts: dict[str, Tensor] = {}
+        if scores and self.keep_scores:
+            parts = {"scores": torch.cat(scores), "labels": torch.cat(labels)}
+        elif scores:
+            auc = area_under_roc(torch.cat(scores), torch.cat(labels))
+            if auc is not None:
+                metrics["auc"] = auc
+        return Update(parts, float(len(span)), metrics, node.id), node.state
+
+
+def combine(updates: Iterable[Update]) -> dict[str, float]:
+    """Means over the rows of several answers of ``Evaluate``, in the order given; ``rmse`` and ``auc`` over all rows."""
+    updates = list(updates)
+    rows = sum(u.weight for u in updates)
+    if rows == 0:
+        return {}
+    out = {name: sum(u.metrics[name] * u.weight for u in updates) / rows for name in updates[0].metrics}
+    if "mse" in out:
+        out["rmse"] = math.sqrt(out.pop("mse"))
+    if "scores" in updates[0].parts:
+        auc = area_under_roc(torch.cat([u["scores"] for u in updates]), torch.cat([u["labels"] for u in updates]))
+        if auc is not None:
+            out["auc"] = auc
+    return out
+
+
+def area_under_roc(scores_N: Tensor, labels_N: Tensor) -> float | None:
+    """Probability that a row of class 1 scores above one of class 0, ties counting half; None if a class is missing.
+
+    The Mann-Whitney statistic from mid-ranks (Fawcett 2006, https://doi.org/10.1016/j.patrec.2005.10.010).
+
+    >>> area_under_roc(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([0, 0, 1, 1]))
+    0.75
+    """
+    positive = labels_N > 0
+    n1 = int(positive.sum())
+    n0 = len(labels_N) - n1
+    if n1 == 0 or n0 == 0:
+        return None
+    _, group, counts = torch.unique(scores_N, return_inverse=True, return_counts=True)
+    last_rank = counts.cumsum(0).double()
+    mid_rank = last_rank - (counts.double() - 1) / 2
+    rank_sum = float(mid_rank[group][positive].sum())
+    return (rank_sum - n1 * (n1 + 1) / 2) / (n0 * n1)

@@ -1,0 +1,214 @@
+"""What any worker does for any runtime: run the jobs of a block of nodes, and fold their answers.
+
+A block is a run of consecutive positions of a cohort. Its result is an accumulator (or the answers themselves) and
+one ``Outcome`` a node.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+
+from foedus.core.aggregator import Aggregator
+from foedus.core.data import FederatedDataset
+from foedus.core.errors import BadInput
+from foedus.core.job import Job, NodeView
+from foedus.core.keys import Key
+from foedus.core.model import Model
+from foedus.core.transform import Shapes, Transform, decode_all, encode_all, nbytes, wire_chain
+from foedus.core.update import Failed, Tensors, Update
+
+JOB = "job"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all nodes of a call have in common. ``aggregator`` None: the answers are wanted one by one.
+
+    ``inspect``: look for NaN and infinity in every update. A mean is finite only if every update in it is, so it is looked
+    at once, after the fold; only when it is not, the call is repeated with ``inspect`` to find the node.
+    """
+
+    job: Job
+    transforms: tuple[Transform, ...] = ()
+    aggregator: Aggregator | None = None
+    inspect: bool = True
+
+
+@dataclass(frozen=True)
+class Task:
+    """One job of one node: the node's ``count``-th, which names its randomness. ``state`` is the node's, by owner."""
+
+    node: int
+    count: int
+    state: dict[str, Any]
+
+
+@dataclass
+class Outcome:
+    """How one task went. ``state`` is the node's next state, taken over only if the answer is accepted."""
+
+    node: int
+    seconds: float = 0.0
+    weight: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict)
+    state: dict[str, Any] = field(default_factory=dict)
+    failed: Failed | None = None
+    update: Update | None = None
+
+
+@dataclass
+class Result:
+    """A block's accumulator (None if answers were wanted one by one) and outcomes in task order."""
+
+    acc: Any
+    outcomes: list[Outcome]
+
+
+class Ticket(Protocol):
+    """A block that was submitted."""
+
+
+class Executor(Protocol):
+    """Where jobs run. Blocks are dispatched in the order submitted; results are waited for in any order."""
+
+    ahead: int
+    """Blocks worth having in flight at once."""
+
+    def place(self, args: Tensors) -> Any:
+        """Put arguments where workers can read them, once for all nodes of a call."""
+        ...
+
+    def release(self, placed: Any) -> None:
+        """The arguments are no longer needed."""
+        ...
+
+    def submit(self, plan: Plan, placed: Any, tasks: Sequence[Task]) -> Ticket: ...
+
+    def wait(self, ticket: Ticket) -> Result:
+        """Block until done. Errors: ``WorkerError`` if the worker died."""
+        ...
+
+    def cancel(self, ticket: Ticket) -> None:
+        """The result will not be asked for."""
+        ...
+
+    def close(self) -> None:
+        """Leave nothing behind: no process, no shared memory. May be called twice."""
+        ...
+
+
+class InOrder:
+    """Blocks run in their order, with no more than ``executor.ahead`` of them in flight; the first start at once."""
+
+    def __init__(self, executor: Executor, plan: Plan, placed: Any, blocks: Iterable[Sequence[Task]]) -> None:
+        self._executor, self._plan, self._placed, self._source = executor, plan, placed, iter(blocks)
+        self._pending: deque[Ticket | None] = deque()
+        self._fill()
+
+    def _fill(self) -> None:
+        while len(self._pending) < self._executor.ahead:
+            tasks = next(self._source, None)
+            if tasks is None:
+                return
+            self._pending.append(self._executor.submit(self._plan, self._placed, tasks) if tasks else None)
+
+    def results(self) -> Iterator[Result | None]:
+        """One result a block; None for a block without tasks."""
+        try:
+            while self._pending:
+                ticket = self._pending.popleft()
+                result = None if ticket is None else self._executor.wait(ticket)
+                self._fill()
+                yield result
+        finally:
+            for ticket in self._pending:
+                if ticket is not None:
+                    self._executor.cancel(ticket)
+
+
+class Site:
+    """What a worker holds: the data, one resident model and the experiment's seed. Runs blocks one task at a time."""
+
+    def __init__(self, model: Model, data: FederatedDataset, seed: int) -> None:
+        self.model, self.data, self.seed = model, data, seed
+
+    def run(
+        self, plan: Plan, args: Tensors, tasks: Sequence[Task], starting: Callable[[int], None] | None = None
+    ) -> Result:
+        """Run a block: fold into one accumulator, or collect the answers. ``starting`` hears of each node before its job."""
+        chain = wire_chain(plan.transforms, answer_shapes(plan.job, self.model))
+        acc = plan.aggregator.empty() if plan.aggregator is not None else None
+        outcomes = []
+        for task in tasks:
+            if starting is not None:
+                starting(task.node)
+            outcome = self._one(plan, chain, args, task)
+            if outcome.update is not None and plan.aggregator is not None:
+                acc = plan.aggregator.add(acc, outcome.update)
+                outcome.update = None
+            outcomes.append(outcome)
+        return Result(acc, outcomes)
+
+    def _one(self, plan: Plan, chain: Sequence[Shapes], args: Tensors, task: Task) -> Outcome:
+        started = time.perf_counter()
+        out = Outcome(task.node)
+        key = Key(self.seed).child(JOB, task.node, task.count)
+        # Layers such as dropout draw from torch's default generator.
+        torch.default_generator.manual_seed(key.integer())
+        try:
+            view = NodeView(task.node, self.data.rows(task.node), self.model, task.state.get(JOB, {}), key)
+            update, job_state = plan.job(view, args)
+            states = [task.state.get(str(i), {}) for i in range(len(plan.transforms))]
+            out.weight, out.metrics = float(update.weight), update.metrics
+            if not (math.isfinite(update.metrics.get("loss", 0.0)) and (not plan.inspect or finite(update.parts))):
+                out.failed = Failed(task.node, "its update or its loss is NaN or infinite", nonfinite=True)
+                return out
+            if plan.transforms:
+                check_shapes(update, chain[0], plan.job)
+                update, states = encode_all(plan.transforms, update, states, key.child("transform"))
+                update = decode_all(plan.transforms, update, chain)
+            kept = {JOB: job_state, **{str(i): s for i, s in enumerate(states)}}
+            out.state = {k: dict(v) for k, v in kept.items() if v}
+            out.update = update
+        except Exception as e:
+            first = (str(e).strip().splitlines() or [""])[0]
+            out.failed = Failed(task.node, f"{type(e).__name__}: {first}", log=traceback.format_exc())
+        finally:
+            out.seconds = time.perf_counter() - started
+        return out
+
+
+def finite(parts: Tensors) -> bool:
+    """Whether every number is finite."""
+    for v in parts.values():
+        # NaN and infinity survive a sum; the search for them runs only if the sum is suspect (it may just overflow).
+        if v.is_floating_point() and not math.isfinite(v.sum().item()) and not bool(torch.isfinite(v).all()):
+            return False
+    return True
+
+
+def answer_shapes(job: Job, model: Model) -> Shapes:
+    """Shapes of a job's answer, as it says before it runs."""
+    return {name: (tuple(shape), torch.float32) for name, shape in job.parts(model).items()}
+
+
+def check_shapes(update: Update, shapes: Shapes, job: Job) -> None:
+    """Errors: ``BadInput`` if an answer is not what its job announced, for then its cost was wrong."""
+    have = {k: tuple(v.shape) for k, v in update.parts.items()}
+    said = {k: s for k, (s, _) in shapes.items()}
+    if have != said:
+        raise BadInput(f"{type(job).__name__}.parts() announced {said}, but its answer holds {have}")
+
+
+def message_bytes(plan: Plan, args_bytes: int, model: Model) -> tuple[int, int]:
+    """Bytes to a node and back for one job of a plan, known before it runs."""
+    chain = wire_chain(plan.transforms, answer_shapes(plan.job, model))
+    return args_bytes, nbytes(chain[-1])

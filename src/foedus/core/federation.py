@@ -1,0 +1,441 @@
+"""Federation: what a server-side program sees. Give node n job j, get an answer back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from foedus.core.aggregator import Aggregator, MergeTree, blocks
+from foedus.core.clock import settle
+from foedus.core.delivery import Delivery
+from foedus.core.errors import BadInput, Diverged, ProgramError
+from foedus.core.execute import InOrder, Outcome, Plan, Result, Task, answer_shapes, finite, message_bytes
+from foedus.core.job import Job
+from foedus.core.model import Layout
+from foedus.core.session import Session, diverged, node_failed
+from foedus.core.state import State
+from foedus.core.stream import Stream
+from foedus.core.transform import Transform, nbytes, shapes_of
+from foedus.core.until import All, Until
+from foedus.core.update import Answer, Failed, Refused, Tensors
+
+LATE = "late"
+
+
+class Cohort(Protocol):
+    """Draws node ids; see ``foedus.sampling``."""
+
+    def draw(self, nodes: int, key: Any) -> tuple[int, ...]: ...
+
+
+@dataclass(frozen=True)
+class Reduced(Mapping[str, Tensor]):
+    """One answer from many: the aggregate's parts by name, and who took part.
+
+    Empty, and so false, if nobody's answer was used. ``missing`` says why, by node; ``metrics`` are means by weight.
+    """
+
+    parts: Tensors
+    arrived: tuple[int, ...]
+    missing: Mapping[int, str]
+    metrics: Mapping[str, float]
+    weight: float = 0.0
+
+    def __getitem__(self, part: str) -> Tensor:
+        return self.parts[part]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.parts)
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+
+@dataclass
+class _Call:
+    """One map over nodes: what was asked, and who has answered when."""
+
+    plan: Plan
+    placed: Any
+    nodes: tuple[int, ...]
+    counts: list[int]
+    bytes_down: int
+    bytes_up: int
+    began: float
+    deliveries: list[Delivery] = field(default_factory=list)
+    arrivals: dict[int, float] = field(default_factory=dict)
+    """Position -> time, in order of arrival."""
+    failed: dict[int, Failed] = field(default_factory=dict)
+
+
+class Federation:
+    """What a server-side program sees of nodes, time and books.
+
+    ``nodes``: how many there are. ``sizes``: rows of each. ``layout``: what the flat vector holds. ``now``: seconds.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._s = session
+        self._open = 0
+
+    # -- what there is -----------------------------------------------------------------------------------------
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes there are; their ids are 0 .. nodes-1."""
+        return self._s.data.nodes
+
+    @property
+    def sizes(self) -> list[int]:
+        """Rows of every node."""
+        return self._s.data.sizes
+
+    @property
+    def layout(self) -> Layout:
+        """What the flat vector holds."""
+        return self._s.model.layout
+
+    @property
+    def now(self) -> float:
+        """Seconds since the run began, by the runtime's clock."""
+        return self._s.clock.now
+
+    async def sleep(self, seconds: float) -> None:
+        """Let that many seconds pass on the runtime's clock."""
+        done = asyncio.get_running_loop().create_future()
+        self._s.clock.schedule(self.now + seconds, -1, lambda: settle(done))
+        await done
+
+    # -- state and rounds --------------------------------------------------------------------------------------
+
+    async def begin(self, init: Callable[[Tensor], State]) -> State:
+        """The first state, ``init(w)`` of the model's initial vector (D,), or the one a stopped run left off with."""
+        if self._s.state is None:
+            state = init(self._s.model.initial.clone())
+            if not isinstance(state, State):
+                raise ProgramError(f"begin needs a function that returns a State, got a {type(state).__name__}")
+            self._s.state = state
+        return self._s.state
+
+    def rounds(self, n: int) -> Iterator[int]:
+        """Round numbers from where the run stands to n-1; ends early when a stop rule says so. Commit in every round."""
+        if n < 1:
+            raise BadInput(f"a run needs at least one round, got {n}")
+        self._s.planned = n
+        while self._s.round < n and not self._s.stopped:
+            before = self._s.round
+            yield before
+            if self._s.round == before:
+                raise ProgramError(f"round {before} ended without fed.commit(state): nothing of it would be kept")
+
+    async def sample(self, how: Cohort) -> tuple[int, ...]:
+        """Node ids of a cohort, ascending. Errors: ``BadInput`` if it is larger than the federation."""
+        return how.draw(self.nodes, self._s.next_draw("sample"))
+
+    async def commit(self, state: State, metrics: dict[str, float] | None = None) -> None:
+        """End of a step: checkpoint, record, evaluate ``state.w`` if that is due, ask the stop rules.
+
+        ``metrics`` replaces the evaluation of ``state.w``: a program whose model is not one vector knows better.
+        """
+        if self._open:
+            raise ProgramError(f"commit was called while {self._open} map call(s) were under way: await them first")
+        self._s.commit(state, metrics)
+
+    async def evaluate(self, w_D: Tensor) -> dict[str, float]:
+        """Loss and metrics of a model vector on the test set."""
+        return self._s.evaluate(w_D)
+
+    # -- giving jobs -------------------------------------------------------------------------------------------
+
+    async def map(
+        self,
+        job: Job,
+        args: Tensors,
+        nodes: Sequence[int],
+        *,
+        transforms: Sequence[Transform] = (),
+        until: Until = All(),  # noqa: B008 (frozen)
+    ) -> list[Answer]:
+        """Give every node the job with the same arguments; their answers in the order of ``nodes``.
+
+        A node that failed or was late is a ``Failed`` or ``Refused`` in its place.
+        """
+        plan = Plan(job, tuple(transforms), None)
+        call, results = await self._perform(plan, args, tuple(nodes), until)
+        outcomes = _by_position(call, results)
+        answers: list[Answer] = []
+        for position, node in enumerate(call.nodes):
+            outcome = outcomes.get(position)
+            if outcome is None:
+                answers.append(Refused(node, LATE))
+            elif outcome.failed is not None:
+                answers.append(outcome.failed)
+            else:
+                assert outcome.update is not None
+                answers.append(outcome.update)
+        self._settle_books(call, outcomes)
+        return answers
+
+    async def map_reduce(
+        self,
+        job: Job,
+        args: Tensors,
+        nodes: Sequence[int],
+        aggregator: Aggregator,
+        *,
+        transforms: Sequence[Transform] = (),
+        until: Until = All(),  # noqa: B008 (frozen)
+    ) -> Reduced:
+        """Give every node the job with the same arguments, and join their answers into one.
+
+        What the aggregator and the transforms remember from call to call is kept by job, aggregator and transforms,
+        and is part of the checkpoint.
+        """
+        plan = Plan(job, tuple(transforms), aggregator, inspect=aggregator.robust)
+        call, results = await self._perform(plan, args, tuple(nodes), until)
+        outcomes = _by_position(call, results)
+        acc = _merged(aggregator, results)
+        parts: Tensors = {}
+        if acc is not None:
+            parts = self._finish(plan, acc)
+            if not plan.inspect and not finite(parts):
+                raise self._culprit(call, set(outcomes), args)
+        good = [(p, o) for p, o in outcomes.items() if o.failed is None]
+        metrics = _means(o for _, o in good)
+        self._s.last_cohort = len(good)
+        self._s.last_loss = metrics.get("loss")
+        missing = {
+            node: (LATE if p not in outcomes else outcomes[p].failed.reason)  # type: ignore[union-attr]
+            for p, node in enumerate(call.nodes)
+            if p not in outcomes or outcomes[p].failed is not None
+        }
+        self._settle_books(call, outcomes)
+        return Reduced(
+            MappingProxyType(dict(parts)),
+            tuple(call.nodes[p] for p, _ in good),
+            MappingProxyType(missing),
+            MappingProxyType(metrics),
+            sum(o.weight for _, o in good),
+        )
+
+    def stream(
+        self, job: Job, *, transforms: Sequence[Transform] = (), commits: int | None = None, failure: str = "abort"
+    ) -> Stream:
+        """Asynchronous work: ``async with fed.stream(job) as updates``. See ``Stream``."""
+        return Stream(self._s, Plan(job, tuple(transforms), None), commits, failure)
+
+    # -- how a call goes ---------------------------------------------------------------------------------------
+
+    async def _perform(
+        self, plan: Plan, args: Tensors, nodes: tuple[int, ...], until: Until
+    ) -> tuple[_Call, list[Result | None]]:
+        s = self._s
+        _check_nodes(nodes, self.nodes)
+        needed = until.needed(len(nodes))
+        args_bytes, up = message_bytes(plan, nbytes(shapes_of(args)), s.model)
+        counts = [s.next_count(n) for n in nodes]
+        call = _Call(plan, s.executor.place(args), nodes, counts, args_bytes, up, self.now)
+        self._open += 1
+        try:
+            everyone = needed == len(nodes) and until.seconds is None
+            # If every answer will be used, workers start at once; else it is known first whose will be.
+            running = InOrder(s.executor, plan, call.placed, self._tasks(call, None)) if everyone else None
+            round_ = _Round(self._s, call)
+            round_.send(range(len(nodes)))
+            retried: set[int] = set()
+            while True:
+                await round_.until(min(len(nodes), needed + len(call.failed)), until.seconds)
+                if running is None:
+                    running = InOrder(s.executor, plan, call.placed, self._tasks(call, set(call.arrivals)))
+                results = list(running.results())
+                running = None
+                new = self._failures(call, results, until)
+                again = [p for p in new if until.failure == "retry" and p not in retried]
+                if again:
+                    retried |= set(again)
+                    for p in again:
+                        self._charge(call, p, None)
+                        del call.arrivals[p]
+                        call.counts[p] = s.next_count(nodes[p])
+                    round_.send(again)
+                    needed_now = len(call.arrivals) + len(again)
+                    await round_.until(needed_now, until.seconds)
+                    continue
+                call.failed.update(new)
+                if not new or everyone or len(call.arrivals) == len(nodes) or round_.over:
+                    return call, results
+        finally:
+            for d in call.deliveries:
+                d.cancel()
+            self._open -= 1
+            s.executor.release(call.placed)
+
+    def _tasks(self, call: _Call, accepted: set[int] | None) -> Iterator[list[Task]]:
+        for block in blocks(len(call.nodes)):
+            yield [
+                Task(call.nodes[p], call.counts[p], self._s.node_state(call.nodes[p]))
+                for p in block
+                if (accepted is None or p in accepted) and p not in call.failed
+            ]
+
+    def _failures(self, call: _Call, results: list[Result | None], until: Until) -> dict[int, Failed]:
+        """Failures by position. Errors: ``Diverged`` and ``NodeFailed``, where the program does not go on without."""
+        new = {}
+        for position, outcome in _by_position(call, results).items():
+            if outcome.failed is None:
+                continue
+            new[position] = outcome.failed
+            robust = call.plan.aggregator is not None and call.plan.aggregator.robust
+            if outcome.failed.nonfinite and not robust:
+                raise diverged(self._s, outcome.failed)
+            if not outcome.failed.nonfinite and until.failure == "abort":
+                raise node_failed(self._s, outcome.failed)
+        return new
+
+    def _culprit(self, call: _Call, used: set[int], args: Tensors) -> Diverged:
+        """The error for an aggregate that is not finite. The jobs are repeated, to find the first node to blame."""
+        s, plan = self._s, replace(call.plan, inspect=True)
+        placed = s.executor.place(args)
+        try:
+            for result in InOrder(s.executor, plan, placed, self._tasks(call, used)).results():
+                for outcome in result.outcomes if result is not None else ():
+                    if outcome.failed is not None:
+                        return diverged(s, outcome.failed)
+        finally:
+            s.executor.release(placed)
+        return Diverged(
+            f"the sum of the updates overflowed in round {s.round + 1}: lower the learning rate or clip updates"
+        )
+
+    def _finish(self, plan: Plan, acc: Any) -> Tensors:
+        shapes = answer_shapes(plan.job, self._s.model)
+        aggregator, transforms = plan.aggregator, plan.transforms
+        assert aggregator is not None
+        name = f"{type(plan.job).__name__}|{aggregator!r}|{transforms!r}"
+        memory = self._s.reducer_state(
+            name, lambda: {"aggregator": aggregator.init(shapes), "transforms": [t.init(shapes) for t in transforms]}
+        )
+        parts, kept = aggregator.read(acc, memory["aggregator"])
+        key = self._s.next_draw("finish")
+        after = []
+        for i, (t, state) in enumerate(zip(transforms, memory["transforms"], strict=True)):
+            parts, state = t.finish(parts, state, key.child(i))
+            after.append(state)
+        self._s.reducers[name] = {"aggregator": kept, "transforms": after}
+        return parts
+
+    def _settle_books(self, call: _Call, outcomes: dict[int, Outcome]) -> None:
+        """Charge every node for what it did, and take over the node states of the answers that were accepted."""
+        for position, node in enumerate(call.nodes):
+            outcome = outcomes.get(position)
+            self._charge(call, position, outcome)
+            if outcome is not None and outcome.failed is None:
+                self._s.accept_node_state(node, outcome.state)
+
+    def _charge(self, call: _Call, position: int, outcome: Outcome | None) -> None:
+        s, node, delivery = self._s, call.nodes[position], call.deliveries[position]
+        t, arrived = delivery.times, call.arrivals.get(position)
+        done = 1.0 if arrived is not None else t.compute_s / delivery.compute_s if delivery.compute_s else 0.0
+        s.charge(
+            node,
+            bytes_down=round(t.sent_down),
+            bytes_up=round(t.sent_up),
+            messages_down=1 if t.sent_down or arrived is not None else 0,
+            messages_up=1 if t.sent_up or arrived is not None else 0,
+            # On the real clock no delivery is simulated: seconds are those the worker measured.
+            compute_s=t.compute_s if s.clock.virtual else (outcome.seconds if outcome else 0.0),
+            wire_s=t.wire_s,
+            waiting_s=0.0 if arrived is None else self.now - arrived,
+            samples=call.plan.job.work(s.data.size(node)).trained * done,
+            jobs=1,
+            dropped=0 if outcome is not None and outcome.failed is None else 1,
+        )
+
+
+class _Round:
+    """The virtual half of a call: deliveries go out, and the round closes when enough are back or time is up."""
+
+    def __init__(self, session: Session, call: _Call) -> None:
+        self._s, self._call = session, call
+        self._enough: tuple[int, asyncio.Future[None]] | None = None
+        self.over = False
+        call.deliveries = [None] * len(call.nodes)  # type: ignore[list-item]
+
+    def send(self, positions: Sequence[int] | range) -> None:
+        """Give these positions' nodes their job."""
+        s, call = self._s, self._call
+        for p in positions:
+            node = call.nodes[p]
+            work = call.plan.job.work(s.data.size(node))
+            call.deliveries[p] = s.wires.send(
+                node,
+                call.counts[p],
+                work,
+                call.bytes_down,
+                call.bytes_up,
+                lambda _, p=p: self._arrived(p),  # type: ignore[misc]
+                free=not s.communicates,
+            )
+
+    def _arrived(self, position: int) -> None:
+        if self.over:
+            return
+        self._call.arrivals[position] = self._s.clock.now
+        if self._enough is not None and len(self._call.arrivals) >= self._enough[0]:
+            settle(self._enough[1])
+
+    async def until(self, needed: int, seconds: float | None) -> None:
+        """Wait until so many have answered, or until so long after the call began."""
+        if len(self._call.arrivals) >= needed or self.over:
+            return
+        future = asyncio.get_running_loop().create_future()
+        self._enough = (needed, future)
+        alarm = None
+        if seconds is not None:
+            # Last among the events of its instant: an answer that arrives with the deadline is in time.
+            alarm = self._s.clock.schedule(self._call.began + seconds, 2**62, lambda: self._time_is_up(future))
+        await future
+        if alarm is not None:
+            alarm.cancel()
+        self._enough = None
+
+    def _time_is_up(self, future: asyncio.Future[None]) -> None:
+        self.over = True
+        settle(future)
+
+
+def _by_position(call: _Call, results: list[Result | None]) -> dict[int, Outcome]:
+    position = {node: p for p, node in enumerate(call.nodes)}
+    found = {position[o.node]: o for r in results if r is not None for o in r.outcomes}
+    return dict(sorted(found.items()))
+
+
+def _merged(aggregator: Aggregator, results: list[Result | None]) -> Any:
+    tree = MergeTree(aggregator.merge)
+    for result in results:
+        nothing = result is None or all(o.failed is not None for o in result.outcomes)
+        tree.push(None if nothing else result.acc)  # type: ignore[union-attr]
+    return tree.result()
+
+
+def _means(outcomes: Any) -> dict[str, float]:
+    sums: dict[str, float] = {}
+    weight = 0.0
+    for o in outcomes:
+        weight += o.weight
+        for k, v in o.metrics.items():
+            sums[k] = sums.get(k, 0.0) + v * o.weight
+    return {k: v / weight for k, v in sums.items()} if weight > 0 else {}
+
+
+def _check_nodes(nodes: tuple[int, ...], n: int) -> None:
+    if len(set(nodes)) != len(nodes):
+        raise ProgramError("a node was given the same job twice in one map: every node may stand in the list once")
+    for node in nodes:
+        if not -2 <= node < n:
+            raise ProgramError(f"there is no node {node}: their ids are 0..{n - 1}")

@@ -1,0 +1,72 @@
+"""Jobs: what a node is asked to compute. A job travels as data, never as code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from foedus.core.keys import Key
+from foedus.core.model import Model
+from foedus.core.update import Tensors, Update
+
+NodeState = Tensors
+"""What a node remembers between its jobs: control variates, residuals, personal layers."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """How much a job computes, known before it runs: the virtual clock needs it.
+
+    ``trained``    rows passed forward and backward.
+    ``evaluated``  rows passed forward only.
+    """
+
+    trained: float = 0.0
+    evaluated: float = 0.0
+
+    @property
+    def samples(self) -> float:
+        """Rows, where a row that is only evaluated counts a third (forward is 1 of forward + 2 backward)."""
+        return self.trained + self.evaluated / 3.0
+
+
+class Rows(Protocol):
+    """The rows of one node. Batches are gathered into fresh, aligned memory, never views of the data."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, positions: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """``(x, y)`` of the rows at these positions (int64, 0 .. len-1), or of all rows in order."""
+        ...
+
+
+@dataclass
+class NodeView:
+    """All that a job may touch at a node: its rows, the resident model, its own state and its own randomness."""
+
+    id: int
+    rows: Rows
+    model: Model
+    state: NodeState
+    key: Key
+
+
+@runtime_checkable
+class Job(Protocol):
+    """A frozen dataclass that computes an update at a node.
+
+    It may be called on any worker, so that everything it needs is in its fields, ``args`` and the node's view.
+    The node state it returns takes effect only if its answer is accepted.
+    """
+
+    def work(self, rows: int) -> Work:
+        """The cost of this job on a node with that many rows."""
+        ...
+
+    def parts(self, model: Model) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the float32 tensors that the answer will hold, known before it runs."""
+        ...
+
+    def __call__(self, node: NodeView, args: Tensors) -> tuple[Update, NodeState]: ...

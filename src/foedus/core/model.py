@@ -1,0 +1,313 @@
+"""Model: an ``nn.Module`` seen as one flat float32 vector, with its loss and its metrics.
+
+Legend: P trainable parameters, B float buffers, D = P + B, N rows of a batch, C classes.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from foedus.core.errors import BadInput
+from foedus.core.update import BUFFERS, Tensors
+
+Loss = str | Callable[[Tensor, Tensor], Tensor]
+
+LOSSES = ("cross_entropy", "mse", "bce")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where one tensor of the module lies in the flat vector."""
+
+    name: str
+    start: int
+    shape: tuple[int, ...]
+
+    @property
+    def stop(self) -> int:
+        """One past its last element."""
+        return self.start + math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the flat vector holds: first the trainable parameters in ``module.parameters()`` order, then the float buffers."""
+
+    slots: tuple[Slot, ...]
+    parameters: int
+    buffers: int
+
+    @property
+    def size(self) -> int:
+        """D, the length of the flat vector."""
+        return self.parameters + self.buffers
+
+
+class Model:
+    """An ``nn.Module`` over one contiguous float32 vector.
+
+    ``module``  any module; it is copied, so yours stays as it is. Parameters that do not require a gradient are
+                frozen: they stay where they are and do not travel. Integer buffers do not travel either.
+    ``loss``    ``"cross_entropy"`` (integer labels), ``"mse"``, ``"bce"`` (one logit, labels 0 and 1), or a
+                callable ``(output, target)`` that returns the loss of each row (N,), or its mean as a scalar.
+    ``metrics`` names among ``accuracy``, ``auc``, ``rmse``; by default those that fit the loss.
+
+    >>> model = Model(nn.Linear(3, 2))
+    >>> model.layout.size, model.initial.dtype
+    (8, torch.float32)
+    """
+
+    def __init__(self, module: nn.Module, loss: Loss = "cross_entropy", metrics: Sequence[str] | None = None) -> None:
+        if not isinstance(module, nn.Module):
+            raise BadInput(f"a Model needs a torch.nn.Module, got a {type(module).__name__}")
+        if isinstance(loss, str) and loss not in LOSSES:
+            raise BadInput(f"unknown loss {loss!r}: use one of {', '.join(LOSSES)}, or a callable (output, target)")
+        if not isinstance(loss, str) and not callable(loss):
+            raise BadInput(f"the loss must be a name or a callable (output, target), got a {type(loss).__name__}")
+        self.module = copy.deepcopy(module)
+        self.loss = loss
+        self.metrics = _check_metrics(loss, metrics)
+        self._bind()
+
+    # -- the flat vector ---------------------------------------------------------------------------------------
+
+    def _bind(self) -> None:
+        parameters = [(n, p) for n, p in self.module.named_parameters() if p.requires_grad]
+        if not parameters:
+            raise BadInput("the model has no trainable parameter: nothing could be learned")
+        buffers, self._integers, seen = [], [], set()
+        for prefix, owner in self.module.named_modules():
+            for name, b in owner._buffers.items():
+                if b is None or id(b) in seen:
+                    continue
+                seen.add(id(b))
+                if b.is_floating_point():
+                    buffers.append((owner, name, f"{prefix}.{name}" if prefix else name, b))
+                else:
+                    self._integers.append((b, b.clone()))
+        for name, t in [*parameters, *((full, b) for _, _, full, b in buffers)]:
+            if t.dtype != torch.float32 or t.device.type != "cpu":
+                raise BadInput(
+                    f"{name} is {t.dtype} on {t.device}: a Model is float32 on the CPU; call module.float().cpu() first"
+                )
+        slots, at = [], 0
+        for name, t in [*parameters, *((full, b) for _, _, full, b in buffers)]:
+            slots.append(Slot(name, at, tuple(t.shape)))
+            at += t.numel()
+        n_parameters = sum(p.numel() for _, p in parameters)
+        self.layout = Layout(tuple(slots), n_parameters, at - n_parameters)
+        self.flat = torch.empty(at)
+        self.parameters: list[nn.Parameter] = [p for _, p in parameters]
+        self._buffers: list[tuple[nn.Module, str, Tensor]] = []
+        for (_, p), slot in zip(parameters, slots, strict=False):
+            view = self.flat[slot.start : slot.stop].view(slot.shape)
+            view.copy_(p.detach())
+            p.data = view
+        for (owner, name, _, b), slot in zip(buffers, slots[len(parameters) :], strict=True):
+            view = self.flat[slot.start : slot.stop].view(slot.shape)
+            view.copy_(b)
+            owner._buffers[name] = view
+            self._buffers.append((owner, name, view))
+        self.initial: Tensor = self.flat.clone()
+        self._flops: float | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        # Views do not survive pickling as views; the copy binds its own.
+        self._heal_buffers()
+        return {
+            "module": self.module,
+            "loss": self.loss,
+            "metrics": self.metrics,
+            "initial": self.initial,
+            "flops": self._flops,
+        }
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.module = state["module"]  # type: ignore[assignment]
+        self.loss = state["loss"]  # type: ignore[assignment]
+        self.metrics = state["metrics"]  # type: ignore[assignment]
+        self._bind()
+        self.initial = state["initial"]  # type: ignore[assignment]
+        self._flops = state["flops"]  # type: ignore[assignment]
+
+    def load(self, vector_D: Tensor) -> None:
+        """Make these the model's parameters and float buffers; integer buffers start afresh."""
+        if vector_D.shape != self.flat.shape:
+            raise BadInput(f"this model is a vector of {self.layout.size} numbers, got shape {tuple(vector_D.shape)}")
+        self.flat.copy_(vector_D)
+        for current, fresh in self._integers:
+            current.copy_(fresh)
+
+    def _heal_buffers(self) -> None:
+        # A module may rebind a buffer (self.mean = ...) instead of writing into it; bring it back into the vector.
+        for owner, name, view in self._buffers:
+            current = owner._buffers[name]
+            if current is not view:
+                view.copy_(current)  # type: ignore[arg-type]
+                owner._buffers[name] = view
+
+    def difference(self, vector_D: Tensor) -> dict[str, Tensor]:
+        """What changed since ``vector_D``: ``delta`` (P,) and, if the model has float buffers, ``buffers`` (B,)."""
+        self._heal_buffers()
+        p = self.layout.parameters
+        parts = {"delta": self.flat[:p] - vector_D[:p]}
+        if self.layout.buffers:
+            parts[BUFFERS] = self.flat[p:] - vector_D[p:]
+        return parts
+
+    def split(self, flat_P: Tensor) -> list[Tensor]:
+        """Views of a vector of P numbers in the shapes of the parameters."""
+        return [flat_P[s.start : s.stop].view(s.shape) for s in self.layout.slots[: len(self.parameters)]]
+
+    def copy_of(self, vector_D: Tensor) -> nn.Module:
+        """A module of its own with these parameters and buffers, in evaluation mode."""
+        self.load(vector_D)
+        module = copy.deepcopy(self.module)
+        for p in module.parameters():  # memory of its own, not views of one vector
+            p.data = p.data.clone()
+        return module.eval()
+
+    # -- loss and metrics --------------------------------------------------------------------------------------
+
+    def mean_loss(self, x: Tensor, y: Tensor) -> Tensor:
+        """The mean loss of a batch, a scalar with its graph."""
+        output = self.module(x)
+        if self.loss == "cross_entropy":
+            return F.cross_entropy(output, y)
+        rows = self.row_losses(output, y)
+        return rows if rows.dim() == 0 else rows.mean()
+
+    def summed_loss(self, x: Tensor, y: Tensor) -> Tensor:
+        """The loss of a batch summed over its rows. A callable loss that returns a mean is multiplied by N."""
+        output = self.module(x)
+        if self.loss == "cross_entropy":
+            return F.cross_entropy(output, y, reduction="sum")
+        rows = self.row_losses(output, y)
+        return rows * len(y) if rows.dim() == 0 else rows.sum()
+
+    def row_losses(self, output: Tensor, y: Tensor) -> Tensor:
+        """The loss of each row (N,), or a scalar mean where a callable loss gives no more."""
+        if self.loss == "cross_entropy":
+            return F.cross_entropy(output, y, reduction="none")
+        if self.loss == "mse":
+            error = output - y.view_as(output)
+            return error.square().flatten(1).mean(1) if error.dim() > 1 else error.square()
+        if self.loss == "bce":
+            return F.binary_cross_entropy_with_logits(output.flatten(), y.flatten().to(output.dtype), reduction="none")
+        rows: Tensor = self.loss(output, y)  # type: ignore[operator]
+        if rows.dim() == 0 or rows.shape == (len(y),):
+            return rows
+        raise BadInput(
+            f"the loss returned shape {tuple(rows.shape)} for {len(y)} rows: return one number a row, or their mean as a scalar"
+        )
+
+    def gradients(self, loss: Tensor) -> tuple[Tensor, ...]:
+        """Gradients of a scalar in the shapes of the parameters; zero for a parameter that took no part."""
+        grads = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+        for g in grads:
+            if g is None:  # `None in grads` would compare tensors element by element
+                return tuple(
+                    torch.zeros_like(p) if g is None else g for g, p in zip(grads, self.parameters, strict=True)
+                )
+        return grads
+
+    def sums(self, output: Tensor, y: Tensor) -> dict[str, float]:
+        """Sums over the rows of a batch: ``loss``, and ``accuracy`` and ``mse`` where the metrics need them."""
+        rows = self.row_losses(output, y)
+        sums = {"loss": float(rows.double().sum()) * (len(y) if rows.dim() == 0 else 1)}
+        if "accuracy" in self.metrics:
+            sums["accuracy"] = float((predicted_classes(output) == y.flatten()).sum())
+        if "rmse" in self.metrics:
+            sums["mse"] = float((output - y.view_as(output)).double().square().sum()) / max(1, output[0].numel())
+        return sums
+
+    @torch.no_grad()
+    def outputs(self, x: Tensor) -> Tensor:
+        """The module's output for a batch, in evaluation mode."""
+        training = self.module.training
+        self.module.eval()
+        try:
+            return self.module(x)  # type: ignore[no-any-return]
+        finally:
+            self.module.train(training)
+
+    def scores(self, output: Tensor) -> Tensor:
+        """One score a row (N,), larger for class 1: what the area under the ROC curve is computed from."""
+        return output[:, 1] - output[:, 0] if output.dim() == 2 and output.shape[1] == 2 else output.flatten()
+
+    def check(self, x: Tensor, y: Tensor) -> None:
+        """Pass a small batch through model and loss, so that what does not fit is said before anything runs.
+
+        Errors: ``BadInput`` that names the shapes of input, output and target.
+        """
+        self.load(self.initial)
+        try:
+            output = self.outputs(x)
+        except Exception as e:
+            raise BadInput(
+                f"the model cannot take this data: for input of shape {tuple(x.shape)} {x.dtype} it raised "
+                f"{type(e).__name__}: {_first_line(e)}"
+            ) from e
+        shapes = f"the model's output has shape {tuple(output.shape)}, the target {tuple(y.shape)} {y.dtype}"
+        if self.loss == "cross_entropy":
+            if output.dim() != 2 or y.dim() != 1 or y.dtype != torch.int64:
+                raise BadInput(f"cross_entropy needs outputs (rows, classes) and integer labels (rows,); {shapes}")
+        elif self.loss in ("bce", "mse") and output.numel() != y.numel():
+            raise BadInput(f"{self.loss} needs one output for every target; {shapes}")
+        try:
+            loss = self.row_losses(output, y)
+        except BadInput:
+            raise
+        except Exception as e:
+            raise BadInput(f"the model's output does not fit the loss: {shapes}; {_first_line(e)}") from e
+        if not bool(torch.isfinite(loss).all()):
+            raise BadInput(
+                "the loss of the initial model is not finite on the first rows: check the data's scale and the loss"
+            )
+
+    def classes(self, x: Tensor) -> int | None:
+        """How many classes the model tells apart, or None for a loss without classes."""
+        if self.loss == "cross_entropy":
+            return int(self.outputs(x[:1]).shape[1])
+        return 2 if self.loss == "bce" else None
+
+    def flops(self, x_1: Tensor) -> float:
+        """Floating-point operations of one forward pass of one row, counted by torch's FlopCounterMode."""
+        if self._flops is None:
+            from torch.utils.flop_counter import FlopCounterMode
+
+            with FlopCounterMode(display=False) as counter:
+                self.outputs(x_1)
+            self._flops = float(counter.get_total_flops()) / max(1, len(x_1))
+        return self._flops
+
+
+def predicted_classes(output: Tensor) -> Tensor:
+    """Class of the largest output, or whether a single logit is positive (N,)."""
+    return output.argmax(1) if output.dim() == 2 and output.shape[1] > 1 else (output.flatten() > 0).long()
+
+
+def join(parts: Tensors, layout: Layout) -> Tensor:
+    """The flat vector (D,) of ``delta`` and, where there are any, ``buffers``."""
+    return torch.cat([parts["delta"], parts[BUFFERS]]) if layout.buffers else parts["delta"]
+
+
+def _check_metrics(loss: Loss, metrics: Sequence[str] | None) -> tuple[str, ...]:
+    known = {"cross_entropy": ("accuracy",), "bce": ("accuracy", "auc"), "mse": ("rmse",)}
+    if metrics is None:
+        return known.get(loss, ()) if isinstance(loss, str) else ()
+    for m in metrics:
+        if m not in ("accuracy", "auc", "rmse"):
+            raise BadInput(f"unknown metric {m!r}: use accuracy, auc or rmse")
+    return tuple(metrics)
+
+
+def _first_line(e: Exception) -> str:
+    return (str(e).strip().splitlines() or ["no message"])[0]

@@ -1,0 +1,85 @@
+"""Run: the record of it all."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from foedus.core.ledger import Ledger
+from foedus.core.model import Model
+
+
+@dataclass(frozen=True)
+class Record:
+    """One commit. Costs are cumulative since the start of the run, as in ``Costs``.
+
+    ``loss``, ``accuracy``, ``auc`` and ``rmse`` are those of the program's model on the test set (on the training
+    rows where there is none), and ``None`` where this commit was not evaluated or the metric does not apply.
+    ``train_loss`` is the mean that nodes reported while they trained, ``epochs`` the rows they trained on divided by
+    the rows there are, ``cohort`` how many answers the last round used.
+    """
+
+    round: int
+    loss: float | None = None
+    accuracy: float | None = None
+    auc: float | None = None
+    rmse: float | None = None
+    train_loss: float | None = None
+    cohort: int = 0
+    epochs: float = 0.0
+    bytes_up: int = 0
+    bytes_down: int = 0
+    messages: int = 0
+    compute_s: float = 0.0
+    wire_s: float = 0.0
+    waiting_s: float = 0.0
+    virtual_s: float = 0.0
+    wall_s: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Run:
+    """What ``train`` returns.
+
+    ``vector``   the final model, flat float32: parameters in ``module.parameters()`` order, then float buffers.
+    ``history``  one ``Record`` a commit.   ``best``  the evaluated ``Record`` with the best main metric.
+    ``checkpoint``  the last commit, whole; ``train(..., resume=run)`` goes on from it.
+    ``status``   ``"finished"``, ``"stopped"`` (by a rule), ``"interrupted"``, ``"diverged"`` or ``"failed"``.
+    """
+
+    program: Any
+    vector: Tensor
+    history: list[Record]
+    ledger: Ledger
+    best: Record | None
+    best_vector: Tensor
+    status: str
+    seed: int
+    nodes: int
+    sizes: list[int]
+    label_counts: list[list[int]] | None
+    evaluated_on: str
+    runtime: Any
+    out: Path | None = None
+    checkpoint: Any = None
+    _model: Model | None = None
+
+    @property
+    def name(self) -> str:
+        """The program's class name."""
+        return type(self.program).__name__
+
+    @property
+    def sha256(self) -> str:
+        """Of the final model's bytes (little-endian float32)."""
+        return hashlib.sha256(self.vector.numpy().tobytes()).hexdigest()
+
+    def model(self, which: str = "last") -> nn.Module:
+        """The trained module: ``"last"`` or ``"best"``."""
+        assert self._model is not None
+        return self._model.copy_of(self.vector if which == "last" else self.best_vector)

@@ -1,0 +1,346 @@
+"""Session: the books of one run, whatever the program. Counters, node states, ledger, history, commits, evaluation.
+
+What has happened since the last commit can be undone, so that a run that ends between two commits is left exactly as
+the last commit had it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from foedus.core.checkpoint import Checkpoint, CheckpointFolder
+from foedus.core.clock import Clock
+from foedus.core.cost import Network
+from foedus.core.data import TEST, FederatedDataset
+from foedus.core.delivery import Wires
+from foedus.core.errors import BadInput, Diverged, NodeFailed
+from foedus.core.evaluation import CHUNK, Evaluate, combine
+from foedus.core.execute import Executor, Plan, Task
+from foedus.core.keys import Key
+from foedus.core.ledger import Costs, Ledger
+from foedus.core.model import Model
+from foedus.core.run import Record
+from foedus.core.state import State
+from foedus.core.update import Failed
+
+SMALLER_IS_BETTER = ("loss", "rmse")
+
+
+@dataclass
+class Options:
+    """How a run is recorded and when it stops."""
+
+    evaluate_every: int = 1
+    checkpoint_every: int = 1
+    per_node: bool = False
+    stop: Sequence[Any] = ()
+    progress: Callable[[Record], None] | None = None
+    folder: CheckpointFolder | None = None
+
+
+@dataclass
+class _Undo:
+    counts: dict[int, int] = field(default_factory=dict)
+    states: dict[int, dict[str, Any] | None] = field(default_factory=dict)
+
+
+class Session:
+    """The books of one run. Programs see it through ``Federation`` or ``Peer``."""
+
+    def __init__(
+        self,
+        *,
+        model: Model,
+        data: FederatedDataset,
+        executor: Executor,
+        clock: Clock,
+        network: Network | None,
+        seed: int,
+        options: Options,
+        communicates: bool = True,
+    ) -> None:
+        self.model, self.data, self.executor, self.clock = model, data, executor, clock
+        self.seed, self.options, self.communicates = seed, options, communicates
+        self.key = Key(seed)
+        first_row = data.x[:1].clone()
+        self.wires = Wires(clock, network, seed, lambda: model.flops(first_row))
+        self.ledger = Ledger(per_node=options.per_node)
+        self.history: list[Record] = []
+        self.round = 0
+        self.planned: int | None = None
+        self.stopped = False
+        self.state: State | None = None
+        self.counts: dict[int, int] = {}
+        self.node_states: dict[int, dict[str, Any]] = {}
+        self.reducers: dict[str, dict[str, Any]] = {}
+        self.draws: dict[str, int] = {}
+        self.in_flight: Callable[[], list[Any]] = list
+        self.resumed_in_flight: list[Any] = []
+        self.resumed_links: dict[str, Any] = {}
+        self.extra: dict[str, Any] = {}
+        self.last_cohort = 0
+        self.last_loss: float | None = None
+        self.best: Record | None = None
+        self.best_w: Tensor | None = None
+        self._stop_memory = [rule.init() for rule in options.stop]
+        self._undo = _Undo()
+        self._committed = self._small_books()
+        self._wall_started = time.perf_counter()
+        self._wall_before = 0.0
+        self._outside = 0.0
+
+    # -- counters and node states ------------------------------------------------------------------------------
+
+    def next_count(self, node: int) -> int:
+        """How many jobs the node has had: names the randomness of the next."""
+        count = self.counts.get(node, 0)
+        self._undo.counts.setdefault(node, count)
+        self.counts[node] = count + 1
+        return count
+
+    def next_draw(self, purpose: str) -> Key:
+        """The key of the next draw for a purpose of the coordinator's."""
+        n = self.draws.get(purpose, 0)
+        self.draws[purpose] = n + 1
+        return self.key.child(purpose, n)
+
+    def node_state(self, node: int) -> dict[str, Any]:
+        """What the node remembers, by owner: its job, and each transform by its place."""
+        return self.node_states.get(node, {})
+
+    def accept_node_state(self, node: int, state: dict[str, Any]) -> None:
+        """The node's answer was accepted: its new state takes effect."""
+        before = self.node_states.get(node)
+        if not state and before is None:
+            return
+        self._undo.states.setdefault(node, before)
+        self.node_states[node] = {**(before or {}), **state}
+
+    def reducer_state(self, name: str, init: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What an aggregator and the transforms remember from round to round."""
+        if name not in self.reducers:
+            self.reducers[name] = init()
+        return self.reducers[name]
+
+    # -- commits -----------------------------------------------------------------------------------------------
+
+    def commit(
+        self,
+        state: State,
+        metrics: dict[str, float] | None = None,
+        extra: dict[str, float] | None = None,
+        now: float | None = None,
+    ) -> None:
+        """Make everything since the last commit durable. See ``Federation.commit``.
+
+        ``extra`` metrics stand beside the evaluated ones; ``now`` is the commit's time if that is not the clock's.
+        """
+        w = state.w if "w" in state else None
+        if w is not None and not bool(torch.isfinite(w.sum())) and not bool(torch.isfinite(w).all()):
+            raise Diverged(
+                f"the model became NaN or infinite in round {self.round + 1}, although every node's update was finite; "
+                f"the last good model, of round {self.round}, is kept. Lower the server's learning rate"
+            )
+        self.round += 1
+        self.state = state
+        due = self.round % self.options.evaluate_every == 0 or self.round == self.planned
+        quality = dict(metrics) if metrics is not None else {}
+        if not quality and w is not None and due:
+            quality = self.evaluate(w)
+        quality |= extra or {}
+        self.ledger.virtual_s = (self.clock.now if now is None else now) if self.clock.virtual else 0.0
+        self.ledger.wall_s = self._wall_before + time.perf_counter() - self._wall_started - self._outside
+        record = self._record(quality)
+        self.history.append(record)
+        for i, rule in enumerate(self.options.stop):
+            stop, self._stop_memory[i] = rule.after(record, self._stop_memory[i])
+            self.stopped = self.stopped or stop
+        if w is not None and better(record, self.best):
+            self.best, self.best_w = record, w.clone()
+        self._undo = _Undo()
+        self._committed = self._small_books()
+        folder = self.options.folder
+        if folder is not None:
+            started = time.perf_counter()
+            last = self.stopped or self.round == self.planned
+            durable = last or self.round % self.options.checkpoint_every == 0
+            folder.commit(record, self.checkpoint if durable else None)
+            self._outside += time.perf_counter() - started
+        if self.options.progress is not None:
+            self.options.progress(record)
+
+    def _record(self, quality: dict[str, float]) -> Record:
+        named = {k: quality.pop(k) for k in ("loss", "accuracy", "auc", "rmse") if k in quality}
+        t = self.ledger.total
+        rows = max(1, len(self.data.index))
+        return Record(
+            round=self.round,
+            **named,
+            train_loss=self.last_loss,
+            cohort=self.last_cohort,
+            epochs=t.samples / rows,
+            bytes_up=t.bytes_up,
+            bytes_down=t.bytes_down,
+            messages=self.ledger.messages,
+            compute_s=t.compute_s,
+            wire_s=t.wire_s,
+            waiting_s=t.waiting_s,
+            virtual_s=self.ledger.virtual_s,
+            wall_s=self.ledger.wall_s,
+            metrics=quality,
+        )
+
+    def evaluate(self, w_D: Tensor) -> dict[str, float]:
+        """Loss and metrics on the test set, computed in chunks by the executor, outside the run's clock."""
+        started = time.perf_counter()
+        rows = self.data.size(TEST)
+        keep = "auc" in self.model.metrics
+        placed = self.executor.place({"w": w_D})
+        try:
+            tickets = [
+                self.executor.submit(
+                    Plan(Evaluate(CHUNK, at, min(at + CHUNK, rows), keep)), placed, [Task(TEST, 0, {})]
+                )
+                for at in range(0, rows, CHUNK)
+            ]
+            updates = []
+            for ticket in tickets:
+                outcome = self.executor.wait(ticket).outcomes[0]
+                if outcome.failed is not None and not outcome.failed.nonfinite:
+                    raise BadInput(f"the test set could not be evaluated: {outcome.failed.reason}")
+                if outcome.failed is not None:
+                    return {"loss": float("nan")}
+                assert outcome.update is not None
+                updates.append(outcome.update)
+        finally:
+            self.executor.release(placed)
+        self._outside += time.perf_counter() - started
+        return combine(updates)
+
+    # -- going back, and checkpoints ---------------------------------------------------------------------------
+
+    def _small_books(self) -> dict[str, Any]:
+        return {
+            "ledger": self.ledger.as_tree(),
+            "reducers": dict(self.reducers),
+            "draws": dict(self.draws),
+        }
+
+    def roll_back(self) -> None:
+        """Undo what happened since the last commit."""
+        for node, count in self._undo.counts.items():
+            if count:
+                self.counts[node] = count
+            else:
+                self.counts.pop(node, None)
+        for node, state in self._undo.states.items():
+            if state is None:
+                self.node_states.pop(node, None)
+            else:
+                self.node_states[node] = state
+        self._undo = _Undo()
+        self.ledger.restore(self._committed["ledger"])
+        self.reducers = dict(self._committed["reducers"])
+        self.draws = dict(self._committed["draws"])
+
+    def checkpoint(self) -> Checkpoint:
+        """The last commit, whole. Call it right after a commit or after ``roll_back``."""
+        tree = {
+            "round": self.round,
+            "state": self.state,
+            "counts": [list(self.counts), list(self.counts.values())],
+            "node_states": self.node_states,
+            "reducers": self.reducers,
+            "draws": self.draws,
+            "now": self.clock.now,
+            "down": self.wires.down.snapshot(),
+            "up": self.wires.up.snapshot(),
+            "in_flight": self.in_flight(),
+            "extra": self.extra,
+            "ledger": self.ledger.as_tree(),
+            "stop": self._stop_memory,
+            "best": None if self.best is None else asdict(self.best),
+            "best_w": self.best_w,
+            "records": len(self.history),
+            "last": [self.last_cohort, self.last_loss],
+        }
+        return Checkpoint(tree, list(self.history), self.identity())
+
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for a resumed run to mean anything."""
+        return {
+            "seed": self.seed,
+            "parameters": self.model.layout.parameters,
+            "buffers": self.model.layout.buffers,
+            "nodes": self.data.nodes,
+            "rows": len(self.data.x),
+        }
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take over from a checkpoint. Errors: ``BadInput`` if it is of another run."""
+        for name, mine in self.identity().items():
+            theirs = checkpoint.identity.get(name)
+            if theirs != mine:
+                raise BadInput(f"the checkpoint is of another run: its {name} is {theirs}, this run's is {mine}")
+        tree = checkpoint.tree
+        self.round, self.state = tree["round"], tree["state"]
+        self.counts = dict(zip(*tree["counts"], strict=True))
+        self.node_states = dict(tree["node_states"])
+        self.reducers, self.draws, self.extra = dict(tree["reducers"]), dict(tree["draws"]), tree["extra"]
+        self.resumed_in_flight = tree["in_flight"]
+        self.resumed_links = {"down": tree["down"], "up": tree["up"]}
+        self.clock.restart(tree["now"])
+        self.ledger.restore(tree["ledger"])
+        if len(tree["stop"]) == len(self._stop_memory):
+            self._stop_memory = list(tree["stop"])
+        self.best = None if tree["best"] is None else Record(**tree["best"])
+        self.best_w = tree["best_w"]
+        self.history = list(checkpoint.history[: tree["records"]])
+        self.last_cohort, self.last_loss = tree["last"]
+        self._wall_before = self.ledger.wall_s
+        self._committed = self._small_books()
+
+    def charge(self, node: int, **costs: Any) -> None:
+        """Put costs on a node's account; nothing is sent where a program's parties share one place."""
+        account = Costs(**costs)
+        if not self.communicates or node < 0:
+            account = replace(account, bytes_up=0, bytes_down=0, messages_up=0, messages_down=0)
+        self.ledger.charge(node, account)
+
+
+def better(record: Record, best: Record | None) -> bool:
+    """Whether an evaluated record beats the best so far by its main metric: accuracy, else auc, rmse, loss."""
+    for metric in ("accuracy", "auc", "rmse", "loss"):
+        now = getattr(record, metric)
+        if now is None:
+            continue
+        if now != now:
+            return False
+        before = None if best is None else getattr(best, metric)
+        if before is None:
+            return True
+        return bool(now < before if metric in SMALLER_IS_BETTER else now > before)
+    return False
+
+
+def diverged(s: Session, failed: Failed) -> Diverged:
+    """The error for an update that is not finite, with advice."""
+    return Diverged(
+        f"the run diverged in round {s.round + 1}: node {failed.node}'s loss or update is NaN or infinite; the last good "
+        f"model, of round {s.round}, is kept. Lower the learning rate (lr), clip updates (Clip), or look at that node's data"
+    )
+
+
+def node_failed(s: Session, failed: Failed) -> NodeFailed:
+    """The error for a job that raised."""
+    error = NodeFailed(
+        f"node {failed.node} failed in round {s.round + 1}: {failed.reason}; the last good model, of round {s.round}, is kept"
+    )
+    error.log = failed.log
+    return error

@@ -1,0 +1,173 @@
+"""Stream: asynchronous work. Nodes compute at their own pace, and the program absorbs answers as they arrive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from foedus.core.clock import settle
+from foedus.core.delivery import Delivery
+from foedus.core.errors import Diverged, NodeFailed, ProgramError
+from foedus.core.execute import Plan, Task, Ticket, message_bytes
+from foedus.core.session import Session, diverged, node_failed
+from foedus.core.transform import nbytes, shapes_of
+from foedus.core.update import Failed, Tensors, Update
+
+
+@dataclass
+class _Flight:
+    node: int
+    count: int
+    version: int
+    args: Tensors
+    state: dict[str, Any]
+    placed: Any
+    ticket: Ticket
+    delivery: Delivery
+
+
+class Stream:
+    """Owns the jobs in flight. Within ``async with``: ``send``, ``publish``, and ``async for update in updates``.
+
+    ``idle``     nodes without a job, ascending: all of them at first, none that a resumed run finds in flight.
+    ``version``  how many models were published; an update's staleness is how many since its node was given its job.
+
+    The iteration ends when the run has ``commits`` commits, when a stop rule says so, or when nothing is in flight.
+    """
+
+    def __init__(self, session: Session, plan: Plan, commits: int | None, failure: str) -> None:
+        self._s, self._plan, self._commits, self._failure = session, plan, commits, failure
+        self._flights: dict[int, _Flight] = {}
+        self._arrived: deque[_Flight] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def __aenter__(self) -> Stream:
+        s = self._s
+        if s.in_flight is not list:
+            raise ProgramError("one stream at a time: this program already has one open")
+        s.in_flight = self._snapshot
+        self.version = int(s.extra.get("version", 0))
+        if self._commits is not None:
+            s.planned = self._commits
+        for saved in s.resumed_in_flight:
+            self._launch(
+                saved["node"], saved["count"], saved["version"], saved["args"], saved["state"], saved["delivery"]
+            )
+        if s.resumed_in_flight:
+            s.wires.down.restore(s.resumed_links["down"])
+            s.wires.up.restore(s.resumed_links["up"])
+        s.resumed_in_flight = []
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for flight in [*self._flights.values(), *self._arrived]:
+            flight.delivery.cancel()
+            self._s.executor.cancel(flight.ticket)
+            self._s.executor.release(flight.placed)
+
+    @property
+    def idle(self) -> list[int]:
+        """Nodes without a job."""
+        busy = {*self._flights, *(f.node for f in self._arrived)}
+        return [n for n in range(self._s.data.nodes) if n not in busy]
+
+    def publish(self, w_D: Tensor) -> None:
+        """There is a new version of the model."""
+        self.version += 1
+        self._s.extra["version"] = self.version
+
+    def send(self, node: int, args: Tensors) -> None:
+        """Give a node the job with these arguments. It must be idle."""
+        if node in self._flights or any(f.node == node for f in self._arrived):
+            raise ProgramError(f"node {node} already has a job: wait for its answer before you send another")
+        if not 0 <= node < self._s.data.nodes:
+            raise ProgramError(f"there is no node {node}: their ids are 0..{self._s.data.nodes - 1}")
+        count = self._s.next_count(node)
+        self._launch(node, count, self.version, args, self._s.node_state(node), None)
+
+    def __aiter__(self) -> Stream:
+        return self
+
+    async def __anext__(self) -> Update:
+        s = self._s
+        while True:
+            if s.stopped or (self._commits is not None and s.round >= self._commits):
+                raise StopAsyncIteration
+            if not self._arrived:
+                if not self._flights:
+                    raise StopAsyncIteration
+                self._waiter = asyncio.get_running_loop().create_future()
+                await self._waiter
+                self._waiter = None
+            update = self._land(self._arrived.popleft())
+            if update is not None:
+                return update
+
+    def _launch(
+        self, node: int, count: int, version: int, args: Tensors, state: dict[str, Any], saved: dict[str, Any] | None
+    ) -> None:
+        s = self._s
+        down, up = message_bytes(self._plan, nbytes(shapes_of(args)), s.model)
+        args = dict(args)
+        placed = s.executor.place(args)
+        ticket = s.executor.submit(self._plan, placed, [Task(node, count, state)])
+        work = self._plan.job.work(s.data.size(node))
+        flight = _Flight(node, count, version, args, state, placed, ticket, None)  # type: ignore[arg-type]
+        self._flights[node] = flight
+        flight.delivery = s.wires.send(
+            node, count, work, down, up, lambda _: self._arrive(flight), saved, not s.communicates
+        )
+
+    def _arrive(self, flight: _Flight) -> None:
+        del self._flights[flight.node]
+        self._arrived.append(flight)
+        if self._waiter is not None:
+            settle(self._waiter)
+
+    def _land(self, flight: _Flight) -> Update | None:
+        s = self._s
+        try:
+            outcome = s.executor.wait(flight.ticket).outcomes[0]
+        finally:
+            s.executor.release(flight.placed)
+        failed: Failed | None = outcome.failed
+        t = flight.delivery.times
+        s.charge(
+            flight.node,
+            bytes_down=round(t.sent_down),
+            bytes_up=round(t.sent_up),
+            messages_down=1,
+            messages_up=1,
+            compute_s=t.compute_s if s.clock.virtual else outcome.seconds,
+            wire_s=t.wire_s,
+            samples=self._plan.job.work(s.data.size(flight.node)).trained,
+            jobs=1,
+            dropped=0 if failed is None else 1,
+        )
+        if failed is not None:
+            error: Diverged | NodeFailed = diverged(s, failed) if failed.nonfinite else node_failed(s, failed)
+            if self._failure == "abort":
+                raise error
+            return None
+        s.accept_node_state(flight.node, outcome.state)
+        s.last_cohort, s.last_loss = 1, outcome.metrics.get("loss")
+        assert outcome.update is not None
+        return replace(outcome.update, staleness=self.version - flight.version)
+
+    def _snapshot(self) -> list[Any]:
+        # Arrived answers that nobody has taken come first, in their order: they arrive again at once.
+        return [
+            {
+                "node": f.node,
+                "count": f.count,
+                "version": f.version,
+                "args": dict(f.args),
+                "state": f.state,
+                "delivery": f.delivery.snapshot(),
+            }
+            for f in [*self._arrived, *self._flights.values()]
+        ]

@@ -1,0 +1,125 @@
+"""A data set before it is divided: rows, labels or targets, a held-out test set, perhaps a node for each row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from foedus.core.data import FederatedDataset, check_rows
+from foedus.core.errors import BadInput
+from foedus.core.keys import Key
+from foedus.data.partitions.partition import Partition
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """Rows and what is to be learned from them.
+
+    ``x`` (N, ...) float32. ``y`` (N,) int64 labels 0 .. classes-1, or (N, ...) float32 targets.
+    ``classes`` is the number of classes, or None for regression; ``class_names`` has one name for each.
+    ``node`` (N,) one id per row, integers or strings: whose row it is. ``Natural()`` divides by it.
+    ``test_x``, ``test_y``: held-out rows of the same shapes, or None. They belong to no node.
+    Errors: ``BadInput`` for shapes, lengths or types that do not fit, NaN or infinity (with its place), labels outside
+    the classes.
+
+    >>> import numpy as np
+    >>> from foedus.data import IID, arrays
+    >>> data = arrays(np.eye(6), np.array([0, 1, 2, 0, 1, 2]))
+    >>> data
+    Dataset('arrays': 6 rows of (6,), 3 classes, no test rows)
+    >>> data.split(IID(), nodes=4, seed=0).sizes
+    [2, 1, 2, 1]
+    """
+
+    x: Tensor
+    y: Tensor
+    classes: int | None = None
+    class_names: tuple[str, ...] | None = None
+    node: NDArray[Any] | None = None
+    test_x: Tensor | None = None
+    test_y: Tensor | None = None
+    name: str = "arrays"
+
+    def __post_init__(self) -> None:
+        _check_part(self.x, self.y, self.classes, "the data")
+        if (self.test_x is None) != (self.test_y is None):
+            raise BadInput("the test set needs both test_x and test_y, or neither")
+        if self.test_x is not None and self.test_y is not None:
+            _check_part(self.test_x, self.test_y, self.classes, "the test set")
+            for part, test, train in (("x", self.test_x, self.x), ("y", self.test_y, self.y)):
+                if test.shape[1:] != train.shape[1:]:
+                    raise BadInput(
+                        f"a test row of {part} has shape {tuple(test.shape[1:])}, "
+                        f"a training row {tuple(train.shape[1:])}: they must be the same"
+                    )
+        if self.class_names is not None and len(self.class_names) != self.classes:
+            raise BadInput(f"{len(self.class_names)} class names for {self.classes} classes")
+        if self.node is not None and self.node.shape != (len(self.x),):
+            raise BadInput(
+                f"node must hold one id per row, shape ({len(self.x)},); it has shape {tuple(self.node.shape)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __repr__(self) -> str:
+        kind = "regression" if self.classes is None else f"{self.classes} classes"
+        test = "no" if self.test_x is None else f"{len(self.test_x):,}"
+        node = "" if self.node is None else ", a node for each row"
+        return (
+            f"Dataset({self.name!r}: {len(self):,} rows of {tuple(self.x.shape[1:])}, {kind}, {test} test rows{node})"
+        )
+
+    def split(self, partition: Partition, nodes: int | None = None, seed: int = 0) -> FederatedDataset:
+        """Divide the training rows among nodes; the rows themselves stay in one place, uncopied.
+
+        ``partition`` says how (``IID()``, ``Shards()``, ``Dirichlet(alpha)``, ``Natural()`` or your own),
+        ``nodes`` among how many (None is for ``Natural()``, which knows), ``seed`` picks the draw.
+        Errors: ``BadInput`` where not every node can get a row.
+        """
+        if isinstance(partition, type):
+            raise BadInput(f"split needs a partition, not a class: write {partition.__name__}(...) with parentheses")
+        if not isinstance(partition, Partition):
+            raise BadInput(
+                f"split needs a partition such as IID() or Dirichlet(alpha=0.3), got a {type(partition).__name__}"
+            )
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+            raise BadInput(f"the seed must be an integer, got {seed!r}")
+        index, offsets = partition.assign(self, nodes, Key(int(seed)).child("partition"))
+        return FederatedDataset(
+            x=self.x,
+            y=self.y,
+            index=index,
+            offsets=offsets,
+            test_x=self.test_x,
+            test_y=self.test_y,
+            classes=self.classes,
+            class_names=self.class_names,
+            name=self.name,
+            partition=repr(partition),
+        )
+
+
+def _check_part(x: Tensor, y: Tensor, classes: int | None, what: str) -> None:
+    if x.dtype != torch.float32:
+        raise BadInput(f"{what}: x must be float32, it is {x.dtype}; foedus.data.arrays converts")
+    wanted = torch.float32 if classes is None else torch.int64
+    if y.dtype != wanted:
+        kind = "targets of a regression must be float32" if classes is None else "labels must be int64"
+        raise BadInput(f"{what}: {kind}, y is {y.dtype}; foedus.data.arrays converts")
+    if x.dim() < 2:
+        raise BadInput(
+            f"{what}: x must have rows and columns, shape (rows, ...); it has shape {tuple(x.shape)}; "
+            "write x[:, None] for a single column"
+        )
+    if y.dim() < 1 or (classes is not None and y.dim() != 1):
+        shape = "(rows,)" if classes is not None else "(rows,) or (rows, targets)"
+        raise BadInput(f"{what}: y must have shape {shape}; it has shape {tuple(y.shape)}")
+    check_rows(x, y, classes, what)
+    if x[0].numel() == 0:
+        raise BadInput(f"{what}: x has no columns, its shape is {tuple(x.shape)}")

@@ -1,0 +1,37 @@
+"""Every node the rows that are its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from foedus.core.errors import BadInput
+from foedus.core.keys import Key
+from foedus.data.partitions.partition import check_nodes, grouped
+
+if TYPE_CHECKING:
+    from foedus.data.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Natural:
+    """Rows go to the node in their node column; nodes are numbered in the order of their ids.
+
+    It models data whose owners are known: a hospital, a phone, a speaking role (LEAF, Caldas et al., 2018,
+    arXiv:1812.01097). Nothing is drawn, so the seed changes nothing. Integers are ordered by value, strings as text.
+    Errors: ``BadInput`` for data without a node column, or where ``nodes`` is given and is not their number.
+    """
+
+    def assign(self, dataset: Dataset, nodes: int | None, key: Key) -> tuple[Tensor, Tensor]:
+        """``(index, offsets)``; see ``Partition.assign``."""
+        if dataset.node is None:
+            raise BadInput(
+                f"Natural divides by the node column, and {dataset.name!r} has none: arrays(x, y, node=ids) sets it"
+            )
+        ids, node = np.unique(dataset.node, return_inverse=True)
+        if nodes is not None and check_nodes(nodes, len(dataset), self) != len(ids):
+            raise BadInput(f"nodes={nodes}, but the node column of {dataset.name!r} names {len(ids)}: leave nodes out")
+        return grouped(node.astype(np.int64, copy=False), len(ids))

@@ -1,0 +1,48 @@
+"""Data sets by name."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from foedus.core.errors import BadInput
+from foedus.data.bundled import breast_cancer, digits
+from foedus.data.dataset import Dataset
+from foedus.data.idx import idx
+
+SOURCES: dict[str, Callable[..., Dataset]] = {"digits": digits, "breast-cancer": breast_cancer, "idx": idx}
+
+
+def load(name: str, **options: Any) -> Dataset:
+    """The data set of this name; the options are those of its source.
+
+    ``"digits"`` (test=0.2), ``"breast-cancer"`` (test=0.2), ``"idx"`` (path=folder, flat=True, limit=None).
+    Errors: ``BadInput`` for a name or an option that does not exist, and whatever the source says of its files.
+
+    >>> load("digits")
+    Dataset('digits': 1,438 rows of (64,), 10 classes, 359 test rows)
+    >>> load("digit")
+    Traceback (most recent call last):
+    foedus.core.errors.BadInput: unknown data set 'digit': did you mean 'digits'? There are: digits, breast-cancer, idx
+    """
+    source = SOURCES.get(name) if isinstance(name, str) else None
+    if source is None:
+        raise BadInput(f"unknown data set {name!r}: {_near(str(name), SOURCES)}There are: {', '.join(SOURCES)}")
+    parameters = inspect.signature(source).parameters
+    for option in options:
+        if option not in parameters:
+            raise BadInput(
+                f"data set {name!r} has no option {option!r}: {_near(option, parameters)}"
+                f"It takes: {', '.join(parameters)}"
+            )
+    for required, p in parameters.items():
+        if p.default is p.empty and required not in options:
+            raise BadInput(f"data set {name!r} needs the option {required}: load({name!r}, {required}=...)")
+    return source(**options)
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word.lower(), list(known), n=1)
+    return f"did you mean {close[0]!r}? " if close else ""

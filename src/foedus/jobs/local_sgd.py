@@ -1,0 +1,134 @@
+"""Several steps of gradient descent on a node's own rows: compute more, communicate less.
+
+Legend: P parameters, N rows of the node.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from foedus.core.errors import BadInput
+from foedus.core.job import NodeState, NodeView, Work
+from foedus.core.model import Model
+from foedus.core.update import BUFFERS, Tensors, Update
+from foedus.jobs.schedules import Schedule
+
+
+@dataclass(frozen=True)
+class LocalSGD:
+    """Stochastic gradient descent from ``args["w"]`` on the node's rows (McMahan et al. 2017, ClientUpdate).
+
+    ``epochs``      passes over the rows, each in a fresh random order; the last batch of a pass may be smaller.
+    ``steps``       exactly this many steps instead of ``epochs``.
+    ``batch_size``  rows of a step, or ``None`` for the full batch.
+    ``lr``          learning rate, or a schedule over rounds that ``at`` resolves.
+    ``momentum``    heavy ball, from zero in every job: v <- momentum v + g, w <- w - lr v.
+    ``weight_decay``  adds weight_decay * w to the gradient.
+    ``proximal``    mu of FedProx (arXiv:1812.06127): adds mu (w - w0) to the gradient, w0 being ``args["w"]``.
+
+    If ``args`` holds ``correction`` (P,), it is added to every gradient (SCAFFOLD's c - c_i, arXiv:1910.06378).
+    Answers ``delta`` = w - w0 (P,), the difference of the float ``buffers`` (B,) if there are any, and as its
+    weight the number of rows. Metrics: ``loss``, the mean over the rows as they were trained on, and ``steps``.
+    """
+
+    epochs: int = 1
+    steps: int | None = None
+    batch_size: int | None = 10
+    lr: float | Schedule = 0.1
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    proximal: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise BadInput(f"epochs must be at least 1, got {self.epochs}")
+        if self.steps is not None and self.steps < 1:
+            raise BadInput(f"steps must be at least 1, or None to count epochs; got {self.steps}")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise BadInput(f"batch_size must be at least 1, or None for the full batch; got {self.batch_size}")
+        if not callable(self.lr) and not (math.isfinite(self.lr) and self.lr >= 0):
+            raise BadInput(f"lr must be a non-negative number or a schedule, got {self.lr}")
+        for name in ("momentum", "weight_decay", "proximal"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise BadInput(f"{name} must be a non-negative number, got {value}")
+
+    def at(self, t: int) -> LocalSGD:
+        """This job in round t, with the schedule resolved to a number, so that it travels as data."""
+        return replace(self, lr=float(self.lr(t))) if callable(self.lr) else self
+
+    def steps_on(self, rows: int) -> int:
+        """Gradient steps this job takes on a node with that many rows."""
+        if self.steps is not None:
+            return self.steps
+        return self.epochs * (1 if self.batch_size is None else math.ceil(rows / self.batch_size))
+
+    def work(self, rows: int) -> Work:
+        if self.steps is None:
+            return Work(trained=self.epochs * rows)
+        b = rows if self.batch_size is None else min(self.batch_size, rows)
+        passes, rest = divmod(self.steps, math.ceil(rows / b))
+        return Work(trained=passes * rows + rest * b)
+
+    def parts(self, model: Model) -> dict[str, tuple[int, ...]]:
+        parts: dict[str, tuple[int, ...]] = {"delta": (model.layout.parameters,)}
+        if model.layout.buffers:
+            parts[BUFFERS] = (model.layout.buffers,)
+        return parts
+
+    def __call__(self, node: NodeView, args: Tensors) -> tuple[Update, NodeState]:
+        if callable(self.lr):
+            raise BadInput("this job's learning rate is a schedule: give nodes job.at(t)")
+        model, w0 = node.model, args["w"]
+        model.load(w0)
+        model.module.train()
+        w = model.split(model.flat[: model.layout.parameters])
+        velocity = model.split(torch.zeros(model.layout.parameters)) if self.momentum else None
+        correction = model.split(args["correction"]) if "correction" in args else None
+        anchor = model.split(w0[: model.layout.parameters]) if self.proximal else None
+        losses: list[Tensor] = []
+        weights: list[float] = []
+        for x, y in self._batches(node):
+            loss = model.mean_loss(x, y)
+            grads = model.gradients(loss)
+            if self.weight_decay:
+                torch._foreach_add_(grads, w, alpha=self.weight_decay)
+            if anchor is not None:
+                torch._foreach_add_(grads, torch._foreach_sub(w, anchor), alpha=self.proximal)
+            if correction is not None:
+                torch._foreach_add_(grads, correction)
+            if velocity is not None:
+                torch._foreach_mul_(velocity, self.momentum)
+                torch._foreach_add_(velocity, grads)
+                grads = tuple(velocity)
+            torch._foreach_add_(w, grads, alpha=-self.lr)
+            losses.append(loss.detach())
+            weights.append(len(y))
+        mean_loss = float(torch.stack(losses).dot(torch.tensor(weights, dtype=torch.float32))) / sum(weights)
+        metrics = {"loss": mean_loss, "steps": float(len(losses))}
+        return Update(model.difference(w0), len(node.rows), metrics, node.id), node.state
+
+    def _batches(self, node: NodeView) -> Iterator[tuple[Tensor, Tensor]]:
+        n = len(node.rows)
+        left = self.steps_on(n)
+        if self.batch_size is None or (self.batch_size >= n):
+            # One batch holds every row: their order is that of the node, so that no sum changes with the draw.
+            x, y = node.rows.batch()
+            for _ in range(left):
+                yield x, y
+            return
+        key, epoch = node.key.child("shuffle"), 0
+        while left:
+            # One gather a pass; its batches are slices at fixed offsets of fresh memory, so alignment is fixed too.
+            x, y = node.rows.batch(key.child(epoch).permutation(n))
+            epoch += 1
+            for x_B, y_B in zip(torch.split(x, self.batch_size), torch.split(y, self.batch_size), strict=True):
+                yield x_B, y_B
+                left -= 1
+                if not left:
+                    return

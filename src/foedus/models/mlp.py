@@ -1,0 +1,56 @@
+"""Fully connected networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import nn
+
+from foedus.core.errors import BadInput
+from foedus.models.seeded import check_width, seeded
+
+
+def mlp(*layers: int, widths: Sequence[int] | None = None, seed: int = 0) -> nn.Module:
+    """A perceptron with ReLU between its layers: (N, first width) to (N, last width).
+
+    ``mlp(64, 32, 10)`` and ``mlp(widths=[64, 32, 10])`` are the same: inputs, hidden widths, outputs.
+    Errors: ``BadInput`` for fewer than two widths or a width below 1.
+
+    >>> mlp(64, 32, 10)
+    Sequential(
+      (0): Linear(in_features=64, out_features=32, bias=True)
+      (1): ReLU()
+      (2): Linear(in_features=32, out_features=10, bias=True)
+    )
+    """
+    if layers and widths is not None:
+        raise BadInput("mlp: give the widths once, as mlp(64, 32, 10) or as mlp(widths=[64, 32, 10])")
+    if widths is not None and (isinstance(widths, str) or not isinstance(widths, Sequence)):
+        raise BadInput(f"mlp: widths must be a list such as [64, 32, 10], got {widths!r}")
+    chosen = tuple(layers if widths is None else widths)
+    if len(chosen) < 2:
+        raise BadInput(f"mlp needs at least two widths, inputs and outputs, such as mlp(64, 10); got {list(chosen)}")
+    for position, width in enumerate(chosen):
+        check_width(f"mlp: width {position}", width)
+
+    def build() -> nn.Module:
+        stack: list[nn.Module] = []
+        for a, b in pairwise(chosen):
+            stack += [nn.Linear(a, b), nn.ReLU()]
+        return nn.Sequential(*stack[:-1])  # no ReLU after the last
+
+    return seeded(build, seed)
+
+
+def two_nn(inputs: int = 784, classes: int = 10, *, seed: int = 0) -> nn.Module:
+    """The 2NN: two hidden layers of 200 units, (N, inputs) to (N, classes) logits; 199,210 parameters as it stands.
+
+    Source: McMahan et al., 2017, arXiv:1602.05629, section 3. Errors: ``BadInput`` for a width below 1.
+
+    >>> sum(p.numel() for p in two_nn().parameters())
+    199210
+    """
+    check_width("two_nn: inputs", inputs)
+    check_width("two_nn: classes", classes)
+    return mlp(inputs, 200, 200, classes, seed=seed)

@@ -1,0 +1,68 @@
+"""What to compare with: all data in one place, and every node on its own."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from foedus.core.data import POOLED
+from foedus.core.errors import NodeFailed
+from foedus.core.federation import Federation
+from foedus.core.model import join
+from foedus.core.state import State
+from foedus.core.update import Update
+from foedus.jobs import LocalSGD
+
+
+@dataclass(frozen=True)
+class Centralized:
+    """One computer that holds all rows: what pooling the data would give. Sends nothing, as there is nobody else.
+
+    One round is one job on the pooled rows, so ``local`` counts epochs as everywhere.
+    """
+
+    rounds: int
+    local: LocalSGD = LocalSGD(epochs=1, batch_size=10, lr=0.1)
+    communicates = False
+
+    async def __call__(self, fed: Federation) -> Tensor:
+        s = await fed.begin(lambda w: State(w=w))
+        for t in fed.rounds(self.rounds):
+            (u,) = await fed.map(self.local.at(t), {"w": s.w}, (POOLED,))
+            s = s.replace(w=s.w + join(_update(u).parts, fed.layout))
+            await fed.commit(s)
+        return s.w  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class LocalOnly:
+    """Every node trains its own model on its own rows and sends nothing: what a node has without the others.
+
+    Its metrics are means over the nodes' own models, every one evaluated on the same test set. Its vector is the mean
+    of the models, which nobody would have.
+    """
+
+    rounds: int
+    local: LocalSGD = LocalSGD(epochs=1, batch_size=10, lr=0.1)
+    communicates = False
+
+    async def __call__(self, fed: Federation) -> Tensor:
+        s = await fed.begin(lambda w: State(w=w, models=[w] * fed.nodes))
+        for t in fed.rounds(self.rounds):
+            job = self.local.at(t)
+            answers = await asyncio.gather(*(fed.map(job, {"w": w}, (n,)) for n, w in enumerate(s.models)))
+            models = [w + join(_update(u).parts, fed.layout) for w, (u,) in zip(s.models, answers, strict=True)]
+            quality = [await fed.evaluate(w) for w in models]
+            metrics = {k: sum(q[k] for q in quality) / len(quality) for k in quality[0]}
+            s = s.replace(w=torch.stack(models).mean(0), models=models)
+            await fed.commit(s, metrics)
+        return s.w  # type: ignore[no-any-return]
+
+
+def _update(answer: object) -> Update:
+    if not isinstance(answer, Update):
+        raise NodeFailed(f"a baseline's job failed: {answer}")
+    return answer

@@ -1,0 +1,61 @@
+"""Synchronous parallel gradient descent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from foedus.aggregators import Mean
+from foedus.core.aggregator import Aggregator
+from foedus.core.errors import BadInput
+from foedus.core.federation import Federation
+from foedus.core.state import State
+from foedus.core.transform import Transform
+from foedus.core.until import All, Quorum
+from foedus.jobs import Gradient
+from foedus.jobs.schedules import Schedule
+from foedus.sampling import Cohort, Fraction
+
+
+@dataclass(frozen=True)
+class SyncSGD:
+    """Synchronous gradient descent in MapReduce form: broadcast the model, map gradients, reduce, update.
+
+    Every node's gradient is summed over its rows (``batch_size`` of them, or all), the sums are added and divided once
+    by the number of rows: this is serial gradient descent on the union (McDonald et al. 2010; Zinkevich et al. 2010).
+    ``backup`` workers are spare: the update waits for all nodes but so many, and drops the late gradients
+    (Chen et al. 2016, arXiv:1604.00981).
+    """
+
+    rounds: int
+    lr: float | Schedule = 0.1
+    batch_size: int | None = None
+    backup: int = 0
+    cohort: Cohort = Fraction(1.0)
+    aggregate: Aggregator = Mean()
+    transforms: tuple[Transform, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.backup < 0:
+            raise BadInput(f"backup is a number of spare workers, at least 0; got {self.backup}")
+
+    async def __call__(self, fed: Federation) -> Tensor:
+        s = await fed.begin(lambda w: State(w=w))
+        p = fed.layout.parameters
+        for t in fed.rounds(self.rounds):
+            nodes = await fed.sample(self.cohort)
+            if self.backup >= len(nodes) > 0:
+                raise BadInput(f"{self.backup} of {len(nodes)} workers cannot be spare: lower backup")
+            until = Quorum(len(nodes) - self.backup) if self.backup else All()
+            total = await fed.map_reduce(
+                Gradient(self.batch_size), {"w": s.w}, nodes, self.aggregate, transforms=self.transforms, until=until
+            )
+            if total:
+                w = s.w.clone()
+                w[:p].sub_(total["gradient"], alpha=self.lr(t) if callable(self.lr) else self.lr)
+                if "buffers" in total:
+                    w[p:].add_(total["buffers"])
+                s = s.replace(w=w)
+            await fed.commit(s)
+        return s.w  # type: ignore[no-any-return]

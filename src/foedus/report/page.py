@@ -1,0 +1,86 @@
+"""The report: one self-contained HTML file that says what working together bought and what it cost."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+
+from foedus.report.clock import clock
+from foedus.report.curves import curves
+from foedus.report.figures import styles
+from foedus.report.files import write_whole
+from foedus.report.holdings import who_holds_what
+from foedus.report.markup import text
+from foedus.report.origin import origin
+from foedus.report.summary import TOGETHER, Comparison, Runs, compare
+from foedus.report.table import table
+from foedus.report.verdict import TRAFFIC, WORK, Tile, race, tiles, troubles, verdict
+
+_HERE = Path(__file__).parent
+
+
+def page(
+    runs: Runs,
+    path: str | Path,
+    *,
+    title: str = "What working together bought, and what it cost",
+    target: float | None = None,
+    notes: Sequence[str] = (),
+) -> Path:
+    """Write the report of one run or several as one self-contained HTML file and return its path.
+
+    ``runs``    a run, a list of runs, or a dict from label to run.
+    ``path``    a file that ends in ``.html``, or a folder, which then gets ``report.html``.
+    ``target``  the quality whose price is compared (accuracy as a share, 0 to 1); by default 95 % of the best
+                federated accuracy, in whole per cents.
+    ``notes``   sentences for the end of the page.
+    Errors: ``BadInput`` for no runs, a target out of range, or a path that cannot be written.
+    """
+    file = Path(path)
+    if file.suffix.lower() not in (".html", ".htm"):
+        file = file / "report.html"
+    return write_whole(file, render(compare(runs, target), title, notes).encode(), "the report")
+
+
+def render(c: Comparison, title: str, notes: Sequence[str] = ()) -> str:
+    """The page's HTML."""
+    script = (_HERE / "page.js").read_text(encoding="utf-8")
+    # The page's policy forbids every request, and every script but the one with this digest.
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    looks = dict(zip((s.label for s in c.programs), styles([s.role for s in c.programs], TOGETHER), strict=True))
+    sections = [table(c, looks), curves(c, looks), clock(c), who_holds_what(c), origin(c)]
+    if notes:
+        sections.append('<ul class="notes">' + "".join(f"<li>{text(n)}</li>" for n in notes) + "</ul>")
+    return Template((_HERE / "page.html").read_text(encoding="utf-8")).substitute(
+        title=escape(title),
+        css=(_HERE / "page.css").read_text(encoding="utf-8"),
+        js=script,
+        script_hash=f"sha256-{digest}",
+        verdict=text(verdict(c)),
+        more=_more(c),
+        tiles="\n".join(_tile(t) for t in tiles(c)),
+        body="\n".join(s for s in sections if s),
+    )
+
+
+def _more(c: Comparison) -> str:
+    """What comes after the verdict: how the federated programs compare (one alone is no race), and what went wrong."""
+    said = race(c, TRAFFIC, WORK) if len(c.with_role(TOGETHER)) > 1 else ""
+    lines = [f'<p class="more">{text(said)}</p>'] if said else []
+    return "\n".join(lines + [f'<p class="trouble">{text(t)}</p>' for t in troubles(c)])
+
+
+def _tile(t: Tile) -> str:
+    number, _, unit = t.number.partition(" ")
+    # A duration has two units ("2 min 5 s"): those stay as large as the number.
+    if " " in unit:
+        number, unit = t.number, ""
+    small = f' <span class="unit">{escape(unit)}</span>' if unit else ""
+    return (
+        f'<div class="tile"><dt>{text(t.what)}</dt><dd class="number">{text(number)}{small}</dd>'
+        f'<dd class="context">{text(t.context)}</dd></div>'
+    )

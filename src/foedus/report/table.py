@@ -1,0 +1,101 @@
+"""The comparison table: quality and costs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+
+from foedus.core.run import Record
+from foedus.report.figures import Style
+from foedus.report.markup import swatch, text
+from foedus.report.summary import TOGETHER, Comparison, Summary
+from foedus.report.units import MISSING, human_bytes, human_count, human_seconds
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One kind of cost: its head, how to read it off a record and how to write it."""
+
+    head: str
+    read: Callable[[Record], float]
+    write: Callable[[float | None], str]
+
+
+_COSTS = (
+    _Column("rounds", lambda r: r.round, human_count),
+    _Column("sent up", lambda r: r.bytes_up, human_bytes),
+    _Column("sent down", lambda r: r.bytes_down, human_bytes),
+    _Column("local epochs", lambda r: r.epochs, human_count),
+    _Column("virtual time", lambda r: r.virtual_s, human_seconds),
+)
+_TO_TARGET = (
+    _Column("rounds", lambda r: r.round, human_count),
+    _Column("traffic", lambda r: r.bytes_up + r.bytes_down, human_bytes),
+    _Column("epochs", lambda r: r.epochs, human_count),
+    _Column("time", lambda r: r.virtual_s, human_seconds),
+)
+
+
+def table(c: Comparison, looks: dict[str, Style]) -> str:
+    """The section as HTML. On a phone every row becomes a card, so the roles are spelled out for screen readers."""
+    quality = c.metric.label if c.metric else "quality"
+    goal = c.metric.target_text(c.target) if c.metric and c.target is not None else ""
+    heads = [f"final {quality}", f"best {quality}", *(k.head for k in _COSTS)]
+    top = "".join(_head(h, rowspan=2) for h in heads)
+    second = ""
+    if goal:
+        top += _head(f"to reach {goal}", colspan=len(_TO_TARGET))
+        second = "".join(_head(k.head, css="first" if i == 0 else "") for i, k in enumerate(_TO_TARGET))
+    rows = "".join(_row(c, s, looks[s.label], quality, goal) for s in c.programs)
+    return (
+        '<h2>Side by side</h2><table class="compare" role="table"><thead role="rowgroup"><tr role="row">'
+        f'{_head("program", rowspan=2, css="who")}{top}</tr><tr role="row">{second}</tr></thead>'
+        f'<tbody role="rowgroup">{rows}</tbody></table><p class="small">{text(_explain(c, quality, goal))}</p>'
+    )
+
+
+def _head(words: str, *, rowspan: int = 1, colspan: int = 1, css: str = "") -> str:
+    scope, inner = ("colgroup", f"<span>{text(words)}</span>") if colspan > 1 else ("col", text(words))
+    spans = (f' rowspan="{rowspan}"' if rowspan > 1 else "") + (f' colspan="{colspan}"' if colspan > 1 else "")
+    css = "goal" if colspan > 1 else css
+    return f'<th scope="{scope}" role="columnheader"{spans}{f" class={css}" if css else ""}>{inner}</th>'
+
+
+def _row(c: Comparison, s: Summary, look: Style, quality: str, goal: str) -> str:
+    show = c.metric.text if c.metric else (lambda _: MISSING)
+    cells = [_cell(f"final {quality}", show(s.final)), _cell(f"best {quality}", show(s.best))]
+    cells += [_cell(k.head, k.write(k.read(s.last))) for k in _COSTS]
+    for i, k in enumerate(_TO_TARGET if goal else ()):
+        css = "first" if i == 0 else ""
+        if s.reached is None:
+            cells.append(_cell(f"{k.head} to {goal}", MISSING, f"{css} none"))
+        else:
+            least = " least" if _least(c, s, k.read) else ""
+            cells.append(_cell(f"{k.head} to {goal}", k.write(k.read(s.reached)), css + least))
+    who = f'<th scope="row" class="who" role="rowheader">{swatch(look)}{escape(s.label)}</th>'
+    return f'<tr role="row">{who}{"".join(cells)}</tr>'
+
+
+def _cell(head: str, value: str, css: str = "") -> str:
+    css = f' class="{css.strip()}"' if css.strip() else ""
+    return f'<td role="cell" data-label="{text(head)}"{css}>{text(value)}</td>'
+
+
+def _least(c: Comparison, s: Summary, read: Callable[[Record], float]) -> bool:
+    """True if this federated program reached the target for strictly less than every other that did."""
+    rivals = [o.reached for o in c.with_role(TOGETHER) if o.reached is not None and o is not s]
+    return (
+        s.role == TOGETHER and s.reached is not None and bool(rivals) and all(read(s.reached) < read(o) for o in rivals)
+    )
+
+
+def _explain(c: Comparison, quality: str, goal: str) -> str:
+    words = "Bytes are sums over all nodes; one local epoch is as much work as one pass over all rows of all nodes."
+    if not goal or c.metric is None:
+        return words
+    best = c.metric.best([s.best for s in c.with_role(TOGETHER) if s.best is not None])
+    why = f"; the best of any federated program was {c.metric.text(best)}" if best is not None else ""
+    bold = any(_least(c, s, k.read) for s in c.programs for k in _TO_TARGET)
+    mark = "Bold is the federated program that spent least. " if bold else ""
+    return f"“To reach {goal}” is what a program had spent when its {quality} first got there{why}. {mark}{words}"

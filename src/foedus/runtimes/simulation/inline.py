@@ -1,0 +1,49 @@
+"""The executor of one worker: jobs run in this process, when their answer is waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from foedus.core.data import FederatedDataset
+from foedus.core.execute import Plan, Result, Site, Task
+from foedus.core.model import Model
+from foedus.core.update import Tensors
+
+
+@dataclass(frozen=True)
+class _Ticket:
+    plan: Plan
+    args: Tensors
+    tasks: Sequence[Task]
+
+
+class Inline:
+    """Runs blocks in the calling process."""
+
+    ahead = 1
+
+    def __init__(self, model: Model, data: FederatedDataset, seed: int) -> None:
+        self._site = Site(model, data, seed)
+
+    def place(self, args: Tensors) -> Any:
+        """A copy: the program may change its tensors in place before the job runs."""
+        return {k: v.clone() for k, v in args.items()}
+
+    def release(self, placed: Any) -> None:
+        """Nothing to do."""
+
+    def submit(self, plan: Plan, placed: Any, tasks: Sequence[Task]) -> _Ticket:
+        """Remember the block."""
+        return _Ticket(plan, placed, tasks)
+
+    def wait(self, ticket: Any) -> Result:
+        """Run the block."""
+        return self._site.run(ticket.plan, ticket.args, ticket.tasks)
+
+    def cancel(self, ticket: Any) -> None:
+        """It never runs."""
+
+    def close(self) -> None:
+        """Nothing to do."""

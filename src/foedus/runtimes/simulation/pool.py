@@ -1,0 +1,237 @@
+"""The executor of several workers: subprocesses that share memory with this one.
+
+Workers are started as ``python -m``: spawn breaks scripts without a ``__main__`` guard, and fork after threaded torch
+hangs. Blocks go to workers in the order they were submitted, at most two to a worker, so that it never waits for us.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import torch
+
+from foedus import core
+from foedus.core.data import FederatedDataset
+from foedus.core.errors import BadInput, WorkerError
+from foedus.core.execute import Outcome, Plan, Result, Task
+from foedus.core.model import Model
+from foedus.core.update import Failed, Tensors, Update
+from foedus.runtimes.simulation.channel import Channel, Closed, Placed
+from foedus.runtimes.simulation.segments import SegmentPool
+
+QUEUE = 2
+"""Blocks at one worker: one it runs, one that waits."""
+
+PLANS = 64
+"""Plans that workers remember; a learning-rate schedule makes a new one every round."""
+
+IDLE = -1_000_000
+"""In the status array: this worker has not begun any node's job."""
+
+
+class _Ticket:
+    __slots__ = ("cancelled", "id", "placed", "plan", "result", "tasks")
+
+    def __init__(self, id: int, plan: Plan, placed: Placed, tasks: Sequence[Task]) -> None:
+        self.id, self.plan, self.placed, self.tasks = id, plan, placed, tasks
+        self.result: Result | None = None
+        self.cancelled = False
+
+
+class _Worker:
+    def __init__(self, index: int, process: subprocess.Popen[bytes], channel: Channel) -> None:
+        self.index, self.process, self.channel = index, process, channel
+        self.plans: set[int] = set()
+        self.busy: dict[int, _Ticket] = {}
+
+
+class Pool:
+    """Runs blocks in worker processes."""
+
+    def __init__(self, workers: int, model: Model, data: FederatedDataset, seed: int) -> None:
+        self.ahead = QUEUE * workers + 1
+        self._segments = SegmentPool()
+        self._workers: list[_Worker] = []
+        self._queue: deque[_Ticket] = deque()
+        self._tickets = 0
+        self._plans: dict[int, tuple[Plan, Any, bytes]] = {}
+        self._plan_ids: dict[Any, int] = {}
+        self._plans_made = 0
+        try:
+            self._start(workers, model, data, seed)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, workers: int, model: Model, data: FederatedDataset, seed: int) -> None:
+        try:
+            pickled = cloudpickle.dumps(model)
+        except Exception as e:
+            raise BadInput(f"the model cannot be sent to worker processes ({e}); use workers=1") from e
+        held = {"tensors": dict(data.tensors()), "status": torch.full((workers,), IDLE, dtype=torch.int64)}
+        shared = Placed(self._segments, held)
+        # From here on this process reads its data where its workers do, so that there is one copy of it.
+        views = shared.segment.tensors(shared.specs)
+        placed = dict(zip([*data.tensors(), "status"], views, strict=True))
+        self._status = placed.pop("status")
+        data.use(placed)
+        plain = {k: v for k, v in vars(data).items() if k not in placed and not k.startswith("_")}
+        for index in range(workers):
+            ours, theirs = socket.socketpair()
+            with theirs:
+                env = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+                root = str(Path(core.__file__).parents[2])
+                env["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [env.get("PYTHONPATH")])])
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "foedus.runtimes.simulation.worker", str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    process_group=0,  # Ctrl-C at the terminal reaches the parent only
+                )
+            worker = _Worker(index, process, Channel(ours, self._segments))
+            self._workers.append(worker)
+            setup = {"sys_path": list(sys.path), "model": pickled, "data": plain, "seed": seed, "worker": index}
+            worker.channel.send(setup, shared)
+        for worker in self._workers:
+            self._receive(worker)
+
+    # -- the executor ------------------------------------------------------------------------------------------
+
+    def place(self, args: Tensors) -> Placed:
+        """Write arguments once, where every worker can read them."""
+        return Placed(self._segments, dict(args))
+
+    def release(self, placed: Any) -> None:
+        """The caller is done with them."""
+        placed.release()
+
+    def submit(self, plan: Plan, placed: Any, tasks: Sequence[Task]) -> _Ticket:
+        """Queue a block."""
+        placed.retain()
+        ticket = _Ticket(self._tickets, plan, placed, tasks)
+        self._tickets += 1
+        self._queue.append(ticket)
+        self._dispatch()
+        return ticket
+
+    def wait(self, ticket: Any) -> Result:
+        """Take messages until this block is done. Errors: ``WorkerError`` if a worker died."""
+        while ticket.result is None:
+            ready, _, _ = select.select([w.channel for w in self._workers], [], [])
+            by_channel = {w.channel: w for w in self._workers}
+            for channel in ready:
+                self._receive(by_channel[channel])
+            self._dispatch()
+        return ticket.result  # type: ignore[no-any-return]
+
+    def cancel(self, ticket: Any) -> None:
+        """If a worker has it, its result is thrown away; else it never runs."""
+        ticket.cancelled = True
+        if ticket in self._queue:
+            self._queue.remove(ticket)
+            ticket.placed.release()
+
+    def close(self) -> None:
+        """End the workers and give up the shared memory."""
+        for worker in self._workers:
+            worker.channel.close()
+            worker.process.kill()
+        for worker in self._workers:
+            worker.process.wait()
+        self._workers.clear()
+        self._queue.clear()
+        self._segments.close()
+
+    # -- how it goes -------------------------------------------------------------------------------------------
+
+    def _dispatch(self) -> None:
+        while self._queue:
+            worker = min(self._workers, key=lambda w: len(w.busy))
+            if len(worker.busy) >= QUEUE:
+                return
+            ticket = self._queue.popleft()
+            worker.busy[ticket.id] = ticket
+            plan_id = self._plan_id(ticket.plan)
+            try:
+                if plan_id not in worker.plans:
+                    worker.channel.send({"id": plan_id, "plan": self._plans[plan_id][2]})
+                    worker.plans.add(plan_id)
+                tasks = [(t.node, t.count, t.state) for t in ticket.tasks]
+                worker.channel.send({"ticket": ticket.id, "id": plan_id, "tasks": tasks}, ticket.placed)
+            except Closed:
+                raise self._died(worker) from None
+
+    def _plan_id(self, plan: Plan) -> int:
+        # Equal plans share an id; one that cannot be hashed is known by identity, and held so that it stays its own.
+        try:
+            name: Any = (type(plan.job), plan)
+            known = self._plan_ids.get(name)
+        except TypeError:
+            name = id(plan)
+            known = self._plan_ids.get(name)
+        if known is None:
+            try:
+                data = cloudpickle.dumps(plan)
+            except Exception as e:
+                raise BadInput(f"{plan.job!r} cannot be sent to worker processes: {e}") from e
+            known = self._plans_made % PLANS
+            self._plans_made += 1
+            if known in self._plans:
+                del self._plan_ids[self._plans[known][1]]
+                for worker in self._workers:
+                    worker.plans.discard(known)
+            self._plan_ids[name] = known
+            self._plans[known] = (plan, name, data)
+        return known
+
+    def _receive(self, worker: _Worker) -> None:
+        try:
+            message, _ = worker.channel.receive()
+        except Closed:
+            raise self._died(worker) from None
+        if "ready" in message:
+            return
+        ticket = worker.busy.pop(message["ticket"])
+        ticket.placed.release()
+        if not ticket.cancelled:
+            ticket.result = Result(message["acc"], [_unpack(o) for o in message["outcomes"]])
+
+    def _died(self, worker: _Worker) -> WorkerError:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            worker.process.wait(timeout=5)
+        code = worker.process.returncode
+        how = "was lost" if code is None else f"exited with status {code}"
+        if code is not None and code < 0:
+            how = f"was killed by {signal.Signals(-code).name}"
+            if -code == signal.SIGKILL:
+                how += " (by the system, if memory ran out)"
+        node = int(self._status[worker.index])
+        what = "before its first job" if node == IDLE else f"while it computed node {node}"
+        return WorkerError(f"worker process {worker.index} (pid {worker.process.pid}) {how} {what}")
+
+
+def _unpack(o: Any) -> Outcome:
+    (node, seconds, weight, metrics, state), failed, update = o
+    # A node's state stays for long; of its own memory, so that it does not hold the whole message's.
+    kept = {owner: {k: v.clone() for k, v in tensors.items()} for owner, tensors in state.items()}
+    return Outcome(
+        node,
+        seconds,
+        weight,
+        metrics,
+        kept,
+        None if failed is None else Failed(*failed),
+        None if update is None else Update(*update),
+    )

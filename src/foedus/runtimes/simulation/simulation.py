@@ -1,0 +1,56 @@
+"""The runtimes of one machine: virtual time (``Simulation``) or the wall clock (``Local``) over the same executors."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from foedus.core.clock import RealClock, VirtualClock
+from foedus.core.cost import Network
+from foedus.core.data import FederatedDataset
+from foedus.core.errors import BadInput
+from foedus.core.execute import Executor
+from foedus.core.model import Model
+from foedus.core.runtime import Engine
+from foedus.network import LAN
+from foedus.runtimes.simulation.inline import Inline
+from foedus.runtimes.simulation.pool import Pool
+
+
+def executor(workers: int, model: Model, data: FederatedDataset, seed: int) -> Executor:
+    """Inline for one worker, a pool of processes for more."""
+    if workers < 1:
+        raise BadInput(f"a runtime needs at least one worker, got workers={workers}")
+    if workers > 1 and os.name == "nt":
+        raise BadInput("worker processes need a Unix system: use workers=1")
+    return Inline(model, data, seed) if workers == 1 else Pool(workers, model, data, seed)
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """Simulate a federation on this machine, in virtual time.
+
+    ``workers``  1 runs jobs inline; more are processes, each with one torch thread. The model's bits are the same.
+    ``network``  links and devices as a cost model, ``foedus.network.LAN`` by default.
+    """
+
+    workers: int = 1
+    network: Network = LAN
+
+    def start(self, model: Model, data: FederatedDataset, seed: int) -> Engine:
+        """Open executor and clock."""
+        return Engine(executor(self.workers, model, data, seed), VirtualClock(), self.network)
+
+
+@dataclass(frozen=True)
+class Local:
+    """Run on this machine in real time: nothing is simulated, seconds of compute are those measured at the workers.
+
+    Answers arrive in the order in which jobs were given.
+    """
+
+    workers: int = 1
+
+    def start(self, model: Model, data: FederatedDataset, seed: int) -> Engine:
+        """Open executor and clock."""
+        return Engine(executor(self.workers, model, data, seed), RealClock(), None)

@@ -1,0 +1,82 @@
+"""A worker process: ``python -m foedus.runtimes.simulation.worker FD``. Serves blocks until its parent is gone."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import sys
+from typing import Any
+
+import torch
+
+from foedus.core.data import FederatedDataset
+from foedus.core.execute import Plan, Site, Task
+from foedus.core.model import Model
+from foedus.core.update import Update
+from foedus.runtimes.simulation.channel import Channel, Closed
+from foedus.runtimes.simulation.segments import SegmentPool
+
+
+def main(fd: int) -> None:
+    """Serve the parent at the other end of this socket."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    torch.set_num_threads(1)
+    channel = Channel(socket.socket(fileno=fd), SegmentPool())
+    try:
+        _serve(channel)
+    except Closed:
+        pass
+    os._exit(0)  # nothing to flush, and torch takes its time to unload
+
+
+def _serve(channel: Channel) -> None:
+    setup, held = channel.receive()
+    sys.path[:] = setup["sys_path"]
+    # From the local parent that started this process, by its own cloudpickle; nothing else is ever unpickled.
+    model: Model = pickle.loads(setup["model"])
+    data = restore_data(setup["data"], held["tensors"])
+    site = Site(model, data, setup["seed"])
+    status, me = held["status"], setup["worker"]
+    plans: dict[int, Plan] = {}
+
+    def starting(node: int) -> None:
+        status[me] = node
+
+    channel.send({"ready": True})
+    while True:
+        message, args = channel.receive()
+        if "plan" in message:
+            plans[message["id"]] = pickle.loads(message["plan"])
+            continue
+        tasks = [Task(node, count, state) for node, count, state in message["tasks"]]
+        result = site.run(plans[message["id"]], args, tasks, starting)
+        del args
+        channel.send({"ticket": message["ticket"], "acc": result.acc, "outcomes": [_pack(o) for o in result.outcomes]})
+
+
+def _pack(o: Any) -> Any:
+    update, failed = o.update, o.failed
+    return (
+        (o.node, o.seconds, o.weight, o.metrics, o.state),
+        None if failed is None else (failed.node, failed.reason, failed.log, failed.nonfinite),
+        None if update is None else pack_update(update),
+    )
+
+
+def pack_update(u: Update) -> Any:
+    """An update as a tree."""
+    return (dict(u.parts), u.weight, u.metrics, u.node, u.staleness, u.summed)
+
+
+def restore_data(plain: dict[str, Any], tensors: dict[str, torch.Tensor]) -> FederatedDataset:
+    """The data set, over tensors in shared memory. It was checked by the parent."""
+    data = FederatedDataset.__new__(FederatedDataset)
+    data.__dict__.update({"test_x": None, "test_y": None, **plain, **tensors})
+    data.__dict__["_bounds"] = data.offsets.numpy()
+    return data
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,37 @@
+"""Clipping: no single node moves the model by more than a bound."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from foedus.core.errors import BadInput
+from foedus.core.job import NodeState
+from foedus.core.keys import Key
+from foedus.core.transform import Plain
+from foedus.core.update import BUFFERS, Update
+
+
+@dataclass(frozen=True)
+class Clip(Plain):
+    """Scale an update so that its Euclidean norm, over all parts but ``buffers``, is at most ``norm``.
+
+    An update within the bound, a zero one included, is unchanged. The norm is that of ``Update.value()``: what the
+    node alone would have answered, not the sum over its rows.
+    """
+
+    norm: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.norm) and self.norm > 0):
+            raise BadInput(f"the clipping norm must be a positive number, got {self.norm}")
+
+    def encode(self, u: Update, state: NodeState, key: Key) -> tuple[Update, NodeState]:
+        squares = [torch.linalg.vector_norm(v, dtype=torch.float64) for k, v in u.parts.items() if k != BUFFERS]
+        size = math.sqrt(sum(float(s) ** 2 for s in squares)) / (u.weight if u.summed else 1.0)
+        if size <= self.norm:
+            return u, state
+        factor = self.norm / size
+        return u.with_parts({k: v if k == BUFFERS else v * factor for k, v in u.parts.items()}), state

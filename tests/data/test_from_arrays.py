@@ -1,0 +1,152 @@
+"""Arrays become a data set; what cannot is refused with its place."""
+
+import numpy as np
+import pytest
+import torch
+
+from foedus.core.errors import BadInput
+from foedus.data import Natural, arrays
+
+X = np.arange(12.0).reshape(6, 2)
+Y = np.array([0, 1, 2, 0, 1, 2])
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16, np.int32, np.uint8, bool])
+def test_x_becomes_float32_with_equal_values(kind):
+    x = X.astype(kind)
+    data = arrays(x, Y)
+    assert data.x.dtype == torch.float32
+    assert np.array_equal(data.x.numpy(), x.astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.int64, torch.uint8])
+def test_torch_x_becomes_float32_with_equal_values(dtype):
+    x = torch.from_numpy(X).to(dtype)
+    assert torch.equal(arrays(x, torch.from_numpy(Y)).x, x.float())
+
+
+def test_float32_is_shared_and_odd_layouts_are_copied():
+    x = torch.randn(6, 2)
+    assert arrays(x, Y).x.data_ptr() == x.data_ptr()
+    fixed = X.astype(np.float32)
+    fixed.setflags(write=False)
+    for odd in (fixed, X.astype(">f4"), np.asfortranarray(X.astype(np.float32)), X.astype(np.float32)[::-1]):
+        data = arrays(odd, Y)
+        assert np.array_equal(data.x.numpy(), odd)
+        assert data.x.is_contiguous()
+        data.x[0, 0] = 99.0
+        assert 99.0 not in odd
+
+
+def test_a_tensor_with_a_graph_is_detached():
+    assert not arrays(torch.ones(6, 2, requires_grad=True), Y).x.requires_grad
+
+
+@pytest.mark.parametrize("y", [Y, Y.astype(np.uint8), torch.from_numpy(Y).short(), Y.tolist()])
+def test_integers_are_labels(y):
+    data = arrays(X, y)
+    assert data.classes == 3
+    assert data.y.dtype == torch.int64
+    assert data.y.tolist() == Y.tolist()
+
+
+def test_booleans_are_two_classes():
+    data = arrays(X, Y > 0)
+    assert data.classes == 2
+    assert data.y.tolist() == [0, 1, 1, 0, 1, 1]
+
+
+def test_floats_are_a_regression_even_where_they_are_whole():
+    data = arrays(X, Y.astype(float))
+    assert data.classes is None
+    assert data.y.dtype == torch.float32
+    assert data.y.tolist() == Y.tolist()
+    assert arrays(X, X).y.shape == (6, 2)
+
+
+def test_classes_count_over_training_and_test_unless_given():
+    assert arrays(X, Y, test=(X[:1], [4])).classes == 5
+    assert arrays(X, Y, classes=7).classes == 7
+
+
+def test_a_test_pair_is_kept_in_order():
+    data = arrays(X, Y, test=(X[::-1][:2], [2, 1]))
+    assert np.array_equal(data.test_x.numpy(), X[::-1][:2])
+    assert data.test_y.tolist() == [2, 1]
+    assert len(data) == 6
+
+
+def test_a_test_fraction_takes_rows_out_with_their_labels_and_nodes():
+    n = 50
+    x, y, node = np.arange(n)[:, None], np.arange(n) % 5, np.arange(n) // 10
+    data = arrays(x, y, node=node, test=0.2)
+    kept, held = data.x[:, 0].long(), data.test_x[:, 0].long()
+    assert len(held) == 10
+    assert sorted(kept.tolist() + held.tolist()) == list(range(n))
+    assert torch.equal(data.y, kept % 5)
+    assert torch.equal(data.test_y, held % 5)
+    assert data.node.tolist() == (kept // 10).tolist()
+    assert torch.equal(arrays(x, y, test=0.2).test_x, data.test_x)  # always the same rows
+
+
+@pytest.mark.parametrize(
+    ("node", "order"),
+    [
+        ([10, 9, 10, 9, 9, 9], [9, 10]),  # by value, not as text
+        (np.array([10, 9, 10, 9, 9, 9], dtype=np.uint8), [9, 10]),
+        (torch.tensor([10, 9, 10, 9, 9, 9]), [9, 10]),
+        (["b", "a", "b", "a", "a", "a"], ["a", "b"]),
+        (np.array(["b", "a", "b", "a", "a", "a"], dtype=object), ["a", "b"]),
+    ],
+)
+def test_node_ids(node, order):
+    data = arrays(X, Y, node=node)
+    assert sorted(set(data.node.tolist())) == order
+    assert data.split(Natural()).sizes == [4, 2]
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "options", "message"),
+    [
+        (X[:5], Y, {}, r"the data: 5 rows of x but 6 of y"),
+        (X[:0], Y[:0], {}, r"the data: there are no rows"),
+        (X[:0], Y[:0], {"test": 0.5}, r"the data: there are no rows"),
+        (X[:, 0], Y, {}, r"x must have rows and columns.*\(6,\)"),
+        (np.float64(1), Y, {}, r"x must have rows and columns.*\(\)"),
+        (X, Y[:, None], {}, r"y must have shape \(rows,\); it has shape \(6, 1\)"),
+        (np.where(X == 5, np.nan, X), Y, {}, r"x has 1 NaN or infinite values, the first in row 2, column 1"),
+        (np.where(X == 6, -np.inf, X), Y, {}, r"the data: x has 1 NaN.*row 3, column 0"),
+        (np.where(X == 6, 1e300, X), Y, {}, r"x at \(3, 0\) is 1e\+300, too large for float32"),
+        (X, np.where(Y == 2, np.nan, Y), {}, r"y has 2 NaN or infinite values, the first in row 2"),
+        (X, Y - 1, {}, r"y has the negative label -1 in row 0: labels are 0 \.\. classes-1"),
+        (X, Y, {"classes": 2}, r"label 2 in row 2 is outside the 2 classes 0\.\.1"),
+        (X, Y, {"classes": 0}, r"classes must be a positive integer, got 0"),
+        (X, Y, {"classes": True}, r"classes must be a positive integer, got True"),
+        (X, Y.astype(float), {"classes": 3}, r"classes=3 is for labels, but y holds floats"),
+        (X.astype(object), Y, {}, r"x holds objects \(dtype object\).*encode its columns"),
+        (X, Y.astype(object), {}, r"y holds objects"),
+        (X, np.array(list("abcabc")), {}, r"y holds text.*numpy\.unique\(y, return_inverse=True\)"),
+        (X.astype(complex), Y, {}, r"x holds complex numbers"),
+        (X.astype("datetime64[s]"), Y, {}, r"x holds datetime64"),
+        ([[1, 2], [3]], Y, {}, r"x is not an array of numbers"),
+        (torch.eye(6).to_sparse(), Y, {}, r"x is not an array of numbers"),
+        (X, Y, {"node": [1, 2]}, r"node must hold one id per row, shape \(6,\); it has shape \(2,\)"),
+        (X, Y, {"node": [1, "a", 2, 3, 4, 5]}, r"all integers or all strings; it holds int, str"),
+        (X, Y, {"node": ["a", None, "b", "c", "d", "e"]}, r"all integers or all strings; it holds NoneType, str"),
+        (X, Y, {"node": np.arange(6.0)}, r"all integers or all strings; it has dtype float64"),
+        (X, Y, {"test": 1.0}, r"test must be \(x, y\), a fraction between 0 and 1.*got 1\.0"),
+        (X, Y, {"test": 0.0}, r"test must be .*got 0\.0"),
+        (X, Y, {"test": 1}, r"test must be .*got 1$"),
+        (X, Y, {"test": X}, r"test must be .*got a ndarray"),
+        (X[:1], Y[:1], {"test": 0.5}, r"cannot hold out test rows: the data has 1 row"),
+        (X, Y, {"test": (X[:, :1], Y)}, r"a test row of x has shape \(1,\), a training row \(2,\)"),
+        (X, Y, {"test": (X, Y[:2])}, r"the test set: 6 rows of x but 2 of y"),
+        (X, Y, {"test": (X[:0], Y[:0])}, r"the test set: there are no rows"),
+        (X, Y, {"test": (X, Y.astype(float))}, r"y of the test set must be of the same kind as y"),
+        (X, Y, {"test": (X, Y - 1)}, r"y of the test set has the negative label -1 in row 0"),
+        (X, Y, {"test": (X * np.nan, Y)}, r"the test set: x has 12 NaN"),
+    ],
+)
+def test_bad_input(x, y, options, message):
+    with pytest.raises(BadInput, match=message):
+        arrays(x, y, **options)

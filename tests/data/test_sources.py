@@ -1,0 +1,41 @@
+"""Data sets by name: what is not there is said with what is."""
+
+import subprocess
+import sys
+
+import pytest
+
+from foedus.core.errors import BadInput
+from foedus.data import load
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("digit", {}, r"unknown data set 'digit': did you mean 'digits'\? There are: digits, breast-cancer, idx$"),
+        ("Breast_Cancer", {}, r"did you mean 'breast-cancer'\?"),
+        ("imagenet", {}, r"unknown data set 'imagenet': There are: digits, breast-cancer, idx$"),
+        (3, {}, r"unknown data set 3: There are"),
+        ("digits", {"tests": 0.1}, r"'digits' has no option 'tests': did you mean 'test'\? It takes: test$"),
+        ("idx", {"folder": "."}, r"'idx' has no option 'folder': It takes: path, flat, limit$"),
+        ("idx", {}, r"'idx' needs the option path: load\('idx', path=\.\.\.\)"),
+        ("digits", {"test": 2.0}, r"test must be .*got 2\.0"),
+    ],
+)
+def test_bad_input(name, options, message):
+    with pytest.raises(BadInput, match=message):
+        load(name, **options)
+
+
+def test_scikit_learn_is_imported_only_when_its_data_are_asked_for():
+    code = (
+        "import sys\n"
+        "import numpy, torch\n"
+        "before = set(sys.modules)\n"
+        "import foedus.data, foedus.models\n"
+        "assert not [m for m in set(sys.modules) - before if m.startswith('sklearn')]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": ":".join(sys.path)}
+    )
+    assert done.returncode == 0, done.stderr

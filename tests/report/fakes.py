@@ -1,0 +1,82 @@
+"""Synthetic runs: real ``Run`` and ``Record`` objects with numbers that a test can predict."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from foedus.core.ledger import Ledger
+from foedus.core.run import Record, Run
+
+
+@dataclass(frozen=True)
+class Centralized:
+    epochs: int = 50
+
+
+@dataclass(frozen=True)
+class LocalOnly:
+    epochs: int = 50
+
+
+@dataclass(frozen=True)
+class SyncSGD:
+    rounds: int = 300
+    lr: float = 0.1
+
+
+@dataclass(frozen=True)
+class FedAvg:
+    rounds: int = 50
+    lr: float = 0.05
+
+
+@dataclass(frozen=True)
+class Simulation:
+    workers: int = 2
+    network: str = "WAN"
+
+
+def fake(program: Any, history: list[Record], **changes: Any) -> Run:
+    """A run with that history; 3 nodes and 2 classes unless told otherwise."""
+    vector = torch.arange(4, dtype=torch.float32)
+    evaluated = [r for r in history if r.accuracy is not None and math.isfinite(r.accuracy)]
+    values: dict[str, Any] = {
+        "program": program,
+        "vector": vector,
+        "history": history,
+        "ledger": Ledger(),
+        "best": max(evaluated, key=lambda r: r.accuracy or 0.0, default=None),
+        "best_vector": vector,
+        "status": "finished",
+        "seed": 7,
+        "nodes": 3,
+        "sizes": [10, 20, 30],
+        "label_counts": [[10, 0], [5, 15], [15, 15]],
+        "evaluated_on": "test set, 540 rows",
+        "runtime": Simulation(),
+    }
+    return Run(**(values | changes))
+
+
+def learn(
+    rounds: int, start: float, end: float, pace: float, *, up: int = 0, down: int = 0, epochs: float = 1.0,
+    compute: float = 0.1, wire: float = 0.0, waiting: float = 0.0, clock: float = 1.0,
+) -> list[Record]:  # fmt: skip
+    """A learning curve that goes from start to end; all costs are per round."""
+    history = []
+    for t in range(1, rounds + 1):
+        accuracy = end - (end - start) * math.exp(-t / pace) + 0.004 * math.sin(3.7 * t) * math.exp(-t / (3 * pace))
+        costs = {"compute_s": t * compute, "wire_s": t * wire, "waiting_s": t * waiting, "virtual_s": t * clock}
+        work: dict[str, Any] = {"epochs": t * epochs, "bytes_up": t * up, "bytes_down": t * down, "wall_s": t * 0.01}
+        loss = 2.3 * (1 - accuracy)
+        history.append(Record(t, loss, accuracy, cohort=3, messages=2 * t, **costs, **work))
+    return history
+
+
+def record(round: int, accuracy: float | None, **costs: Any) -> Record:
+    """One commit."""
+    return Record(round=round, accuracy=accuracy, **costs)

@@ -1,0 +1,167 @@
+"""Live progress, on a terminal and elsewhere."""
+
+import io
+import math
+import re
+import time
+
+import pytest
+from rich.console import Console
+
+from foedus.core.run import Record
+from foedus.report import Live, LiveTable
+
+from .fakes import Centralized, FedAvg, fake, learn, record
+
+
+def plain(width: int = 40) -> Console:
+    return Console(file=io.StringIO(), force_terminal=False, width=width)
+
+
+def terminal(width: int = 120) -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None, _environ={"TERM": "xterm"})
+
+
+def out(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def screen(table: LiveTable, width: int = 120) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(table.render())
+    return out(console)
+
+
+def test_one_line_a_round_never_wrapped():
+    console = plain(width=20)
+    with Live(2, "FedAvg", console) as live:
+        live.update(record(1, 0.5, bytes_up=1000, bytes_down=2_500_000, virtual_s=65.0, wall_s=0.25))
+        live.update(Record(2, train_loss=0.125, wall_s=0.5))
+    assert out(console).splitlines() == [
+        "FedAvg  round 1/2  accuracy 50.0 %  up 1 kB  down 2.5 MB  virtual 1 min 5 s  wall 250 ms",
+        "FedAvg  round 2/2  training loss 0.125  up 0 B  down 0 B  virtual 0 s  wall 500 ms",
+    ]
+
+
+def test_every_throttles_and_the_last_round_is_always_said():
+    console, history = plain(), learn(7, 0.1, 0.9, 3, up=1)
+    with Live(7, "FedAvg", console, every=3) as live:
+        for r in history:
+            live.update(r)
+    assert re.findall(r"round (\d+)/7", out(console)) == ["3", "6", "7"]
+
+
+def test_the_end_is_said_with_the_best():
+    console, history = plain(), learn(7, 0.1, 0.9, 3, up=1)
+    run = fake(FedAvg(), history, status="stopped")
+    with Live(None, "FedAvg", console, every=5) as live:
+        for r in history:
+            live.update(r)
+        live.finish(run)
+        live.finish(run)
+    lines = out(console).splitlines()
+    assert [ln.split("  ")[1] for ln in lines] == [
+        "round 5",
+        "round 7",
+        f"stopped, best accuracy {100 * run.best.accuracy:.1f} % in round 7",
+    ]
+
+
+def test_several_programs_one_after_the_other():
+    console = plain()
+    with LiveTable(["a", "b"], console) as table:
+        for label in ("a", "b"):
+            row = table.row(label, 2)
+            for r in learn(2, 0.1, 0.9, 3):
+                row.update(r)
+    assert [ln.split("  ")[:2] for ln in out(console).splitlines()] == [
+        ["a", "round 1/2"], ["a", "round 2/2"], ["a", "finished"], ["b", "round 1/2"], ["b", "round 2/2"],
+    ]  # fmt: skip
+
+
+def test_lines_are_ascii_and_labels_are_not_markup():
+    console = plain()
+    with Live(1, "[red]x[/red]", console) as live:
+        live.update(record(1, math.nan, virtual_s=math.nan))
+    assert out(console).startswith("[red]x[/red]  round 1/1  up 0 B")
+    assert "virtual -" in out(console)
+    assert out(console).isascii()
+
+
+def test_no_escape_codes_off_a_terminal():
+    console = plain()
+    with Live(1, "x", console) as live:
+        live.update(record(1, 0.5))
+    assert "\x1b" not in out(console)
+
+
+@pytest.mark.parametrize("width", [120, 80])
+def test_the_terminal_shows_a_table(width):
+    console, history = terminal(width), learn(10, 0.1, 0.9, 3, up=1_000_000, down=1)
+    with LiveTable(["Centralized", "FedAvg", "later"], console) as table:
+        first = table.row("Centralized", 10)
+        for r in learn(10, 0.1, 0.97, 3):
+            first.update(r)
+        first.finish(fake(Centralized(), []))
+        row = table.row("FedAvg", 10)
+        for r in history[:4]:
+            row.update(r)
+        lines = screen(table, width).splitlines()
+        assert [ln.split()[0] for ln in lines] == ["program", "Centralized", "FedAvg", "later"]
+        assert "finished" in lines[1]
+        assert "4/10" in lines[2]
+        assert f"{100 * history[3].accuracy:.1f} %" in lines[2]
+        assert "4 MB" in lines[2]
+        assert "accuracy" in lines[0]
+        assert max(len(ln) for ln in lines) <= width
+        assert ("━" in lines[2]) == (width == 120)
+    shown = out(console)
+    assert "FedAvg" in shown
+    assert "4/10" in shown
+    assert "\x1b[?25h" in shown  # the cursor is back
+
+
+def test_the_terminal_is_redrawn_at_most_8_times_a_second():
+    console = terminal()
+    begin = time.monotonic()
+    with Live(100_000, "FedAvg", console) as live:
+        for t in range(1, 3001):
+            live.update(record(t, 0.5))
+        time.sleep(0.3)
+    spent = time.monotonic() - begin
+    drawn = out(console).count("program")
+    assert 2 <= drawn <= 8 * spent + 3
+
+
+def test_quality_stays_when_a_round_was_not_evaluated():
+    with LiveTable([], terminal()) as table:
+        row = table.row("FedAvg", 5)
+        row.update(record(1, 0.75))
+        row.update(Record(2, train_loss=0.2))
+        assert "75.0 %" in screen(table)
+        assert "2/5" in screen(table)
+
+
+def test_an_error_leaves_the_terminal_whole_and_the_row_stopped():
+    console = terminal()
+
+    def broken() -> None:
+        with LiveTable(["FedAvg"], console) as table:
+            table.row("FedAvg", 5).update(record(1, 0.5))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        broken()
+    assert "stopped" in out(console)
+    assert "\x1b[?25h" in out(console)
+
+
+def test_unknown_total_and_a_label_twice():
+    with LiveTable(["x"], terminal()) as table:
+        table.row("x").update(record(3, 0.5))
+        table.row("x", 9).update(record(4, 0.6))
+        lines = screen(table).splitlines()
+    assert len(lines) == 3
+    assert " 3 " in lines[1]
+    assert "4/9" in lines[2]

@@ -1,0 +1,101 @@
+"""The answer in words."""
+
+import math
+
+import pytest
+
+from foedus.core.run import Record
+from foedus.report.summary import compare
+from foedus.report.verdict import CLOCK, ROUNDS, TRAFFIC, WORK, race, tiles, time_shares, troubles, verdict
+
+from .fakes import Centralized, FedAvg, LocalOnly, SyncSGD, fake, record
+
+POOLED = fake(Centralized(), [record(9, 0.96)])
+ALONE = fake(LocalOnly(), [record(9, 0.71)])
+FED = fake(FedAvg(), [record(50, 0.95, bytes_up=12_300_000, bytes_down=3_000, epochs=250.0, virtual_s=125.0)])
+
+
+def test_all_three():
+    assert verdict(compare([POOLED, ALONE, FED])) == (
+        "Working together took accuracy from 71.0 % (each node alone) to 95.0 %, against 96.0 % with all data in one "
+        "place. It cost 4.1 MB up and 1 kB down per node, in 50 rounds and 2 min 5 s of virtual time."
+    )
+
+
+@pytest.mark.parametrize(
+    ("runs", "start"),
+    [
+        ([ALONE, FED], "Working together took accuracy from 71.0 % (each node alone) to 95.0 %. It cost"),
+        (
+            [POOLED, FED],
+            "Working together, FedAvg reached an accuracy of 95.0 %, against 96.0 % with all data in one place.",
+        ),
+        ([FED], "Working together, FedAvg reached an accuracy of 95.0 %. It cost 4.1 MB up"),
+        (
+            [POOLED, ALONE],
+            "No program here worked together and was evaluated. All data in one place reached 96.0 % accuracy;",
+        ),
+        ([fake(FedAvg(), [])], "Nothing was evaluated"),
+        (
+            [ALONE, fake(FedAvg(), [record(1, 0.6, bytes_up=1)])],
+            "Working together did not pay: accuracy went from 71.0 %",
+        ),
+        (
+            [ALONE, fake(FedAvg(), [record(1, 0.7101, bytes_up=1)])],
+            "Working together changed nothing: accuracy stayed at 71.0 %",
+        ),
+    ],
+)
+def test_it_adapts_to_what_there_is(runs, start):
+    assert verdict(compare(runs)).startswith(start)
+
+
+def test_an_error_goes_down():
+    runs = [fake(LocalOnly(), [Record(1, rmse=5.25)]), fake(FedAvg(), [Record(1, rmse=3.1, bytes_up=3)])]
+    assert verdict(compare(runs)).startswith(
+        "Working together took RMSE from 5.25 (each node alone) to 3.1. It cost 1 B up"
+    )
+
+
+def test_the_race_names_the_cheapest_and_the_dearest():
+    fast = fake(FedAvg(), [record(8, 0.9, bytes_up=1_200_000, epochs=40.0, virtual_s=5.0)])
+    slow = fake(SyncSGD(), [record(96, 0.9, bytes_up=14_400_000, epochs=20.0, virtual_s=5.0)])
+    c = compare([fast, slow], 0.9)
+    assert race(c, TRAFFIC) == "To reach 90 %, FedAvg needed 1.2 MB of traffic and SyncSGD 14.4 MB (12 times that)."
+    assert race(c, ROUNDS) == "To reach 90 %, FedAvg needed 8 rounds and SyncSGD 96 (12 times that)."
+    assert race(c, WORK) == "To reach 90 %, SyncSGD needed 20 epochs of local computation and FedAvg 40 (2 times that)."
+    assert race(c, CLOCK) == "To reach 90 %, FedAvg and SyncSGD needed 5 s of virtual time each."
+
+
+def test_the_race_says_who_never_got_there():
+    never = fake(SyncSGD(), [record(9, 0.5, bytes_up=1)])
+    assert (
+        race(compare([FED, never], 0.9), ROUNDS) == "To reach 90 %, FedAvg needed 50 rounds. SyncSGD never got there."
+    )
+    assert race(compare([never], 0.9), ROUNDS) == "No federated program reached 90 %."
+    assert race(compare([POOLED], 0.9), ROUNDS) == ""
+
+
+def test_big_numbers():
+    by_what = {t.what: t.number for t in tiles(compare([POOLED, ALONE, FED]))}
+    assert by_what == {
+        "accuracy, FedAvg": "95.0 %",
+        "against each node alone": "+24.0 points",
+        "against all data in one place": "\N{MINUS SIGN}1.0 points",
+        "per node, FedAvg": "4.1 MB",
+        "virtual time, FedAvg": "2 min 5 s",
+    }
+
+
+def test_runs_that_did_not_finish_are_named():
+    c = compare([FED, fake(SyncSGD(), [record(12, 0.5)], status="diverged"), fake(LocalOnly(), [], status="odd")])
+    first, second = troubles(c)
+    assert first.startswith("SyncSGD diverged (")
+    assert first.endswith("after 12 rounds.")
+    assert second == "LocalOnly ended as 'odd' after 0 rounds."
+
+
+def test_shares_of_time():
+    assert time_shares(Record(1, compute_s=1.0, wire_s=3.0, waiting_s=0.0)) == (0.25, 0.75, 0.0)
+    assert time_shares(Record(1)) is None
+    assert time_shares(Record(1, compute_s=math.nan, wire_s=2.0)) == (0.0, 1.0, 0.0)
