@@ -44,10 +44,11 @@ except PackageNotFoundError:  # a checkout that was not installed
     __version__ = "0+unknown"
 
 __all__ = [
-    "AfterCommits", "All", "Answer", "BadInput", "Centralized", "Checkpoint", "Clip", "Deadline", "Deadlock", "Diverged",
-    "ErrorFeedback", "Evaluate", "Failed", "FedAvg", "Federation", "Fixed", "FoedusError", "Fraction", "Gradient",
-    "Interrupted", "Job", "Key", "Local", "LocalOnly", "LocalSGD", "Mean", "Median", "Model", "NodeFailed", "NodeView",
-    "Peer", "Poisson", "ProgramError", "Quorum", "Record", "Reduced", "Refused", "Run", "Simulation", "State", "SyncSGD",
-    "Target", "TopK", "TrimmedMean", "Update", "Work", "WorkerError", "aggregators", "data", "jobs", "models", "network",
-    "optimizers", "programs", "replace", "report", "sampling", "train", "transforms",
+    "AfterCommits", "All", "Answer", "BadInput", "Centralized", "Checkpoint", "Clip", "Deadline", "Deadlock",
+    "Diverged", "ErrorFeedback", "Evaluate", "Failed", "FedAvg", "Federation", "Fixed", "FoedusError",
+    "Fraction", "Gradient", "Interrupted", "Job", "Key", "Local", "LocalOnly", "LocalSGD", "Mean", "Median",
+    "Model", "NodeFailed", "NodeView", "Peer", "Poisson", "ProgramError", "Quorum", "Record", "Reduced",
+    "Refused", "Run", "Simulation", "State", "SyncSGD", "Target", "TopK", "TrimmedMean", "Update", "Work",
+    "WorkerError", "aggregators", "data", "jobs", "models", "network", "optimizers", "programs", "replace",
+    "report", "sampling", "train", "transforms",
 ]  # fmt: skip

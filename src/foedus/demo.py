@@ -45,8 +45,8 @@ def demo(out: Path, seed: int = 0, workers: int = 1, console: Console | None = N
         runs,
         out / "report.html",
         notes=[
-            f"Handwritten digits (1,797 images of 8 x 8, from scikit-learn) over {NODES} nodes with Dirichlet(0.3) label "
-            "skew; a network of 2,410 parameters; simulated links and devices of the WAN preset."
+            f"Handwritten digits (1,797 images of 8 x 8, from scikit-learn) over {NODES} nodes with Dirichlet(0.3) "
+            "label skew; a network of 2,410 parameters; simulated links and devices of the WAN preset."
         ],
     )
     return runs

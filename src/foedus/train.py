@@ -65,8 +65,8 @@ def train(
     ``per_node``  keep the ledger by node as well.
     ``progress``  True shows progress; a callable is given every ``Record``.
 
-    Errors: ``BadInput`` before anything runs, ``Diverged``, ``NodeFailed`` and ``WorkerError`` with the run up to its last
-    commit in their ``run``; ``Interrupted`` (a ``KeyboardInterrupt``) on Ctrl-C, likewise.
+    Errors: ``BadInput`` before anything runs; ``Diverged``, ``NodeFailed`` and ``WorkerError`` with the run up to its
+    last commit in their ``run``; ``Interrupted`` (a ``KeyboardInterrupt``) on Ctrl-C, likewise.
     """
     if not isinstance(model, Model):
         raise BadInput(f"model must be a foedus.Model, got a {type(model).__name__}: wrap it, Model(module, loss=...)")
@@ -94,6 +94,7 @@ def train(
             seed=seed,
             communicates=getattr(program, "communicates", True),
             options=Options(
+                program=type(program).__qualname__,
                 evaluate_every=evaluate_every,
                 checkpoint_every=checkpoint_every,
                 per_node=per_node,
@@ -120,16 +121,16 @@ def _drive(program: Any, session: Session, runtime: Any, out: str | Path | None,
     how = f'resume=True, out="{out}"' if out is not None else "resume=error.run"
     try:
         with show:
-            if takes_peer(program):
-                session.clock.run(run_peers(program, session))
-            else:
-                session.clock.run(program(Federation(session)))
+            _run(program, session)
         finished = run("stopped" if session.stopped else "finished")
         show.finish(finished)
         return finished
     except KeyboardInterrupt:
+        ended = run("interrupted")
         message = f"stopped at commit {session.round}; go on with train(..., {how})"
-        raise Interrupted(message, run("interrupted")) from None
+        if not session.round:
+            message = "stopped before the first commit: nothing was kept"
+        raise Interrupted(message, ended) from None
     except RunEnded as e:
         e.run = run("diverged" if isinstance(e, Diverged) else "failed")
         if getattr(e, "log", ""):
@@ -140,6 +141,19 @@ def _drive(program: Any, session: Session, runtime: Any, out: str | Path | None,
     except WorkerError as e:
         e.run = run("failed")  # type: ignore[attr-defined]
         raise
+
+
+def _run(program: Any, session: Session) -> None:
+    try:
+        if takes_peer(program):
+            session.clock.run(run_peers(program, session))
+        else:
+            session.clock.run(program(Federation(session)))
+    except BaseExceptionGroup as group:  # from a program's TaskGroup
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from group
 
 
 def _make_run(program: Any, s: Session, runtime: Any, out: str | Path | None, status: str) -> Run:
@@ -178,6 +192,8 @@ def _folder(
             raise BadInput("resume=True needs the run's folder: train(..., out=FOLDER, resume=True)")
         found = Checkpoint.load(Path(out))
         return CheckpointFolder(Path(out), found), found
+    if resume is not False and not isinstance(resume, Checkpoint):
+        raise BadInput(f"resume is True (with out=FOLDER), a Run or a Checkpoint; got {resume!r}")
     if isinstance(resume, Checkpoint):
         fresh = None if out is None else CheckpointFolder.fresh(Path(out))
         return (None if fresh is None else CheckpointFolder(fresh.path, resume)), resume

@@ -34,7 +34,8 @@ class Mean(Callability):
             u = Update(u.value(), 1.0)
         total = acc["sum"]
         if total is None:
-            total = {k: v if u.summed else v.mul_(u.weight) for k, v in u.parts.items()}
+            # Out of place: a job may answer with a tensor that it also keeps.
+            total = {k: v.clone() if u.summed else v * u.weight for k, v in u.parts.items()}
         else:
             for k, v in u.parts.items():
                 total[k].add_(v, alpha=1 if u.summed else u.weight)

@@ -23,9 +23,9 @@ MAX_BLOCKS = 32
 class Aggregator(Protocol):
     """``empty``, ``add`` and ``merge`` build an accumulator (a tree of tensors and numbers); ``read`` ends it.
 
-    ``add`` and ``merge`` may reuse the accumulator and the update they are given: the fold owns both. ``read`` may
-    keep a state across rounds, which lives in the checkpoint. ``robust``: NaN and infinite updates are dropped and
-    the run goes on; otherwise the run stops and names the node.
+    ``add`` and ``merge`` may reuse the accumulators they are given, which are the fold's own, but never change an
+    update's tensors. ``read`` may keep a state across rounds, which lives in the checkpoint. ``robust``: NaN and
+    infinite updates are dropped and the run goes on; otherwise the run stops and names the node.
     """
 
     @property

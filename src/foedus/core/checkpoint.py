@@ -6,9 +6,9 @@ Reading one executes no code.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import struct
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +17,8 @@ from typing import Any
 import msgspec
 import safetensors
 import safetensors.torch
+import torch
+from torch import Tensor
 
 from foedus.core.errors import BadInput
 from foedus.core.run import Record
@@ -39,8 +41,9 @@ class Checkpoint:
         plain, tensors = flatten({"tree": self.tree, "identity": self.identity})
         # Tensors that share memory are written once each; safetensors wants them apart and contiguous.
         named = {str(i): t.contiguous().clone() for i, t in enumerate(tensors)}
-        data = safetensors.torch.save(named, metadata={"format": str(FORMAT), "tree": json.dumps(plain)})
-        write_atomically(path, data)
+        text = json.dumps(plain)
+        metadata = {"format": str(FORMAT), "tree": text, "digest": _digest(text, list(named.values()))}
+        write_atomically(path, safetensors.torch.save(named, metadata=metadata))
 
     @staticmethod
     def load(folder: Path) -> Checkpoint:
@@ -52,19 +55,32 @@ class Checkpoint:
             with safetensors.safe_open(path, framework="pt") as f:
                 metadata = f.metadata() or {}
                 tensors = [f.get_tensor(str(i)) for i in range(len(f.keys()))]
-            plain = json.loads(metadata["tree"])
-        except (safetensors.SafetensorError, KeyError, ValueError, struct.error) as e:
-            raise BadInput(f"{path} is damaged or not a checkpoint ({e}); start the run again in another folder") from e
-        if metadata.get("format") != str(FORMAT):
-            raise BadInput(f"{path} has format {metadata.get('format')}, this foedus reads format {FORMAT}")
-        whole = unflatten(plain, tensors)
-        return Checkpoint(whole["tree"], _read_history(folder, whole["tree"]["records"]), whole["identity"])
+            if metadata["format"] != str(FORMAT):
+                raise BadInput(f"{path} has format {metadata['format']}, this foedus reads format {FORMAT}")
+            if _digest(metadata["tree"], tensors) != metadata["digest"]:
+                raise ValueError("its digest does not fit its contents")
+            whole = unflatten(json.loads(metadata["tree"]), tensors)
+            history = _read_history(folder, whole["tree"]["records"])
+            return Checkpoint(whole["tree"], history, whole["identity"])
+        except BadInput:
+            raise
+        except (safetensors.SafetensorError, LookupError, TypeError, ValueError, msgspec.MsgspecError, OSError) as e:
+            reason = str(e).splitlines()[0] if str(e) else type(e).__name__
+            raise BadInput(f"{path} is damaged or not a checkpoint ({reason}); start the run again elsewhere") from e
+
+
+def _digest(text: str, tensors: list[Tensor]) -> str:
+    digest = hashlib.blake2b(text.encode(), digest_size=16)
+    for t in tensors:
+        digest.update(t.reshape(-1).view(torch.uint8).numpy().data if t.numel() else b"")
+    return digest.hexdigest()
 
 
 def _read_history(folder: Path, records: int) -> list[Record]:
-    lines = (folder / HISTORY).read_bytes().splitlines()[:records]
+    path = folder / HISTORY
+    lines = path.read_bytes().splitlines()[:records]
     if len(lines) < records:
-        raise BadInput(f"{folder / HISTORY} has {len(lines)} lines, the checkpoint was written after {records}")
+        raise ValueError(f"{HISTORY} has {len(lines)} lines, the checkpoint was written after {records}")
     decoder = msgspec.json.Decoder(dict[str, Any])
     return [Record(**decoder.decode(line)) for line in lines]
 
@@ -80,6 +96,7 @@ class CheckpointFolder:
         self.path = path
         self._resumed = resumed
         self._open = False
+        self._durable = 0
 
     @staticmethod
     def fresh(path: Path) -> CheckpointFolder:
@@ -101,6 +118,13 @@ class CheckpointFolder:
             os.fsync(f.fileno())
         if checkpoint is not None:
             checkpoint().save(self.path / CHECKPOINT)
+            self._durable = record.round
+
+    def settle(self, round: int, checkpoint: Callable[[], Checkpoint]) -> None:
+        """A run ends: the checkpoint shall be of its last commit, whatever the cadence was."""
+        if self._open and self._durable != round:
+            checkpoint().save(self.path / CHECKPOINT)
+            self._durable = round
 
 
 def _line(record: Record) -> bytes:

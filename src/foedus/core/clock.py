@@ -8,6 +8,7 @@ simulated hour takes no time, and the order of events is fixed: by time, then no
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import selectors
@@ -150,6 +151,8 @@ def _run(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, T]) -> T:
             return loop.run_until_complete(task)
         finally:
             _cancel_all(loop)
+            if task.done() and not task.cancelled():
+                task.exception()  # it has been raised here; asyncio need not say it again
     finally:
         loop.close()
         asyncio._set_running_loop(outer)
@@ -160,9 +163,8 @@ def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
     for t in tasks:
         t.cancel()
     if tasks:
-        if isinstance(loop, _VirtualLoop):
-            loop.ending = True
-        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        with contextlib.suppress(Deadlock):  # a handler that waits for what will not come is left where it is
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
     loop.run_until_complete(loop.shutdown_asyncgens())
 
 
@@ -174,7 +176,7 @@ class _VirtualSelector(selectors.SelectSelector):
     def select(self, timeout: float | None = None) -> list[Any]:
         if timeout is not None and timeout <= 0:
             return []
-        if self.loop.ending or self.loop.clock.advance():
+        if self.loop.clock.advance():
             return []
         waiting = sorted(filter(None, (_where(t) for t in asyncio.all_tasks(self.loop))))
         raise Deadlock(
@@ -188,7 +190,6 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
-        self.ending = False
         selector = _VirtualSelector()
         selector.loop = self
         super().__init__(selector)

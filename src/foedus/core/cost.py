@@ -37,5 +37,5 @@ class Network(Protocol):
         ...
 
     def compute_seconds(self, node: int, work: Work, flops: float, node_key: Key, job_key: Key) -> float:
-        """Seconds the node computes. ``flops`` is one forward pass of one row; ``job_key`` belongs to this job alone."""
+        """Seconds the node computes. ``flops``: one forward pass of one row; ``job_key`` belongs to this job alone."""
         ...

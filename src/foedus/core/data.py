@@ -72,6 +72,11 @@ class FederatedDataset:
                 f"node {node} has no rows: every node needs at least one; use fewer nodes, a milder partition "
                 "or its minimum size"
             )
+        if int(self.offsets[0]) != 0 or int(self.offsets[-1]) != len(self.index):
+            raise BadInput(
+                f"offsets go from {int(self.offsets[0])} to {int(self.offsets[-1])}, expected 0 to {len(self.index)}, "
+                "the length of index"
+            )
         if int(self.index.min()) < 0 or int(self.index.max()) >= len(self.x):
             raise BadInput(f"the partition names rows outside 0..{len(self.x) - 1}")
 
@@ -83,7 +88,7 @@ class FederatedDataset:
     @property
     def sizes(self) -> list[int]:
         """Rows of every node."""
-        return (self.offsets[1:] - self.offsets[:-1]).tolist()  # type: ignore[no-any-return]
+        return (self.offsets[1:] - self.offsets[:-1]).tolist()
 
     def size(self, node: int) -> int:
         """Rows of one node, of ``POOLED`` or of ``TEST``."""
@@ -108,7 +113,7 @@ class FederatedDataset:
             return None
         node = torch.repeat_interleave(torch.arange(self.nodes), self.offsets[1:] - self.offsets[:-1])
         flat = node * self.classes + self.y[self.index.long()].long()
-        return torch.bincount(flat, minlength=self.nodes * self.classes).view(self.nodes, self.classes).tolist()  # type: ignore[no-any-return]
+        return torch.bincount(flat, minlength=self.nodes * self.classes).view(self.nodes, self.classes).tolist()
 
     def use(self, tensors: Tensors) -> None:
         """Read the same values from other memory: a runtime has put them where its workers can read them."""

@@ -37,7 +37,7 @@ class Flow:
 
 
 _LAST = 2**61
-"""Rank of what happens after all else of its instant: rates are divided anew once, not for every transfer that starts."""
+"""Rank of what happens last in its instant: rates are divided anew once, not for every transfer that starts."""
 
 
 class SharedLink:
@@ -221,8 +221,6 @@ class Delivery:
     def cancel(self) -> None:
         """Stop where it is; ``times`` says what was done until now."""
         if self.stage == "arrived":
-            if self._event is not None:
-                self._event.cancel()
             return
         self._account()
         if self._event is not None:
@@ -254,8 +252,7 @@ class Delivery:
         self.times = Times(*saved["times"])
         self.compute_s = saved["compute_s"]
         if self.stage == "arrived":
-            # It had arrived, but nobody had taken it: it arrives again, at once.
-            self._event = self.wires.clock.schedule(self.wires.clock.now, self.node, lambda: self._arrived(self))
+            pass  # whoever owns it takes it
         elif saved["flow"] is not None:
             shared, nbytes, cap = self._side()
             remaining, rate = saved["flow"]
@@ -304,7 +301,7 @@ class Wires:
         saved: dict[str, Any] | None = None,
         free: bool = False,
     ) -> Delivery:
-        """Give a node a job; ``arrived`` is called when its answer is there. ``free``: node and server are one place."""
+        """Give a node a job; ``arrived`` is called when its answer is there. ``free``: node and server are one."""
         seconds = self.compute_seconds(node, work, count)
         if free or node < 0:
             link, bytes_down, bytes_up = FREE, 0, 0

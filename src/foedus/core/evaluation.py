@@ -23,8 +23,8 @@ class Evaluate:
 
     The answer has no parts, its weight is the number of rows, and its metrics are means over them: ``loss``,
     ``accuracy``, ``mse`` and ``auc`` (that of the node's own rows) where the model has those metrics. ``start`` and
-    ``stop`` restrict it to some rows. ``keep_scores`` answers ``scores`` and ``labels`` of every row instead of a node's
-    ``auc``: for the coordinator's own test set, which does not travel.
+    ``stop`` restrict it to some rows. ``keep_scores`` answers ``scores`` and ``labels`` of every row instead of a
+    node's ``auc``: for the coordinator's own test set, which does not travel.
     """
 
     batch_size: int = 1000
@@ -68,7 +68,7 @@ class Evaluate:
 
 
 def combine(updates: Iterable[Update]) -> dict[str, float]:
-    """Means over the rows of several answers of ``Evaluate``, in the order given; ``rmse`` and ``auc`` over all rows."""
+    """Means over the rows of several answers of ``Evaluate``; ``rmse`` and ``auc`` are those of all rows together."""
     updates = list(updates)
     rows = sum(u.weight for u in updates)
     if rows == 0:

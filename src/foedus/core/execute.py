@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from foedus.core.aggregator import Aggregator
 from foedus.core.data import FederatedDataset
@@ -32,8 +33,8 @@ JOB = "job"
 class Plan:
     """What all nodes of a call have in common. ``aggregator`` None: the answers are wanted one by one.
 
-    ``inspect``: look for NaN and infinity in every update. A mean is finite only if every update in it is, so it is looked
-    at once, after the fold; only when it is not, the call is repeated with ``inspect`` to find the node.
+    ``inspect``: look for NaN and infinity in every update. A mean is finite only if every update in it is, so it is
+    looked at once, after the fold; only when it is not, the call is repeated with ``inspect`` to find the node.
     """
 
     job: Job
@@ -143,7 +144,7 @@ class Site:
     def run(
         self, plan: Plan, args: Tensors, tasks: Sequence[Task], starting: Callable[[int], None] | None = None
     ) -> Result:
-        """Run a block: fold into one accumulator, or collect the answers. ``starting`` hears of each node before its job."""
+        """Run a block: fold into one accumulator, or collect the answers. ``starting`` hears of each node first."""
         chain = wire_chain(plan.transforms, answer_shapes(plan.job, self.model))
         acc = plan.aggregator.empty() if plan.aggregator is not None else None
         outcomes = []
@@ -157,6 +158,13 @@ class Site:
             outcomes.append(outcome)
         return Result(acc, outcomes)
 
+    def _own(self, update: Update) -> Update:
+        # The resident model is overwritten by the next job: an answer that is a view of it gets memory of its own.
+        resident = _storage(self.model.flat)
+        if all(_storage(v) != resident for v in update.parts.values()):
+            return update
+        return update.with_parts({k: v.clone() if _storage(v) == resident else v for k, v in update.parts.items()})
+
     def _one(self, plan: Plan, chain: Sequence[Shapes], args: Tensors, task: Task) -> Outcome:
         started = time.perf_counter()
         out = Outcome(task.node)
@@ -168,6 +176,7 @@ class Site:
             update, job_state = plan.job(view, args)
             states = [task.state.get(str(i), {}) for i in range(len(plan.transforms))]
             out.weight, out.metrics = float(update.weight), update.metrics
+            update = self._own(update)
             if not (math.isfinite(update.metrics.get("loss", 0.0)) and (not plan.inspect or finite(update.parts))):
                 out.failed = Failed(task.node, "its update or its loss is NaN or infinite", nonfinite=True)
                 return out
@@ -184,6 +193,10 @@ class Site:
         finally:
             out.seconds = time.perf_counter() - started
         return out
+
+
+def _storage(t: Tensor) -> int:
+    return t.untyped_storage().data_ptr()
 
 
 def finite(parts: Tensors) -> bool:

@@ -123,7 +123,7 @@ class Federation:
         return self._s.state
 
     def rounds(self, n: int) -> Iterator[int]:
-        """Round numbers from where the run stands to n-1; ends early when a stop rule says so. Commit in every round."""
+        """Round numbers from where the run stands to n-1, or until a stop rule says so. Commit in every round."""
         if n < 1:
             raise BadInput(f"a run needs at least one round, got {n}")
         self._s.planned = n
@@ -159,7 +159,7 @@ class Federation:
         nodes: Sequence[int],
         *,
         transforms: Sequence[Transform] = (),
-        until: Until = All(),  # noqa: B008 (frozen)
+        until: Until = All(),
     ) -> list[Answer]:
         """Give every node the job with the same arguments; their answers in the order of ``nodes``.
 
@@ -171,10 +171,11 @@ class Federation:
         answers: list[Answer] = []
         for position, node in enumerate(call.nodes):
             outcome = outcomes.get(position)
-            if outcome is None:
+            failed = call.failed.get(position)
+            if failed is not None:
+                answers.append(failed)
+            elif outcome is None:
                 answers.append(Refused(node, LATE))
-            elif outcome.failed is not None:
-                answers.append(outcome.failed)
             else:
                 assert outcome.update is not None
                 answers.append(outcome.update)
@@ -189,7 +190,7 @@ class Federation:
         aggregator: Aggregator,
         *,
         transforms: Sequence[Transform] = (),
-        until: Until = All(),  # noqa: B008 (frozen)
+        until: Until = All(),
     ) -> Reduced:
         """Give every node the job with the same arguments, and join their answers into one.
 
@@ -210,9 +211,9 @@ class Federation:
         self._s.last_cohort = len(good)
         self._s.last_loss = metrics.get("loss")
         missing = {
-            node: (LATE if p not in outcomes else outcomes[p].failed.reason)  # type: ignore[union-attr]
+            node: call.failed[p].reason if p in call.failed else LATE
             for p, node in enumerate(call.nodes)
-            if p not in outcomes or outcomes[p].failed is not None
+            if p in call.failed or p not in outcomes
         }
         self._settle_books(call, outcomes)
         return Reduced(

@@ -11,6 +11,7 @@ import math
 import threading
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ import torch
 _NORMAL = NormalDist()
 
 _ZERO = np.zeros(4, dtype=np.uint64)
-_FRESH = {"bit_generator": "Philox", "buffer": _ZERO, "buffer_pos": 4, "has_uint32": 0, "uinteger": 0}
+_FRESH: dict[str, Any] = {"bit_generator": "Philox", "buffer": _ZERO, "buffer_pos": 4, "has_uint32": 0, "uinteger": 0}
 _LOCAL = threading.local()
 
 
@@ -76,7 +77,8 @@ class Key:
     def permutation(self, n: int) -> torch.Tensor:
         """A random order of n things (n,) int64: ``numpy().permutation(n)``, without the making of a generator."""
         philox, generator = _shared()
-        philox.state = {**_FRESH, "state": {"counter": _ZERO, "key": np.frombuffer(self.digest(), dtype=np.uint64)}}
+        state = {"counter": _ZERO, "key": np.frombuffer(self.digest(), dtype=np.uint64)}
+        philox.state = _FRESH | {"state": state}  # type: ignore[assignment]
         return torch.from_numpy(generator.permutation(n))
 
     def torch(self) -> torch.Generator:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from foedus.core.errors import BadInput
 from foedus.core.update import BUFFERS, Tensors
@@ -38,7 +39,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Layout:
-    """What the flat vector holds: first the trainable parameters in ``module.parameters()`` order, then the float buffers."""
+    """What the flat vector holds: the trainable parameters in ``module.parameters()`` order, then the float buffers."""
 
     slots: tuple[Slot, ...]
     parameters: int
@@ -71,7 +72,10 @@ class Model:
             raise BadInput(f"unknown loss {loss!r}: use one of {', '.join(LOSSES)}, or a callable (output, target)")
         if not isinstance(loss, str) and not callable(loss):
             raise BadInput(f"the loss must be a name or a callable (output, target), got a {type(loss).__name__}")
-        self.module = copy.deepcopy(module)
+        try:
+            self.module = copy.deepcopy(module)
+        except Exception as e:
+            raise BadInput(f"the module cannot be copied ({_first_line(e)}): make one that copy.deepcopy takes") from e
         self.loss = loss
         self.metrics = _check_metrics(loss, metrics)
         self._bind()
@@ -79,6 +83,11 @@ class Model:
     # -- the flat vector ---------------------------------------------------------------------------------------
 
     def _bind(self) -> None:
+        lazy = [n for n, p in self.module.named_parameters() if isinstance(p, UninitializedParameter)]
+        if lazy:
+            raise BadInput(
+                f"{lazy[0]} has no shape yet: pass a batch through a module with lazy layers before you wrap it"
+            )
         parameters = [(n, p) for n, p in self.module.named_parameters() if p.requires_grad]
         if not parameters:
             raise BadInput("the model has no trainable parameter: nothing could be learned")
@@ -120,9 +129,8 @@ class Model:
 
     def __getstate__(self) -> dict[str, object]:
         # Views do not survive pickling as views; the copy binds its own.
-        self._heal_buffers()
         return {
-            "module": self.module,
+            "module": self._module_apart(),
             "loss": self.loss,
             "metrics": self.metrics,
             "initial": self.initial,
@@ -169,10 +177,19 @@ class Model:
     def copy_of(self, vector_D: Tensor) -> nn.Module:
         """A module of its own with these parameters and buffers, in evaluation mode."""
         self.load(vector_D)
+        return self._module_apart().eval()
+
+    def _module_apart(self) -> nn.Module:
+        """A copy of the module whose tensors have memory of their own. A view would carry the whole vector along."""
+        self._heal_buffers()
         module = copy.deepcopy(self.module)
-        for p in module.parameters():  # memory of its own, not views of one vector
+        for p in module.parameters():
             p.data = p.data.clone()
-        return module.eval()
+        for owner in module.modules():
+            for name, b in owner._buffers.items():
+                if b is not None:
+                    owner._buffers[name] = b.clone()
+        return module
 
     # -- loss and metrics --------------------------------------------------------------------------------------
 
@@ -205,7 +222,8 @@ class Model:
         if rows.dim() == 0 or rows.shape == (len(y),):
             return rows
         raise BadInput(
-            f"the loss returned shape {tuple(rows.shape)} for {len(y)} rows: return one number a row, or their mean as a scalar"
+            f"the loss returned shape {tuple(rows.shape)} for {len(y)} rows: return one number a row, "
+            "or their mean as a scalar"
         )
 
     def gradients(self, loss: Tensor) -> tuple[Tensor, ...]:
@@ -255,6 +273,21 @@ class Model:
                 f"the model cannot take this data: for input of shape {tuple(x.shape)} {x.dtype} it raised "
                 f"{type(e).__name__}: {_first_line(e)}"
             ) from e
+        if not isinstance(output, Tensor):
+            raise BadInput(
+                f"the model must return one tensor, it returned a {type(output).__name__}: wrap it in a module"
+            )
+        if output.dim() == 0 or len(output) != len(x):
+            raise BadInput(
+                f"the model must return a row for each of the {len(x)} rows it is given; "
+                f"its output has shape {tuple(output.shape)}"
+            )
+        if "auc" in self.metrics and output.numel() not in (len(x), 2 * len(x)):
+            raise BadInput(f"auc needs one output or two classes; the model's output has shape {tuple(output.shape)}")
+        if "rmse" in self.metrics and output.numel() != y.numel():
+            raise BadInput(
+                f"rmse needs one output for every target; the model's output has shape {tuple(output.shape)}"
+            )
         shapes = f"the model's output has shape {tuple(output.shape)}, the target {tuple(y.shape)} {y.dtype}"
         if self.loss == "cross_entropy":
             if output.dim() != 2 or y.dim() != 1 or y.dtype != torch.int64:

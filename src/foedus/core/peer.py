@@ -8,6 +8,7 @@ resume peers repeat what they did after the cut, and a message that had already 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -88,7 +89,7 @@ class Peer:
         self.neighbours = tuple(sorted(hub.topology.neighbours(id, hub.nodes)))
         self._b = _Books()
         self._inbox: list[Message] = []
-        self._wake: asyncio.Future[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []
 
     @property
     def nodes(self) -> int:
@@ -184,11 +185,12 @@ class Peer:
             if deadline is not None and self.now >= deadline:
                 self._b.costs.add(Costs(waiting_s=self.now - began))
                 return None
-            self._wake = asyncio.get_running_loop().create_future()
+            woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(woken)
             alarm = None
             if deadline is not None:
                 alarm = self._s.clock.schedule(deadline, 2**62, self._awake)
-            await self._wake
+            await woken
             if alarm is not None:
                 alarm.cancel()
 
@@ -213,8 +215,9 @@ class Peer:
         self._hub.committed(self)
 
     def _awake(self) -> None:
-        if self._wake is not None:
-            settle(self._wake)
+        waiting, self._waiting = self._waiting, []
+        for woken in waiting:
+            settle(woken)
 
     def _receive(self, m: Message) -> None:
         self._inbox.append(m)
@@ -322,9 +325,7 @@ async def run_peers(program: Any, session: Session) -> Tensor:
         await hub.at(peer._b.time, peer.id)
         await program(peer)
 
-    try:
+    with contextlib.suppress(_Enough):
         await asyncio.gather(*(one(p) for p in hub.peers))
-    except _Enough:
-        pass
     assert session.state is not None
     return session.state.w  # type: ignore[no-any-return]

@@ -6,6 +6,7 @@ the last commit had it.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -34,8 +35,9 @@ SMALLER_IS_BETTER = ("loss", "rmse")
 
 @dataclass
 class Options:
-    """How a run is recorded and when it stops."""
+    """How a run is recorded and when it stops. ``program`` is the program's class, which a resumed run must share."""
 
+    program: str = ""
     evaluate_every: int = 1
     checkpoint_every: int = 1
     per_node: bool = False
@@ -45,9 +47,30 @@ class Options:
 
 
 @dataclass
-class _Undo:
-    counts: dict[int, int] = field(default_factory=dict)
-    states: dict[int, dict[str, Any] | None] = field(default_factory=dict)
+class _Commit:
+    """The last commit: all that a run goes back to. Made whole and then taken over by one assignment, so that an
+    interruption finds either the old one or the new.
+
+    Counters and node states would be too large to copy; of them it holds what they were before they changed since.
+    """
+
+    round: int
+    state: State | None
+    records: int
+    best: Record | None
+    best_w: Tensor | None
+    stops: list[tuple[bool, Any]]
+    ledger: dict[str, Any]
+    reducers: dict[str, dict[str, Any]]
+    draws: dict[str, int]
+    extra: dict[str, Any]
+    last: tuple[int, float | None]
+    now: float
+    down: dict[str, Any]
+    up: dict[str, Any]
+    in_flight: list[Any]
+    counts_before: dict[int, int] = field(default_factory=dict)
+    states_before: dict[int, dict[str, Any] | None] = field(default_factory=dict)
 
 
 class Session:
@@ -88,19 +111,18 @@ class Session:
         self.last_loss: float | None = None
         self.best: Record | None = None
         self.best_w: Tensor | None = None
-        self._stop_memory = [rule.init() for rule in options.stop]
-        self._undo = _Undo()
-        self._committed = self._small_books()
+        self._stops: list[tuple[bool, Any]] = [(False, rule.init()) for rule in options.stop]
         self._wall_started = time.perf_counter()
         self._wall_before = 0.0
         self._outside = 0.0
+        self._last = self._as_commit()
 
     # -- counters and node states ------------------------------------------------------------------------------
 
     def next_count(self, node: int) -> int:
         """How many jobs the node has had: names the randomness of the next."""
         count = self.counts.get(node, 0)
-        self._undo.counts.setdefault(node, count)
+        self._last.counts_before.setdefault(node, count)
         self.counts[node] = count + 1
         return count
 
@@ -119,7 +141,7 @@ class Session:
         before = self.node_states.get(node)
         if not state and before is None:
             return
-        self._undo.states.setdefault(node, before)
+        self._last.states_before.setdefault(node, before)
         self.node_states[node] = {**(before or {}), **state}
 
     def reducer_state(self, name: str, init: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -141,46 +163,48 @@ class Session:
 
         ``extra`` metrics stand beside the evaluated ones; ``now`` is the commit's time if that is not the clock's.
         """
-        w = state.w if "w" in state else None
+        w: Tensor | None = state.w if "w" in state else None
         if w is not None and not bool(torch.isfinite(w.sum())) and not bool(torch.isfinite(w).all()):
             raise Diverged(
-                f"the model became NaN or infinite in round {self.round + 1}, although every node's update was finite; "
-                f"the last good model, of round {self.round}, is kept. Lower the server's learning rate"
+                f"the model became NaN or infinite in round {self.round + 1}, although every node's update was "
+                f"finite; the last good model, of round {self.round}, is kept. Lower the server's learning rate"
             )
-        self.round += 1
-        self.state = state
-        due = self.round % self.options.evaluate_every == 0 or self.round == self.planned
+        t = self.round + 1
         quality = dict(metrics) if metrics is not None else {}
-        if not quality and w is not None and due:
-            quality = self.evaluate(w)
-        quality |= extra or {}
+        tested = w if metrics is None else None
+        due = t % self.options.evaluate_every == 0 or t == self.planned
+        if tested is not None and due:
+            quality = self.evaluate(tested)
         self.ledger.virtual_s = (self.clock.now if now is None else now) if self.clock.virtual else 0.0
         self.ledger.wall_s = self._wall_before + time.perf_counter() - self._wall_started - self._outside
-        record = self._record(quality)
-        self.history.append(record)
-        for i, rule in enumerate(self.options.stop):
-            stop, self._stop_memory[i] = rule.after(record, self._stop_memory[i])
-            self.stopped = self.stopped or stop
+        record = self._record(t, {**quality, **(extra or {})})
+        stops = self._ask_to_stop(record)
+        if tested is not None and not due and any(stop for stop, _ in stops):
+            record = self._record(t, {**self.evaluate(tested), **(extra or {})})  # the last commit is always evaluated
         if w is not None and better(record, self.best):
             self.best, self.best_w = record, w.clone()
-        self._undo = _Undo()
-        self._committed = self._small_books()
+        self.round, self.state, self._stops = t, state, stops
+        self.history.append(record)
+        self._last = self._as_commit()
+        self.stopped = any(stop for stop, _ in stops)
         folder = self.options.folder
         if folder is not None:
             started = time.perf_counter()
-            last = self.stopped or self.round == self.planned
-            durable = last or self.round % self.options.checkpoint_every == 0
+            durable = self.stopped or t == self.planned or t % self.options.checkpoint_every == 0
             folder.commit(record, self.checkpoint if durable else None)
             self._outside += time.perf_counter() - started
         if self.options.progress is not None:
             self.options.progress(record)
 
-    def _record(self, quality: dict[str, float]) -> Record:
+    def _ask_to_stop(self, record: Record) -> list[tuple[bool, Any]]:
+        return [rule.after(record, memory) for rule, (_, memory) in zip(self.options.stop, self._stops, strict=True)]
+
+    def _record(self, round: int, quality: dict[str, float]) -> Record:
         named = {k: quality.pop(k) for k in ("loss", "accuracy", "auc", "rmse") if k in quality}
         t = self.ledger.total
         rows = max(1, len(self.data.index))
         return Record(
-            round=self.round,
+            round=round,
             **named,
             train_loss=self.last_loss,
             cohort=self.last_cohort,
@@ -199,6 +223,12 @@ class Session:
     def evaluate(self, w_D: Tensor) -> dict[str, float]:
         """Loss and metrics on the test set, computed in chunks by the executor, outside the run's clock."""
         started = time.perf_counter()
+        try:
+            return self._evaluate(w_D)
+        finally:
+            self._outside += time.perf_counter() - started
+
+    def _evaluate(self, w_D: Tensor) -> dict[str, float]:
         rows = self.data.size(TEST)
         keep = "auc" in self.model.metrics
         placed = self.executor.place({"w": w_D})
@@ -220,66 +250,89 @@ class Session:
                 updates.append(outcome.update)
         finally:
             self.executor.release(placed)
-        self._outside += time.perf_counter() - started
         return combine(updates)
 
     # -- going back, and checkpoints ---------------------------------------------------------------------------
 
-    def _small_books(self) -> dict[str, Any]:
-        return {
-            "ledger": self.ledger.as_tree(),
-            "reducers": dict(self.reducers),
-            "draws": dict(self.draws),
-        }
+    def _as_commit(self) -> _Commit:
+        return _Commit(
+            round=self.round,
+            state=self.state,
+            records=len(self.history),
+            best=self.best,
+            best_w=self.best_w,
+            stops=self._stops,
+            ledger=self.ledger.as_tree(),
+            reducers=dict(self.reducers),
+            draws=dict(self.draws),
+            extra=dict(self.extra),
+            last=(self.last_cohort, self.last_loss),
+            now=self.clock.now,
+            down=self.wires.down.snapshot(),
+            up=self.wires.up.snapshot(),
+            in_flight=self.in_flight(),
+        )
 
     def roll_back(self) -> None:
         """Undo what happened since the last commit."""
-        for node, count in self._undo.counts.items():
+        c = self._last
+        for node, count in c.counts_before.items():
             if count:
                 self.counts[node] = count
             else:
                 self.counts.pop(node, None)
-        for node, state in self._undo.states.items():
+        for node, state in c.states_before.items():
             if state is None:
                 self.node_states.pop(node, None)
             else:
                 self.node_states[node] = state
-        self._undo = _Undo()
-        self.ledger.restore(self._committed["ledger"])
-        self.reducers = dict(self._committed["reducers"])
-        self.draws = dict(self._committed["draws"])
+        c.counts_before, c.states_before = {}, {}
+        self.round, self.state, self._stops = c.round, c.state, c.stops
+        self.best, self.best_w = c.best, c.best_w
+        del self.history[c.records :]
+        self.ledger.restore(c.ledger)
+        self.reducers, self.draws, self.extra = dict(c.reducers), dict(c.draws), dict(c.extra)
+        self.last_cohort, self.last_loss = c.last
+        folder = self.options.folder
+        if folder is not None and self.round:
+            folder.settle(self.round, self.checkpoint)
 
     def checkpoint(self) -> Checkpoint:
         """The last commit, whole. Call it right after a commit or after ``roll_back``."""
+        c = self._last
         tree = {
-            "round": self.round,
-            "state": self.state,
+            "round": c.round,
+            "state": c.state,
             "counts": [list(self.counts), list(self.counts.values())],
-            "node_states": self.node_states,
-            "reducers": self.reducers,
-            "draws": self.draws,
-            "now": self.clock.now,
-            "down": self.wires.down.snapshot(),
-            "up": self.wires.up.snapshot(),
-            "in_flight": self.in_flight(),
-            "extra": self.extra,
-            "ledger": self.ledger.as_tree(),
-            "stop": self._stop_memory,
-            "best": None if self.best is None else asdict(self.best),
-            "best_w": self.best_w,
-            "records": len(self.history),
-            "last": [self.last_cohort, self.last_loss],
+            "node_states": dict(self.node_states),
+            "reducers": c.reducers,
+            "draws": c.draws,
+            "now": c.now,
+            "down": c.down,
+            "up": c.up,
+            "in_flight": c.in_flight,
+            "extra": c.extra,
+            "ledger": c.ledger,
+            "stops": [[repr(r), *s] for r, s in zip(self.options.stop, c.stops, strict=True)],
+            "best": None if c.best is None else asdict(c.best),
+            "best_w": c.best_w,
+            "records": c.records,
+            "last": list(c.last),
         }
         return Checkpoint(tree, list(self.history), self.identity())
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for a resumed run to mean anything."""
+        shapes = repr([(s.name, s.shape) for s in self.model.layout.slots])
+        held = (self.data.index, self.data.offsets)
         return {
+            "program": self.options.program,
             "seed": self.seed,
             "parameters": self.model.layout.parameters,
-            "buffers": self.model.layout.buffers,
+            "model's layout": hashlib.blake2b(shapes.encode(), digest_size=8).hexdigest(),
             "nodes": self.data.nodes,
             "rows": len(self.data.x),
+            "partition": hashlib.blake2b(b"".join(t.numpy().tobytes() for t in held), digest_size=8).hexdigest(),
         }
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -292,19 +345,26 @@ class Session:
         self.round, self.state = tree["round"], tree["state"]
         self.counts = dict(zip(*tree["counts"], strict=True))
         self.node_states = dict(tree["node_states"])
-        self.reducers, self.draws, self.extra = dict(tree["reducers"]), dict(tree["draws"]), tree["extra"]
+        self.reducers, self.draws, self.extra = dict(tree["reducers"]), dict(tree["draws"]), dict(tree["extra"])
         self.resumed_in_flight = tree["in_flight"]
         self.resumed_links = {"down": tree["down"], "up": tree["up"]}
         self.clock.restart(tree["now"])
         self.ledger.restore(tree["ledger"])
-        if len(tree["stop"]) == len(self._stop_memory):
-            self._stop_memory = list(tree["stop"])
+        known = {name: (stop, memory) for name, stop, memory in tree["stops"]}
+        self._stops = [known.get(repr(r), s) for r, s in zip(self.options.stop, self._stops, strict=True)]
+        self.stopped = any(stop for stop, _ in self._stops)
         self.best = None if tree["best"] is None else Record(**tree["best"])
         self.best_w = tree["best_w"]
         self.history = list(checkpoint.history[: tree["records"]])
         self.last_cohort, self.last_loss = tree["last"]
         self._wall_before = self.ledger.wall_s
-        self._committed = self._small_books()
+        self._last = replace(
+            self._as_commit(),
+            now=tree["now"],
+            down=tree["down"],
+            up=tree["up"],
+            in_flight=tree["in_flight"],
+        )
 
     def charge(self, node: int, **costs: Any) -> None:
         """Put costs on a node's account; nothing is sent where a program's parties share one place."""
@@ -332,15 +392,17 @@ def better(record: Record, best: Record | None) -> bool:
 def diverged(s: Session, failed: Failed) -> Diverged:
     """The error for an update that is not finite, with advice."""
     return Diverged(
-        f"the run diverged in round {s.round + 1}: node {failed.node}'s loss or update is NaN or infinite; the last good "
-        f"model, of round {s.round}, is kept. Lower the learning rate (lr), clip updates (Clip), or look at that node's data"
+        f"the run diverged in round {s.round + 1}: node {failed.node}'s loss or update is NaN or infinite; the last "
+        f"good model, of round {s.round}, is kept. Lower the learning rate (lr), clip updates (Clip), or look at that "
+        "node's data"
     )
 
 
 def node_failed(s: Session, failed: Failed) -> NodeFailed:
     """The error for a job that raised."""
     error = NodeFailed(
-        f"node {failed.node} failed in round {s.round + 1}: {failed.reason}; the last good model, of round {s.round}, is kept"
+        f"node {failed.node} failed in round {s.round + 1}: {failed.reason}; the last good model, of round {s.round}, "
+        "is kept"
     )
     error.log = failed.log
     return error

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from foedus.core.clock import settle
 from foedus.core.delivery import Delivery
-from foedus.core.errors import Diverged, NodeFailed, ProgramError
+from foedus.core.errors import BadInput, Diverged, NodeFailed, ProgramError
 from foedus.core.execute import Plan, Task, Ticket, message_bytes
 from foedus.core.session import Session, diverged, node_failed
 from foedus.core.transform import nbytes, shapes_of
@@ -36,11 +36,16 @@ class Stream:
     ``idle``     nodes without a job, ascending: all of them at first, none that a resumed run finds in flight.
     ``version``  how many models were published; an update's staleness is how many since its node was given its job.
 
+    ``failed``   with ``failure="skip"``: the answers of nodes whose job failed, which are idle since.
+
     The iteration ends when the run has ``commits`` commits, when a stop rule says so, or when nothing is in flight.
     """
 
     def __init__(self, session: Session, plan: Plan, commits: int | None, failure: str) -> None:
+        if failure not in ("abort", "skip"):
+            raise BadInput(f"unknown failure policy {failure!r} for a stream: use 'abort' or 'skip'")
         self._s, self._plan, self._commits, self._failure = session, plan, commits, failure
+        self.failed: list[Failed] = []
         self._flights: dict[int, _Flight] = {}
         self._arrived: deque[_Flight] = deque()
         self._waiter: asyncio.Future[None] | None = None
@@ -68,6 +73,7 @@ class Stream:
             flight.delivery.cancel()
             self._s.executor.cancel(flight.ticket)
             self._s.executor.release(flight.placed)
+        self._s.in_flight = list
 
     @property
     def idle(self) -> list[int]:
@@ -121,6 +127,8 @@ class Stream:
         flight.delivery = s.wires.send(
             node, count, work, down, up, lambda _: self._arrive(flight), saved, not s.communicates
         )
+        if flight.delivery.stage == "arrived":
+            self._arrive(flight)  # before the run was stopped, but nobody had taken it
 
     def _arrive(self, flight: _Flight) -> None:
         del self._flights[flight.node]
@@ -152,6 +160,7 @@ class Stream:
             error: Diverged | NodeFailed = diverged(s, failed) if failed.nonfinite else node_failed(s, failed)
             if self._failure == "abort":
                 raise error
+            self.failed.append(failed)
             return None
         s.accept_node_state(flight.node, outcome.state)
         s.last_cohort, s.last_loss = 1, outcome.metrics.get("loss")

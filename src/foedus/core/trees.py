@@ -2,7 +2,7 @@
 
 One codec for every place where values leave a process without pickle: checkpoints, worker channels, the network.
 A tree is made of tensors, NumPy arrays, numbers, strings, bytes, ``None``, and dicts, lists, tuples and States
-of trees. The plain half holds only JSON types (bytes aside), tagged where JSON has no type of its own.
+of trees. The plain half holds only JSON types tagged where JSON has no type of its own.
 """
 
 from __future__ import annotations
@@ -32,17 +32,19 @@ def _flatten(tree: Any, tensors: list[Tensor], where: str) -> Any:
     if isinstance(tree, Tensor):
         tensors.append(tree.detach())
         return {_TAG: "t", "i": len(tensors) - 1}
-    if tree is None or isinstance(tree, bool | str | bytes):
-        return tree
     if isinstance(tree, np.generic):
         tree = tree.item()
+    if tree is None or isinstance(tree, bool | str):
+        return tree
+    if isinstance(tree, bytes):
+        return {_TAG: "b", "v": tree.hex()}
     if isinstance(tree, int):
         return int(tree)
     if isinstance(tree, float):
         # JSON has no NaN or infinity.
         return float(tree) if abs(tree) < float("inf") else {_TAG: "f", "v": repr(float(tree))}
-    if isinstance(tree, np.ndarray):
-        tensors.append(torch.from_numpy(np.ascontiguousarray(tree)))
+    if isinstance(tree, np.ndarray) and tree.dtype.kind in "biuf":
+        tensors.append(torch.from_numpy(np.ascontiguousarray(tree).reshape(tree.shape)))
         return {_TAG: "a", "i": len(tensors) - 1}
     if isinstance(tree, State):
         return {_TAG: "s", "v": {k: _flatten(v, tensors, f"{where}.{k}") for k, v in tree}}
@@ -55,8 +57,9 @@ def _flatten(tree: Any, tensors: list[Tensor], where: str) -> Any:
         return {_TAG: "u", "v": [_flatten(v, tensors, f"{where}[{i}]") for i, v in enumerate(tree)]}
     if type(tree) is list:
         return [_flatten(v, tensors, f"{where}[{i}]") for i, v in enumerate(tree)]
+    kind = f"NumPy array of {tree.dtype}" if isinstance(tree, np.ndarray) else type(tree).__name__
     raise BadInput(
-        f"{where or 'the value'} is a {type(tree).__name__}, which a checkpoint cannot hold: use tensors, "
+        f"{where or 'the value'} is a {kind}, which a checkpoint cannot hold: use tensors, "
         "numbers, strings, None, and dicts, lists, tuples or States of these"
     )
 
@@ -74,6 +77,8 @@ def unflatten(plain: Any, tensors: list[Tensor]) -> Any:
         return tensors[plain["i"]]
     if tag == "a":
         return tensors[plain["i"]].numpy()
+    if tag == "b":
+        return bytes.fromhex(plain["v"])
     if tag == "f":
         return float(plain["v"])
     if tag == "s":

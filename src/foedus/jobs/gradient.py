@@ -16,8 +16,8 @@ from foedus.core.update import BUFFERS, Tensors, Update
 class Gradient:
     """The gradient at ``args["w"]``, *summed* over rows; its weight is their number, so that a mean divides once.
 
-    ``batch_size`` rows drawn afresh without replacement, or all of them (``None``). The sum over a batch is scaled up to
-    all the node's rows, so that the mean over unequal nodes estimates the gradient of the union without bias.
+    ``batch_size`` rows drawn afresh without replacement, or all of them (``None``). The sum over a batch is scaled up
+    to all the node's rows, so that the mean over unequal nodes estimates the gradient of the union without bias.
     Answers ``gradient`` (P,) and, if the model has float buffers, ``buffers`` (B,).
     """
 

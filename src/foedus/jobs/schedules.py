@@ -41,7 +41,7 @@ class ExponentialDecay:
 
 @dataclass(frozen=True)
 class Cosine:
-    """From ``lr`` down to ``last`` along half a cosine over ``rounds`` rounds (Loshchilov and Hutter, arXiv:1608.03983).
+    """From ``lr`` down to ``last`` along half a cosine over ``rounds`` (Loshchilov and Hutter, arXiv:1608.03983).
 
     >>> Cosine(lr=1.0, rounds=2)(1)
     0.5

@@ -15,7 +15,10 @@ from foedus.optimizers.base import Stepping
 
 @dataclass(frozen=True)
 class SGD(Stepping):
-    """w <- w + lr v with v <- momentum v + delta. ``SGD(lr=1)`` is FedAvg, ``momentum > 0`` is FedAvgM (arXiv:1909.06335)."""
+    """w <- w + lr v with v <- momentum v + delta.
+
+    ``SGD(lr=1)`` is FedAvg, ``momentum > 0`` is FedAvgM (Hsu et al. 2019, arXiv:1909.06335).
+    """
 
     lr: float = 1.0
     momentum: float = 0.0

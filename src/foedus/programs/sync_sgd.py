@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -37,6 +38,10 @@ class SyncSGD:
     transforms: tuple[Transform, ...] = ()
 
     def __post_init__(self) -> None:
+        if not callable(self.lr) and not (math.isfinite(self.lr) and self.lr >= 0):
+            raise BadInput(f"lr must be a non-negative number or a schedule, got {self.lr}")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise BadInput(f"batch_size must be at least 1, or None for the full batch; got {self.batch_size}")
         if self.backup < 0:
             raise BadInput(f"backup is a number of spare workers, at least 0; got {self.backup}")
 
@@ -47,7 +52,7 @@ class SyncSGD:
             nodes = await fed.sample(self.cohort)
             if self.backup >= len(nodes) > 0:
                 raise BadInput(f"{self.backup} of {len(nodes)} workers cannot be spare: lower backup")
-            until = Quorum(len(nodes) - self.backup) if self.backup else All()
+            until = Quorum(len(nodes) - self.backup) if self.backup and nodes else All()
             total = await fed.map_reduce(
                 Gradient(self.batch_size), {"w": s.w}, nodes, self.aggregate, transforms=self.transforms, until=until
             )

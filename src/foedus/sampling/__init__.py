@@ -5,5 +5,6 @@ from foedus.sampling.cohorts import Cohort, Fixed, Fraction, Poisson
 from foedus.sampling.stopping import AfterCommits, StopRule, Target
 
 __all__ = [
-    "AfterCommits", "All", "Cohort", "Deadline", "Fixed", "Fraction", "Poisson", "Quorum", "StopRule", "Target", "Until",
+    "AfterCommits", "All", "Cohort", "Deadline", "Fixed", "Fraction", "Poisson", "Quorum", "StopRule", "Target",
+    "Until",
 ]  # fmt: skip

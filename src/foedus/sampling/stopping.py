@@ -41,7 +41,7 @@ class AfterCommits:
 
 @dataclass(frozen=True)
 class Target:
-    """Stop when an evaluated metric (``accuracy``, ``auc``; or ``loss``, ``rmse``, where less is better) reaches a value."""
+    """Stop when an evaluated metric reaches a value: ``accuracy``, ``auc``, or ``loss``, ``rmse``, where less is better."""
 
     value: float
     metric: str = "accuracy"

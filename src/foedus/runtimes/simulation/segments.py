@@ -44,7 +44,7 @@ class Segment:
         """Give up the descriptor; the memory goes when the last tensor in it does."""
         os.close(self.fd)
 
-    def base(self) -> tuple[Tensor, np.ndarray]:  # type: ignore[type-arg]
+    def base(self) -> tuple[Tensor, np.ndarray]:
         """The whole segment as bytes, and the object whose end means that no tensor in it is left."""
         owner = np.frombuffer(self.map, dtype=np.uint8)
         return torch.from_numpy(owner), owner
@@ -58,7 +58,7 @@ class Segment:
 
 
 class SegmentPool:
-    """Segments of this process's making, kept for use again. Sizes are powers of two up to 1 MB, then whole megabytes."""
+    """Segments of this process's making, kept for use again, in powers of two up to 1 MB, then in whole megabytes."""
 
     def __init__(self) -> None:
         self._free: dict[int, list[Segment]] = {}

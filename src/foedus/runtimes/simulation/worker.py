@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -24,10 +25,8 @@ def main(fd: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     torch.set_num_threads(1)
     channel = Channel(socket.socket(fileno=fd), SegmentPool())
-    try:
+    with contextlib.suppress(Closed):
         _serve(channel)
-    except Closed:
-        pass
     os._exit(0)  # nothing to flush, and torch takes its time to unload
 
 
