@@ -82,7 +82,10 @@ def commit() -> str:
         git = ["git", "-C", str(ROOT)]
         # Results of earlier runs do not make the code another one.
         changes = subprocess.run(
-            [*git, "status", "--porcelain", "--", ".", ":!benchmarks/results"], capture_output=True, text=True, check=True
+            [*git, "status", "--porcelain", "--", ".", ":!benchmarks/results"],
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.strip()
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError):

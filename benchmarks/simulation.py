@@ -7,6 +7,7 @@ seconds of all four, one after another, and its ratios are those of one moment. 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import os
@@ -82,6 +83,33 @@ WORKLOADS = (
 )
 
 
+@dataclass(frozen=True)
+class Positions:
+    """Rows that are their own positions in the data set: what a job makes of them tells which rows it takes when."""
+
+    index: Tensor
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def batch(self, positions: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Positions for both x and y."""
+        chosen = self.index if positions is None else self.index[positions]
+        return chosen, chosen
+
+
+class Tiny(Workload):
+    """The same processes over almost no data: what Python, torch and foedus take by themselves."""
+
+    def data(self, folder: Path) -> FederatedDataset:
+        """Two nodes of ten rows."""
+        x = torch.zeros(20, 784)
+        return fd.data.arrays(x.numpy(), (torch.arange(20) % 10).numpy()).split(fd.data.IID(), nodes=2, seed=SEED)
+
+
+TINY = Tiny("tiny", "two nodes", "logistic", 2, 10, 2, 10, 0.1)
+
+
 # -- the lean loop -----------------------------------------------------------------------------------------------------
 
 
@@ -95,6 +123,7 @@ class Lean:
     def __init__(self, workload: Workload, data: FederatedDataset) -> None:
         torch.set_num_threads(1)
         self.workload, self.data = workload, data
+        self.local = workload.program(1).local
         self.module = workload.module().train()
         self.parameters = list(self.module.parameters())
         self.flat = torch.cat([p.detach().flatten() for p in self.parameters])
@@ -121,10 +150,9 @@ class Lean:
                 count = self.counts.get(node, 0)
                 self.counts[node] = count + 1
                 index = self.data.index[offsets[node] : offsets[node + 1]].long()
-                if self.workload.batch < len(index):
-                    random = Key(SEED).child("job", node, count).child("shuffle").numpy()
-                    index = index[torch.from_numpy(random.permutation(len(index)))]
-                plan[-1].append(index)
+                # The job itself says in which order it takes its rows: the same batches by construction.
+                view = fd.NodeView(node, Positions(index), None, {}, Key(SEED).child("job", node, count))  # type: ignore[arg-type]
+                plan[-1].append(torch.cat([rows for rows, _ in self.local._batches(view)]))
         return plan
 
     def run(self, plan: list[list[Tensor]]) -> float:
@@ -313,6 +341,7 @@ def measure(w: Workload, folder: Path, workers: int, repetitions: int, seconds: 
     single = Contestant(foedus_contestant, start, w, folder, 1)
     several = Contestant(foedus_contestant, start, w, folder, workers)
     everyone = [*leans, single, several]
+    nothing = memory_of_nothing(start, folder, workers)
     try:
         variant, setting = leans[0].ask("tune", seconds)
         for other in leans[1:]:
@@ -326,7 +355,7 @@ def measure(w: Workload, folder: Path, workers: int, repetitions: int, seconds: 
         for c in everyone:
             # The first round starts the workers and touches all memory for the first time.
             c.ask("run", warm, False)
-        memory = _peak_memory(several, w, max(1, rounds // 2))
+        used = memory(several, max(1, rounds // 2))
         pids = [os.getpid(), *(pid for c in everyone for pid in c.pids())]
         repeated = []
         for _ in range(repetitions):
@@ -353,7 +382,8 @@ def measure(w: Workload, folder: Path, workers: int, repetitions: int, seconds: 
         "moved": moved,
         "rounds": rounds,
         "repetitions": repeated,
-        "memory": memory,
+        "memory": used,
+        "memory_of_nothing": nothing,
         **summary(repeated, w.cohort),
     }
 
@@ -377,40 +407,36 @@ def summary(repeated: list[dict[str, float]], cohort: int) -> dict[str, Any]:
     }
 
 
-def _peak_memory(c: Contestant, w: Workload, rounds: int) -> dict[str, float] | None:
-    """Peak of the memory of foedus with its workers while it runs, in MB.
+def memory(c: Contestant, rounds: int) -> dict[str, float] | None:
+    """Peaks of the memory of foedus with its workers while it runs, in MB.
 
-    PSS divides a shared page among those who map it, so that sums count it once. Files (the code of torch) are left out.
+    PSS divides a shared page among those who map it: a sum counts it once. Files (the code of torch) are left out.
     """
-    c.tell("run", rounds, False)
-    peak: dict[str, float] = {}
-    pids = c.pids()
-    first = True
-    while first or not c.pipe.poll(0.02):
-        first = False
+    c.tell("run", rounds)
+    pids, peak, ended = c.pids(), {"total": 0.0, "parent": 0.0, "worker": 0.0}, False
+    while not ended:
+        ended = c.pipe.poll(0.02)  # one more look after the end: a short run is seen at least once
         try:
-            each = [_pss(pid) for pid in pids]
+            parent, *others = [_pss(pid) for pid in pids]
         except OSError:
             c.hear()
             return None  # not a Linux that tells
-        now = {"total": sum(each), "parent": each[0], "worker": max(each[1:], default=0.0)}
-        peak = {k: max(v, peak.get(k, 0.0)) for k, v in now.items()}
+        now = {"total": parent + sum(others), "parent": parent, "worker": max(others, default=0.0)}
+        peak = {k: max(v, peak[k]) for k, v in now.items()}
     c.hear()
     peak["peak_rss_parent"] = _status(pids[0], "VmHWM")
     peak["peak_rss_worker"] = max((_status(p, "VmHWM") for p in pids[1:]), default=0.0)
-    idle = Contestant(bare_contestant)
-    peak["bare"] = _pss(idle.process.pid or 0)
-    idle.close()
-    peak["processes"] = len(pids)
     return peak
 
 
-def bare_contestant(pipe: Connection) -> None:
-    """A process that has imported foedus and taken one gradient: what Python and torch need whatever one does."""
-    model = fd.Model(nn.Linear(2, 2))
-    model.gradients(model.mean_loss(torch.zeros(1, 2), torch.zeros(1, dtype=torch.int64)))
-    pipe.send("ready")
-    pipe.recv()
+def memory_of_nothing(start: Barrier, folder: Path, workers: int) -> dict[str, float] | None:
+    """The same of a run over almost no data."""
+    c = Contestant(foedus_contestant, start, TINY, folder, workers)
+    try:
+        c.ask("run", 5)
+        return memory(c, 200)
+    finally:
+        c.close()
 
 
 def _pss(pid: int) -> float:
@@ -428,7 +454,7 @@ def _status(pid: int, field: str) -> float:
     return 0.0
 
 
-# -- a round's time against the number of nodes --------------------------------------------------------------------------
+# -- a round's time against the number of nodes ------------------------------------------------------------------------
 
 
 def scaling(folder: Path, sizes: list[int], repetitions: int, rounds: int) -> list[dict[str, float]]:
@@ -469,7 +495,7 @@ def _scaling(pipe: Connection, folder: Path, sizes: list[int], repetitions: int,
             run = fd.train(program, model, federations[n], stop=stop, evaluate_every=FOREVER)
             outside[n].append(time.perf_counter() - started - run.history[-1].wall_s)
             walls = [r.wall_s for r in run.history]
-            times[n] += [b - a for a, b in zip(walls[1:], walls[2:], strict=False)]
+            times[n] += [b - a for a, b in itertools.pairwise(walls[1:])]
     pipe.send(
         [
             {
@@ -483,7 +509,7 @@ def _scaling(pipe: Connection, folder: Path, sizes: list[int], repetitions: int,
     )
 
 
-# -- what comes out ------------------------------------------------------------------------------------------------------
+# -- what comes out ----------------------------------------------------------------------------------------------------
 
 
 def tables(results: list[dict[str, Any]], scale: list[dict[str, float]], workers: int) -> str:
@@ -518,10 +544,13 @@ def tables(results: list[dict[str, Any]], scale: list[dict[str, float]], workers
             )
         ]
         if any(r["memory"] for r in results):
-            head = ["", "data", "vector", "peak, all", "of it Python and torch", "rest - data", "in vectors"]
-            head += ["peak RSS parent", "peak RSS worker"]
-            out += [f"## Memory, {workers} workers (MB)"]
-            out += ["PSS without files: shared pages are counted once, the code of torch is not.", _memory(results, head)]
+            out += [
+                f"## Memory, {workers} workers (MB)",
+                "Peak of the PSS of parent and workers together, files left out: shared pages are counted once, the "
+                "code of torch is not. Beside it the same of a run over twenty rows (Python, torch and foedus in every "
+                "process), the data, and what is left when both are taken away, in MB and in vectors of the model.",
+                _memory(results),
+            ]
     if scale:
         out += ["## A round against the number of nodes", "Cohort 100, 10 rows a node, logistic regression, inline."]
         head = ["nodes", "round (ms)", "relative", "construction (s)", "train() outside its rounds (s)"]
@@ -543,29 +572,20 @@ def _spread(s: dict[str, float], form: str) -> str:
     return f"{s['min']:{form}} / **{s['median']:{form}}** / {s['max']:{form}}"
 
 
-def _memory(results: list[dict[str, Any]], head: list[str]) -> str:
+def _memory(results: list[dict[str, Any]]) -> str:
+    head = ["", "peak", "of 20 rows", "data", "rest", "one vector", "rest in vectors", "RSS parent", "RSS worker"]
+    # 60,000 + 10,000 rows of 784 float32 and an int64 label, and an int64 position for each training row.
+    data = 1e-6 * (70_000 * (784 * 4 + 8) + 60_000 * 8)
     rows = []
     for r in results:
-        m = r["memory"]
-        if not m:
-            continue
-        vector = 4e-6 * sum(p.numel() for p in Workload(**r["workload"]).module().parameters())
-        # 60,000 + 10,000 rows of 784 float32 and an int64 label; an int64 position for each training row.
-        data = 1e-6 * (70_000 * (784 * 4 + 8) + 60_000 * 8)
-        rest = m["total"] - m["processes"] * m["bare"] - data
-        rows.append(
-            [
-                r["workload"]["name"],
-                *(f"{v:.0f}" for v in (data,)),
-                f"{vector:.2f}",
-                f"{m['total']:.0f}",
-                f"{m['processes'] * m['bare']:.0f}",
-                f"{rest:.0f}",
-                f"{rest / vector:.0f}",
-                f"{m['peak_rss_parent']:.0f}",
-                f"{m['peak_rss_worker']:.0f}",
-            ]
-        )
+        m, nothing = r["memory"], r["memory_of_nothing"]
+        if m and nothing:
+            vector = 4e-6 * sum(p.numel() for p in Workload(**r["workload"]).module().parameters())
+            rest = m["total"] - nothing["total"] - data
+            figures = (m["total"], nothing["total"], data, rest)
+            many = f"{rest / vector:.0f}" if vector > 0.5 else "-"
+            ends = [f"{m[k]:.0f}" for k in ("peak_rss_parent", "peak_rss_worker")]
+            rows.append([r["workload"]["name"], *(f"{v:.0f}" for v in figures), f"{vector:.2f}", many, *ends])
     return markdown(head, rows)
 
 
@@ -577,8 +597,10 @@ def figure(results: list[dict[str, Any]], workers: int, file: Path) -> None:
     import matplotlib.pyplot as plt
 
     fig, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
-    kinds = (("foedusN/limit", "foedusN", "limit", f"foedus, {workers} workers / {workers} lean loops at once", "#2b6cb0"),)
-    kinds += (("foedus1/lean", "foedus1", "lean", "foedus, inline / one lean loop", "#a0aec0"),)
+    kinds = (
+        ("foedusN/limit", "foedusN", "limit", f"foedus, {workers} workers / {workers} lean loops at once", "#2b6cb0"),
+        ("foedus1/lean", "foedus1", "lean", "foedus, inline / one lean loop", "#a0aec0"),
+    )
     for i, (ratio, mine, theirs, label, colour) in enumerate(kinds):
         places = [k + (i - 0.5) * 0.36 for k in range(len(results))]
         medians = [r[ratio]["median"] for r in results]
@@ -601,8 +623,10 @@ def main() -> None:
     """The command line."""
     names = [w.name for w in WORKLOADS]
     parser = argparse.ArgumentParser(description="Speed and memory of the simulation. See benchmarks/README.md.")
-    parser.add_argument("--only", default=",".join([*names, "nodes"]), help="e.g. W1,W2; 'nodes' is the scaling in nodes")
-    parser.add_argument("--quick", action="store_true", help="few and short repetitions: for development, not for claims")
+    parser.add_argument(
+        "--only", default=",".join([*names, "nodes"]), help="e.g. W1,nodes (nodes: time against their number)"
+    )
+    parser.add_argument("--quick", action="store_true", help="few, short repetitions: not for claims")
     parser.add_argument("--workers", type=int, default=2, help="of foedus, and lean loops at once for the limit")
     parser.add_argument("--repetitions", type=int, default=None, help="of every workload")
     parser.add_argument("--data", type=Path, default=DEBIAN, help="folder of idx files (MNIST's format)")
@@ -645,7 +669,8 @@ def main() -> None:
         figure(results, args.workers, picture)
         parts.append(f"![ratios]({picture.name})")
     file.write_text("\n\n".join(parts) + "\n")
-    file.with_suffix(".json").write_text(json.dumps({"origin": where, "workloads": results, "nodes": scale}, indent=1) + "\n")
+    saved = {"origin": where, "workloads": results, "nodes": scale}
+    file.with_suffix(".json").write_text(json.dumps(saved, indent=1) + "\n")
     print(f"\nwritten: {file}")
 
 

@@ -33,7 +33,7 @@ def test_the_problem_is_the_one_named() -> None:
     rows = [
         problem.model.row_losses(problem.model.module(x), y) for x, y in (problem.data.rows(k).batch() for k in (0, 1))
     ]
-    assert [float(r) for r in rows] == [0.25**2 / 2, 2 * 0.75**2]
+    assert [r.item() for r in rows] == [0.25**2 / 2, 2 * 0.75**2]
 
 
 def test_fedavg_stops_at_its_fixed_point() -> None:

@@ -83,7 +83,9 @@ def test_the_network_changes_the_time_and_not_a_bit(network: fd.network.CostMode
     check_program(program, SMALL.model, SMALL.data, fd.Simulation(network=network), workers=(1,), synchronous=True)
 
 
-@pytest.mark.parametrize("runtime", [fd.Simulation(workers=1), fd.Simulation(workers=2), fd.Local()], ids=str)
+@pytest.mark.parametrize(
+    "runtime", [fd.Simulation(workers=1), fd.Simulation(workers=2), fd.Local()], ids=["inline", "processes", "local"]
+)
 def test_runtimes_keep_their_laws(runtime: Any) -> None:
     check_runtime(runtime)
 

@@ -42,12 +42,6 @@ def test_sync_sgd_is_serial_descent_to_the_bit(sizes: tuple[int, ...], rounds: i
     _exactly(_serial(problem, rounds, Fraction(1, 2)), run.vector)
 
 
-def test_sync_sgd_in_worker_processes_is_serial_descent_to_the_bit() -> None:
-    problem = integers((3, 5, 7, 17))
-    run = fd.train(fd.SyncSGD(10, lr=0.5), problem.model, problem.data, runtime=fd.Simulation(workers=2))
-    _exactly(_serial(problem, 10, Fraction(1, 2)), run.vector)
-
-
 @settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_sync_sgd_is_serial_descent_on_any_small_integers(data: st.DataObject) -> None:

@@ -78,11 +78,14 @@ def _digest(text: str, tensors: list[Tensor]) -> str:
 
 def _read_history(folder: Path, records: int) -> list[Record]:
     path = folder / HISTORY
-    lines = path.read_bytes().splitlines()[:records]
-    if len(lines) < records:
-        raise ValueError(f"{HISTORY} has {len(lines)} lines, the checkpoint was written after {records}")
-    decoder = msgspec.json.Decoder(dict[str, Any])
-    return [Record(**decoder.decode(line)) for line in lines]
+    try:
+        lines = path.read_bytes().splitlines()[:records]
+        if len(lines) < records:
+            raise ValueError(f"{len(lines)} lines, but the checkpoint was written after {records}")
+        decoder = msgspec.json.Decoder(dict[str, Any])
+        return [Record(**decoder.decode(line)) for line in lines]
+    except (OSError, ValueError, TypeError, msgspec.MsgspecError) as e:
+        raise BadInput(f"{path} is missing or damaged ({e}); start the run again elsewhere") from e
 
 
 class CheckpointFolder:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import heapq
 import itertools
+import os
 import selectors
 import sys
 from collections.abc import Callable, Coroutine
@@ -146,13 +147,18 @@ def _run(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, T]) -> T:
     outer = asyncio._get_running_loop()
     asyncio._set_running_loop(None)
     try:
-        task = loop.create_task(main)
+        ending = False
+
+        def complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+            if not ending:  # what ends the run is raised here; asyncio need not say it again for every task it ends
+                loop.default_exception_handler(context)
+
+        loop.set_exception_handler(complain)
         try:
-            return loop.run_until_complete(task)
+            return loop.run_until_complete(loop.create_task(main))
         finally:
+            ending = True
             _cancel_all(loop)
-            if task.done() and not task.cancelled():
-                task.exception()  # it has been raised here; asyncio need not say it again
     finally:
         loop.close()
         asyncio._set_running_loop(outer)
@@ -178,7 +184,7 @@ class _VirtualSelector(selectors.SelectSelector):
             return []
         if self.loop.clock.advance():
             return []
-        waiting = sorted(filter(None, (_where(t) for t in asyncio.all_tasks(self.loop))))
+        waiting = sorted(set(filter(None, (_where(t) for t in asyncio.all_tasks(self.loop)))))
         raise Deadlock(
             "every coroutine waits and nothing is due: a deadlock. Waiting at: "
             + ("; ".join(waiting[:8]) or "nowhere known")
@@ -230,5 +236,13 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def _where(task: asyncio.Task[Any]) -> str | None:
-    stack = task.get_stack(limit=1)
-    return f"{stack[-1].f_code.co_filename}:{stack[-1].f_lineno}" if stack else None
+    """The line a task waits at: the innermost outside this package, for the fault is likely there."""
+    ours = os.path.dirname(os.path.dirname(__file__))
+    coroutine: Any = task.get_coro()
+    found = None
+    while getattr(coroutine, "cr_frame", None) is not None:
+        frame = coroutine.cr_frame
+        if found is None or not frame.f_code.co_filename.startswith(ours):
+            found = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        coroutine = coroutine.cr_await
+    return found

@@ -39,6 +39,8 @@ class Evaluate:
         return Work(evaluated=len(self._range(rows)))
 
     def parts(self, model: Model) -> dict[str, tuple[int, ...]]:
+        if self.keep_scores and self.stop is not None:
+            return {"scores": (self.stop - self.start,), "labels": (self.stop - self.start,)}
         return {}
 
     def __call__(self, node: NodeView, args: Tensors) -> tuple[Update, NodeState]:

@@ -20,7 +20,7 @@ from torch import Tensor
 from foedus.core.aggregator import Aggregator
 from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput
-from foedus.core.job import Job, NodeView
+from foedus.core.job import Job, NodeState, NodeView
 from foedus.core.keys import Key
 from foedus.core.model import Model
 from foedus.core.transform import Shapes, Transform, decode_all, encode_all, nbytes, wire_chain
@@ -175,17 +175,18 @@ class Site:
             view = NodeView(task.node, self.data.rows(task.node), self.model, task.state.get(JOB, {}), key)
             update, job_state = plan.job(view, args)
             states = [task.state.get(str(i), {}) for i in range(len(plan.transforms))]
-            out.weight, out.metrics = float(update.weight), update.metrics
+            out.weight = float(update.weight)
+            out.metrics = {k: float(v) for k, v in update.metrics.items()}
+            check_answer(update, chain[0], plan.job)
             update = self._own(update)
-            if not (math.isfinite(update.metrics.get("loss", 0.0)) and (not plan.inspect or finite(update.parts))):
+            if not (math.isfinite(out.metrics.get("loss", 0.0)) and (not plan.inspect or finite(update.parts))):
                 out.failed = Failed(task.node, "its update or its loss is NaN or infinite", nonfinite=True)
                 return out
             if plan.transforms:
-                check_shapes(update, chain[0], plan.job)
                 update, states = encode_all(plan.transforms, update, states, key.child("transform"))
                 update = decode_all(plan.transforms, update, chain)
             kept = {JOB: job_state, **{str(i): s for i, s in enumerate(states)}}
-            out.state = {k: dict(v) for k, v in kept.items() if v}
+            out.state = {k: check_state(v) for k, v in kept.items() if v}
             out.update = update
         except Exception as e:
             first = (str(e).strip().splitlines() or [""])[0]
@@ -213,11 +214,23 @@ def answer_shapes(job: Job, model: Model) -> Shapes:
     return {name: (tuple(shape), torch.float32) for name, shape in job.parts(model).items()}
 
 
-def check_shapes(update: Update, shapes: Shapes, job: Job) -> None:
-    """Errors: ``BadInput`` if an answer is not what its job announced, for then its cost was wrong."""
-    have = {k: tuple(v.shape) for k, v in update.parts.items()}
-    said = {k: s for k, (s, _) in shapes.items()}
-    if have != said:
+def check_state(state: NodeState) -> dict[str, Tensor]:
+    """A node's state as a plain dict. Errors: ``BadInput`` unless it holds named tensors and nothing else."""
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise BadInput(f"node state {name!r} is a {type(value).__name__}, expected a tensor")
+    return dict(state)
+
+
+def check_answer(update: Update, shapes: Shapes, job: Job) -> None:
+    """Errors: ``BadInput`` for an answer that its job did not announce (its cost was wrong), and for a bad weight."""
+    if not (math.isfinite(update.weight) and update.weight >= 0):
+        raise BadInput(f"the weight of its update is {update.weight}, expected a number that is not negative")
+    if len(update.parts) != len(shapes) or any(
+        name not in shapes or tuple(v.shape) != shapes[name][0] for name, v in update.parts.items()
+    ):
+        have = {k: tuple(v.shape) for k, v in update.parts.items()}
+        said = {k: s for k, (s, _) in shapes.items()}
         raise BadInput(f"{type(job).__name__}.parts() announced {said}, but its answer holds {have}")
 
 

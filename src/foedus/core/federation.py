@@ -71,6 +71,12 @@ class _Call:
     arrivals: dict[int, float] = field(default_factory=dict)
     """Position -> time, in order of arrival."""
     failed: dict[int, Failed] = field(default_factory=dict)
+    retried: dict[int, Failed] = field(default_factory=dict)
+    """Position -> how its first attempt failed."""
+
+    def reason(self, position: int) -> Failed | None:
+        """Why there is no answer, if it is not just late."""
+        return self.failed.get(position) or self.retried.get(position)
 
 
 class Federation:
@@ -171,14 +177,10 @@ class Federation:
         answers: list[Answer] = []
         for position, node in enumerate(call.nodes):
             outcome = outcomes.get(position)
-            failed = call.failed.get(position)
-            if failed is not None:
-                answers.append(failed)
-            elif outcome is None:
-                answers.append(Refused(node, LATE))
-            else:
-                assert outcome.update is not None
+            if outcome is not None and outcome.update is not None:
                 answers.append(outcome.update)
+            else:
+                answers.append(call.reason(position) or Refused(node, LATE))
         self._settle_books(call, outcomes)
         return answers
 
@@ -211,7 +213,7 @@ class Federation:
         self._s.last_cohort = len(good)
         self._s.last_loss = metrics.get("loss")
         missing = {
-            node: call.failed[p].reason if p in call.failed else LATE
+            node: failed.reason if (failed := call.reason(p)) is not None else LATE
             for p, node in enumerate(call.nodes)
             if p in call.failed or p not in outcomes
         }
@@ -248,7 +250,6 @@ class Federation:
             running = InOrder(s.executor, plan, call.placed, self._tasks(call, None)) if everyone else None
             round_ = _Round(self._s, call)
             round_.send(range(len(nodes)))
-            retried: set[int] = set()
             while True:
                 await round_.until(min(len(nodes), needed + len(call.failed)), until.seconds)
                 if running is None:
@@ -256,10 +257,10 @@ class Federation:
                 results = list(running.results())
                 running = None
                 new = self._failures(call, results, until)
-                again = [p for p in new if until.failure == "retry" and p not in retried]
+                again = [p for p in new if until.failure == "retry" and p not in call.retried]
                 if again:
-                    retried |= set(again)
                     for p in again:
+                        call.retried[p] = new[p]
                         self._charge(call, p, None)
                         del call.arrivals[p]
                         call.counts[p] = s.next_count(nodes[p])

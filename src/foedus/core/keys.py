@@ -60,7 +60,8 @@ class Key:
 
     def uniform(self) -> float:
         """One number, uniform on the open interval (0, 1)."""
-        return (float(int.from_bytes(self.digest()[:8], "little") >> 11) + 0.5) * 2.0**-53
+        u = (float(int.from_bytes(self.digest()[:8], "little") >> 11) + 0.5) * 2.0**-53
+        return min(u, 1.0 - 2.0**-53)  # the largest of them rounds up to 1
 
     def normal(self) -> float:
         """One standard normal number, by the inverse distribution function."""

@@ -41,7 +41,7 @@ class AfterCommits:
 
 @dataclass(frozen=True)
 class Target:
-    """Stop when an evaluated metric reaches a value: ``accuracy``, ``auc``, or ``loss``, ``rmse``, where less is better."""
+    """Stop when an evaluated metric reaches a value; of ``loss`` and ``rmse`` less is better."""
 
     value: float
     metric: str = "accuracy"

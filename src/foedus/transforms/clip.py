@@ -29,9 +29,11 @@ class Clip(Plain):
             raise BadInput(f"the clipping norm must be a positive number, got {self.norm}")
 
     def encode(self, u: Update, state: NodeState, key: Key) -> tuple[Update, NodeState]:
-        squares = [torch.linalg.vector_norm(v, dtype=torch.float64) for k, v in u.parts.items() if k != BUFFERS]
+        # After a sparsifier there are parts that hold places: no numbers of the update.
+        clipped = {k: v for k, v in u.parts.items() if k != BUFFERS and v.is_floating_point()}
+        squares = [torch.linalg.vector_norm(v, dtype=torch.float64) for v in clipped.values()]
         size = math.sqrt(sum(float(s) ** 2 for s in squares)) / (u.weight if u.summed else 1.0)
         if size <= self.norm:
             return u, state
         factor = self.norm / size
-        return u.with_parts({k: v if k == BUFFERS else v * factor for k, v in u.parts.items()}), state
+        return u.with_parts({k: v * factor if k in clipped else v for k, v in u.parts.items()}), state

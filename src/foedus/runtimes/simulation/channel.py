@@ -14,7 +14,7 @@ import msgspec
 import torch
 
 from foedus.core.trees import flatten, unflatten
-from foedus.runtimes.simulation.segments import Segment, SegmentPool, Spec, room, write
+from foedus.runtimes.simulation.segments import Block, Segment, SegmentPool, Spec, room, write
 
 _LONG = 1 << 15
 """Longer messages go through shared memory, for two sides that both fill a socket's buffer would wait for ever."""
@@ -29,14 +29,14 @@ class Closed(Exception):
 
 
 class Placed:
-    """Tensors in a segment that several channels can refer to. Used again when nobody refers to it."""
+    """Tensors in shared memory that several channels can refer to. Used again when nobody refers to it."""
 
-    def __init__(self, pool: SegmentPool, tree: Any) -> None:
+    def __init__(self, pool: SegmentPool, tree: Any, exactly: bool = False) -> None:
         self.plain, tensors = flatten(tree)
         self._pool = pool
         self._users = 1
-        self.segment: Segment = pool.acquire(room(tensors))
-        self.specs: list[Spec] = write(self.segment, tensors)
+        self.block: Block = pool.acquire(room(tensors), exactly)
+        self.specs: list[Spec] = write(self.block, tensors)
 
     def retain(self) -> None:
         """One more user."""
@@ -46,7 +46,7 @@ class Placed:
         """One user less."""
         self._users -= 1
         if self._users == 0:
-            self._pool.release(self.segment)
+            self._pool.release(self.block)
 
 
 class Channel:
@@ -59,25 +59,28 @@ class Channel:
         self._to_free: list[int] = []
 
     def fileno(self) -> int:
-        """For select."""
+        """For poll."""
         return self._sock.fileno()
 
     def send(self, tree: Any, placed: Placed | None = None) -> None:
         """Send a tree, and with it a reference to tensors placed before. Errors: ``Closed``."""
         plain, tensors = flatten(tree)
         fds: list[int] = []
+        # Segments that the other side does not know yet: their numbers and sizes, in the order of the descriptors.
+        new: list[list[int]] = []
         message: dict[str, Any] = {"p": plain, "free": self._to_free}
         self._to_free = []
         if tensors:
-            segment = self._pool.acquire(room(tensors))
-            message["t"] = [self._introduce(segment, fds), write(segment, tensors)]
+            block = self._pool.acquire(room(tensors))
+            message["t"] = [block.id, self._introduce(block.segment, fds, new), write(block, tensors)]
         if placed is not None:
-            message["a"] = [placed.plain, self._introduce(placed.segment, fds), placed.specs]
-        data = _encode(message)
+            message["a"] = [placed.plain, self._introduce(placed.block.segment, fds, new), placed.specs]
+        data = _encode({**message, "new": new})
         if len(data) > _LONG:
-            segment = self._pool.acquire(len(data))
-            write(segment, [torch.frombuffer(bytearray(data), dtype=torch.uint8)])
-            data = _encode({"long": [*self._introduce(segment, fds), len(data)]})
+            block = self._pool.acquire(len(data))
+            number = self._introduce(block.segment, fds, new)
+            places = write(block, [torch.frombuffer(bytearray(data), dtype=torch.uint8)])
+            data = _encode({"long": [block.id, number, places[0][0], len(data)], "new": new})
         try:
             header = _HEADER.pack(len(data), len(fds))
             if fds:
@@ -88,11 +91,12 @@ class Channel:
         except OSError as e:
             raise Closed from e
 
-    def _introduce(self, segment: Segment, fds: list[int]) -> list[int]:
+    def _introduce(self, segment: Segment, fds: list[int], new: list[list[int]]) -> int:
         if segment.id not in self._known:
             self._known.add(segment.id)
             fds.append(segment.fd)
-        return [segment.id, segment.nbytes]
+            new.append([segment.id, segment.nbytes])
+        return segment.id
 
     def receive(self) -> tuple[Any, Any]:
         """``(tree, placed tree or None)``. Errors: ``Closed`` when the other side is gone."""
@@ -114,33 +118,26 @@ class Channel:
         except OSError as e:
             raise Closed from e
         message = _decode(data)
+        for (number, nbytes), fd in zip(message["new"], fds, strict=True):
+            segment = self._theirs[number] = Segment(number, nbytes, fd)
+            segment.close()  # the mapping stays; its descriptor would only count against the system's limit
         if "long" in message:
-            number, nbytes, length = message["long"]
-            # The segment's descriptor was the last to be attached.
-            fds = [*fds[-1:], *fds[:-1]] if number not in self._theirs else fds
-            message = _decode(bytes(self._segment(number, nbytes, fds).map[:length]))
-            self._to_free.append(number)
-        for number in message["free"]:
-            self._pool.release(self._pool.by_id(number))
+            block, number, start, length = message["long"]
+            message = _decode(self._theirs[number].map[start : start + length])
+            self._to_free.append(block)
+        for freed in message["free"]:
+            self._pool.release(self._pool.by_id(freed))
         tensors = []
         if "t" in message:
-            (held, nbytes), specs = message["t"]
-            segment = self._segment(held, nbytes, fds)
-            tensors = segment.tensors(specs, lambda: self._to_free.append(held))
+            held, number, specs = message["t"]
+            tensors = self._theirs[number].tensors(specs, lambda: self._to_free.append(held))
         placed = None
         if "a" in message:
-            plain, (a_id, a_nbytes), specs = message["a"]
-            placed = unflatten(plain, self._segment(a_id, a_nbytes, fds).tensors(specs))
+            plain, number, specs = message["a"]
+            placed = unflatten(plain, self._theirs[number].tensors(specs))
         return unflatten(message["p"], tensors), placed
 
-    def _segment(self, id: int, nbytes: int, fds: list[int]) -> Segment:
-        if id not in self._theirs:
-            self._theirs[id] = Segment(id, nbytes, fds.pop(0))
-        return self._theirs[id]
-
     def close(self) -> None:
-        """Close the socket and the other side's segments."""
+        """Close the socket and forget the other side's segments."""
         self._sock.close()
-        for segment in self._theirs.values():
-            segment.close()
         self._theirs.clear()

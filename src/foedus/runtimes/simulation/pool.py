@@ -65,6 +65,8 @@ class Pool:
         self._workers: list[_Worker] = []
         self._queue: deque[_Ticket] = deque()
         self._tickets = 0
+        self._by_fd: dict[int, _Worker] = {}
+        self._poll = select.poll()
         self._plans: dict[int, tuple[Plan, Any, bytes]] = {}
         self._plan_ids: dict[Any, int] = {}
         self._plans_made = 0
@@ -80,9 +82,9 @@ class Pool:
         except Exception as e:
             raise BadInput(f"the model cannot be sent to worker processes ({e}); use workers=1") from e
         held = {"tensors": dict(data.tensors()), "status": torch.full((workers,), IDLE, dtype=torch.int64)}
-        shared = Placed(self._segments, held)
+        shared = Placed(self._segments, held, exactly=True)
         # From here on this process reads its data where its workers do, so that there is one copy of it.
-        views = shared.segment.tensors(shared.specs)
+        views = shared.block.segment.tensors(shared.specs)
         placed = dict(zip([*data.tensors(), "status"], views, strict=True))
         self._status = placed.pop("status")
         data.use(placed)
@@ -90,11 +92,12 @@ class Pool:
         for index in range(workers):
             ours, theirs = socket.socketpair()
             with theirs:
+                # -P: a file in the user's folder named like a module of the standard library must not take its place.
                 env = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
                 root = str(Path(core.__file__).parents[2])
                 env["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [env.get("PYTHONPATH")])])
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "foedus.runtimes.simulation.worker", str(theirs.fileno())],
+                    [sys.executable, "-P", "-m", "foedus.runtimes.simulation.worker", str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
                     env=env,
                     stdin=subprocess.DEVNULL,
@@ -102,6 +105,8 @@ class Pool:
                 )
             worker = _Worker(index, process, Channel(ours, self._segments))
             self._workers.append(worker)
+            self._by_fd[ours.fileno()] = worker
+            self._poll.register(ours, select.POLLIN)
             setup = {"sys_path": list(sys.path), "model": pickled, "data": plain, "seed": seed, "worker": index}
             worker.channel.send(setup, shared)
         for worker in self._workers:
@@ -129,10 +134,8 @@ class Pool:
     def wait(self, ticket: Any) -> Result:
         """Take messages until this block is done. Errors: ``WorkerError`` if a worker died."""
         while ticket.result is None:
-            ready, _, _ = select.select([w.channel for w in self._workers], [], [])
-            by_channel = {w.channel: w for w in self._workers}
-            for channel in ready:
-                self._receive(by_channel[channel])
+            for fd, _ in self._poll.poll():
+                self._receive(self._by_fd[fd])
             self._dispatch()
         return ticket.result  # type: ignore[no-any-return]
 
@@ -203,6 +206,11 @@ class Pool:
             raise self._died(worker) from None
         if "ready" in message:
             return
+        if "cannot" in message:
+            raise BadInput(
+                f"worker processes cannot load {message['cannot']}: define it in the script itself or in a module that "
+                "can be imported, or use workers=1"
+            )
         ticket = worker.busy.pop(message["ticket"])
         ticket.placed.release()
         if not ticket.cancelled:

@@ -4,6 +4,7 @@ way a process ends, nothing is left behind.
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import tempfile
@@ -19,6 +20,8 @@ from foedus.core.errors import WorkerError
 ALIGN = 64
 _SMALLEST = 1 << 16
 _LARGE = 1 << 20
+_FIRST, _MOST = 1 << 22, 1 << 26
+"""Bytes of the first segment that blocks are cut from, and of the largest."""
 
 Spec = tuple[int, list[int], str]
 """Offset, shape and dtype name of a tensor in a segment."""
@@ -42,7 +45,9 @@ class Segment:
 
     def close(self) -> None:
         """Give up the descriptor; the memory goes when the last tensor in it does."""
-        os.close(self.fd)
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
 
     def base(self) -> tuple[Tensor, np.ndarray]:
         """The whole segment as bytes, and the object whose end means that no tensor in it is left."""
@@ -57,15 +62,33 @@ class Segment:
         return [view(base, spec) for spec in specs]
 
 
+class Block:
+    """A part of a segment, in use or free for use again."""
+
+    __slots__ = ("id", "nbytes", "segment", "start")
+
+    def __init__(self, id: int, segment: Segment, start: int, nbytes: int) -> None:
+        self.id, self.segment, self.start, self.nbytes = id, segment, start, nbytes
+
+
 class SegmentPool:
-    """Segments of this process's making, kept for use again, in powers of two up to 1 MB, then in whole megabytes."""
+    """Blocks of shared memory of this process's making, kept for use again.
+
+    Blocks are cut from segments that grow with what was needed so far: a descriptor for every block would run into the
+    system's limit with some hundreds of messages in flight. Sizes are powers of two up to 1 MB, then whole megabytes.
+    """
 
     def __init__(self) -> None:
-        self._free: dict[int, list[Segment]] = {}
-        self._all: list[Segment] = []
+        self._free: dict[int, list[Block]] = {}
+        self._segments: list[Segment] = []
+        self._blocks: list[Block] = []
+        self._current: Segment | None = None
+        self._cut = 0
 
-    def acquire(self, nbytes: int) -> Segment:
-        """A segment with room for that many bytes."""
+    def acquire(self, nbytes: int, exactly: bool = False) -> Block:
+        """A block with room for that many bytes; ``exactly``: in a segment of its own, for what stays."""
+        if exactly:
+            return self._block(self._segment(max(nbytes, _SMALLEST)), 0, nbytes)
         if nbytes > _LARGE:
             size = (nbytes + _LARGE - 1) // _LARGE * _LARGE
         else:
@@ -73,36 +96,50 @@ class SegmentPool:
         free = self._free.get(size)
         if free:
             return free.pop()
-        segment = Segment(len(self._all), size)
-        self._all.append(segment)
+        if self._current is None or self._cut + size > self._current.nbytes:
+            grown = _FIRST if self._current is None else 2 * self._current.nbytes
+            self._current, self._cut = self._segment(max(size, min(grown, _MOST))), 0
+        block = self._block(self._current, self._cut, size)
+        self._cut += size
+        return block
+
+    def _segment(self, nbytes: int) -> Segment:
+        segment = Segment(len(self._segments), nbytes)
+        self._segments.append(segment)
         return segment
 
-    def release(self, segment: Segment) -> None:
-        """Nobody reads it any more."""
-        self._free.setdefault(segment.nbytes, []).append(segment)
+    def _block(self, segment: Segment, start: int, nbytes: int) -> Block:
+        block = Block(len(self._blocks), segment, start, nbytes)
+        self._blocks.append(block)
+        return block
 
-    def by_id(self, id: int) -> Segment:
-        """A segment of this pool."""
-        return self._all[id]
+    def release(self, block: Block) -> None:
+        """Nobody reads it any more."""
+        self._free.setdefault(block.nbytes, []).append(block)
+
+    def by_id(self, id: int) -> Block:
+        """A block of this pool."""
+        return self._blocks[id]
 
     def close(self) -> None:
         """Give up all descriptors."""
-        for segment in self._all:
+        for segment in self._segments:
             segment.close()
-        self._all.clear()
+        self._segments.clear()
+        self._blocks.clear()
         self._free.clear()
 
 
 def room(tensors: Sequence[Tensor]) -> int:
-    """Bytes that these tensors take in a segment."""
+    """Bytes that these tensors take in a block."""
     return sum(_padded(t.numel() * t.element_size()) for t in tensors)
 
 
-def write(segment: Segment, tensors: Sequence[Tensor]) -> list[Spec]:
-    """Copy tensors into a segment, each at an aligned offset."""
-    base, _ = segment.base()
+def write(block: Block, tensors: Sequence[Tensor]) -> list[Spec]:
+    """Copy tensors into a block, each at an aligned offset; their places in the block's segment."""
+    base, _ = block.segment.base()
     specs: list[Spec] = []
-    at = 0
+    at = block.start
     for t in tensors:
         spec: Spec = (at, list(t.shape), str(t.dtype).removeprefix("torch."))
         view(base, spec).copy_(t)
@@ -115,7 +152,7 @@ def view(base: Tensor, spec: Spec) -> Tensor:
     """The tensor at a place in a segment."""
     at, shape, name = spec
     dtype: torch.dtype = getattr(torch, name)
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(shape)
     return base[at : at + count * dtype.itemsize].view(dtype).view(shape)
 
 

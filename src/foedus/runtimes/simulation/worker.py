@@ -34,7 +34,7 @@ def _serve(channel: Channel) -> None:
     setup, held = channel.receive()
     sys.path[:] = setup["sys_path"]
     # From the local parent that started this process, by its own cloudpickle; nothing else is ever unpickled.
-    model: Model = pickle.loads(setup["model"])
+    model: Model = _load(channel, "the model", setup["model"])
     data = restore_data(setup["data"], held["tensors"])
     site = Site(model, data, setup["seed"])
     status, me = held["status"], setup["worker"]
@@ -47,12 +47,20 @@ def _serve(channel: Channel) -> None:
     while True:
         message, args = channel.receive()
         if "plan" in message:
-            plans[message["id"]] = pickle.loads(message["plan"])
+            plans[message["id"]] = _load(channel, "a job", message["plan"])
             continue
         tasks = [Task(node, count, state) for node, count, state in message["tasks"]]
         result = site.run(plans[message["id"]], args, tasks, starting)
         del args
         channel.send({"ticket": message["ticket"], "acc": result.acc, "outcomes": [_pack(o) for o in result.outcomes]})
+
+
+def _load(channel: Channel, what: str, data: bytes) -> Any:
+    try:
+        return pickle.loads(data)
+    except Exception as e:
+        channel.send({"cannot": f"{what} ({type(e).__name__}: {e})"})
+        raise Closed from e
 
 
 def _pack(o: Any) -> Any:

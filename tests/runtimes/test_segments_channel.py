@@ -1,0 +1,203 @@
+"""Shared memory segments and the channel between parent and worker, both ends in this process."""
+
+import gc
+import os
+import socket
+
+import pytest
+import torch
+
+from foedus.runtimes.simulation.channel import Channel, Closed, Placed
+from foedus.runtimes.simulation.segments import ALIGN, SegmentPool, room, write
+
+
+@pytest.fixture
+def ends():
+    a, b = socket.socketpair()
+    pools = SegmentPool(), SegmentPool()
+    channels = Channel(a, pools[0]), Channel(b, pools[1])
+    yield channels, pools
+    for c in channels:
+        c.close()
+    for p in pools:
+        p.close()
+
+
+def segments(pool):
+    """How many segments the pool has made, and how many of them are free."""
+    return len(pool._all), sum(map(len, pool._free.values()))
+
+
+def test_tensors_come_through_aligned_with_shape_type_and_values(ends):
+    (a, b), _ = ends
+    sent = [
+        torch.arange(5, dtype=torch.uint8),
+        torch.randn(3, 4)[:, ::2],
+        torch.tensor(2.5, dtype=torch.float64),
+        torch.zeros(0, 7),
+        torch.tensor([True, False, True]),
+        torch.arange(6).view(2, 3).t(),
+        torch.ones(3, dtype=torch.bfloat16),
+    ]
+    a.send({"x": sent, "n": [1, None, "ß", b"\x00"], "t": (1, 2), "inf": float("inf")})
+    got, placed = b.receive()
+    assert placed is None
+    assert got["n"] == [1, None, "ß", b"\x00"]
+    assert got["t"] == (1, 2)
+    assert got["inf"] == float("inf")
+    for s, g in zip(sent, got["x"], strict=True):
+        assert g.dtype == s.dtype
+        assert g.shape == s.shape
+        assert torch.equal(g, s)
+        assert g.data_ptr() % ALIGN == 0 or g.numel() == 0
+        assert g.is_contiguous()
+
+
+def test_a_segment_is_used_again_when_the_last_tensor_in_it_is_gone(ends):
+    (a, b), (pool, _) = ends
+    a.send({"x": torch.ones(10), "y": torch.ones(10)})
+    got, _ = b.receive()
+    b.send({})
+    a.receive()
+    assert segments(pool) == (1, 0)
+    part = got["x"][2:5]
+    del got
+    gc.collect()
+    b.send({})
+    a.receive()
+    assert segments(pool) == (1, 0)  # a view of one tensor still holds it
+    a.send({"z": torch.zeros(10)})
+    second, _ = b.receive()
+    assert part.tolist() == [1, 1, 1]
+    del part
+    b.send({})
+    a.receive()
+    assert segments(pool) == (2, 1)
+    for i in range(20):
+        a.send({"z": torch.full((10,), float(i))})
+        assert b.receive()[0]["z"][0] == i
+        b.send({})
+        a.receive()
+    assert segments(pool) == (2, 1)
+    assert second["z"].sum() == 0
+
+
+def test_long_messages_go_through_shared_memory(ends):
+    (a, b), (pool, _) = ends
+    for n in (1, 100_000, 300_000):
+        placed = Placed(pool, {"w": torch.arange(4.0)})
+        a.send({"text": "x" * n, "t": torch.ones(3)}, placed)
+        got, args = b.receive()
+        assert got["text"] == "x" * n
+        assert got["t"].tolist() == [1, 1, 1]
+        assert args["w"].tolist() == [0, 1, 2, 3]
+        placed.release()
+        del got, args
+        b.send({"text": "y" * n})
+        assert a.receive()[0]["text"] == "y" * n
+
+
+def test_many_messages_wait_in_their_order(ends):
+    (a, b), _ = ends
+    for i in range(50):
+        a.send({"i": i, "t": torch.tensor([i])})
+    assert [(m["i"], m["t"].item()) for m, _ in (b.receive() for _ in range(50))] == [(i, i) for i in range(50)]
+
+
+def test_placed_once_read_by_several_and_used_again(ends):
+    (a, b), (pool, _) = ends
+    c, d = socket.socketpair()
+    other_pool = SegmentPool()
+    second, theirs = Channel(c, pool), Channel(d, other_pool)
+    placed = Placed(pool, {"w": torch.arange(3.0)})
+    placed.retain()
+    for channel in (a, second):
+        channel.send({"go": 1}, placed)
+    (_, one), (_, two) = b.receive(), theirs.receive()
+    placed.segment.map[:4] = torch.tensor([7.0]).numpy().tobytes()  # one memory, mapped by all
+    assert one["w"].tolist() == two["w"].tolist() == [7, 1, 2]
+    placed.release()
+    assert segments(pool) == (1, 0)
+    placed.release()
+    assert segments(pool) == (1, 1)
+    again = Placed(pool, {"w": torch.zeros(3)})
+    assert again.segment is placed.segment
+    second.close()
+    theirs.close()
+    other_pool.close()
+
+
+def test_tensors_outlive_channel_and_pool():
+    a, b = socket.socketpair()
+    pool, other = SegmentPool(), SegmentPool()
+    left, right = Channel(a, pool), Channel(b, other)
+    left.send({"x": torch.arange(1000.0)})
+    got, _ = right.receive()
+    for end in (left, right, pool, other):
+        end.close()
+    gc.collect()
+    torch.zeros(100_000)
+    assert got["x"].sum() == 499_500
+
+
+def test_nothing_stays_open():
+    def once():
+        a, b = socket.socketpair()
+        pool, other = SegmentPool(), SegmentPool()
+        left, right = Channel(a, pool), Channel(b, other)
+        for i in range(30):
+            left.send({"x": torch.ones(10 * i)})
+        kept = [right.receive()[0] for _ in range(30)]
+        for end in (left, right, pool, other):
+            end.close()
+        del kept
+        gc.collect()
+
+    once()
+    before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
+    shm = os.listdir("/dev/shm") if os.path.isdir("/dev/shm") else None
+    once()
+    if before is not None:
+        assert len(os.listdir("/proc/self/fd")) == before
+        assert os.listdir("/dev/shm") == shm
+
+
+def test_the_other_side_is_gone(ends):
+    (a, b), _ = ends
+    b.close()
+    with pytest.raises(Closed):
+        a.receive()
+    with pytest.raises(Closed):
+        for _ in range(3):
+            a.send({"x": 1})
+
+
+def test_a_message_that_breaks_off_is_the_end():
+    a, b = socket.socketpair()
+    pool = SegmentPool()
+    channel = Channel(b, pool)
+    a.sendall(b"\x10\x00\x00\x00\x00abc")
+    a.close()
+    with pytest.raises(Closed):
+        channel.receive()
+    channel.close()
+
+
+def test_sizes_are_few_so_that_segments_fit_again():
+    pool = SegmentPool()
+    sizes = {pool.acquire(n).nbytes for n in (0, 1, 1000, 65_536)}
+    assert sizes == {65_536}
+    assert pool.acquire(65_537).nbytes == 131_072
+    assert pool.acquire((1 << 20) + 1).nbytes == 2 << 20
+    pool.close()
+
+
+def test_writing_needs_no_more_than_room():
+    tensors = [torch.ones(n, dtype=torch.uint8) for n in (0, 1, 63, 64, 65)]
+    assert room(tensors) == 64 * (0 + 1 + 1 + 1 + 2)
+    pool = SegmentPool()
+    segment = pool.acquire(room(tensors))
+    specs = write(segment, tensors)
+    assert [at % ALIGN for at, _, _ in specs] == [0] * 5
+    assert all(t.sum() == len(t) for t in segment.tensors(specs))
+    pool.close()

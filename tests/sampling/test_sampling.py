@@ -1,0 +1,127 @@
+"""Cohorts, rules that end a round, and rules that end a run."""
+
+import math
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+
+import foedus as fd
+from foedus.sampling import Cohort, Until
+from foedus.testing import small
+
+
+@settings(max_examples=60)
+@given(nodes=st.integers(1, 50), seed=st.integers(0, 2**31), data=st.data())
+def test_cohorts_are_ascending_ids_without_repetition(nodes: int, seed: int, data: st.DataObject) -> None:
+    k = data.draw(st.integers(1, nodes))
+    p = data.draw(st.floats(0.01, 1.0))
+    cohorts: list[Cohort] = [fd.Fixed(k), fd.Fraction(p), fd.Poisson(p)]
+    for cohort in cohorts:
+        drawn = cohort.draw(nodes, fd.Key(seed))
+        assert drawn == tuple(sorted(set(drawn)))
+        assert all(0 <= n < nodes and type(n) is int for n in drawn)
+        assert drawn == cohort.draw(nodes, fd.Key(seed))
+    assert len(fd.Fixed(k).draw(nodes, fd.Key(seed))) == k
+    assert len(fd.Fraction(p).draw(nodes, fd.Key(seed))) == max(1, round(p * nodes))
+
+
+@pytest.mark.parametrize("cohort", [fd.Fixed(3), fd.Fraction(0.3), fd.Poisson(0.3)], ids=str)
+def test_every_node_is_as_likely(cohort: Cohort) -> None:
+    draws, counts = 3000, [0] * 10
+    for i in range(draws):
+        for n in cohort.draw(10, fd.Key(i)):
+            counts[n] += 1
+    assert counts == pytest.approx([0.3 * draws] * 10, abs=4 * math.sqrt(0.21 * draws))
+
+
+def test_poisson_sizes_are_binomial_and_nodes_are_independent() -> None:
+    draws = [fd.Poisson(0.3).draw(10, fd.Key(i)) for i in range(3000)]
+    sizes = [len(d) for d in draws]
+    mean = sum(sizes) / 3000
+    assert mean == pytest.approx(3.0, abs=4 * math.sqrt(2.1 / 3000))
+    assert sum((s - mean) ** 2 for s in sizes) / 3000 == pytest.approx(2.1, rel=0.1)
+    both = sum(2 in d and 7 in d for d in draws)
+    assert both == pytest.approx(0.09 * 3000, abs=4 * math.sqrt(0.0819 * 3000))
+
+
+def test_drawing_from_many_nodes_costs_as_much_as_from_few() -> None:
+    assert len(fd.Fixed(10).draw(10**15, fd.Key(0))) == 10
+
+
+def test_too_large_cohorts_are_refused_before_anything_runs() -> None:
+    problem = small()
+    with pytest.raises(fd.BadInput, match="7 nodes"):
+        fd.Fixed(7).draw(6, fd.Key(0))
+    with pytest.raises(fd.BadInput, match="only 6"):
+        fd.train(fd.FedAvg(2, fd.Fixed(7)), problem.model, problem.data)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: fd.Fixed(0), lambda: fd.Fraction(0.0), lambda: fd.Fraction(1.1), lambda: fd.Poisson(0.0),
+     lambda: fd.Poisson(math.nan), lambda: fd.Quorum(0), lambda: fd.Deadline(0.0), lambda: fd.Deadline(math.nan),
+     lambda: fd.All("shrug"), lambda: fd.Quorum(1, "shrug"), lambda: fd.AfterCommits(0), lambda: fd.Target(1, "f1")],
+)  # fmt: skip
+def test_bad_arguments_are_refused(make) -> None:
+    with pytest.raises(fd.BadInput):
+        make()
+
+
+def test_rules_of_a_round() -> None:
+    rules: list[tuple[Until, int, float | None]] = [
+        (fd.All(), 9, None),
+        (fd.Quorum(4), 4, None),
+        (fd.Deadline(2.5), 9, 2.5),
+    ]
+    for until, needed, seconds in rules:
+        assert (until.needed(9), until.seconds, until.failure) == (needed, seconds, "abort")
+
+
+def test_an_empty_cohort_changes_nothing() -> None:
+    problem = small()
+    run = fd.train(fd.FedAvg(6, fd.Poisson(0.05)), problem.model, problem.data)
+    cohorts = [r.cohort for r in run.history]
+    assert 0 in cohorts
+    empty = fd.train(fd.FedAvg(1, fd.Poisson(1e-9)), problem.model, problem.data)
+    assert (empty.history[0].cohort, empty.ledger.total.jobs) == (0, 0)
+    assert (empty.vector == problem.model.initial).all()
+
+
+# -- the end of a run --------------------------------------------------------------------------------------------
+
+
+def test_stopping_after_commits_and_at_a_target() -> None:
+    problem = small()
+    program = fd.FedAvg(12, local=fd.LocalSGD(epochs=5, lr=0.3))
+    whole = fd.train(program, problem.model, problem.data)
+    run = fd.train(program, problem.model, problem.data, stop=fd.AfterCommits(5))
+    assert (len(run.history), run.status, whole.status) == (5, "stopped", "finished")
+    value = whole.history[5].accuracy
+    first = next(r.round for r in whole.history if r.accuracy >= value)
+    assert fd.train(program, problem.model, problem.data, stop=fd.Target(value)).history[-1].round == first
+    loss = whole.history[3].loss
+    first = next(r.round for r in whole.history if r.loss <= loss)
+    assert fd.train(program, problem.model, problem.data, stop=[fd.Target(loss, "loss")]).history[-1].round == first
+    assert fd.train(program, problem.model, problem.data, stop=fd.Target(1.1)).status == "finished"
+
+
+def test_a_rule_remembers_across_a_resume(tmp_path) -> None:
+    class ThreeInARow:
+        """Stops after three commits of its own, whenever they were."""
+
+        def init(self):
+            return 0
+
+        def after(self, record, memory):
+            return memory + 1 >= 3, memory + 1
+
+    problem = small()
+    program, rule = fd.FedAvg(9), ThreeInARow()
+    assert len(fd.train(program, problem.model, problem.data, stop=rule).history) == 3
+    two = (rule, fd.AfterCommits(2))
+    stopped = fd.train(program, problem.model, problem.data, stop=two, out=tmp_path / "run")
+    assert len(stopped.history) == 2
+    for options in ({"resume": stopped}, {"resume": True, "out": tmp_path / "run"}):
+        resumed = fd.train(program, problem.model, problem.data, stop=(rule, fd.AfterCommits(9)), **options)
+        assert len(resumed.history) == 3
