@@ -105,6 +105,7 @@ def test_large_vectors_are_reduced_in_pieces() -> None:
     assert torch.equal(fd.Median()(u), u.median(0).values)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200), st.integers(1, 40))
 def test_blocks_cover_the_cohort_in_order(cohort: int, most: int) -> None:
     found = blocks(cohort, most)
@@ -118,6 +119,7 @@ def test_few_nodes_are_a_block_each() -> None:
     assert len(blocks(1000)) == MAX_BLOCKS == 32
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.sets(st.integers(0, 39)))
 def test_the_tree_depends_on_the_number_of_blocks_alone(n: int, missing: set[int]) -> None:
     """Whose block gave nothing leaves its place empty, and moves no other."""

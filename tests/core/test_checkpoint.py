@@ -176,7 +176,9 @@ def test_a_flipped_bit_anywhere_is_refused(saved):
             pytest.fail(f"byte {at} of {len(whole)} (header {header}) was changed, and nobody noticed")
 
 
-@pytest.mark.parametrize("damage", [lambda p: p.unlink(), lambda p: p.write_text(""), lambda p: p.write_text("{]\n{}\n")])
+@pytest.mark.parametrize(
+    "damage", [lambda p: p.unlink(), lambda p: p.write_text(""), lambda p: p.write_text("{]\n{}\n")]
+)
 def test_a_damaged_history_is_refused(model, data, saved, damage):
     damage(saved / HISTORY)
     assert_refused(lambda: train(model, data, out=saved, resume=True), HISTORY)
@@ -202,7 +204,18 @@ def test_reading_executes_no_code(saved):
 def test_every_kind_of_value_survives_the_file(tmp_path):
     tree = {
         "records": 0,
-        "odd": [math.inf, -math.inf, 5e-324, -0.0, 2**63 - 1, "ß\n\x00", (1, (2,)), {3: {"~": None}}, True, b"\x00\xff"],
+        "odd": [
+            math.inf,
+            -math.inf,
+            5e-324,
+            -0.0,
+            2**63 - 1,
+            "ß\n\x00",
+            (1, (2,)),
+            {3: {"~": None}},
+            True,
+            b"\x00\xff",
+        ],
         "empty": torch.zeros(0, 3),
         "bits": torch.tensor([True, False]),
         "scalar": torch.tensor(2**40),

@@ -29,7 +29,7 @@ def transfers(capacity, flows):
         begin = lambda i=i, b=nbytes, c=cap: link.start(b, c, i, lambda: ended.setdefault(i, clock.now))  # noqa: E731
         clock.schedule(start, i, begin)
     run(clock)
-    assert not link.flows
+    assert not link.under_way
     return [ended[i] for i in range(len(flows))]
 
 
@@ -128,7 +128,7 @@ class Ship:
         return {"u": (self.numbers,)}
 
     def __call__(self, node, args):
-        return fd.Update({"u": torch.zeros(1)}, 1.0, {}, node.id), {}
+        return fd.Update({"u": torch.zeros(1).expand(self.numbers)}, 1.0, {}, node.id), {}
 
 
 def test_one_server_with_one_link():

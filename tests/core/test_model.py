@@ -226,7 +226,10 @@ X = torch.ones(2, 4)
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: check(nn.Linear(5, 3), X, torch.tensor([0, 1])), r"cannot take this data: for input of shape \(2, 4\)"),
+        (
+            lambda: check(nn.Linear(5, 3), X, torch.tensor([0, 1])),
+            r"cannot take this data: for input of shape \(2, 4\)",
+        ),
         (lambda: check(nn.Linear(4, 3), X, torch.tensor([0.0, 1.0])), "integer labels"),
         (lambda: check(nn.Linear(4, 3), X, torch.tensor([[0], [1]])), r"target \(2, 1\)"),
         (lambda: check(nn.Linear(4, 3), X, torch.tensor([0, 3])), "does not fit the loss"),

@@ -98,7 +98,7 @@ class _Counting(nn.Module):
         return self.inner(x)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     n=st.integers(1, 30),
     epochs=st.integers(1, 3),

@@ -31,7 +31,7 @@ def _train(program, n: int, **options) -> fd.Run:
 
 @pytest.mark.parametrize(("backup", "mean"), [(0, 5.187378), (4, 3.104044)])
 def test_rounds_take_the_order_statistic(backup: int, mean: float) -> None:
-    n, rounds = 100, 120
+    n, rounds = 100, 80
     run = _train(fd.SyncSGD(rounds, backup=backup), n)
     assert mean == pytest.approx(sum(1 / i for i in range(backup + 1, n + 1)), abs=1e-6)
     error = math.sqrt(sum(1 / i**2 for i in range(backup + 1, n + 1)) / rounds)

@@ -5,7 +5,7 @@ import math
 import hypothesis.strategies as st
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 
 import foedus as fd
 from foedus.optimizers import SGD, Adam, ServerOptimizer
@@ -29,6 +29,7 @@ def test_adam_reference_numbers() -> None:
     assert _walk(adam) == pytest.approx([0.1980392, 0.3215447, 0.4140502], abs=1e-6)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-2, 2), min_size=1, max_size=6), st.booleans(), st.floats(0, 0.1))
 def test_adam_is_its_definition(deltas: list[float], corrected: bool, v0: float) -> None:
     adam = Adam(lr=0.05, beta1=0.8, beta2=0.9, tau=1e-2, v0=v0, bias_correction=corrected)

@@ -3,6 +3,7 @@
 A pool takes seconds to start, so that each test here looks at many things.
 """
 
+import gc
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import sys
 import textwrap
 import time
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +49,7 @@ def nothing_left():
     """No process, no descriptor and no file in shared memory stays after a run."""
     shm, fds = set(os.listdir("/dev/shm")), len(os.listdir("/proc/self/fd"))
     yield
+    gc.collect()
     assert children() == []
     assert not {n for n in os.listdir("/dev/shm") if "foedus" in n} - shm
     assert len(os.listdir("/proc/self/fd")) <= fds + 4
@@ -145,7 +148,7 @@ class Gossip:
             await peer.commit(s)
 
 
-@pytest.mark.parametrize("program", [Asynchronous(), Gossip()])
+@pytest.mark.parametrize("program", [pytest.param(Asynchronous(), marks=pytest.mark.slow), Gossip()])
 def test_streams_and_peers_with_workers_and_resumed(program):
     model, data = fd.Model(nn.Linear(4, 3)), federation()
     net = fd.network.WAN
@@ -205,6 +208,12 @@ def script(workers=2, end=PLAIN):
     return SCRIPT.replace("WORKERS", str(workers)).replace("RUN", end)
 
 
+def inline_sha():
+    names = {"__name__": "inline_script"}
+    exec(script(workers=1, end=""), names)
+    return names["run"]().sha256
+
+
 def test_scripts_without_a_guard_command_lines_standard_input_and_notebooks(tmp_path):
     (tmp_path / "scripts").mkdir()
     (tmp_path / "work").mkdir()
@@ -216,7 +225,6 @@ def test_scripts_without_a_guard_command_lines_standard_input_and_notebooks(tmp_
         "script": ([str(file)], None, tmp_path / "work"),
         "-c": (["-c", script()], None, tmp_path / "scripts"),
         "stdin": (["-"], script(), tmp_path / "scripts"),
-        "inline": (["-c", script(workers=1)], None, tmp_path / "scripts"),
     }
     started = {
         name: subprocess.Popen(
@@ -229,7 +237,7 @@ def test_scripts_without_a_guard_command_lines_standard_input_and_notebooks(tmp_
         )
         for name, (args, _, cwd) in ways.items()
     }
-    shas = {}
+    shas = {"here": inline_sha()}
     for name, process in started.items():
         out, err = process.communicate(ways[name][1], timeout=DEADLINE)
         assert process.returncode == 0, f"{name}: {out}\n{err}"
@@ -257,12 +265,18 @@ def make_deadly(how, after):
 
 
 @pytest.mark.parametrize(
-    ("how", "says"), [("kill", r"killed by SIGKILL .* computed node 5"), ("exit", r"exited with status 3 .*node 5")]
+    ("how", "says"),
+    [
+        ("kill", r"killed by SIGKILL .* computed node 5"),
+        pytest.param("exit", r"exited with status 3 .*node 5", marks=pytest.mark.slow),
+    ],
 )
 def test_a_worker_that_dies_is_named_with_its_node(how, says, tmp_path):
     program, data = fd.FedAvg(rounds=3, local=make_deadly(how, 1)), federation()
     model = fd.Model(nn.Linear(4, 3))
-    with pytest.raises(fd.WorkerError, match=r"worker process \d \(pid \d+\) was .*|worker process \d \(pid \d+\) exited.*") as e:
+    with pytest.raises(
+        fd.WorkerError, match=r"worker process \d \(pid \d+\) was .*|worker process \d \(pid \d+\) exited.*"
+    ) as e:
         fd.train(program, model, data, runtime=fd.Simulation(workers=2), out=tmp_path / "a")
     assert re.search(says, str(e.value)), str(e.value)
     assert "\n" not in str(e.value)
@@ -295,9 +309,7 @@ def test_a_model_that_workers_cannot_load_is_refused_in_one_line(capfd):
     exec("from torch import nn\nclass Ghost(nn.Linear):\n    pass\n", ghost.__dict__)
     try:
         with pytest.raises(fd.BadInput, match=r"ghost_module.*(workers=1|importable)") as e:
-            fd.train(
-                fd.FedAvg(rounds=1), fd.Model(ghost.Ghost(4, 3)), federation(), runtime=fd.Simulation(workers=2)
-            )
+            fd.train(fd.FedAvg(rounds=1), fd.Model(ghost.Ghost(4, 3)), federation(), runtime=fd.Simulation(workers=2))
     finally:
         del sys.modules["ghost_module"]
     assert "\n" not in str(e.value)
@@ -450,7 +462,8 @@ def gone(processes):
     return left
 
 
-def test_ctrl_c_and_kill_leave_nothing_and_lose_nothing(tmp_path):
+@pytest.mark.parametrize("names", [("group", "kill"), pytest.param(("int",), marks=pytest.mark.slow)], ids=str)
+def test_ctrl_c_and_kill_leave_nothing_and_lose_nothing(tmp_path, names):
     (tmp_path / "long.py").write_text(textwrap.dedent(LONG))
     (tmp_path / "slow").touch()
     shm = set(os.listdir("/dev/shm"))
@@ -470,8 +483,10 @@ def test_ctrl_c_and_kill_leave_nothing_and_lose_nothing(tmp_path):
         "group": lambda p: os.killpg(p.pid, signal.SIGINT),  # as a terminal does
         "kill": lambda p: p.kill(),
     }
-    started = {name: start("start", name) for name in ends}
-    for name, process in started.items():
+    ends = {name: ends[name] for name in names}
+
+    def dialogue(name):
+        process = start("start", name)
         line = process.stdout.readline()  # its first commit is made
         assert line == "round 1\n", (name, line, process.stderr.read() if not line else "")
         workers = psutil.Process(process.pid).children(recursive=True)
@@ -480,10 +495,14 @@ def test_ctrl_c_and_kill_leave_nothing_and_lose_nothing(tmp_path):
         out, err = process.communicate(timeout=DEADLINE)
         assert "round 12" not in out
         assert gone(workers) == [], name
-        if name == "kill":
-            assert process.returncode == -signal.SIGKILL
-            continue
-        assert process.returncode == 130, err
+        return process.returncode, err
+
+    with ThreadPoolExecutor(3) as threads:
+        ended = dict(zip(ends, threads.map(dialogue, ends), strict=True))
+    if "kill" in ended:
+        assert ended.pop("kill")[0] == -signal.SIGKILL
+    for name, (status, err) in ended.items():
+        assert status == 130, err
         assert re.fullmatch(rf'foedus: stopped at commit \d+; go on with .*resume=True.*out="{name}".*\n', err), err
         assert sorted(p.name for p in (tmp_path / name).iterdir()) == ["checkpoint.safetensors", "history.jsonl"]
     assert not {n for n in set(os.listdir("/dev/shm")) - shm if "foedus" in n or "torch" in n}

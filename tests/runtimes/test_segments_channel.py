@@ -23,9 +23,9 @@ def ends():
         p.close()
 
 
-def segments(pool):
-    """How many segments the pool has made, and how many of them are free."""
-    return len(pool._all), sum(map(len, pool._free.values()))
+def blocks(pool):
+    """How many blocks the pool has made, and how many of them are free."""
+    return len(pool._blocks), sum(map(len, pool._free.values()))
 
 
 def test_tensors_come_through_aligned_with_shape_type_and_values(ends):
@@ -53,32 +53,32 @@ def test_tensors_come_through_aligned_with_shape_type_and_values(ends):
         assert g.is_contiguous()
 
 
-def test_a_segment_is_used_again_when_the_last_tensor_in_it_is_gone(ends):
+def test_a_block_is_used_again_when_the_last_tensor_in_it_is_gone(ends):
     (a, b), (pool, _) = ends
     a.send({"x": torch.ones(10), "y": torch.ones(10)})
     got, _ = b.receive()
     b.send({})
     a.receive()
-    assert segments(pool) == (1, 0)
+    assert blocks(pool) == (1, 0)
     part = got["x"][2:5]
     del got
     gc.collect()
     b.send({})
     a.receive()
-    assert segments(pool) == (1, 0)  # a view of one tensor still holds it
+    assert blocks(pool) == (1, 0)  # a view of one tensor still holds it
     a.send({"z": torch.zeros(10)})
     second, _ = b.receive()
     assert part.tolist() == [1, 1, 1]
     del part
     b.send({})
     a.receive()
-    assert segments(pool) == (2, 1)
+    assert blocks(pool) == (2, 1)
     for i in range(20):
         a.send({"z": torch.full((10,), float(i))})
         assert b.receive()[0]["z"][0] == i
         b.send({})
         a.receive()
-    assert segments(pool) == (2, 1)
+    assert blocks(pool) == (2, 1)
     assert second["z"].sum() == 0
 
 
@@ -114,14 +114,15 @@ def test_placed_once_read_by_several_and_used_again(ends):
     for channel in (a, second):
         channel.send({"go": 1}, placed)
     (_, one), (_, two) = b.receive(), theirs.receive()
-    placed.segment.map[:4] = torch.tensor([7.0]).numpy().tobytes()  # one memory, mapped by all
+    at = placed.specs[0][0]
+    placed.block.segment.map[at : at + 4] = torch.tensor([7.0]).numpy().tobytes()  # one memory, mapped by all
     assert one["w"].tolist() == two["w"].tolist() == [7, 1, 2]
     placed.release()
-    assert segments(pool) == (1, 0)
+    assert blocks(pool) == (1, 0)
     placed.release()
-    assert segments(pool) == (1, 1)
+    assert blocks(pool) == (1, 1)
     again = Placed(pool, {"w": torch.zeros(3)})
-    assert again.segment is placed.segment
+    assert again.block is placed.block
     second.close()
     theirs.close()
     other_pool.close()
@@ -192,12 +193,28 @@ def test_sizes_are_few_so_that_segments_fit_again():
     pool.close()
 
 
+def test_hundreds_of_blocks_need_few_descriptors_and_do_not_overlap():
+    pool = SegmentPool()
+    before = len(os.listdir("/proc/self/fd"))
+    made = [pool.acquire(n) for n in [1, 70_000, 2_000_000, 65_536] * 75]
+    assert len(os.listdir("/proc/self/fd")) - before < 50
+    places = sorted((b.segment.id, b.start, b.start + b.nbytes) for b in made)
+    for (s1, _, stop), (s2, start, _) in zip(places, places[1:], strict=False):
+        assert s1 != s2 or stop <= start
+    assert all(b.start + b.nbytes <= b.segment.nbytes for b in made)
+    pool.close()
+
+
 def test_writing_needs_no_more_than_room():
     tensors = [torch.ones(n, dtype=torch.uint8) for n in (0, 1, 63, 64, 65)]
     assert room(tensors) == 64 * (0 + 1 + 1 + 1 + 2)
     pool = SegmentPool()
-    segment = pool.acquire(room(tensors))
-    specs = write(segment, tensors)
+    pool.acquire(1)
+    block, after = pool.acquire(room(tensors)), pool.acquire(1)
+    specs = write(block, tensors)
     assert [at % ALIGN for at, _, _ in specs] == [0] * 5
-    assert all(t.sum() == len(t) for t in segment.tensors(specs))
+    assert specs[0][0] == block.start
+    assert specs[-1][0] + 65 <= block.start + block.nbytes
+    assert after.segment is not block.segment or after.start >= block.start + block.nbytes
+    assert all(t.sum() == len(t) for t in block.segment.tensors(specs))
     pool.close()

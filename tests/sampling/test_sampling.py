@@ -11,7 +11,7 @@ from foedus.sampling import Cohort, Until
 from foedus.testing import small
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(nodes=st.integers(1, 50), seed=st.integers(0, 2**31), data=st.data())
 def test_cohorts_are_ascending_ids_without_repetition(nodes: int, seed: int, data: st.DataObject) -> None:
     k = data.draw(st.integers(1, nodes))

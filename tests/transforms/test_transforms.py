@@ -41,6 +41,7 @@ def test_error_feedback_keeps_its_laws(fraction: float) -> None:
 # -- clip --------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(_vectors(), st.floats(1e-3, 1e4))
 def test_clip_bounds_the_norm_and_keeps_the_direction(v: list[float], bound: float) -> None:
     u = torch.tensor(v)
@@ -86,6 +87,7 @@ def test_clip_refuses_a_bound_that_is_none(norm: float) -> None:
 # -- top-k -------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(_vectors(), st.floats(0.01, 1.0))
 def test_top_k_loses_at_most_its_share(v: list[float], fraction: float) -> None:
     u = torch.tensor(v)

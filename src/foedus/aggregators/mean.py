@@ -25,6 +25,7 @@ class Mean(Callability):
 
     weighted: bool = True
     robust: ClassVar[bool] = False
+    consumes: ClassVar[bool] = True
 
     def empty(self) -> dict[str, Any]:
         return {"sum": None, "weight": 0.0}

@@ -25,7 +25,8 @@ class Aggregator(Protocol):
 
     ``add`` and ``merge`` may reuse the accumulators they are given, which are the fold's own, but never change an
     update's tensors. ``read`` may keep a state across rounds, which lives in the checkpoint. ``robust``: NaN and
-    infinite updates are dropped and the run goes on; otherwise the run stops and names the node.
+    infinite updates are dropped and the run goes on; otherwise the run stops and names the node. An aggregator whose
+    ``add`` keeps no reference to an update's tensors may say so (``consumes = True``) and is spared a copy of each.
     """
 
     @property

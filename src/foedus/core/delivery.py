@@ -7,12 +7,12 @@ work and their bytes.
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from foedus.core.clock import Clock, Event
 from foedus.core.cost import Link, Network
@@ -26,14 +26,20 @@ REMEMBERED = 100_000
 
 
 class Flow:
-    """One transfer through a shared link."""
+    """One transfer through a shared link. It ends at a time, or when the link has served every sharer so many bytes."""
 
-    __slots__ = ("cap", "done", "event", "nbytes", "rank", "rate", "remaining")
+    __slots__ = ("cap", "done", "end", "event", "nbytes", "rank", "sharing", "stay")
 
     def __init__(self, nbytes: float, cap: float, rank: int, done: Callable[[], None]) -> None:
-        self.nbytes, self.remaining, self.cap, self.rank, self.done = nbytes, nbytes, cap, rank, done
-        self.rate = 0.0
+        self.nbytes, self.cap, self.rank, self.done = nbytes, cap, rank, done
         self.event: Event | None = None
+        """The end of a transfer on a link without a limit, where nothing that happens later changes it."""
+        self.sharing = True
+        """Whether it gets the common share of the link (else its own cap, which is less)."""
+        self.end = 0.0
+        """Bytes served to every sharer when it ends; for one at its own cap, the time when it ends."""
+        self.stay = 0
+        """Counts its moves between the two groups: entries of earlier stays in a heap are void. -1: it has left."""
 
 
 _LAST = 2**61
@@ -43,27 +49,41 @@ _LAST = 2**61
 class SharedLink:
     """Transfers that share a capacity max-min fairly, each with a cap of its own (bytes per second).
 
-    With unlimited capacity a transfer takes bytes / cap. With n equal transfers on a capacity C each gets C / n.
+    With unlimited capacity a transfer takes bytes / cap. With n equal transfers on a capacity C each gets C / n. A
+    transfer whose cap is below the common share runs at its cap; the others share what is left. As all sharers are
+    served alike, one number, the bytes served to each so far, says how far they all are: an event costs O(log n).
     """
 
     def __init__(self, clock: Clock, capacity: float = math.inf) -> None:
         self._clock, self.capacity = clock, capacity
-        self.flows: list[Flow] = []
+        self._served = 0.0
         self._since = clock.now
+        self._share = math.inf
+        self._caps = 0.0
+        self._count = {True: 0, False: 0}
+        # By group (sharing or not): who ends first, and whose cap is next to cross the share.
+        self._ends: dict[bool, list[tuple[float, int, int, int, Flow]]] = {True: [], False: []}
+        self._crossing: dict[bool, list[tuple[float, int, int, int, Flow]]] = {True: [], False: []}
+        self._sequence = itertools.count()
         self._next: Event | None = None
         self._due = False
         """Whether the next event divides the rates anew (else a transfer ends)."""
+
+    @property
+    def under_way(self) -> int:
+        """Transfers that share the link now."""
+        return self._count[True] + self._count[False]
 
     def start(self, nbytes: float, cap: float, rank: int, done: Callable[[], None]) -> Flow:
         """Begin a transfer; ``done`` is called when its last byte has left."""
         flow = Flow(nbytes, cap, rank, done)
         if math.isinf(self.capacity) or nbytes == 0:
-            # Alone on the link: nothing that happens later changes when it ends.
-            flow.rate = cap
             flow.event = self._clock.schedule(self._clock.now + nbytes / cap, rank, done)
             return flow
         self._advance()
-        self.flows.append(flow)
+        if not self.under_way:
+            self._served = 0.0  # what came before leaves no trace in the rounding: a resumed run has not seen it
+        self._enter(flow, True, nbytes)
         self._changed()
         return flow
 
@@ -72,38 +92,89 @@ class SharedLink:
         if flow.event is not None:
             flow.event.cancel()
             return (
-                flow.nbytes - min(flow.nbytes, (flow.event.when - self._clock.now) * flow.rate) if flow.nbytes else 0.0
+                flow.nbytes - min(flow.nbytes, (flow.event.when - self._clock.now) * flow.cap) if flow.nbytes else 0.0
             )
-        if flow in self.flows:
-            self._advance()
-            self.flows.remove(flow)
-            self._changed()
-        return flow.nbytes - flow.remaining
+        if flow.stay < 0:
+            return flow.nbytes
+        self._advance()
+        left = self._leave(flow)
+        self._changed()
+        return flow.nbytes - left
 
     def snapshot(self) -> dict[str, Any]:
         """For the checkpoint; the flows themselves are in the snapshots of their deliveries."""
-        return {"since": self._since, "next": None if self._next is None else self._next.when, "due": self._due}
+        return {
+            "served": self._served,
+            "since": self._since,
+            "share": self._share,
+            "caps": self._caps,
+            "next": None if self._next is None else self._next.when,
+            "due": self._due,
+        }
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on from a snapshot, after ``restore_flow`` of every transfer: at the same instants, to the bit."""
-        self._since, self._due = saved["since"], saved["due"]
+        self._served, self._since = saved["served"], saved["since"]
+        self._share, self._caps, self._due = saved["share"], saved["caps"], saved["due"]
         if saved["next"] is not None:
             self._next = self._clock.schedule(saved["next"], _LAST, self._divide if self._due else self._complete)
 
-    def restore_flow(self, flow: Flow, remaining: float, rate: float, when: float | None) -> Flow:
+    def restore_flow(self, flow: Flow, sharing: bool, end: float, when: float | None) -> Flow:
         """Put a transfer back where it was."""
-        flow.remaining, flow.rate = remaining, rate
-        if when is None:
-            self.flows.append(flow)
-        else:
+        if when is not None:
             flow.event = self._clock.schedule(when, flow.rank, flow.done)
+        else:
+            self._join(flow, sharing, end)
         return flow
+
+    # -- the two groups ----------------------------------------------------------------------------------------
+
+    def _enter(self, flow: Flow, sharing: bool, left: float) -> None:
+        if not sharing:
+            self._caps += flow.cap
+        self._join(flow, sharing, self._served + left if sharing else self._since + left / flow.cap)
+
+    def _join(self, flow: Flow, sharing: bool, end: float) -> None:
+        flow.sharing, flow.end, flow.stay = sharing, end, flow.stay + 1
+        self._count[sharing] += 1
+        order = next(self._sequence)
+        heapq.heappush(self._ends[sharing], (end, flow.rank, order, flow.stay, flow))
+        # Of the sharers the slowest crosses first when the share grows, of the others the fastest when it shrinks.
+        cap = flow.cap if sharing else -flow.cap
+        heapq.heappush(self._crossing[sharing], (cap, flow.rank, order, flow.stay, flow))
+
+    def _leave(self, flow: Flow) -> float:
+        left = flow.end - self._served if flow.sharing else (flow.end - self._since) * flow.cap
+        self._count[flow.sharing] -= 1
+        if not flow.sharing:
+            self._caps = self._caps - flow.cap if self._count[False] else 0.0
+        flow.stay = -1 - flow.stay
+        return max(0.0, left)
+
+    @staticmethod
+    def _first(heap: list[tuple[float, int, int, int, Flow]]) -> Flow | None:
+        while heap and heap[0][4].stay != heap[0][3]:
+            heapq.heappop(heap)
+        return heap[0][4] if heap else None
+
+    def _move(self, flow: Flow) -> None:
+        stay = flow.stay
+        left = self._leave(flow)
+        flow.stay = stay
+        self._enter(flow, not flow.sharing, left)
+
+    def _level(self) -> float:
+        if self._count[True]:
+            return (self.capacity - self._caps) / self._count[True]
+        return math.inf if self._caps <= self.capacity else 0.0
+
+    # -- time --------------------------------------------------------------------------------------------------
 
     def _advance(self) -> None:
         passed = self._clock.now - self._since
         if passed > 0:
-            for f in self.flows:
-                f.remaining = max(0.0, f.remaining - f.rate * passed)
+            if self._count[True]:
+                self._served += self._share * passed
             self._since = self._clock.now
 
     def _changed(self) -> None:
@@ -115,36 +186,40 @@ class SharedLink:
         self._next = self._clock.schedule(self._clock.now, _LAST, self._divide)
 
     def _divide(self) -> None:
+        """Water filling: who needs less than the common share gets what it needs, the others share the rest."""
         self._due, self._next = False, None
         self._advance()
-        if not self.flows:
-            return
-        # Water filling: the slowest caps are served first, what they leave is split among the rest.
-        caps = np.array([f.cap for f in self.flows])
-        order = np.sort(caps)
-        served = np.concatenate([[0.0], np.cumsum(order)[:-1]])
-        shares = (self.capacity - served) / np.arange(len(order), 0, -1)
-        limited = order > shares
-        rates = np.minimum(caps, shares[limited.argmax()]) if limited.any() else caps
+        while True:
+            share = self._level()
+            slowest, fastest = self._first(self._crossing[True]), self._first(self._crossing[False])
+            if slowest is not None and slowest.cap <= share:
+                self._move(slowest)
+            elif fastest is not None and fastest.cap > share:
+                self._move(fastest)
+            else:
+                break
+        self._share = share
         soonest = math.inf
-        for f, rate in zip(self.flows, rates.tolist(), strict=True):
-            f.rate = rate
-            soonest = min(soonest, f.remaining / rate)
-        self._next = self._clock.schedule(self._clock.now + soonest, _LAST, self._complete)
+        sharer, other = self._first(self._ends[True]), self._first(self._ends[False])
+        if sharer is not None:
+            soonest = self._clock.now + (sharer.end - self._served) / share
+        if other is not None:
+            soonest = min(soonest, other.end)
+        if soonest < math.inf:
+            self._next = self._clock.schedule(soonest, _LAST, self._complete)
 
     def _complete(self) -> None:
         self._next = None
         self._advance()
         # Transfers that end together must end together, whatever the rounding: a nanosecond is no difference.
-        ended = [f for f in self.flows if f.remaining <= f.rate * 1e-9]
-        if ended:
-            gone = set(map(id, ended))
-            self.flows = [f for f in self.flows if id(f) not in gone]
-        for f in ended:
-            f.remaining = 0.0
+        ended: list[Flow] = []
+        for sharing, now in ((True, self._served + self._share * 1e-9), (False, self._clock.now + 1e-9)):
+            while (flow := self._first(self._ends[sharing])) is not None and flow.end <= now:
+                self._leave(flow)
+                ended.append(flow)
         self._changed()
-        for f in sorted(ended, key=lambda f: f.rank):
-            f.done()
+        for flow in sorted(ended, key=lambda f: f.rank):
+            flow.done()
 
 
 @dataclass
@@ -241,7 +316,7 @@ class Delivery:
             "stage": self.stage,
             "began": self._began,
             "when": None if event is None else event.when,
-            "flow": None if flow is None else [flow.remaining, flow.rate],
+            "flow": None if flow is None else [flow.sharing, flow.end],
             "times": [t.wire_s, t.compute_s, t.sent_down, t.sent_up],
             "compute_s": self.compute_s,
         }
@@ -255,8 +330,8 @@ class Delivery:
             pass  # whoever owns it takes it
         elif saved["flow"] is not None:
             shared, nbytes, cap = self._side()
-            remaining, rate = saved["flow"]
-            self._flow = shared.restore_flow(Flow(nbytes, cap, self.node, self._end), remaining, rate, saved["when"])
+            sharing, end = saved["flow"]
+            self._flow = shared.restore_flow(Flow(nbytes, cap, self.node, self._end), sharing, end, saved["when"])
         else:
             self._event = self.wires.clock.schedule(saved["when"], self.node, self._end)
 

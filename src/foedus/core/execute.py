@@ -178,7 +178,8 @@ class Site:
             out.weight = float(update.weight)
             out.metrics = {k: float(v) for k, v in update.metrics.items()}
             check_answer(update, chain[0], plan.job)
-            update = self._own(update)
+            if plan.transforms or not getattr(plan.aggregator, "consumes", False):
+                update = self._own(update)
             if not (math.isfinite(out.metrics.get("loss", 0.0)) and (not plan.inspect or finite(update.parts))):
                 out.failed = Failed(task.node, "its update or its loss is NaN or infinite", nonfinite=True)
                 return out

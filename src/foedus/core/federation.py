@@ -343,7 +343,7 @@ class Federation:
         s, node, delivery = self._s, call.nodes[position], call.deliveries[position]
         t, arrived = delivery.times, call.arrivals.get(position)
         done = 1.0 if arrived is not None else t.compute_s / delivery.compute_s if delivery.compute_s else 0.0
-        s.charge(
+        s.ledger.charge(
             node,
             bytes_down=round(t.sent_down),
             bytes_up=round(t.sent_up),

@@ -125,6 +125,7 @@ class Model:
             owner._buffers[name] = view
             self._buffers.append((owner, name, view))
         self.initial: Tensor = self.flat.clone()
+        self.views = self.split(self.flat)
         self._flops: float | None = None
 
     def __getstate__(self) -> dict[str, object]:
@@ -161,17 +162,26 @@ class Model:
                 view.copy_(current)  # type: ignore[arg-type]
                 owner._buffers[name] = view
 
-    def difference(self, vector_D: Tensor) -> dict[str, Tensor]:
-        """What changed since ``vector_D``: ``delta`` (P,) and, if the model has float buffers, ``buffers`` (B,)."""
+    def take_difference(self, vector_D: Tensor) -> dict[str, Tensor]:
+        """What changed since ``vector_D``: ``delta`` (P,) and, if the model has float buffers, ``buffers`` (B,).
+
+        Computed in place: the model holds nothing sensible until the next ``load``, and the answer is a view of it.
+        """
         self._heal_buffers()
         p = self.layout.parameters
-        parts = {"delta": self.flat[:p] - vector_D[:p]}
+        self.flat.sub_(vector_D)
+        parts = {"delta": self.flat[:p]}
         if self.layout.buffers:
-            parts[BUFFERS] = self.flat[p:] - vector_D[p:]
+            parts[BUFFERS] = self.flat[p:]
         return parts
 
+    def training(self) -> None:
+        """Put the module into training mode. ``outputs`` is the only one who leaves it, and comes back."""
+        if not self.module.training:
+            self.module.train()
+
     def split(self, flat_P: Tensor) -> list[Tensor]:
-        """Views of a vector of P numbers in the shapes of the parameters."""
+        """Views of a vector of P (or D) numbers in the shapes of the parameters."""
         return [flat_P[s.start : s.stop].view(s.shape) for s in self.layout.slots[: len(self.parameters)]]
 
     def copy_of(self, vector_D: Tensor) -> nn.Module:

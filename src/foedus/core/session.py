@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from foedus.core.checkpoint import Checkpoint, CheckpointFolder
@@ -22,9 +21,9 @@ from foedus.core.data import TEST, FederatedDataset
 from foedus.core.delivery import Wires
 from foedus.core.errors import BadInput, Diverged, NodeFailed
 from foedus.core.evaluation import CHUNK, Evaluate, combine
-from foedus.core.execute import Executor, Plan, Task
+from foedus.core.execute import Executor, Plan, Task, finite
 from foedus.core.keys import Key
-from foedus.core.ledger import Costs, Ledger
+from foedus.core.ledger import Ledger
 from foedus.core.model import Model
 from foedus.core.run import Record
 from foedus.core.state import State
@@ -93,7 +92,7 @@ class Session:
         self.key = Key(seed)
         first_row = data.x[:1].clone()
         self.wires = Wires(clock, network, seed, lambda: model.flops(first_row))
-        self.ledger = Ledger(per_node=options.per_node)
+        self.ledger = Ledger(per_node=options.per_node, communicates=communicates)
         self.history: list[Record] = []
         self.round = 0
         self.planned: int | None = None
@@ -164,7 +163,7 @@ class Session:
         ``extra`` metrics stand beside the evaluated ones; ``now`` is the commit's time if that is not the clock's.
         """
         w: Tensor | None = state.w if "w" in state else None
-        if w is not None and not bool(torch.isfinite(w.sum())) and not bool(torch.isfinite(w).all()):
+        if w is not None and not finite({"w": w}):
             raise Diverged(
                 f"the model became NaN or infinite in round {self.round + 1}, although every node's update was "
                 f"finite; the last good model, of round {self.round}, is kept. Lower the server's learning rate"
@@ -365,13 +364,6 @@ class Session:
             up=tree["up"],
             in_flight=tree["in_flight"],
         )
-
-    def charge(self, node: int, **costs: Any) -> None:
-        """Put costs on a node's account; nothing is sent where a program's parties share one place."""
-        account = Costs(**costs)
-        if not self.communicates or node < 0:
-            account = replace(account, bytes_up=0, bytes_down=0, messages_up=0, messages_down=0)
-        self.ledger.charge(node, account)
 
 
 def better(record: Record, best: Record | None) -> bool:

@@ -144,7 +144,7 @@ class Stream:
             s.executor.release(flight.placed)
         failed: Failed | None = outcome.failed
         t = flight.delivery.times
-        s.charge(
+        s.ledger.charge(
             flight.node,
             bytes_down=round(t.sent_down),
             bytes_up=round(t.sent_up),

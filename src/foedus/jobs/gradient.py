@@ -39,7 +39,7 @@ class Gradient:
     def __call__(self, node: NodeView, args: Tensors) -> tuple[Update, NodeState]:
         model, w = node.model, args["w"]
         model.load(w)
-        model.module.train()
+        model.training()
         positions = None
         if self.batch_size is not None and self.batch_size < len(node.rows):
             drawn = node.key.child("batch").numpy().choice(len(node.rows), self.batch_size, replace=False)
@@ -52,5 +52,5 @@ class Gradient:
             gradient.mul_(rows / len(y))
         parts = {"gradient": gradient}
         if model.layout.buffers:
-            parts[BUFFERS] = model.difference(w)[BUFFERS] * rows
+            parts[BUFFERS] = model.take_difference(w)[BUFFERS] * rows
         return Update(parts, rows, {"loss": loss.item() / len(y)}, node.id, summed=True), node.state

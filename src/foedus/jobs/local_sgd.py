@@ -86,13 +86,12 @@ class LocalSGD:
             raise BadInput("this job's learning rate is a schedule: give nodes job.at(t)")
         model, w0 = node.model, args["w"]
         model.load(w0)
-        model.module.train()
-        w = model.split(model.flat[: model.layout.parameters])
+        model.training()
+        w = model.views
         velocity = model.split(torch.zeros(model.layout.parameters)) if self.momentum else None
         correction = model.split(args["correction"]) if "correction" in args else None
         anchor = model.split(w0[: model.layout.parameters]) if self.proximal else None
-        losses: list[Tensor] = []
-        weights: list[float] = []
+        loss_sum, rows_seen, steps = 0.0, 0, 0
         for x, y in self._batches(node):
             loss = model.mean_loss(x, y)
             grads = model.gradients(loss)
@@ -107,11 +106,13 @@ class LocalSGD:
                 torch._foreach_add_(velocity, grads)
                 grads = tuple(velocity)
             torch._foreach_add_(w, grads, alpha=-self.lr)
-            losses.append(loss.detach())
-            weights.append(len(y))
-        mean_loss = float(torch.stack(losses).dot(torch.tensor(weights, dtype=torch.float32))) / sum(weights)
-        metrics = {"loss": mean_loss, "steps": float(len(losses))}
-        return Update(model.difference(w0), len(node.rows), metrics, node.id), node.state
+            rows = len(y)
+            loss_sum += loss.item() * rows
+            rows_seen += rows
+            steps += 1
+            del loss, grads  # the next step then works in the same memory, which is still in the cache
+        metrics = {"loss": loss_sum / rows_seen, "steps": float(steps)}
+        return Update(model.take_difference(w0), len(node.rows), metrics, node.id), node.state
 
     def _batches(self, node: NodeView) -> Iterator[tuple[Tensor, Tensor]]:
         n = len(node.rows)

@@ -69,4 +69,4 @@ class Poisson:
 def _without_replacement(k: int, nodes: int, key: Key) -> tuple[int, ...]:
     if k == nodes:
         return tuple(range(nodes))
-    return tuple(sorted(key.numpy().choice(nodes, k, replace=False, shuffle=False).tolist()))
+    return tuple(key.choice(nodes, k))

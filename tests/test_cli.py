@@ -1,0 +1,108 @@
+"""The command line: exit status 0, 1, 2, and the demonstration."""
+
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import foedus
+from foedus.cli import app, main
+from foedus.core.errors import BadInput, Diverged, Interrupted
+
+FOEDUS = Path(sys.executable).with_name("foedus")
+
+
+def run(*args, **options):
+    return subprocess.run(args, capture_output=True, text=True, timeout=300, **options)
+
+
+def test_version_and_help():
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.output.strip()) == (0, f"foedus {foedus.__version__}")
+    result = CliRunner().invoke(app, ["--help"])
+    assert result.exit_code == 0
+    assert "demo" in result.output
+
+
+def test_bad_usage_is_status_2():
+    for args in (["--nonsense"], ["nonsense"], ["demo", "--workers", "many"], ["demo", "--nonsense"]):
+        assert CliRunner().invoke(app, args).exit_code == 2, args
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (BadInput("that is wrong"), 2, "foedus: that is wrong\n"),
+        (Diverged("it diverged"), 1, "foedus: it diverged\n"),
+        (Interrupted("stopped at commit 3; go on with ..."), 130, "foedus: stopped at commit 3; go on with ...\n"),
+        (KeyboardInterrupt(), 130, "foedus: stopped\n"),
+        (PermissionError(13, "Permission denied", "/x"), 2, "foedus: Permission denied: /x\n"),
+    ],
+)
+def test_errors_are_one_line_and_a_status(monkeypatch, capsys, error, status, line):
+    def fails():
+        raise error
+
+    monkeypatch.setattr(sys.modules["foedus.cli.main"], "app", fails)
+    with pytest.raises(SystemExit) as e:
+        main()
+    assert e.value.code == status
+    assert capsys.readouterr().err == line
+
+
+def test_workers_0_is_bad_input_and_leaves_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["foedus", "demo", "--workers", "0"])
+    with pytest.raises(SystemExit) as e:
+        main()
+    assert e.value.code == 2
+    error = capsys.readouterr().err
+    assert re.search(r"^foedus: .*workers=0", error, re.M), error
+    assert "Traceback" not in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_python_m_foedus(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["foedus", "--version"])
+    with pytest.raises(SystemExit) as e:
+        runpy.run_module("foedus", run_name="__main__")
+    assert not e.value.code
+    assert capsys.readouterr().out == f"foedus {foedus.__version__}\n"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The demonstration, once."""
+    out = tmp_path_factory.mktemp("demo") / "page"
+    return run(str(FOEDUS), "demo", "--out", str(out), cwd=out.parent), out
+
+
+def test_the_demo_leaves_its_page_and_says_where(demo):
+    result, out = demo
+    assert result.returncode == 0, result.stderr
+    page = out / "report.html"
+    assert f"The page: {page}" in result.stdout
+    assert [p.name for p in out.parent.iterdir()] == ["page"]
+    assert [p.name for p in out.iterdir()] == ["report.html"]
+    text = page.read_text()
+    for name in ("Centralized", "LocalOnly", "SyncSGD", "FedAvg"):
+        assert name in text
+        assert name in result.stdout
+    # Self-contained: nothing is fetched.
+    assert not re.search(r'(src|href)="(https?:)?//', text)
+    assert "Traceback" not in result.stderr
+
+
+def test_together_is_better_than_alone_and_close_to_pooled(demo):
+    result, _ = demo
+    numbers = re.search(r"alone ([\d.]+) %, together ([\d.]+) %, all data in one place ([\d.]+) %", result.stdout)
+    alone, together, pooled = map(float, numbers.groups())
+    assert alone < 60
+    assert together > alone + 30
+    assert together > 90
+    assert pooled > 93
+    assert "%" in result.stdout
