@@ -185,7 +185,7 @@ class NanAt(fd.LocalSGD):
     where: str = "delta"
 
     def __call__(self, node, args):
-        u, s = super().__call__(node, args)
+        u, _ = super().__call__(node, args)
         if node.id == 1 and node.state.get("count", torch.zeros(1)) >= 2:
             if self.where == "delta":
                 u.parts["delta"][3] = math.nan

@@ -171,9 +171,10 @@ def test_a_flipped_bit_anywhere_is_refused(saved):
         try:
             Checkpoint.load(saved)
         except fd.BadInput as e:
-            assert "\n" not in str(e), at
+            message = str(e)
         else:
             pytest.fail(f"byte {at} of {len(whole)} (header {header}) was changed, and nobody noticed")
+        assert "\n" not in message, at
 
 
 @pytest.mark.parametrize(

@@ -271,6 +271,33 @@ def test_a_job_may_answer_the_models_own_memory(model, data):
     train(body, model, data)
 
 
+def test_a_node_may_remember_its_answer(model, data):
+    """An answer may be a view of the resident model, which the next node's job writes over."""
+
+    @dataclass(frozen=True)
+    class Remembers(fd.LocalSGD):
+        def __call__(self, node, args):
+            u, _ = super().__call__(node, args)
+            before = node.state.get("last", torch.zeros(1))
+            return fd.Update(u.parts, 1.0, {"before": float(before.sum())}, node.id), {"last": u["delta"]}
+
+    async def body(fed, s, t):
+        for aggregator in (fd.Mean(), fd.Median()):
+            job = Remembers(batch_size=None)
+            first = await fed.map(job, {"w": s.w}, range(6))
+            expected = [float(u["delta"].sum()) for u in first]
+            assert len(set(expected)) == 6
+            await fed.map_reduce(job, {"w": s.w}, range(6), aggregator)
+            last = await fed.map(job, {"w": s.w}, range(6))
+            assert [u.metrics["before"] for u in last] == pytest.approx(expected, abs=0.2)
+            assert len({u.metrics["before"] for u in last}) == 6
+            await fed.map_reduce(job, {"w": s.w}, range(6), aggregator, transforms=(fd.ErrorFeedback(fd.TopK(0.1)),))
+            kept = [u.metrics["before"] for u in await fed.map(job, {"w": s.w}, range(6))]
+            assert len(set(kept)) == 6
+
+    train(body, fd.Model(nn.Linear(4, 3)), data)
+
+
 # -- several at once -----------------------------------------------------------------------------------------------
 
 

@@ -207,7 +207,7 @@ def test_a_commit_is_missing(model, data):
             for _ in peer.rounds(2):
                 pass
 
-    with pytest.raises(fd.ProgramError, match="without peer.commit"):
+    with pytest.raises(fd.ProgramError, match=r"without peer\.commit"):
         fd.train(Program(), model, data)
 
 

@@ -150,7 +150,7 @@ class Broken(fd.LocalSGD):
 
 
 def test_a_failure_ends_the_run_with_what_was_committed(model, data):
-    with pytest.raises(fd.NodeFailed, match="node 2 failed.*ValueError: broken") as e:
+    with pytest.raises(fd.NodeFailed, match=r"node 2 failed.*ValueError: broken") as e:
         fd.train(Async(local=Broken()), model, data, runtime=SIM)
     assert "Traceback" in e.value.log
     assert len(e.value.run.history) == len(seen(e.value.run)) if e.value.run.history else True

@@ -1,6 +1,7 @@
 """Shared memory segments and the channel between parent and worker, both ends in this process."""
 
 import gc
+import itertools
 import os
 import socket
 
@@ -163,14 +164,18 @@ def test_nothing_stays_open():
         assert os.listdir("/dev/shm") == shm
 
 
+def send_often(channel):
+    for _ in range(3):
+        channel.send({"x": 1})
+
+
 def test_the_other_side_is_gone(ends):
     (a, b), _ = ends
     b.close()
     with pytest.raises(Closed):
         a.receive()
     with pytest.raises(Closed):
-        for _ in range(3):
-            a.send({"x": 1})
+        send_often(a)
 
 
 def test_a_message_that_breaks_off_is_the_end():
@@ -199,7 +204,7 @@ def test_hundreds_of_blocks_need_few_descriptors_and_do_not_overlap():
     made = [pool.acquire(n) for n in [1, 70_000, 2_000_000, 65_536] * 75]
     assert len(os.listdir("/proc/self/fd")) - before < 50
     places = sorted((b.segment.id, b.start, b.start + b.nbytes) for b in made)
-    for (s1, _, stop), (s2, start, _) in zip(places, places[1:], strict=False):
+    for (s1, _, stop), (s2, start, _) in itertools.pairwise(places):
         assert s1 != s2 or stop <= start
     assert all(b.start + b.nbytes <= b.segment.nbytes for b in made)
     pool.close()

@@ -4,5 +4,6 @@ from foedus.aggregators.mean import Mean
 from foedus.aggregators.median import Median
 from foedus.aggregators.stack import Stack
 from foedus.aggregators.trimmed_mean import TrimmedMean
+from foedus.core.aggregator import Aggregator, Callability
 
-__all__ = ["Mean", "Median", "Stack", "TrimmedMean"]
+__all__ = ["Aggregator", "Callability", "Mean", "Median", "Stack", "TrimmedMean"]

@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
@@ -318,8 +319,9 @@ class Session:
             "records": c.records,
             "last": list(c.last),
         }
-        return Checkpoint(tree, list(self.history), self.identity())
+        return Checkpoint(tree, list(self.history), self.identity)
 
+    @cached_property
     def identity(self) -> dict[str, Any]:
         """What must be the same for a resumed run to mean anything."""
         shapes = repr([(s.name, s.shape) for s in self.model.layout.slots])
@@ -336,7 +338,7 @@ class Session:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take over from a checkpoint. Errors: ``BadInput`` if it is of another run."""
-        for name, mine in self.identity().items():
+        for name, mine in self.identity.items():
             theirs = checkpoint.identity.get(name)
             if theirs != mine:
                 raise BadInput(f"the checkpoint is of another run: its {name} is {theirs}, this run's is {mine}")
