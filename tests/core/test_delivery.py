@@ -43,7 +43,7 @@ def test_a_link_without_limit_leaves_each_its_own_rate():
 
 
 def test_max_min_fairness_with_different_caps():
-    # Capacity 10, caps 1, 3, inf: rates 1, 3, 6. The second (30 B) and third (60 B) end at 10, the first (100 B) at 100.
+    # Capacity 10, caps 1, 3, inf: rates 1, 3, 6. The second (30 B) and third (60 B) end at 10, the first at 100.
     assert transfers(10.0, [(0, 100, 1.0), (0, 30, 3.0), (0, 60, math.inf)]) == pytest.approx([100, 10, 10])
     # Rates 2, 4, 4 (caps 2, 8, inf). At t=5 the second has sent its 20 B; the third goes on at 8 with 40 B left.
     assert transfers(10.0, [(0, 100, 2.0), (0, 20, 8.0), (0, 60, math.inf)]) == pytest.approx([50, 5, 10])

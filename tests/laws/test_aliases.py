@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import torch
 
 import foedus as fd
+from foedus.core.data import FederatedDataset
 from foedus.core.transform import Plain
-from foedus.testing import integers
+from foedus.testing import Problem, integers
 
 
 @dataclass(frozen=True)
@@ -70,3 +71,45 @@ def test_a_job_may_answer_what_it_was_given() -> None:
 
 def test_a_transform_may_keep_what_it_sends() -> None:
     assert _deltas(_Keeps("args"), (_Remembers(),)) == [[1.0] * 4] * 3
+
+
+@dataclass(frozen=True)
+class _KeepsItsDelta:
+    """Trains, and keeps what it answers: both are views of the resident model, which the next node overwrites."""
+
+    local: fd.LocalSGD = fd.LocalSGD(batch_size=None, lr=0.5)
+
+    def work(self, rows: int) -> fd.Work:
+        return self.local.work(rows)
+
+    def parts(self, model: fd.Model) -> dict[str, tuple[int, ...]]:
+        return self.local.parts(model)
+
+    def __call__(self, node: fd.NodeView, args):
+        u, _ = self.local(node, args)
+        return u, {"delta": u["delta"]}
+
+
+def test_a_job_may_keep_the_delta_of_local_sgd() -> None:
+    answers: list[fd.Update] = []
+
+    class Asks:
+        async def __call__(self, fed: fd.Federation):
+            s = await fed.begin(lambda w: fd.State(w=w))
+            for _ in fed.rounds(1):
+                answers.extend(await fed.map(_KeepsItsDelta(), {"w": s.w}, range(fed.nodes)))
+                await fed.commit(s)
+
+    problem = integers()
+    run = fd.train(Asks(), problem.model, problem.data)
+    alone = [
+        fd.train(fd.FedAvg(1, local=_KeepsItsDelta.local), problem.model, _only(problem, n)).vector for n in range(6)
+    ]
+    for n, u in enumerate(answers):
+        assert torch.equal(u["delta"], alone[n])
+        assert torch.equal(run.checkpoint.tree["node_states"][n]["job"]["delta"], alone[n])
+
+
+def _only(problem: Problem, node: int) -> FederatedDataset:
+    rows = problem.data.rows(node).index
+    return FederatedDataset(problem.data.x, problem.data.y, rows, torch.tensor([0, len(rows)]))

@@ -214,7 +214,8 @@ def inline_sha():
     return names["run"]().sha256
 
 
-def test_scripts_without_a_guard_command_lines_standard_input_and_notebooks(tmp_path):
+@pytest.mark.parametrize("names", [("script", "stdin"), pytest.param(("-c",), marks=pytest.mark.slow)], ids=str)
+def test_scripts_without_a_guard_command_lines_standard_input_and_notebooks(tmp_path, names):
     (tmp_path / "scripts").mkdir()
     (tmp_path / "work").mkdir()
     file = tmp_path / "scripts" / "plain.py"
@@ -226,6 +227,7 @@ def test_scripts_without_a_guard_command_lines_standard_input_and_notebooks(tmp_
         "-c": (["-c", script()], None, tmp_path / "scripts"),
         "stdin": (["-"], script(), tmp_path / "scripts"),
     }
+    ways = {name: ways[name] for name in names}
     started = {
         name: subprocess.Popen(
             [sys.executable, *args],
