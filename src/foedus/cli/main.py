@@ -39,7 +39,9 @@ def _options(
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for report.html; written anew each time.")] = Path("foedus-demo"),
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    workers: Annotated[int, typer.Option(help="Worker processes; 1 runs inline. The model's bits are the same.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Worker processes; 1 runs inline. The model's bits are the same.")
+    ] = 1,
 ) -> None:
     """Train digits across twenty unequal nodes in four ways, and write a page that compares them."""
     from foedus.demo import demo as run_demo  # torch takes a second to import: not for --help

@@ -158,12 +158,12 @@ class Site:
             outcomes.append(outcome)
         return Result(acc, outcomes)
 
-    def _own(self, update: Update) -> Update:
-        # The resident model is overwritten by the next job: an answer that is a view of it gets memory of its own.
+    def _own(self, tensors: Tensors) -> Tensors:
+        """The tensors; views of the resident model get memory of their own, for the next job overwrites it."""
         resident = _storage(self.model.flat)
-        if all(_storage(v) != resident for v in update.parts.values()):
-            return update
-        return update.with_parts({k: v.clone() if _storage(v) == resident else v for k, v in update.parts.items()})
+        if all(_storage(v) != resident for v in tensors.values()):
+            return tensors
+        return {k: v.clone() if _storage(v) == resident else v for k, v in tensors.items()}
 
     def _one(self, plan: Plan, chain: Sequence[Shapes], args: Tensors, task: Task) -> Outcome:
         started = time.perf_counter()
@@ -179,7 +179,7 @@ class Site:
             out.metrics = {k: float(v) for k, v in update.metrics.items()}
             check_answer(update, chain[0], plan.job)
             if plan.transforms or not getattr(plan.aggregator, "consumes", False):
-                update = self._own(update)
+                update = update.with_parts(self._own(update.parts))
             if not (math.isfinite(out.metrics.get("loss", 0.0)) and (not plan.inspect or finite(update.parts))):
                 out.failed = Failed(task.node, "its update or its loss is NaN or infinite", nonfinite=True)
                 return out
@@ -187,7 +187,7 @@ class Site:
                 update, states = encode_all(plan.transforms, update, states, key.child("transform"))
                 update = decode_all(plan.transforms, update, chain)
             kept = {JOB: job_state, **{str(i): s for i, s in enumerate(states)}}
-            out.state = {k: check_state(v) for k, v in kept.items() if v}
+            out.state = {k: dict(self._own(check_state(v))) for k, v in kept.items() if v}
             out.update = update
         except Exception as e:
             first = (str(e).strip().splitlines() or [""])[0]

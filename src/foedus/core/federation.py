@@ -174,6 +174,7 @@ class Federation:
         plan = Plan(job, tuple(transforms), None)
         call, results = await self._perform(plan, args, tuple(nodes), until)
         outcomes = _by_position(call, results)
+        self._note(outcomes)
         answers: list[Answer] = []
         for position, node in enumerate(call.nodes):
             outcome = outcomes.get(position)
@@ -209,9 +210,7 @@ class Federation:
             if not plan.inspect and not finite(parts):
                 raise self._culprit(call, set(outcomes), args)
         good = [(p, o) for p, o in outcomes.items() if o.failed is None]
-        metrics = _means(o for _, o in good)
-        self._s.last_cohort = len(good)
-        self._s.last_loss = metrics.get("loss")
+        metrics = self._note(outcomes)
         missing = {
             node: failed.reason if (failed := call.reason(p)) is not None else LATE
             for p, node in enumerate(call.nodes)
@@ -298,6 +297,13 @@ class Federation:
             if not outcome.failed.nonfinite and until.failure == "abort":
                 raise node_failed(self._s, outcome.failed)
         return new
+
+    def _note(self, outcomes: dict[int, Outcome]) -> dict[str, float]:
+        """Tell the books who took part since the last commit; the means of this call's metrics."""
+        good = [o for o in outcomes.values() if o.failed is None]
+        metrics = _means(good)
+        self._s.note(len(good), sum(o.weight for o in good), metrics.get("loss"))
+        return metrics
 
     def _culprit(self, call: _Call, used: set[int], args: Tensors) -> Diverged:
         """The error for an aggregate that is not finite. The jobs are repeated, to find the first node to blame."""

@@ -297,7 +297,7 @@ class Hub:
         mean = stacked.mean(0)
         distance = float((stacked - mean).double().square().sum()) / self.nodes
         losses = [b.loss for b in cut if b.loss is not None]
-        s.last_cohort, s.last_loss = self.nodes, sum(losses) / len(losses) if losses else None
+        s.note(self.nodes, len(losses), sum(losses) / len(losses) if losses else None)
         s.extra["peers"] = {
             "books": [{**vars(b), "costs": asdict(b.costs)} for b in cut],
             "messages": [vars(m) | {"parts": dict(m.parts)} for m in crossing],
@@ -327,5 +327,6 @@ async def run_peers(program: Any, session: Session) -> Tensor:
 
     with contextlib.suppress(_Enough):
         await asyncio.gather(*(one(p) for p in hub.peers))
-    assert session.state is not None
+    if session.state is None:
+        raise ProgramError("the program ended without peer.commit(state): nothing of it would be kept")
     return session.state.w  # type: ignore[no-any-return]

@@ -20,7 +20,7 @@ class Record:
     ``loss``, ``accuracy``, ``auc`` and ``rmse`` are those of the program's model on the test set (on the training
     rows where there is none), and ``None`` where this commit was not evaluated or the metric does not apply.
     ``train_loss`` is the mean that nodes reported while they trained, ``epochs`` the rows they trained on divided by
-    the rows there are, ``cohort`` how many answers the last round used.
+    the rows there are, ``cohort`` how many answers were used since the last commit.
     """
 
     round: int

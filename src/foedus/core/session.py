@@ -64,7 +64,6 @@ class _Commit:
     reducers: dict[str, dict[str, Any]]
     draws: dict[str, int]
     extra: dict[str, Any]
-    last: tuple[int, float | None]
     now: float
     down: dict[str, Any]
     up: dict[str, Any]
@@ -107,10 +106,11 @@ class Session:
         self.resumed_in_flight: list[Any] = []
         self.resumed_links: dict[str, Any] = {}
         self.extra: dict[str, Any] = {}
-        self.last_cohort = 0
-        self.last_loss: float | None = None
+        self.used = 0
+        """Answers used since the last commit."""
         self.best: Record | None = None
         self.best_w: Tensor | None = None
+        self._losses: list[tuple[float, float]] = []
         self._stops: list[tuple[bool, Any]] = [(False, rule.init()) for rule in options.stop]
         self._wall_started = time.perf_counter()
         self._wall_before = 0.0
@@ -143,6 +143,14 @@ class Session:
             return
         self._last.states_before.setdefault(node, before)
         self.node_states[node] = {**(before or {}), **state}
+
+    def note(self, answers: int, weight: float, loss: float | None) -> None:
+        """Answers were used, with this mean loss. What the record says of several calls between two commits is their
+        number and the mean of their losses by weight.
+        """
+        self.used += answers
+        if loss is not None and weight > 0:
+            self._losses.append((loss, weight))
 
     def reducer_state(self, name: str, init: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What an aggregator and the transforms remember from round to round."""
@@ -186,6 +194,7 @@ class Session:
         self.round, self.state, self._stops = t, state, stops
         self.history.append(record)
         self._last = self._as_commit()
+        self.used, self._losses = 0, []
         self.stopped = any(stop for stop, _ in stops)
         folder = self.options.folder
         if folder is not None:
@@ -202,12 +211,13 @@ class Session:
     def _record(self, round: int, quality: dict[str, float]) -> Record:
         named = {k: quality.pop(k) for k in ("loss", "accuracy", "auc", "rmse") if k in quality}
         t = self.ledger.total
+        weight = sum(w for _, w in self._losses)
         rows = max(1, len(self.data.index))
         return Record(
             round=round,
             **named,
-            train_loss=self.last_loss,
-            cohort=self.last_cohort,
+            train_loss=sum(x * w for x, w in self._losses) / weight if weight else None,
+            cohort=self.used,
             epochs=t.samples / rows,
             bytes_up=t.bytes_up,
             bytes_down=t.bytes_down,
@@ -266,7 +276,6 @@ class Session:
             reducers=dict(self.reducers),
             draws=dict(self.draws),
             extra=dict(self.extra),
-            last=(self.last_cohort, self.last_loss),
             now=self.clock.now,
             down=self.wires.down.snapshot(),
             up=self.wires.up.snapshot(),
@@ -292,7 +301,7 @@ class Session:
         del self.history[c.records :]
         self.ledger.restore(c.ledger)
         self.reducers, self.draws, self.extra = dict(c.reducers), dict(c.draws), dict(c.extra)
-        self.last_cohort, self.last_loss = c.last
+        self.used, self._losses = 0, []
         folder = self.options.folder
         if folder is not None and self.round:
             folder.settle(self.round, self.checkpoint)
@@ -317,7 +326,6 @@ class Session:
             "best": None if c.best is None else asdict(c.best),
             "best_w": c.best_w,
             "records": c.records,
-            "last": list(c.last),
         }
         return Checkpoint(tree, list(self.history), self.identity)
 
@@ -357,7 +365,6 @@ class Session:
         self.best = None if tree["best"] is None else Record(**tree["best"])
         self.best_w = tree["best_w"]
         self.history = list(checkpoint.history[: tree["records"]])
-        self.last_cohort, self.last_loss = tree["last"]
         self._wall_before = self.ledger.wall_s
         self._last = replace(
             self._as_commit(),

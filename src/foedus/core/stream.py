@@ -163,7 +163,7 @@ class Stream:
             self.failed.append(failed)
             return None
         s.accept_node_state(flight.node, outcome.state)
-        s.last_cohort, s.last_loss = 1, outcome.metrics.get("loss")
+        s.note(1, outcome.weight, outcome.metrics.get("loss"))
         assert outcome.update is not None
         return replace(outcome.update, staleness=self.version - flight.version)
 

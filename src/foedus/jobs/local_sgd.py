@@ -33,7 +33,8 @@ class LocalSGD:
 
     If ``args`` holds ``correction`` (P,), it is added to every gradient (SCAFFOLD's c - c_i, arXiv:1910.06378).
     Answers ``delta`` = w - w0 (P,), the difference of the float ``buffers`` (B,) if there are any, and as its
-    weight the number of rows. Metrics: ``loss``, the mean over the rows as they were trained on, and ``steps``.
+    weight the number of rows; the tensors are views of the resident model, valid until its next ``load``. Metrics:
+    ``loss``, the mean over the rows as they were trained on, and ``steps``.
     """
 
     epochs: int = 1
@@ -95,12 +96,13 @@ class LocalSGD:
         for x, y in self._batches(node):
             loss = model.mean_loss(x, y)
             grads = model.gradients(loss)
+            # Out of place: autograd may give one tensor as the gradient of two parameters.
             if self.weight_decay:
-                torch._foreach_add_(grads, w, alpha=self.weight_decay)
+                grads = torch._foreach_add(grads, w, alpha=self.weight_decay)
             if anchor is not None:
-                torch._foreach_add_(grads, torch._foreach_sub(w, anchor), alpha=self.proximal)
+                grads = torch._foreach_add(grads, torch._foreach_sub(w, anchor), alpha=self.proximal)
             if correction is not None:
-                torch._foreach_add_(grads, correction)
+                grads = torch._foreach_add(grads, correction)
             if velocity is not None:
                 torch._foreach_mul_(velocity, self.momentum)
                 torch._foreach_add_(velocity, grads)

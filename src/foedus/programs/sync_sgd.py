@@ -16,7 +16,7 @@ from foedus.core.transform import Transform
 from foedus.core.until import All, Quorum
 from foedus.jobs import Gradient
 from foedus.jobs.schedules import Schedule
-from foedus.sampling import Cohort, Fraction
+from foedus.sampling import Cohort, Fixed, Fraction
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,13 @@ class SyncSGD:
     async def __call__(self, fed: Federation) -> Tensor:
         s = await fed.begin(lambda w: State(w=w))
         p = fed.layout.parameters
+        asked = self.cohort.k if isinstance(self.cohort, Fixed) else fed.nodes
+        if self.backup >= asked:
+            raise BadInput(f"{self.backup} of {asked} workers cannot be spare: lower backup")
         for t in fed.rounds(self.rounds):
             nodes = await fed.sample(self.cohort)
-            if self.backup >= len(nodes) > 0:
-                raise BadInput(f"{self.backup} of {len(nodes)} workers cannot be spare: lower backup")
-            until = Quorum(len(nodes) - self.backup) if self.backup and nodes else All()
+            # A cohort drawn by Poisson sampling may have no spare workers, or no workers at all.
+            until = Quorum(max(1, len(nodes) - self.backup)) if self.backup and nodes else All()
             total = await fed.map_reduce(
                 Gradient(self.batch_size), {"w": s.w}, nodes, self.aggregate, transforms=self.transforms, until=until
             )

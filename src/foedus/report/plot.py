@@ -7,10 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
-
 from foedus.core.errors import BadInput
 from foedus.core.run import Record
 from foedus.report.files import write_whole
@@ -39,6 +35,10 @@ def plot(runs: Runs, path: str | Path) -> Path:
     if suffix not in _FORMATS:
         raise BadInput(f"a plot's path ends in {', '.join(_FORMATS)}, got {file.name!r}")
     c = compare(runs)
+    # Imported when needed: it takes a third of a second, which every worker process would pay.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     # The object API: no pyplot, so no window, no backend and no state shared with the user's own figures.
     figure = Figure(figsize=(9.6, 3.9), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
@@ -50,8 +50,8 @@ def plot(runs: Runs, path: str | Path) -> Path:
     _panel(left, c, lambda r: r.round, "rounds", log=False)
     if sent:
         _panel(right, c, lambda r: r.bytes_up + r.bytes_down, "bytes up and down", log=True)
-        right.xaxis.set_major_formatter(FuncFormatter(lambda x, _: human_bytes(x)))
-        right.xaxis.set_minor_formatter(NullFormatter())
+        right.xaxis.set_major_formatter(lambda x, _: human_bytes(x))
+        right.xaxis.set_minor_formatter("")
     else:
         _panel(right, c, lambda r: r.epochs, "local epochs", log=False)
     if c.metric is not None:
@@ -82,8 +82,10 @@ def _panel(ax: Any, c: Comparison, read: Callable[[Record], float], x_label: str
     if log and drawn:
         ax.set_xscale("log")
     else:
+        from matplotlib.ticker import MaxNLocator
+
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=x_label == "rounds"))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: human_count(x)))
+        ax.xaxis.set_major_formatter(lambda x, _: human_count(x))
     if c.metric is not None:
         _values(ax, c.metric, [v for s in c.programs for v in s.values])
     if not drawn:
@@ -122,4 +124,4 @@ def _values(ax: Any, metric: Metric, values: list[float]) -> None:
     if not metric.share and values and min(values) > 0 and max(values) > 30 * min(values):
         ax.set_yscale("log")
     elif metric.share:
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: metric.target_text(v)))
+        ax.yaxis.set_major_formatter(lambda v, _: metric.target_text(v))

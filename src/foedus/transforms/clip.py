@@ -11,7 +11,7 @@ from foedus.core.errors import BadInput
 from foedus.core.job import NodeState
 from foedus.core.keys import Key
 from foedus.core.transform import Plain
-from foedus.core.update import BUFFERS, Update
+from foedus.core.update import BUFFERS, Tensors, Update
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,15 @@ class Clip(Plain):
     def encode(self, u: Update, state: NodeState, key: Key) -> tuple[Update, NodeState]:
         # After a sparsifier there are parts that hold places: no numbers of the update.
         clipped = {k: v for k, v in u.parts.items() if k != BUFFERS and v.is_floating_point()}
-        squares = [torch.linalg.vector_norm(v, dtype=torch.float64) for v in clipped.values()]
-        size = math.sqrt(sum(float(s) ** 2 for s in squares)) / (u.weight if u.summed else 1.0)
-        if size <= self.norm:
+        bound = self.norm * (u.weight if u.summed else 1.0)
+        size = _norm(clipped)
+        if size <= bound:
             return u, state
-        factor = self.norm / size
-        return u.with_parts({k: v * factor if k in clipped else v for k, v in u.parts.items()}), state
+        scaled = {k: v * (bound / size) for k, v in clipped.items()}
+        if _norm(scaled) > bound:  # rounding to float32 may lift it a little above
+            scaled = {k: v * (1.0 - 2.0**-22) for k, v in scaled.items()}
+        return u.with_parts({k: scaled.get(k, v) for k, v in u.parts.items()}), state
+
+
+def _norm(parts: Tensors) -> float:
+    return math.sqrt(sum(float(torch.linalg.vector_norm(v, dtype=torch.float64)) ** 2 for v in parts.values()))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from foedus.core.job import NodeState
 from foedus.core.keys import Key
 from foedus.core.transform import Plain, Shapes, Transform, shapes_of
-from foedus.core.update import BUFFERS, Update
+from foedus.core.update import BUFFERS, Tensors, Update
 
 
 @dataclass(frozen=True)
@@ -36,3 +37,9 @@ class ErrorFeedback(Plain):
 
     def decode(self, u: Update, shapes: Shapes) -> Update:
         return self.inner.decode(u, shapes)
+
+    def init(self, shapes: Shapes) -> Any:
+        return self.inner.init(shapes)
+
+    def finish(self, total: Tensors, state: Any, key: Key) -> tuple[Tensors, Any]:
+        return self.inner.finish(total, state, key)
