@@ -72,6 +72,25 @@ def blocks(cohort: int, most: int = MAX_BLOCKS) -> list[range]:
     return [range(i * cohort // n, (i + 1) * cohort // n) for i in range(n)]
 
 
+def groups(blocks: int, workers: int) -> list[range]:
+    """Consecutive blocks that are given to a worker together, so that it merges them and sends one accumulator.
+
+    A group is a whole subtree of the merge tree (its size is a power of two, its start a multiple of it), so that who
+    merges makes no difference to the bits. Groups get smaller towards the end, so that workers end together.
+
+    >>> [len(g) for g in groups(32, workers=2)]
+    [8, 4, 4, 4, 2, 2, 2, 1, 1, 1, 1, 1, 1]
+    """
+    out, at = [], 0
+    while at < blocks:
+        size = 1 << (max(1, (blocks - at) // (2 * workers)).bit_length() - 1)
+        while at % size:
+            size //= 2
+        out.append(range(at, at + size))
+        at += size
+    return out
+
+
 class MergeTree:
     """Merges accumulators that arrive in index order up a fixed binary tree, holding about log2(n) of them at a time.
 
@@ -83,9 +102,9 @@ class MergeTree:
         self._merge = merge
         self._pending: list[tuple[int, Any]] = []
 
-    def push(self, acc: Any) -> None:
-        """Add the accumulator of the next block, or None for a block from which nothing came."""
-        height = 0
+    def push(self, acc: Any, blocks: int = 1) -> None:
+        """Add the accumulator of the next block or whole group of blocks, or None if nothing came from it."""
+        height = blocks.bit_length() - 1
         while self._pending and self._pending[-1][0] == height:
             acc = self._join(self._pending.pop()[1], acc)
             height += 1

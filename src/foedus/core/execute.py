@@ -1,7 +1,7 @@
 """What any worker does for any runtime: run the jobs of a block of nodes, and fold their answers.
 
-A block is a run of consecutive positions of a cohort. Its result is an accumulator (or the answers themselves) and
-one ``Outcome`` a node.
+A block is a run of consecutive positions of a cohort. Blocks are given to workers in groups. The result of a group is
+an accumulator (or the answers themselves) and one ``Outcome`` a node.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from foedus.core.aggregator import Aggregator
+from foedus.core.aggregator import Aggregator, MergeTree
 from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput
 from foedus.core.job import Job, NodeState, NodeView
@@ -52,6 +52,10 @@ class Task:
     state: dict[str, Any]
 
 
+Blocks = Sequence[Sequence[Task]]
+"""The tasks of consecutive blocks that are run together. Some blocks may have none."""
+
+
 @dataclass
 class Outcome:
     """How one task went. ``state`` is the node's next state, taken over only if the answer is accepted."""
@@ -67,21 +71,24 @@ class Outcome:
 
 @dataclass
 class Result:
-    """A block's accumulator (None if answers were wanted one by one) and outcomes in task order."""
+    """A group's accumulator (None if no answer can be used, or answers were wanted one by one), and its outcomes."""
 
     acc: Any
     outcomes: list[Outcome]
 
 
 class Ticket(Protocol):
-    """A block that was submitted."""
+    """A group of blocks that was submitted."""
 
 
 class Executor(Protocol):
-    """Where jobs run. Blocks are dispatched in the order submitted; results are waited for in any order."""
+    """Where jobs run. Groups are dispatched in the order submitted; results are waited for in any order."""
+
+    workers: int
+    """How many groups it can run at once."""
 
     ahead: int
-    """Blocks worth having in flight at once."""
+    """Groups worth having in flight at once."""
 
     def place(self, args: Tensors) -> Any:
         """Put arguments where workers can read them, once for all nodes of a call."""
@@ -91,7 +98,9 @@ class Executor(Protocol):
         """The arguments are no longer needed."""
         ...
 
-    def submit(self, plan: Plan, placed: Any, tasks: Sequence[Task]) -> Ticket: ...
+    def submit(self, plan: Plan, placed: Any, blocks: Blocks) -> Ticket:
+        """Have a group of blocks run."""
+        ...
 
     def wait(self, ticket: Ticket) -> Result:
         """Block until done. Errors: ``WorkerError`` if the worker died."""
@@ -107,32 +116,38 @@ class Executor(Protocol):
 
 
 class InOrder:
-    """Blocks run in their order, with no more than ``executor.ahead`` of them in flight; the first start at once."""
+    """Groups run in their order, with no more than ``executor.ahead`` of them in flight; the first start at once."""
 
-    def __init__(self, executor: Executor, plan: Plan, placed: Any, blocks: Iterable[Sequence[Task]]) -> None:
-        self._executor, self._plan, self._placed, self._source = executor, plan, placed, iter(blocks)
-        self._pending: deque[Ticket | None] = deque()
+    def __init__(self, executor: Executor, plan: Plan, placed: Any, groups: Iterable[Blocks]) -> None:
+        self._executor, self._plan, self._placed, self._source = executor, plan, placed, iter(groups)
+        self._pending: deque[tuple[int, Ticket | None]] = deque()
         self._fill()
 
     def _fill(self) -> None:
         while len(self._pending) < self._executor.ahead:
-            tasks = next(self._source, None)
-            if tasks is None:
+            group = next(self._source, None)
+            if group is None:
                 return
-            self._pending.append(self._executor.submit(self._plan, self._placed, tasks) if tasks else None)
+            ticket = self._executor.submit(self._plan, self._placed, group) if any(group) else None
+            self._pending.append((len(group), ticket))
 
-    def results(self) -> Iterator[Result | None]:
-        """One result a block; None for a block without tasks."""
+    def results(self) -> Iterator[tuple[int, Result]]:
+        """How many blocks, and their result."""
         try:
             while self._pending:
-                ticket = self._pending.popleft()
-                result = None if ticket is None else self._executor.wait(ticket)
+                blocks, ticket = self._pending.popleft()
+                result = Result(None, []) if ticket is None else self._executor.wait(ticket)
                 self._fill()
-                yield result
+                yield blocks, result
         finally:
-            for ticket in self._pending:
-                if ticket is not None:
-                    self._executor.cancel(ticket)
+            self.cancel()
+
+    def cancel(self) -> None:
+        """Nobody wants the rest."""
+        for _, ticket in self._pending:
+            if ticket is not None:
+                self._executor.cancel(ticket)
+        self._pending.clear()
 
 
 class Site:
@@ -141,22 +156,24 @@ class Site:
     def __init__(self, model: Model, data: FederatedDataset, seed: int) -> None:
         self.model, self.data, self.seed = model, data, seed
 
-    def run(
-        self, plan: Plan, args: Tensors, tasks: Sequence[Task], starting: Callable[[int], None] | None = None
-    ) -> Result:
-        """Run a block: fold into one accumulator, or collect the answers. ``starting`` hears of each node first."""
+    def run(self, plan: Plan, args: Tensors, blocks: Blocks, starting: Callable[[int], None] | None = None) -> Result:
+        """Run a group of blocks: fold into one accumulator, or collect the answers. ``starting`` hears of each node."""
         chain = wire_chain(plan.transforms, answer_shapes(plan.job, self.model))
-        acc = plan.aggregator.empty() if plan.aggregator is not None else None
         outcomes = []
-        for task in tasks:
-            if starting is not None:
-                starting(task.node)
-            outcome = self._one(plan, chain, args, task)
-            if outcome.update is not None and plan.aggregator is not None:
-                acc = plan.aggregator.add(acc, outcome.update)
-                outcome.update = None
-            outcomes.append(outcome)
-        return Result(acc, outcomes)
+        merge = None if plan.aggregator is None else MergeTree(plan.aggregator.merge)
+        for tasks in blocks:
+            acc, good = plan.aggregator.empty() if plan.aggregator is not None else None, False
+            for task in tasks:
+                if starting is not None:
+                    starting(task.node)
+                outcome = self._one(plan, chain, args, task)
+                if outcome.update is not None and plan.aggregator is not None:
+                    acc, good = plan.aggregator.add(acc, outcome.update), True
+                    outcome.update = None
+                outcomes.append(outcome)
+            if merge is not None:
+                merge.push(acc if good else None)
+        return Result(merge.result() if merge is not None else None, outcomes)
 
     def _own(self, tensors: Tensors) -> Tensors:
         """The tensors; views of the resident model get memory of their own, for the next job overwrites it."""

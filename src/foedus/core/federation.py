@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from foedus.core.aggregator import Aggregator, MergeTree, blocks
+from foedus.core.aggregator import Aggregator, MergeTree, blocks, groups
 from foedus.core.clock import settle
 from foedus.core.delivery import Delivery
 from foedus.core.errors import BadInput, Diverged, ProgramError
-from foedus.core.execute import InOrder, Outcome, Plan, Result, Task, answer_shapes, finite, message_bytes
+from foedus.core.execute import Blocks, InOrder, Outcome, Plan, Task, answer_shapes, finite, message_bytes
 from foedus.core.job import Job
 from foedus.core.model import Layout
 from foedus.core.session import Session, diverged, node_failed
@@ -172,8 +172,7 @@ class Federation:
         A node that failed or was late is a ``Failed`` or ``Refused`` in its place.
         """
         plan = Plan(job, tuple(transforms), None)
-        call, results = await self._perform(plan, args, tuple(nodes), until)
-        outcomes = _by_position(call, results)
+        call, outcomes, _ = await self._perform(plan, args, tuple(nodes), until)
         self._note(outcomes)
         answers: list[Answer] = []
         for position, node in enumerate(call.nodes):
@@ -201,9 +200,7 @@ class Federation:
         and is part of the checkpoint.
         """
         plan = Plan(job, tuple(transforms), aggregator, inspect=aggregator.robust)
-        call, results = await self._perform(plan, args, tuple(nodes), until)
-        outcomes = _by_position(call, results)
-        acc = _merged(aggregator, results)
+        call, outcomes, acc = await self._perform(plan, args, tuple(nodes), until)
         parts: Tensors = {}
         if acc is not None:
             parts = self._finish(plan, acc)
@@ -235,7 +232,8 @@ class Federation:
 
     async def _perform(
         self, plan: Plan, args: Tensors, nodes: tuple[int, ...], until: Until
-    ) -> tuple[_Call, list[Result | None]]:
+    ) -> tuple[_Call, dict[int, Outcome], Any]:
+        """The call with who arrived when, the outcomes by position, and the merged accumulator (None: no answers)."""
         s = self._s
         _check_nodes(nodes, self.nodes)
         needed = until.needed(len(nodes))
@@ -253,9 +251,9 @@ class Federation:
                 await round_.until(min(len(nodes), needed + len(call.failed)), until.seconds)
                 if running is None:
                     running = InOrder(s.executor, plan, call.placed, self._tasks(call, set(call.arrivals)))
-                results = list(running.results())
+                outcomes, acc = _collect(call, running)
                 running = None
-                new = self._failures(call, results, until)
+                new = self._failures(call, outcomes, until)
                 again = [p for p in new if until.failure == "retry" and p not in call.retried]
                 if again:
                     for p in again:
@@ -269,25 +267,32 @@ class Federation:
                     continue
                 call.failed.update(new)
                 if not new or everyone or len(call.arrivals) == len(nodes) or round_.over:
-                    return call, results
+                    return call, outcomes, acc
         finally:
+            if running is not None:
+                running.cancel()
             for d in call.deliveries:
                 d.cancel()
             self._open -= 1
             s.executor.release(call.placed)
 
-    def _tasks(self, call: _Call, accepted: set[int] | None) -> Iterator[list[Task]]:
-        for block in blocks(len(call.nodes)):
+    def _tasks(self, call: _Call, accepted: set[int] | None) -> Iterator[Blocks]:
+        """Tasks by group and block, those of positions that were accepted."""
+        spans = blocks(len(call.nodes))
+        for group in groups(len(spans), self._s.executor.workers):
             yield [
-                Task(call.nodes[p], call.counts[p], self._s.node_state(call.nodes[p]))
-                for p in block
-                if (accepted is None or p in accepted) and p not in call.failed
+                [
+                    Task(call.nodes[p], call.counts[p], self._s.node_state(call.nodes[p]))
+                    for p in spans[b]
+                    if (accepted is None or p in accepted) and p not in call.failed
+                ]
+                for b in group
             ]
 
-    def _failures(self, call: _Call, results: list[Result | None], until: Until) -> dict[int, Failed]:
+    def _failures(self, call: _Call, outcomes: dict[int, Outcome], until: Until) -> dict[int, Failed]:
         """Failures by position. Errors: ``Diverged`` and ``NodeFailed``, where the program does not go on without."""
         new = {}
-        for position, outcome in _by_position(call, results).items():
+        for position, outcome in outcomes.items():
             if outcome.failed is None:
                 continue
             new[position] = outcome.failed
@@ -310,8 +315,8 @@ class Federation:
         s, plan = self._s, replace(call.plan, inspect=True)
         placed = s.executor.place(args)
         try:
-            for result in InOrder(s.executor, plan, placed, self._tasks(call, used)).results():
-                for outcome in result.outcomes if result is not None else ():
+            for _, result in InOrder(s.executor, plan, placed, self._tasks(call, used)).results():
+                for outcome in result.outcomes:
                     if outcome.failed is not None:
                         return diverged(s, outcome.failed)
         finally:
@@ -417,18 +422,17 @@ class _Round:
         settle(future)
 
 
-def _by_position(call: _Call, results: list[Result | None]) -> dict[int, Outcome]:
-    position = {node: p for p, node in enumerate(call.nodes)}
-    found = {position[o.node]: o for r in results if r is not None for o in r.outcomes}
-    return dict(sorted(found.items()))
-
-
-def _merged(aggregator: Aggregator, results: list[Result | None]) -> Any:
-    tree = MergeTree(aggregator.merge)
-    for result in results:
-        nothing = result is None or all(o.failed is not None for o in result.outcomes)
-        tree.push(None if nothing else result.acc)  # type: ignore[union-attr]
-    return tree.result()
+def _collect(call: _Call, running: InOrder) -> tuple[dict[int, Outcome], Any]:
+    """Outcomes by position, and the accumulators merged as they come, so that few are alive at a time."""
+    aggregator = call.plan.aggregator
+    tree = None if aggregator is None else MergeTree(aggregator.merge)
+    by_node: dict[int, Outcome] = {}
+    for size, result in running.results():
+        by_node.update((o.node, o) for o in result.outcomes)
+        if tree is not None:
+            tree.push(result.acc, size)
+    outcomes = {p: by_node[n] for p, n in enumerate(call.nodes) if n in by_node}
+    return outcomes, None if tree is None else tree.result()
 
 
 def _means(outcomes: Any) -> dict[str, float]:

@@ -136,7 +136,7 @@ class Peer:
         count, b.count = b.count, b.count + 1
         placed = s.executor.place(dict(args))
         try:
-            ticket = s.executor.submit(Plan(job), placed, [Task(self.id, count, b.node_state)])
+            ticket = s.executor.submit(Plan(job), placed, [[Task(self.id, count, b.node_state)]])
             work = job.work(s.data.size(self.id))
             seconds = s.wires.compute_seconds(self.id, work, count)
             await self._hub.at(self.now + seconds, self.id)

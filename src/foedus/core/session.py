@@ -245,7 +245,7 @@ class Session:
         try:
             tickets = [
                 self.executor.submit(
-                    Plan(Evaluate(CHUNK, at, min(at + CHUNK, rows), keep)), placed, [Task(TEST, 0, {})]
+                    Plan(Evaluate(CHUNK, at, min(at + CHUNK, rows), keep)), placed, [[Task(TEST, 0, {})]]
                 )
                 for at in range(0, rows, CHUNK)
             ]

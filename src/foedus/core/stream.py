@@ -120,7 +120,7 @@ class Stream:
         down, up = message_bytes(self._plan, nbytes(shapes_of(args)), s.model)
         args = dict(args)
         placed = s.executor.place(args)
-        ticket = s.executor.submit(self._plan, placed, [Task(node, count, state)])
+        ticket = s.executor.submit(self._plan, placed, [[Task(node, count, state)]])
         work = self._plan.job.work(s.data.size(node))
         flight = _Flight(node, count, version, args, state, placed, ticket, None)  # type: ignore[arg-type]
         self._flights[node] = flight

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from foedus.core.data import FederatedDataset
-from foedus.core.execute import Plan, Result, Site, Task
+from foedus.core.execute import Blocks, Plan, Result, Site
 from foedus.core.model import Model
 from foedus.core.update import Tensors
 
@@ -16,12 +15,13 @@ from foedus.core.update import Tensors
 class _Ticket:
     plan: Plan
     args: Tensors
-    tasks: Sequence[Task]
+    blocks: Blocks
 
 
 class Inline:
     """Runs blocks in the calling process."""
 
+    workers = 1
     ahead = 1
 
     def __init__(self, model: Model, data: FederatedDataset, seed: int) -> None:
@@ -34,13 +34,13 @@ class Inline:
     def release(self, placed: Any) -> None:
         """Nothing to do."""
 
-    def submit(self, plan: Plan, placed: Any, tasks: Sequence[Task]) -> _Ticket:
-        """Remember the block."""
-        return _Ticket(plan, placed, tasks)
+    def submit(self, plan: Plan, placed: Any, blocks: Blocks) -> _Ticket:
+        """Remember the group."""
+        return _Ticket(plan, placed, blocks)
 
     def wait(self, ticket: Any) -> Result:
-        """Run the block."""
-        return self._site.run(ticket.plan, ticket.args, ticket.tasks)
+        """Run the group."""
+        return self._site.run(ticket.plan, ticket.args, ticket.blocks)
 
     def cancel(self, ticket: Any) -> None:
         """It never runs."""

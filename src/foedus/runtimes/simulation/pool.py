@@ -1,7 +1,7 @@
 """The executor of several workers: subprocesses that share memory with this one.
 
 Workers are started as ``python -m``: spawn breaks scripts without a ``__main__`` guard, and fork after threaded torch
-hangs. Blocks go to workers in the order they were submitted, at most two to a worker, so that it never waits for us.
+hangs. Groups of blocks go to workers in the order they were submitted, at most two to a worker, so that none waits.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,14 @@ import torch
 from foedus import core
 from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput, WorkerError
-from foedus.core.execute import Outcome, Plan, Result, Task
+from foedus.core.execute import Blocks, Outcome, Plan, Result
 from foedus.core.model import Model
 from foedus.core.update import Failed, Tensors, Update
 from foedus.runtimes.simulation.channel import Channel, Closed, Placed
 from foedus.runtimes.simulation.segments import SegmentPool
 
 QUEUE = 2
-"""Blocks at one worker: one it runs, one that waits."""
+"""Groups at one worker: one it runs, one that waits."""
 
 PLANS = 64
 """Plans that workers remember; a learning-rate schedule makes a new one every round."""
@@ -41,10 +40,10 @@ IDLE = -1_000_000
 
 
 class _Ticket:
-    __slots__ = ("cancelled", "id", "placed", "plan", "result", "tasks")
+    __slots__ = ("blocks", "cancelled", "id", "placed", "plan", "result")
 
-    def __init__(self, id: int, plan: Plan, placed: Placed, tasks: Sequence[Task]) -> None:
-        self.id, self.plan, self.placed, self.tasks = id, plan, placed, tasks
+    def __init__(self, id: int, plan: Plan, placed: Placed, blocks: Blocks) -> None:
+        self.id, self.plan, self.placed, self.blocks = id, plan, placed, blocks
         self.result: Result | None = None
         self.cancelled = False
 
@@ -57,12 +56,13 @@ class _Worker:
 
 
 class Pool:
-    """Runs blocks in worker processes."""
+    """Runs groups of blocks in worker processes."""
 
     def __init__(self, workers: int, model: Model, data: FederatedDataset, seed: int) -> None:
+        self.workers = workers
         self.ahead = QUEUE * workers + 1
         self._segments = SegmentPool()
-        self._workers: list[_Worker] = []
+        self._processes: list[_Worker] = []
         self._queue: deque[_Ticket] = deque()
         self._tickets = 0
         self._by_fd: dict[int, _Worker] = {}
@@ -104,12 +104,12 @@ class Pool:
                     process_group=0,  # Ctrl-C at the terminal reaches the parent only
                 )
             worker = _Worker(index, process, Channel(ours, self._segments))
-            self._workers.append(worker)
+            self._processes.append(worker)
             self._by_fd[ours.fileno()] = worker
             self._poll.register(ours, select.POLLIN)
             setup = {"sys_path": list(sys.path), "model": pickled, "data": plain, "seed": seed, "worker": index}
-            worker.channel.send(setup, shared)
-        for worker in self._workers:
+            worker.channel.send(setup, placed=shared)
+        for worker in self._processes:
             self._receive(worker)
 
     # -- the executor ------------------------------------------------------------------------------------------
@@ -122,17 +122,17 @@ class Pool:
         """The caller is done with them."""
         placed.release()
 
-    def submit(self, plan: Plan, placed: Any, tasks: Sequence[Task]) -> _Ticket:
-        """Queue a block."""
+    def submit(self, plan: Plan, placed: Any, blocks: Blocks) -> _Ticket:
+        """Queue a group of blocks."""
         placed.retain()
-        ticket = _Ticket(self._tickets, plan, placed, tasks)
+        ticket = _Ticket(self._tickets, plan, placed, blocks)
         self._tickets += 1
         self._queue.append(ticket)
         self._dispatch()
         return ticket
 
     def wait(self, ticket: Any) -> Result:
-        """Take messages until this block is done. Errors: ``WorkerError`` if a worker died."""
+        """Take messages until this group is done. Errors: ``WorkerError`` if a worker died."""
         while ticket.result is None:
             for fd, _ in self._poll.poll():
                 self._receive(self._by_fd[fd])
@@ -148,12 +148,12 @@ class Pool:
 
     def close(self) -> None:
         """End the workers and give up the shared memory."""
-        for worker in self._workers:
+        for worker in self._processes:
             worker.channel.close()
             worker.process.kill()
-        for worker in self._workers:
+        for worker in self._processes:
             worker.process.wait()
-        self._workers.clear()
+        self._processes.clear()
         self._queue.clear()
         self._segments.close()
 
@@ -161,7 +161,7 @@ class Pool:
 
     def _dispatch(self) -> None:
         while self._queue:
-            worker = min(self._workers, key=lambda w: len(w.busy))
+            worker = min(self._processes, key=lambda w: len(w.busy))
             if len(worker.busy) >= QUEUE:
                 return
             ticket = self._queue.popleft()
@@ -171,8 +171,10 @@ class Pool:
                 if plan_id not in worker.plans:
                     worker.channel.send({"id": plan_id, "plan": self._plans[plan_id][2]})
                     worker.plans.add(plan_id)
-                tasks = [(t.node, t.count, t.state) for t in ticket.tasks]
-                worker.channel.send({"ticket": ticket.id, "id": plan_id, "tasks": tasks}, ticket.placed)
+                blocks = [[(t.node, t.count) for t in tasks] for tasks in ticket.blocks]
+                states = {t.node: t.state for tasks in ticket.blocks for t in tasks if t.state}
+                message = {"ticket": ticket.id, "id": plan_id, "blocks": blocks}
+                worker.channel.send(message, states or None, ticket.placed)
             except Closed:
                 raise self._died(worker) from None
 
@@ -193,7 +195,7 @@ class Pool:
             self._plans_made += 1
             if known in self._plans:
                 del self._plan_ids[self._plans[known][1]]
-                for worker in self._workers:
+                for worker in self._processes:
                     worker.plans.discard(known)
             self._plan_ids[name] = known
             self._plans[known] = (plan, name, data)
@@ -201,7 +203,7 @@ class Pool:
 
     def _receive(self, worker: _Worker) -> None:
         try:
-            message, _ = worker.channel.receive()
+            message, tensors, _ = worker.channel.receive()
         except Closed:
             raise self._died(worker) from None
         if "ready" in message:
@@ -214,7 +216,8 @@ class Pool:
         ticket = worker.busy.pop(message["ticket"])
         ticket.placed.release()
         if not ticket.cancelled:
-            ticket.result = Result(message["acc"], [_unpack(o) for o in message["outcomes"]])
+            outcomes = [_outcome(i, o, tensors) for i, o in enumerate(message["outcomes"])]
+            ticket.result = Result(tensors["acc"], outcomes)
 
     def _died(self, worker: _Worker) -> WorkerError:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -230,16 +233,14 @@ class Pool:
         return WorkerError(f"worker process {worker.index} (pid {worker.process.pid}) {how} {what}")
 
 
-def _unpack(o: Any) -> Outcome:
-    (node, seconds, weight, metrics, state), failed, update = o
-    # A node's state stays for long; of its own memory, so that it does not hold the whole message's.
-    kept = {owner: {k: v.clone() for k, v in tensors.items()} for owner, tensors in state.items()}
-    return Outcome(
-        node,
-        seconds,
-        weight,
-        metrics,
-        kept,
-        None if failed is None else Failed(*failed),
-        None if update is None else Update(*update),
-    )
+def _outcome(i: int, plain: Any, tensors: Any) -> Outcome:
+    (node, seconds, weight, metrics), failed, update = plain
+    out = Outcome(node, seconds, weight, metrics)
+    if i in tensors["states"]:
+        # A node's state stays for long; of its own memory, so that it does not hold the whole message's.
+        out.state = {owner: {k: v.clone() for k, v in held.items()} for owner, held in tensors["states"][i].items()}
+    if failed is not None:
+        out.failed = Failed(*failed)
+    if update is not None:
+        out.update = Update(tensors["updates"][i], *update)
+    return out

@@ -13,9 +13,8 @@ from typing import Any
 import torch
 
 from foedus.core.data import FederatedDataset
-from foedus.core.execute import Plan, Site, Task
+from foedus.core.execute import Outcome, Plan, Site, Task
 from foedus.core.model import Model
-from foedus.core.update import Update
 from foedus.runtimes.simulation.channel import Channel, Closed
 from foedus.runtimes.simulation.segments import SegmentPool
 
@@ -31,13 +30,13 @@ def main(fd: int) -> None:
 
 
 def _serve(channel: Channel) -> None:
-    setup, held = channel.receive()
+    setup, _, held = channel.receive()
     sys.path[:] = setup["sys_path"]
     # From the local parent that started this process, by its own cloudpickle; nothing else is ever unpickled.
     model: Model = _load(channel, "the model", setup["model"])
     data = restore_data(setup["data"], held["tensors"])
     site = Site(model, data, setup["seed"])
-    status, me = held["status"], setup["worker"]
+    status, me = held["status"].numpy(), setup["worker"]
     plans: dict[int, Plan] = {}
 
     def starting(node: int) -> None:
@@ -45,14 +44,30 @@ def _serve(channel: Channel) -> None:
 
     channel.send({"ready": True})
     while True:
-        message, args = channel.receive()
+        message, states, args = channel.receive()
         if "plan" in message:
             plans[message["id"]] = _load(channel, "a job", message["plan"])
             continue
-        tasks = [Task(node, count, state) for node, count, state in message["tasks"]]
-        result = site.run(plans[message["id"]], args, tasks, starting)
-        del args
-        channel.send({"ticket": message["ticket"], "acc": result.acc, "outcomes": [_pack(o) for o in result.outcomes]})
+        states = states or {}
+        blocks = [[Task(node, count, states.get(node, {})) for node, count in tasks] for tasks in message["blocks"]]
+        result = site.run(plans[message["id"]], args, blocks, starting)
+        del args, states, blocks
+        answer = {"ticket": message["ticket"], "outcomes": [_plain(o) for o in result.outcomes]}
+        tensors = {
+            "acc": result.acc,
+            "states": {i: o.state for i, o in enumerate(result.outcomes) if o.state},
+            "updates": {i: dict(o.update.parts) for i, o in enumerate(result.outcomes) if o.update is not None},
+        }
+        channel.send(answer, tensors)
+
+
+def _plain(o: Outcome) -> Any:
+    failed, update = o.failed, o.update
+    return (
+        (o.node, o.seconds, o.weight, o.metrics),
+        None if failed is None else (failed.node, failed.reason, failed.log, failed.nonfinite),
+        None if update is None else (update.weight, update.metrics, update.node, update.staleness, update.summed),
+    )
 
 
 def _load(channel: Channel, what: str, data: bytes) -> Any:
@@ -61,20 +76,6 @@ def _load(channel: Channel, what: str, data: bytes) -> Any:
     except Exception as e:
         channel.send({"cannot": f"{what} ({type(e).__name__}: {e})"})
         raise Closed from e
-
-
-def _pack(o: Any) -> Any:
-    update, failed = o.update, o.failed
-    return (
-        (o.node, o.seconds, o.weight, o.metrics, o.state),
-        None if failed is None else (failed.node, failed.reason, failed.log, failed.nonfinite),
-        None if update is None else pack_update(update),
-    )
-
-
-def pack_update(u: Update) -> Any:
-    """An update as a tree."""
-    return (dict(u.parts), u.weight, u.metrics, u.node, u.staleness, u.summed)
 
 
 def restore_data(plain: dict[str, Any], tensors: dict[str, torch.Tensor]) -> FederatedDataset:
