@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from foedus.core.errors import BadInput
+from foedus.core.flops import count_flops
 from foedus.core.update import BUFFERS, Tensors
 
 Loss = str | Callable[[Tensor, Tensor], Tensor]
@@ -322,13 +323,9 @@ class Model:
         return 2 if self.loss == "bce" else None
 
     def flops(self, x_1: Tensor) -> float:
-        """Floating-point operations of one forward pass of one row, counted by torch's FlopCounterMode."""
+        """Floating-point operations of one forward pass of one row; see ``count_flops``."""
         if self._flops is None:
-            from torch.utils.flop_counter import FlopCounterMode
-
-            with FlopCounterMode(display=False) as counter:
-                self.outputs(x_1)
-            self._flops = float(counter.get_total_flops()) / max(1, len(x_1))
+            self._flops = count_flops(lambda: self.outputs(x_1)) / max(1, len(x_1))
         return self._flops
 
 

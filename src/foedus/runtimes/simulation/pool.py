@@ -32,6 +32,9 @@ from foedus.runtimes.simulation.segments import SegmentPool
 QUEUE = 2
 """Groups at one worker: one it runs, one that waits."""
 
+AHEAD = 6
+"""Groups in flight for each worker. Results are taken in order: with few, a slow first one keeps the others waiting."""
+
 PLANS = 64
 """Plans that workers remember; a learning-rate schedule makes a new one every round."""
 
@@ -60,7 +63,7 @@ class Pool:
 
     def __init__(self, workers: int, model: Model, data: FederatedDataset, seed: int) -> None:
         self.workers = workers
-        self.ahead = QUEUE * workers + 1
+        self.ahead = AHEAD * workers
         self._segments = SegmentPool()
         self._processes: list[_Worker] = []
         self._queue: deque[_Ticket] = deque()
@@ -162,7 +165,8 @@ class Pool:
     def _dispatch(self) -> None:
         while self._queue:
             worker = min(self._processes, key=lambda w: len(w.busy))
-            if len(worker.busy) >= QUEUE:
+            # The last groups wait for whoever is free first; before, a worker has its next group at hand.
+            if len(worker.busy) >= (QUEUE if len(self._queue) > len(self._processes) else 1):
                 return
             ticket = self._queue.popleft()
             worker.busy[ticket.id] = ticket
