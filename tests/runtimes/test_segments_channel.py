@@ -40,8 +40,8 @@ def test_tensors_come_through_aligned_with_shape_type_and_values(ends):
         torch.arange(6).view(2, 3).t(),
         torch.ones(3, dtype=torch.bfloat16),
     ]
-    a.send({"x": sent, "n": [1, None, "ß", b"\x00"], "t": (1, 2), "inf": float("inf")})
-    got, placed = b.receive()
+    a.send(None, {"x": sent, "n": [1, None, "ß", b"\x00"], "t": (1, 2), "inf": float("inf")})
+    _, got, placed = b.receive()
     assert placed is None
     assert got["n"] == [1, None, "ß", b"\x00"]
     assert got["t"] == (1, 2)
@@ -56,28 +56,28 @@ def test_tensors_come_through_aligned_with_shape_type_and_values(ends):
 
 def test_a_block_is_used_again_when_the_last_tensor_in_it_is_gone(ends):
     (a, b), (pool, _) = ends
-    a.send({"x": torch.ones(10), "y": torch.ones(10)})
-    got, _ = b.receive()
-    b.send({})
+    a.send(None, {"x": torch.ones(10), "y": torch.ones(10)})
+    _, got, _ = b.receive()
+    b.send(None, {})
     a.receive()
     assert blocks(pool) == (1, 0)
     part = got["x"][2:5]
     del got
     gc.collect()
-    b.send({})
+    b.send(None, {})
     a.receive()
     assert blocks(pool) == (1, 0)  # a view of one tensor still holds it
-    a.send({"z": torch.zeros(10)})
-    second, _ = b.receive()
+    a.send(None, {"z": torch.zeros(10)})
+    _, second, _ = b.receive()
     assert part.tolist() == [1, 1, 1]
     del part
-    b.send({})
+    b.send(None, {})
     a.receive()
     assert blocks(pool) == (2, 1)
     for i in range(20):
-        a.send({"z": torch.full((10,), float(i))})
-        assert b.receive()[0]["z"][0] == i
-        b.send({})
+        a.send(None, {"z": torch.full((10,), float(i))})
+        assert b.receive()[1]["z"][0] == i
+        b.send(None, {})
         a.receive()
     assert blocks(pool) == (2, 1)
     assert second["z"].sum() == 0
@@ -87,22 +87,22 @@ def test_long_messages_go_through_shared_memory(ends):
     (a, b), (pool, _) = ends
     for n in (1, 100_000, 300_000):
         placed = Placed(pool, {"w": torch.arange(4.0)})
-        a.send({"text": "x" * n, "t": torch.ones(3)}, placed)
-        got, args = b.receive()
+        a.send(None, {"text": "x" * n, "t": torch.ones(3)}, placed)
+        _, got, args = b.receive()
         assert got["text"] == "x" * n
         assert got["t"].tolist() == [1, 1, 1]
         assert args["w"].tolist() == [0, 1, 2, 3]
         placed.release()
         del got, args
-        b.send({"text": "y" * n})
-        assert a.receive()[0]["text"] == "y" * n
+        b.send(None, {"text": "y" * n})
+        assert a.receive()[1]["text"] == "y" * n
 
 
 def test_many_messages_wait_in_their_order(ends):
     (a, b), _ = ends
     for i in range(50):
-        a.send({"i": i, "t": torch.tensor([i])})
-    assert [(m["i"], m["t"].item()) for m, _ in (b.receive() for _ in range(50))] == [(i, i) for i in range(50)]
+        a.send(None, {"i": i, "t": torch.tensor([i])})
+    assert [(m["i"], m["t"].item()) for _, m, _ in (b.receive() for _ in range(50))] == [(i, i) for i in range(50)]
 
 
 def test_placed_once_read_by_several_and_used_again(ends):
@@ -113,8 +113,8 @@ def test_placed_once_read_by_several_and_used_again(ends):
     placed = Placed(pool, {"w": torch.arange(3.0)})
     placed.retain()
     for channel in (a, second):
-        channel.send({"go": 1}, placed)
-    (_, one), (_, two) = b.receive(), theirs.receive()
+        channel.send(None, {"go": 1}, placed)
+    (_, _, one), (_, _, two) = b.receive(), theirs.receive()
     at = placed.specs[0][0]
     placed.block.segment.map[at : at + 4] = torch.tensor([7.0]).numpy().tobytes()  # one memory, mapped by all
     assert one["w"].tolist() == two["w"].tolist() == [7, 1, 2]
@@ -133,8 +133,8 @@ def test_tensors_outlive_channel_and_pool():
     a, b = socket.socketpair()
     pool, other = SegmentPool(), SegmentPool()
     left, right = Channel(a, pool), Channel(b, other)
-    left.send({"x": torch.arange(1000.0)})
-    got, _ = right.receive()
+    left.send(None, {"x": torch.arange(1000.0)})
+    _, got, _ = right.receive()
     for end in (left, right, pool, other):
         end.close()
     gc.collect()
@@ -148,8 +148,8 @@ def test_nothing_stays_open():
         pool, other = SegmentPool(), SegmentPool()
         left, right = Channel(a, pool), Channel(b, other)
         for i in range(30):
-            left.send({"x": torch.ones(10 * i)})
-        kept = [right.receive()[0] for _ in range(30)]
+            left.send(None, {"x": torch.ones(10 * i)})
+        kept = [right.receive()[1] for _ in range(30)]
         for end in (left, right, pool, other):
             end.close()
         del kept
@@ -166,7 +166,7 @@ def test_nothing_stays_open():
 
 def send_often(channel):
     for _ in range(3):
-        channel.send({"x": 1})
+        channel.send(None, {"x": 1})
 
 
 def test_the_other_side_is_gone(ends):
@@ -223,3 +223,12 @@ def test_writing_needs_no_more_than_room():
     assert after.segment is not block.segment or after.start >= block.start + block.nbytes
     assert all(t.sum() == len(t) for t in block.segment.tensors(specs))
     pool.close()
+
+
+def test_plain_values_come_beside_the_tree(ends):
+    (a, b), _ = ends
+    a.send({"n": 1, "names": ["x", "y"], "nan": float("nan")}, {"t": torch.arange(3)})
+    plain, tree, placed = b.receive()
+    assert (plain["n"], plain["names"], placed) == (1, ["x", "y"], None)
+    assert plain["nan"] != plain["nan"]
+    assert tree["t"].tolist() == [0, 1, 2]
