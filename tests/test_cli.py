@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -106,3 +107,19 @@ def test_together_is_better_than_alone_and_close_to_pooled(demo):
     assert together > 90
     assert pooled > 93
     assert "%" in result.stdout
+
+
+def test_ctrl_c_ends_the_demo_with_one_line_and_leaves_nothing(tmp_path):
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "foedus", "demo"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert demo.stdout.readline().startswith("Centralized  round 1/40")
+    demo.send_signal(signal.SIGINT)
+    _, errors = demo.communicate(timeout=60)
+    assert errors == "foedus: the demo was stopped; no page was written\n"
+    assert demo.returncode == 130
+    assert list(tmp_path.iterdir()) == []

@@ -47,8 +47,11 @@ def demo(
     from foedus.demo import demo as run_demo  # torch takes a second to import: not for --help
 
     started = time.monotonic()
-    out.mkdir(parents=True, exist_ok=True)
-    runs = run_demo(out, seed, workers)
+    try:
+        runs = run_demo(out, seed, workers)
+    except KeyboardInterrupt:  # Typer would end without a word
+        typer.echo("foedus: the demo was stopped; no page was written", err=True)
+        raise typer.Exit(130) from None
     quality = {label: 100 * (run.history[-1].accuracy or 0.0) for label, run in runs.items()}
     typer.echo(
         f"\nEach node alone {quality['LocalOnly']:.1f} %, together {quality['FedAvg']:.1f} %, "
