@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from foedus import data, models, network, programs, report
 from foedus.core.model import Model
 from foedus.jobs import LocalSGD
@@ -24,12 +22,12 @@ PROGRAMS: dict[str, Any] = {
 }
 
 
-def demo(out: Path, seed: int = 0, workers: int = 1, console: Console | None = None) -> dict[str, Run]:
+def demo(out: Path, seed: int = 0, workers: int = 1) -> dict[str, Run]:
     """Train on digits over twenty Dirichlet nodes on the WAN preset, and write ``report.html`` into ``out``."""
     digits = data.load("digits").split(data.Dirichlet(alpha=0.3), nodes=NODES, seed=seed)
     model = Model(models.mlp(64, 32, 10), loss="cross_entropy")
     runs: dict[str, Run] = {}
-    with report.LiveTable(list(PROGRAMS), console=console) as table:
+    with report.LiveTable(list(PROGRAMS)) as table:
         for label, program in PROGRAMS.items():
             row = table.row(label, program.rounds)
             runs[label] = train(

@@ -159,8 +159,6 @@ def _run(program: Any, session: Session) -> None:
 
 def _make_run(program: Any, s: Session, runtime: Any, out: str | Path | None, status: str) -> Run:
     w = s.state.w if s.state is not None and "w" in s.state else s.model.initial
-    if s.extra.get("peers"):
-        w = s.extra["peers"]["mean"]
     return Run(
         program=program,
         vector=w.clone(),

@@ -1,14 +1,12 @@
 """The same SHA-256 with 1, 2 and 4 workers, and stopped and resumed after every commit."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 import foedus as fd
-from foedus.core.clock import VirtualClock
-from foedus.core.runtime import Engine
+from foedus.core.runtime import Runtime
 from foedus.optimizers import Adam
 from foedus.runtimes.simulation.pool import Pool
 from foedus.sampling import AfterCommits
@@ -24,33 +22,13 @@ PROGRAMS = {
     "sync": fd.SyncSGD(4, lr=0.1, batch_size=5),
 }
 SMALL = small()
-
-
-class _StaysOpen:
-    """An executor that outlives the run: starting worker processes is what takes the time in these tests."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pool, name)
-
-    def close(self) -> None:
-        pass
-
-
-@dataclass(frozen=True)
-class _Shared:
-    pool: Pool
-
-    def start(self, model: Any, data: Any, seed: int) -> Engine:
-        return Engine(_StaysOpen(self.pool), VirtualClock(), fd.network.LAN)  # type: ignore[arg-type]
+OnPool = Callable[[Pool, Any], Runtime]
 
 
 @pytest.fixture(scope="module", params=[2, 4])
-def workers(request: pytest.FixtureRequest) -> Iterator[_Shared]:
+def workers(request: pytest.FixtureRequest, on_pool: OnPool) -> Iterator[Runtime]:
     pool = Pool(request.param, SMALL.model, SMALL.data, 0)
-    yield _Shared(pool)
+    yield on_pool(pool, fd.network.LAN)
     pool.close()
 
 
@@ -59,7 +37,7 @@ def _train(program: Any, **options: Any) -> fd.Run:
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_workers_do_not_change_a_bit(name: str, workers: _Shared) -> None:
+def test_workers_do_not_change_a_bit(name: str, workers: Runtime) -> None:
     program = PROGRAMS[name]
     alone, together = _train(program), _train(program, runtime=workers)
     assert together.sha256 == alone.sha256

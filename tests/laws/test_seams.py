@@ -8,9 +8,7 @@ import pytest
 import torch
 
 import foedus as fd
-from foedus.core.clock import VirtualClock
 from foedus.core.data import FederatedDataset
-from foedus.core.runtime import Engine
 from foedus.data import Natural, arrays
 from foedus.network import CostModel, Device, Exponential, Links
 from foedus.runtimes.simulation.pool import Pool
@@ -146,29 +144,7 @@ def test_gossip_resumes_to_the_same_bits_and_instants(network: CostModel) -> Non
     check_program(program, _scalar(), data, fd.Simulation(network=network), workers=(1,), seeds_matter=False)
 
 
-class _StaysOpen:
-    """An executor that outlives a run, for starting worker processes is what takes the time."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pool, name)
-
-    def close(self) -> None:
-        pass
-
-
-@dataclass(frozen=True)
-class _Workers:
-    pool: Pool
-    network: CostModel
-
-    def start(self, model: Any, data: Any, seed: int) -> Engine:
-        return Engine(_StaysOpen(self.pool), VirtualClock(), self.network)  # type: ignore[arg-type]
-
-
-def test_both_seams_and_exact_descent_in_worker_processes() -> None:
+def test_both_seams_and_exact_descent_in_worker_processes(on_pool: Any) -> None:
     problem = integers((3, 5, 7, 17))
     network = CostModel(Links(0.01, 1e3, 1e3, spread=0.5), Device(samples_per_second=100.0, jitter=Exponential()))
     pool = Pool(2, problem.model, problem.data, 0)
@@ -176,7 +152,7 @@ def test_both_seams_and_exact_descent_in_worker_processes() -> None:
         for program in (_Gossip(4, start=1.0), _ParameterServer(12), fd.SyncSGD(10, lr=0.5)):
             a, b = (
                 fd.train(program, problem.model, problem.data, runtime=runtime)
-                for runtime in (fd.Simulation(network=network), _Workers(pool, network))
+                for runtime in (fd.Simulation(network=network), on_pool(pool, network))
             )
             assert a.sha256 == b.sha256
             assert not same_history(a.history, b.history)

@@ -25,7 +25,7 @@ from foedus.core.run import Record
 from foedus.core.trees import flatten, unflatten
 
 FORMAT = 1
-CHECKPOINT, HISTORY, MODEL = "checkpoint.safetensors", "history.jsonl", "model.safetensors"
+CHECKPOINT, HISTORY = "checkpoint.safetensors", "history.jsonl"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -16,6 +16,7 @@ from foedus.core.delivery import Delivery
 from foedus.core.errors import BadInput, Diverged, ProgramError
 from foedus.core.execute import Blocks, InOrder, Outcome, Plan, Task, answer_shapes, finite, message_bytes
 from foedus.core.job import Job
+from foedus.core.keys import Key
 from foedus.core.model import Layout
 from foedus.core.session import Session, diverged, node_failed
 from foedus.core.state import State
@@ -27,10 +28,13 @@ from foedus.core.update import Answer, Failed, Refused, Tensors
 LATE = "late"
 
 
+@runtime_checkable
 class Cohort(Protocol):
-    """Draws node ids; see ``foedus.sampling``."""
+    """A frozen dataclass that draws node ids, in ascending order; see ``foedus.sampling``."""
 
-    def draw(self, nodes: int, key: Any) -> tuple[int, ...]: ...
+    def draw(self, nodes: int, key: Key) -> tuple[int, ...]:
+        """Ids among 0 .. nodes-1. Errors: ``BadInput`` if there are too few nodes."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -113,9 +117,7 @@ class Federation:
 
     async def sleep(self, seconds: float) -> None:
         """Let that many seconds pass on the runtime's clock."""
-        done = asyncio.get_running_loop().create_future()
-        self._s.clock.schedule(self.now + seconds, -1, lambda: settle(done))
-        await done
+        await self._s.until(self.now + seconds, -1)
 
     # -- state and rounds --------------------------------------------------------------------------------------
 

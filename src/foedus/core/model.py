@@ -51,6 +51,13 @@ class Layout:
         """D, the length of the flat vector."""
         return self.parameters + self.buffers
 
+    def answer(self, part: str) -> dict[str, tuple[int, ...]]:
+        """Shapes of a job's answer: this part (P,) and, if there are float buffers, ``buffers`` (B,)."""
+        shapes: dict[str, tuple[int, ...]] = {part: (self.parameters,)}
+        if self.buffers:
+            shapes[BUFFERS] = (self.buffers,)
+        return shapes
+
 
 class Model:
     """An ``nn.Module`` over one contiguous float32 vector.
@@ -102,13 +109,14 @@ class Model:
                     buffers.append((owner, name, f"{prefix}.{name}" if prefix else name, b))
                 else:
                     self._integers.append((b, b.clone()))
-        for name, t in [*parameters, *((full, b) for _, _, full, b in buffers)]:
+        named = [*parameters, *((full, b) for _, _, full, b in buffers)]
+        for name, t in named:
             if t.dtype != torch.float32 or t.device.type != "cpu":
                 raise BadInput(
                     f"{name} is {t.dtype} on {t.device}: a Model is float32 on the CPU; call module.float().cpu() first"
                 )
         slots, at = [], 0
-        for name, t in [*parameters, *((full, b) for _, _, full, b in buffers)]:
+        for name, t in named:
             slots.append(Slot(name, at, tuple(t.shape)))
             at += t.numel()
         n_parameters = sum(p.numel() for _, p in parameters)

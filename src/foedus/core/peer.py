@@ -108,7 +108,7 @@ class Peer:
 
     async def sleep(self, seconds: float) -> None:
         """Let that many seconds pass."""
-        await self._hub.at(self.now + seconds, self.id)
+        await self._s.until(self.now + seconds, self.id)
 
     async def begin(self, init: Callable[..., State]) -> State:
         """The first state: ``init(w)`` of the model's initial vector (``State`` itself makes ``State(w=w)``), or the
@@ -139,7 +139,7 @@ class Peer:
             ticket = s.executor.submit(Plan(job), placed, [[Task(self.id, count, b.node_state)]])
             work = job.work(s.data.size(self.id))
             seconds = s.wires.compute_seconds(self.id, work, count)
-            await self._hub.at(self.now + seconds, self.id)
+            await self._s.until(self.now + seconds, self.id)
             outcome = s.executor.wait(ticket).outcomes[0]
         finally:
             s.executor.release(placed)
@@ -250,12 +250,6 @@ class Hub:
             self._senders[node] = tuple(p.id for p in self.peers if node in p.neighbours)
         return self._senders[node]
 
-    async def at(self, when: float, rank: int) -> None:
-        """Wait until a time."""
-        done = asyncio.get_running_loop().create_future()
-        self.session.clock.schedule(when, rank, lambda: settle(done))
-        await done
-
     def deliver(self, m: Message) -> None:
         """Put a message on its way, unless its receiver had consumed it before the run was stopped."""
         if (m.frm, m.to, m.seq) in self._dropped:
@@ -302,7 +296,6 @@ class Hub:
             "books": [{**vars(b), "costs": asdict(b.costs)} for b in cut],
             "messages": [vars(m) | {"parts": dict(m.parts)} for m in crossing],
             "dropped": sorted(orphans),
-            "mean": mean,
         }
         s.commit(State(w=mean), extra={"consensus_distance": distance}, now=max(b.time for b in cut))
         if s.stopped:
@@ -322,7 +315,7 @@ async def run_peers(program: Any, session: Session) -> Tensor:
     hub = Hub(program, session)
 
     async def one(peer: Peer) -> None:
-        await hub.at(peer._b.time, peer.id)
+        await session.until(peer._b.time, peer.id)
         await program(peer)
 
     with contextlib.suppress(_Enough):

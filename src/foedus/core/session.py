@@ -6,6 +6,7 @@ the last commit had it.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from foedus.core.checkpoint import Checkpoint, CheckpointFolder
-from foedus.core.clock import Clock
+from foedus.core.clock import Clock, settle
 from foedus.core.cost import Network
 from foedus.core.data import TEST, FederatedDataset
 from foedus.core.delivery import Wires
@@ -116,6 +117,12 @@ class Session:
         self._wall_before = 0.0
         self._outside = 0.0
         self._last = self._as_commit()
+
+    async def until(self, when: float, rank: int) -> None:
+        """Wait until a time; those who wait for the same go on by rank."""
+        due = asyncio.get_running_loop().create_future()
+        self.clock.schedule(when, rank, lambda: settle(due))
+        await due
 
     # -- counters and node states ------------------------------------------------------------------------------
 

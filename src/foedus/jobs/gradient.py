@@ -31,10 +31,7 @@ class Gradient:
         return Work(trained=rows if self.batch_size is None else min(rows, self.batch_size))
 
     def parts(self, model: Model) -> dict[str, tuple[int, ...]]:
-        parts: dict[str, tuple[int, ...]] = {"gradient": (model.layout.parameters,)}
-        if model.layout.buffers:
-            parts[BUFFERS] = (model.layout.buffers,)
-        return parts
+        return model.layout.answer("gradient")
 
     def __call__(self, node: NodeView, args: Tensors) -> tuple[Update, NodeState]:
         model, w = node.model, args["w"]

@@ -15,7 +15,7 @@ from torch import Tensor
 from foedus.core.errors import BadInput
 from foedus.core.job import NodeState, NodeView, Work
 from foedus.core.model import Model
-from foedus.core.update import BUFFERS, Tensors, Update
+from foedus.core.update import Tensors, Update
 from foedus.jobs.schedules import Schedule
 
 
@@ -77,10 +77,7 @@ class LocalSGD:
         return Work(trained=passes * rows + rest * b)
 
     def parts(self, model: Model) -> dict[str, tuple[int, ...]]:
-        parts: dict[str, tuple[int, ...]] = {"delta": (model.layout.parameters,)}
-        if model.layout.buffers:
-            parts[BUFFERS] = (model.layout.buffers,)
-        return parts
+        return model.layout.answer("delta")
 
     def __call__(self, node: NodeView, args: Tensors) -> tuple[Update, NodeState]:
         if callable(self.lr):

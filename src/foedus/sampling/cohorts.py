@@ -3,19 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 from foedus.core.errors import BadInput
 from foedus.core.keys import Key
-
-
-@runtime_checkable
-class Cohort(Protocol):
-    """A frozen dataclass that draws node ids, in ascending order."""
-
-    def draw(self, nodes: int, key: Key) -> tuple[int, ...]:
-        """Ids among 0 .. nodes-1. Errors: ``BadInput`` if there are too few nodes."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,39 @@
+"""What several laws need."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from foedus.core.clock import VirtualClock
+from foedus.core.cost import Network
+from foedus.core.runtime import Engine
+from foedus.runtimes.simulation.pool import Pool
+
+
+class _StaysOpen:
+    """An executor that outlives a run, for starting worker processes is what takes the time."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class _OnPool:
+    pool: Pool
+    network: Network
+
+    def start(self, model: Any, data: Any, seed: int) -> Engine:
+        return Engine(_StaysOpen(self.pool), VirtualClock(), self.network)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def on_pool() -> Any:
+    """``on_pool(pool, network)``: a runtime over worker processes that already run, and go on after it."""
+    return _OnPool
