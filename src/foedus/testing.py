@@ -125,6 +125,8 @@ class _Centre(nn.Module):
 def small(nodes: int = 6, rows: int = 150) -> Problem:
     """Digits over uneven nodes, and a network with dropout, a float buffer and an integer one."""
     digits = load("digits")
+    assert isinstance(digits.x, Tensor)
+    assert isinstance(digits.test_x, Tensor)
     data = arrays(digits.x[:rows, ::4], digits.y[:rows], test=(digits.x[-60:, ::4], digits.y[-60:]), classes=10)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)

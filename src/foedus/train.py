@@ -14,7 +14,7 @@ import torch
 
 from foedus import report
 from foedus.core.checkpoint import Checkpoint, CheckpointFolder
-from foedus.core.data import FederatedDataset
+from foedus.core.data import POOLED, FederatedDataset
 from foedus.core.errors import BadInput, Diverged, FoedusError, Interrupted, RunEnded, WorkerError
 from foedus.core.federation import Federation
 from foedus.core.model import Model
@@ -171,7 +171,7 @@ def _make_run(program: Any, s: Session, runtime: Any, out: str | Path | None, st
         nodes=s.data.nodes,
         sizes=s.data.sizes,
         label_counts=s.data.label_counts(),
-        evaluated_on="train" if s.data.test_x is None else "test",
+        evaluated_on=s.data.tested_on,
         runtime=runtime if runtime is not None else Simulation(),
         out=None if out is None else Path(out),
         checkpoint=s.checkpoint() if s.history else None,
@@ -203,8 +203,10 @@ def _check(program: Any, model: Model, data: FederatedDataset) -> None:
     """Whatever can be known to be wrong before anything runs."""
     if not callable(program) or isinstance(program, type):
         raise BadInput(f"a program is an object with async __call__(self, fed), got {program!r}")
-    model.check(data.x[:2], data.y[:2])
-    classes = model.classes(data.x[:1])
+    x, y = data.rows(POOLED).batch(torch.arange(min(2, len(data.index))))
+    # Label 0 is one that every model knows; whether there are more labels than it tells apart is asked below.
+    model.check(x, y if data.classes is None else torch.zeros_like(y))
+    classes = model.classes(x)
     if classes is not None and data.classes is not None and data.classes > classes:
         raise BadInput(
             f"the data has {data.classes} classes, but the model tells only {classes} apart: widen its last layer"

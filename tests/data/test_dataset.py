@@ -73,7 +73,7 @@ X, Y = torch.zeros(4, 2), torch.tensor([0, 1, 0, 1])
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"x": X.double()}, r"x must be float32, it is torch\.float64"),
+        ({"x": X.double()}, r"x must be float32 .*, it is torch\.float64"),
         ({"y": Y.int()}, r"labels must be int64, y is torch\.int32"),
         ({"classes": None}, r"targets of a regression must be float32, y is torch\.int64"),
         ({"x": X[:, 0]}, r"x must have rows and columns.*shape \(4,\).*x\[:, None\]"),

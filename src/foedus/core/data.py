@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -13,14 +16,27 @@ from foedus.core.update import Tensors
 POOLED = -1
 """The pseudo-node that holds all rows: the baseline that pools the data."""
 TEST = -2
-"""The pseudo-node that holds the test set (the training rows where there is none)."""
+"""The pseudo-node that holds the test set: rows of no node, else all that nodes hold out, else the training rows."""
+
+
+@runtime_checkable
+class Examples(Protocol):
+    """Inputs that are not one tensor in memory: files that are read, or images that are augmented, when asked for."""
+
+    def __len__(self) -> int: ...
+
+    def gather(self, index: Tensor) -> Tensor:
+        """The inputs at these positions (int64), stacked (B, ...). Whatever it draws, it draws from torch's default
+        generator, which is seeded for every job.
+        """
+        ...
 
 
 @dataclass(frozen=True)
 class IndexedRows:
     """The rows of one node: positions into shared tensors. Batches are gathered into fresh, aligned memory."""
 
-    x: Tensor
+    x: Tensor | Examples
     y: Tensor
     index: Tensor
 
@@ -30,39 +46,46 @@ class IndexedRows:
     def batch(self, positions: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """``(x, y)`` of the rows at these positions (int64, 0 .. len-1), or of all rows in order."""
         index = self.index if positions is None else self.index.index_select(0, positions)
-        return self.x.index_select(0, index), self.y.index_select(0, index)
+        x = self.x.index_select(0, index) if isinstance(self.x, Tensor) else self.x.gather(index.long())
+        return x, self.y.index_select(0, index)
 
 
 @dataclass
 class FederatedDataset:
     """A data set divided among nodes. A node costs a pair of offsets, so a million of them cost megabytes.
 
-    ``x`` (N, ...) float32 and ``y`` (N,) int64 labels or (N, ...) float32 targets, in one place.
+    ``x`` (N, ...) numbers or ``Examples``, and ``y`` (N,) int64 labels or (N, ...) float32 targets, in one place.
     ``index`` (M,) int64 or int32: node k's rows are ``index[offsets[k]:offsets[k+1]]``. ``offsets`` (n+1,) int64.
-    ``classes`` is the number of classes, or None for regression. ``test_x``, ``test_y``: held-out rows, or None.
+    ``held_index``, ``held_offsets``: likewise the rows that each node keeps from training to evaluate on, or None.
+    ``classes`` is the number of classes, or None for regression. ``test_x``, ``test_y``: rows of no node, or None.
+    ``node_names`` has one name for each node, ``feature_names`` one for each column, where they are known.
+    ``preparation`` tells how a table became numbers, if it did (``lines``, ``bytes``).
     Errors: ``BadInput`` for an empty node, positions outside the rows, NaN in the data or labels outside the classes.
     """
 
-    x: Tensor
+    x: Tensor | Examples
     y: Tensor
     index: Tensor
     offsets: Tensor
-    test_x: Tensor | None = None
+    test_x: Tensor | Examples | None = None
     test_y: Tensor | None = None
     classes: int | None = None
     class_names: tuple[str, ...] | None = None
     name: str = "arrays"
     partition: str = ""
+    held_index: Tensor | None = None
+    held_offsets: Tensor | None = None
+    node_names: tuple[str, ...] | None = None
+    feature_names: tuple[str, ...] | None = None
+    preparation: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        self._bounds = self.offsets.numpy()  # NumPy hands out single numbers ten times faster than torch
+        self._find_bounds()
         check_rows(self.x, self.y, self.classes, "the data")
         if self.test_x is not None and self.test_y is not None:
             check_rows(self.test_x, self.test_y, self.classes, "the test set")
-            if self.test_x.shape[1:] != self.x.shape[1:]:
-                raise BadInput(
-                    f"test rows have shape {tuple(self.test_x.shape[1:])}, training rows {tuple(self.x.shape[1:])}"
-                )
+            if row_shape(self.test_x) != row_shape(self.x):
+                raise BadInput(f"test rows have shape {row_shape(self.test_x)}, training rows {row_shape(self.x)}")
         sizes = self.offsets[1:] - self.offsets[:-1]
         if len(sizes) == 0:
             raise BadInput("a federation needs at least one node")
@@ -77,8 +100,16 @@ class FederatedDataset:
                 f"offsets go from {int(self.offsets[0])} to {int(self.offsets[-1])}, expected 0 to {len(self.index)}, "
                 "the length of index"
             )
-        if int(self.index.min()) < 0 or int(self.index.max()) >= len(self.x):
-            raise BadInput(f"the partition names rows outside 0..{len(self.x) - 1}")
+        for index in (self.index, self.held_index):
+            if index is not None and len(index) and not (int(index.min()) >= 0 and int(index.max()) < len(self.x)):
+                raise BadInput(f"the partition names rows outside 0..{len(self.x) - 1}")
+        if self.node_names is not None and len(self.node_names) != self.nodes:
+            raise BadInput(f"{len(self.node_names)} node names for {self.nodes} nodes")
+
+    def _find_bounds(self) -> None:
+        # NumPy hands out single numbers ten times faster than torch.
+        self._bounds = self.offsets.numpy()
+        self._held_bounds = None if self.held_offsets is None else self.held_offsets.numpy()
 
     @property
     def nodes(self) -> int:
@@ -90,12 +121,26 @@ class FederatedDataset:
         """Rows of every node."""
         return (self.offsets[1:] - self.offsets[:-1]).tolist()
 
+    @property
+    def holdout_sizes(self) -> list[int] | None:
+        """Rows that every node holds out, or None where none does."""
+        if self.held_offsets is None:
+            return None
+        return (self.held_offsets[1:] - self.held_offsets[:-1]).tolist()
+
+    @property
+    def tested_on(self) -> str:
+        """What ``TEST`` stands for: ``"test"``, ``"held out"`` (by all nodes together) or ``"train"``."""
+        if self.test_x is not None:
+            return "test"
+        return "train" if self.held_index is None or not len(self.held_index) else "held out"
+
     def size(self, node: int) -> int:
         """Rows of one node, of ``POOLED`` or of ``TEST``."""
         if node == POOLED:
             return len(self.index)
         if node == TEST:
-            return len(self.x if self.test_x is None else self.test_x)
+            return len(self.rows(TEST))
         return int(self._bounds[node + 1] - self._bounds[node])
 
     def rows(self, node: int) -> IndexedRows:
@@ -103,9 +148,30 @@ class FederatedDataset:
         if node == POOLED:
             return IndexedRows(self.x, self.y, self.index)
         if node == TEST:
-            x, y = (self.x, self.y) if self.test_x is None or self.test_y is None else (self.test_x, self.test_y)
-            return IndexedRows(x, y, torch.arange(len(x)))
+            if self.test_x is not None and self.test_y is not None:
+                return IndexedRows(self.test_x, self.test_y, torch.arange(len(self.test_x)))
+            held = self.held_index if self.tested_on == "held out" else None
+            return IndexedRows(self.x, self.y, torch.arange(len(self.x)) if held is None else held)
         return IndexedRows(self.x, self.y, self.index[int(self._bounds[node]) : int(self._bounds[node + 1])])
+
+    def held_out(self, node: int) -> IndexedRows | None:
+        """The rows that a node keeps to evaluate on, perhaps none; None where the data set has no such rows."""
+        if self.held_index is None or self._held_bounds is None or node < 0:
+            return None
+        return IndexedRows(
+            self.x, self.y, self.held_index[int(self._held_bounds[node]) : int(self._held_bounds[node + 1])]
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that depend on every number of the data and on whose it is."""
+        digest = hashlib.blake2b(digest_size=8)
+        for name, t in self.tensors().items():
+            digest.update(f"{name} {t.dtype} {tuple(t.shape)}".encode())
+            digest.update(t.contiguous().reshape(-1).view(torch.uint8).numpy().data if t.numel() else b"")
+        for name, examples in self.elsewhere().items():  # inputs that are read when asked for: their labels must do
+            digest.update(f"{name} {type(examples).__qualname__} {len(examples)}".encode())
+        return digest.hexdigest()
 
     def label_counts(self) -> list[list[int]] | None:
         """Rows of each class at each node (n, C), or None for regression."""
@@ -119,23 +185,34 @@ class FederatedDataset:
         """Read the same values from other memory: a runtime has put them where its workers can read them."""
         for name, t in tensors.items():
             setattr(self, name, t)
-        self._bounds = self.offsets.numpy()
+        self._find_bounds()
+
+    _TENSORS = ("x", "y", "index", "offsets", "test_x", "test_y", "held_index", "held_offsets")
 
     def tensors(self) -> Tensors:
         """All tensors by name: what a runtime puts where its workers can read it."""
-        held = {"x": self.x, "y": self.y, "index": self.index, "offsets": self.offsets}
-        if self.test_x is not None and self.test_y is not None:
-            held |= {"test_x": self.test_x, "test_y": self.test_y}
-        return held
+        return {name: t for name in self._TENSORS if isinstance(t := getattr(self, name), Tensor)}
+
+    def elsewhere(self) -> dict[str, Examples]:
+        """Inputs that are no tensors, by name: a runtime sends them to its workers as objects."""
+        found = {"x": self.x, "test_x": self.test_x}
+        return {k: v for k, v in found.items() if v is not None and not isinstance(v, Tensor)}
 
 
-def check_rows(x: Tensor, y: Tensor, classes: int | None, what: str) -> None:
+def row_shape(x: Tensor | Examples) -> tuple[int, ...]:
+    """Shape of one input."""
+    return tuple((x[:1] if isinstance(x, Tensor) else x.gather(torch.tensor([0]))).shape[1:])
+
+
+def check_rows(x: Tensor | Examples, y: Tensor, classes: int | None, what: str) -> None:
     """Errors: ``BadInput`` for lengths that differ, NaN or infinity with its place, labels outside ``classes``."""
     if len(x) != len(y):
         raise BadInput(f"{what}: {len(x)} rows of x but {len(y)} of y")
     if len(x) == 0:
         raise BadInput(f"{what}: there are no rows")
     for name, t in (("x", x), ("y", y)):
+        if not isinstance(t, Tensor):
+            t = t.gather(torch.arange(min(2, len(t))))  # the others are seen when they are asked for
         # The sum is finite unless a value is not (or it overflows): the slow search runs only then.
         if t.is_floating_point() and not bool(torch.isfinite(t.sum(dtype=torch.float64))):
             bad = (~torch.isfinite(t)).nonzero()

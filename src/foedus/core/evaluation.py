@@ -23,7 +23,8 @@ class Evaluate:
 
     The answer has no parts, its weight is the number of rows, and its metrics are means over them: ``loss``,
     ``accuracy``, ``mse`` and ``auc`` (that of the node's own rows) where the model has those metrics. ``start`` and
-    ``stop`` restrict it to some rows. ``keep_scores`` answers ``scores`` and ``labels`` of every row instead of a
+    ``stop`` restrict it to some rows, ``held_out`` to those that the node keeps from training (all its rows, where the
+    data set has no such rows). ``keep_scores`` answers ``scores`` and ``labels`` of every row instead of a
     node's ``auc``: for the coordinator's own test set, which does not travel.
     """
 
@@ -31,6 +32,7 @@ class Evaluate:
     start: int = 0
     stop: int | None = None
     keep_scores: bool = False
+    held_out: bool = False
 
     def _range(self, rows: int) -> range:
         return range(min(self.start, rows), rows if self.stop is None else min(self.stop, rows))
@@ -44,13 +46,14 @@ class Evaluate:
         return {}
 
     def __call__(self, node: NodeView, args: Tensors) -> tuple[Update, NodeState]:
-        span = self._range(len(node.rows))
+        rows = node.held_out if self.held_out and node.held_out is not None else node.rows
+        span = self._range(len(rows))
         node.model.load(args["w"])
         sums: dict[str, float] = {}
         scores: list[Tensor] = []
         labels: list[Tensor] = []
         for at in range(span.start, span.stop, self.batch_size):
-            x, y = node.rows.batch(torch.arange(at, min(at + self.batch_size, span.stop)))
+            x, y = rows.batch(torch.arange(at, min(at + self.batch_size, span.stop)))
             output = node.model.outputs(x)
             for name, value in node.model.sums(output, y).items():
                 sums[name] = sums.get(name, 0.0) + value

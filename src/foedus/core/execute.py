@@ -23,7 +23,7 @@ from foedus.core.errors import BadInput
 from foedus.core.job import Job, NodeState, NodeView
 from foedus.core.keys import Key
 from foedus.core.model import Model
-from foedus.core.transform import Shapes, Transform, decode_all, encode_all, nbytes, wire_chain
+from foedus.core.transform import Shape, Shapes, Transform, decode_all, encode_all, nbytes, shapes_of, wire_chain
 from foedus.core.update import Failed, Tensors, Update
 
 JOB = "job"
@@ -189,7 +189,8 @@ class Site:
         # Layers such as dropout draw from torch's default generator.
         torch.default_generator.manual_seed(key.integer())
         try:
-            view = NodeView(task.node, self.data.rows(task.node), self.model, task.state.get(JOB, {}), key)
+            rows, held = self.data.rows(task.node), self.data.held_out(task.node)
+            view = NodeView(task.node, rows, self.model, task.state.get(JOB, {}), key, held)
             update, job_state = plan.job(view, args)
             states = [task.state.get(str(i), {}) for i in range(len(plan.transforms))]
             out.weight = float(update.weight)
@@ -229,7 +230,14 @@ def finite(parts: Tensors) -> bool:
 
 def answer_shapes(job: Job, model: Model) -> Shapes:
     """Shapes of a job's answer, as it says before it runs."""
-    return {name: (tuple(shape), torch.float32) for name, shape in job.parts(model).items()}
+    shapes: dict[str, Shape] = {}
+    for name, said in job.parts(model).items():
+        match said:
+            case (tuple() as shape, torch.dtype() as dtype):
+                shapes[name] = (shape, dtype)
+            case _:
+                shapes[name] = (tuple(said), torch.float32)
+    return shapes
 
 
 def check_state(state: NodeState) -> dict[str, Tensor]:
@@ -245,10 +253,10 @@ def check_answer(update: Update, shapes: Shapes, job: Job) -> None:
     if not (math.isfinite(update.weight) and update.weight >= 0):
         raise BadInput(f"the weight of its update is {update.weight}, expected a number that is not negative")
     if len(update.parts) != len(shapes) or any(
-        name not in shapes or tuple(v.shape) != shapes[name][0] for name, v in update.parts.items()
+        name not in shapes or v.shape != shapes[name][0] or v.dtype != shapes[name][1]
+        for name, v in update.parts.items()
     ):
-        have = {k: tuple(v.shape) for k, v in update.parts.items()}
-        said = {k: s for k, (s, _) in shapes.items()}
+        have, said = shapes_of(update.parts), dict(shapes)
         raise BadInput(f"{type(job).__name__}.parts() announced {said}, but its answer holds {have}")
 
 

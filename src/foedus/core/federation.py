@@ -71,7 +71,7 @@ class _Call:
     bytes_down: int
     bytes_up: int
     began: float
-    deliveries: list[Delivery] = field(default_factory=list)
+    deliveries: list[Delivery | None] = field(default_factory=list)
     arrivals: dict[int, float] = field(default_factory=dict)
     """Position -> time, in order of arrival."""
     failed: dict[int, Failed] = field(default_factory=dict)
@@ -274,7 +274,8 @@ class Federation:
             if running is not None:
                 running.cancel()
             for d in call.deliveries:
-                d.cancel()
+                if d is not None:  # Ctrl-C can come before the last was sent
+                    d.cancel()
             self._open -= 1
             s.executor.release(call.placed)
 
@@ -354,6 +355,7 @@ class Federation:
 
     def _charge(self, call: _Call, position: int, outcome: Outcome | None) -> None:
         s, node, delivery = self._s, call.nodes[position], call.deliveries[position]
+        assert delivery is not None
         t, arrived = delivery.times, call.arrivals.get(position)
         done = 1.0 if arrived is not None else t.compute_s / delivery.compute_s if delivery.compute_s else 0.0
         s.ledger.charge(
@@ -379,7 +381,7 @@ class _Round:
         self._s, self._call = session, call
         self._enough: tuple[int, asyncio.Future[None]] | None = None
         self.over = False
-        call.deliveries = [None] * len(call.nodes)  # type: ignore[list-item]
+        call.deliveries = [None] * len(call.nodes)
 
     def send(self, positions: Sequence[int] | range) -> None:
         """Give these positions' nodes their job."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from foedus.core.keys import Key
@@ -13,6 +15,10 @@ from foedus.core.update import Tensors, Update
 
 NodeState = Tensors
 """What a node remembers between its jobs: control variates, residuals, personal layers."""
+
+
+Parts = Mapping[str, tuple[int, ...] | tuple[tuple[int, ...], torch.dtype]]
+"""Names and shapes of an answer's tensors, float32 unless ``(shape, dtype)`` says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +50,17 @@ class Rows(Protocol):
 
 @dataclass
 class NodeView:
-    """All that a job may touch at a node: its rows, the resident model, its own state and its own randomness."""
+    """All that a job may touch at a node: its rows, the resident model, its own state and its own randomness.
+
+    ``held_out``: the rows that the node keeps from training, or None where the data set has no such rows.
+    """
 
     id: int
     rows: Rows
     model: Model
     state: NodeState
     key: Key
+    held_out: Rows | None = None
 
 
 @runtime_checkable
@@ -65,8 +75,8 @@ class Job(Protocol):
         """The cost of this job on a node with that many rows."""
         ...
 
-    def parts(self, model: Model) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of the float32 tensors that the answer will hold, known before it runs."""
+    def parts(self, model: Model) -> Parts:
+        """Names and shapes of the tensors that the answer will hold, known before it runs."""
         ...
 
     def __call__(self, node: NodeView, args: Tensors) -> tuple[Update, NodeState]: ...

@@ -14,12 +14,13 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from foedus.core.checkpoint import Checkpoint, CheckpointFolder
 from foedus.core.clock import Clock, settle
 from foedus.core.cost import Network
-from foedus.core.data import TEST, FederatedDataset
+from foedus.core.data import POOLED, TEST, FederatedDataset
 from foedus.core.delivery import Wires
 from foedus.core.errors import BadInput, Diverged, NodeFailed
 from foedus.core.evaluation import CHUNK, Evaluate, combine
@@ -91,7 +92,7 @@ class Session:
         self.model, self.data, self.executor, self.clock = model, data, executor, clock
         self.seed, self.options, self.communicates = seed, options, communicates
         self.key = Key(seed)
-        first_row = data.x[:1].clone()
+        first_row = data.rows(POOLED).batch(torch.tensor([0]))[0]
         self.wires = Wires(clock, network, seed, lambda: model.flops(first_row))
         self.ledger = Ledger(per_node=options.per_node, communicates=communicates)
         self.history: list[Record] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from foedus.data.dataset import Dataset
 from foedus.data.from_arrays import arrays
@@ -34,6 +35,8 @@ def breast_cancer(test: float | None = 0.2) -> Dataset:
 
     bunch = load_breast_cancer()
     data = arrays(bunch.data, bunch.target, test=test, classes=2, name="breast-cancer")
+    assert isinstance(data.x, Tensor)
+    assert data.test_x is None or isinstance(data.test_x, Tensor)
     x = data.x.double()
     mean, deviation = x.mean(0), x.std(0, correction=0)
     return replace(

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from foedus.core.data import FederatedDataset, check_rows
+from foedus.core.data import Examples, FederatedDataset, check_rows, row_shape
 from foedus.core.errors import BadInput
-from foedus.core.keys import Key
+from foedus.data.divide import divide
 from foedus.data.partitions.partition import Partition
 
 
@@ -20,7 +19,8 @@ from foedus.data.partitions.partition import Partition
 class Dataset:
     """Rows and what is to be learned from them.
 
-    ``x`` (N, ...) float32. ``y`` (N,) int64 labels 0 .. classes-1, or (N, ...) float32 targets.
+    ``x`` (N, ...): float32 numbers, uint8 pixels (a ``Model`` scales them to [0, 1]), int64 tokens, or ``Examples``
+    that are read when asked for. ``y`` (N,) int64 labels 0 .. classes-1, or (N, ...) float32 targets.
     ``classes`` is the number of classes, or None for regression; ``class_names`` has one name for each.
     ``node`` (N,) one id per row, integers or strings: whose row it is. ``Natural()`` divides by it.
     ``test_x``, ``test_y``: held-out rows of the same shapes, or None. They belong to no node.
@@ -36,14 +36,15 @@ class Dataset:
     [2, 1, 2, 1]
     """
 
-    x: Tensor
+    x: Tensor | Examples
     y: Tensor
     classes: int | None = None
     class_names: tuple[str, ...] | None = None
     node: NDArray[Any] | None = None
-    test_x: Tensor | None = None
+    test_x: Tensor | Examples | None = None
     test_y: Tensor | None = None
     name: str = "arrays"
+    feature_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         _check_part(self.x, self.y, self.classes, "the data")
@@ -52,10 +53,10 @@ class Dataset:
         if self.test_x is not None and self.test_y is not None:
             _check_part(self.test_x, self.test_y, self.classes, "the test set")
             for part, test, train in (("x", self.test_x, self.x), ("y", self.test_y, self.y)):
-                if test.shape[1:] != train.shape[1:]:
+                if row_shape(test) != row_shape(train):
                     raise BadInput(
-                        f"a test row of {part} has shape {tuple(test.shape[1:])}, "
-                        f"a training row {tuple(train.shape[1:])}: they must be the same"
+                        f"a test row of {part} has shape {row_shape(test)}, "
+                        f"a training row {row_shape(train)}: they must be the same"
                     )
         if self.class_names is not None and len(self.class_names) != self.classes:
             raise BadInput(f"{len(self.class_names)} class names for {self.classes} classes")
@@ -71,48 +72,48 @@ class Dataset:
         kind = "regression" if self.classes is None else f"{self.classes} classes"
         test = "no" if self.test_x is None else f"{len(self.test_x):,}"
         node = "" if self.node is None else ", a node for each row"
-        return (
-            f"Dataset({self.name!r}: {len(self):,} rows of {tuple(self.x.shape[1:])}, {kind}, {test} test rows{node})"
-        )
+        return f"Dataset({self.name!r}: {len(self):,} rows of {row_shape(self.x)}, {kind}, {test} test rows{node})"
 
-    def split(self, partition: Partition, nodes: int | None = None, seed: int = 0) -> FederatedDataset:
+    def split(
+        self, partition: Partition, nodes: int | None = None, seed: int = 0, holdout: float | None = None
+    ) -> FederatedDataset:
         """Divide the training rows among nodes; the rows themselves stay in one place, uncopied.
 
         ``partition`` says how (``IID()``, ``Shards()``, ``Dirichlet(alpha)``, ``Natural()`` or your own),
-        ``nodes`` among how many (None is for ``Natural()``, which knows), ``seed`` picks the draw.
-        Errors: ``BadInput`` where not every node can get a row.
+        ``nodes`` among how many (None is for ``Natural()``, which knows), ``seed`` picks the draw. ``holdout`` is the
+        fraction of its rows that every node keeps from training, to evaluate on: in proportion to its classes, none
+        at a node with a single row. Errors: ``BadInput`` where not every node can get a row.
         """
-        if isinstance(partition, type):
-            raise BadInput(f"split needs a partition, not a class: write {partition.__name__}(...) with parentheses")
-        if not isinstance(partition, Partition):
-            raise BadInput(
-                f"split needs a partition such as IID() or Dirichlet(alpha=0.3), got a {type(partition).__name__}"
-            )
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-            raise BadInput(f"the seed must be an integer, got {seed!r}")
-        index, offsets = partition.assign(self, nodes, Key(int(seed)).child("partition"))
+        d = divide(self, partition, nodes, seed, holdout)
         return FederatedDataset(
             x=self.x,
             y=self.y,
-            index=index,
-            offsets=offsets,
+            index=d.index,
+            offsets=d.offsets,
             test_x=self.test_x,
             test_y=self.test_y,
             classes=self.classes,
             class_names=self.class_names,
             name=self.name,
             partition=repr(partition),
+            held_index=d.held_index,
+            held_offsets=d.held_offsets,
+            node_names=d.node_names,
+            feature_names=self.feature_names,
         )
 
 
-def _check_part(x: Tensor, y: Tensor, classes: int | None, what: str) -> None:
-    if x.dtype != torch.float32:
-        raise BadInput(f"{what}: x must be float32, it is {x.dtype}; foedus.data.arrays converts")
+def _check_part(x: Tensor | Examples, y: Tensor, classes: int | None, what: str) -> None:
+    if isinstance(x, Tensor) and x.dtype not in (torch.float32, torch.uint8, torch.int64):
+        raise BadInput(
+            f"{what}: x must be float32 (or uint8 pixels, or int64 tokens), it is {x.dtype}; "
+            "foedus.data.arrays converts"
+        )
     wanted = torch.float32 if classes is None else torch.int64
     if y.dtype != wanted:
         kind = "targets of a regression must be float32" if classes is None else "labels must be int64"
         raise BadInput(f"{what}: {kind}, y is {y.dtype}; foedus.data.arrays converts")
-    if x.dim() < 2:
+    if isinstance(x, Tensor) and x.dim() < 2:
         raise BadInput(
             f"{what}: x must have rows and columns, shape (rows, ...); it has shape {tuple(x.shape)}; "
             "write x[:, None] for a single column"
@@ -121,5 +122,5 @@ def _check_part(x: Tensor, y: Tensor, classes: int | None, what: str) -> None:
         shape = "(rows,)" if classes is not None else "(rows,) or (rows, targets)"
         raise BadInput(f"{what}: y must have shape {shape}; it has shape {tuple(y.shape)}")
     check_rows(x, y, classes, what)
-    if x[0].numel() == 0:
+    if isinstance(x, Tensor) and x[0].numel() == 0:
         raise BadInput(f"{what}: x has no columns, its shape is {tuple(x.shape)}")

@@ -47,6 +47,7 @@ def arrays(
 
 
 def _held_out(data: Dataset, fraction: float) -> Dataset:
+    assert isinstance(data.x, Tensor)
     train, test = holdout(data.y, data.classes, fraction, Key(0).child("holdout"))
     return replace(
         data,

@@ -35,3 +35,7 @@ class Natural:
         if nodes is not None and check_nodes(nodes, len(dataset), self) != len(ids):
             raise BadInput(f"nodes={nodes}, but the node column of {dataset.name!r} names {len(ids)}: leave nodes out")
         return grouped(node.astype(np.int64, copy=False), len(ids))
+
+    def node_names(self, dataset: Dataset) -> tuple[str, ...]:
+        """The nodes' ids as text, in the order of their numbers."""
+        return () if dataset.node is None else tuple(str(i) for i in np.unique(dataset.node))

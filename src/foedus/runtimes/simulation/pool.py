@@ -80,10 +80,8 @@ class Pool:
             raise
 
     def _start(self, workers: int, model: Model, data: FederatedDataset, seed: int) -> None:
-        try:
-            pickled = cloudpickle.dumps(model)
-        except Exception as e:
-            raise BadInput(f"the model cannot be sent to worker processes ({e}); use workers=1") from e
+        pickled = _pickled("the model", model)
+        examples = {name: _pickled("the data", held) for name, held in data.elsewhere().items()}
         held = {"tensors": dict(data.tensors()), "status": torch.full((workers,), IDLE, dtype=torch.int64)}
         shared = Placed(self._segments, held, exactly=True)
         # From here on this process reads its data where its workers do, so that there is one copy of it.
@@ -91,7 +89,8 @@ class Pool:
         placed = dict(zip([*data.tensors(), "status"], views, strict=True))
         self._status = placed.pop("status")
         data.use(placed)
-        plain = {k: v for k, v in vars(data).items() if k not in placed and not k.startswith("_")}
+        unsent = {*placed, *examples, "preparation", "fingerprint"}
+        plain = {k: v for k, v in vars(data).items() if k not in unsent and not k.startswith("_")}
         for index in range(workers):
             ours, theirs = socket.socketpair()
             with theirs:
@@ -110,7 +109,14 @@ class Pool:
             self._processes.append(worker)
             self._by_fd[ours.fileno()] = worker
             self._poll.register(ours, select.POLLIN)
-            setup = {"sys_path": list(sys.path), "model": pickled, "data": plain, "seed": seed, "worker": index}
+            setup = {
+                "sys_path": list(sys.path),
+                "model": pickled,
+                "data": plain,
+                "examples": examples,
+                "seed": seed,
+                "worker": index,
+            }
             worker.channel.send(setup, placed=shared)
         for worker in self._processes:
             self._receive(worker)
@@ -235,6 +241,13 @@ class Pool:
         node = int(self._status[worker.index])
         what = "before its first job" if node == IDLE else f"while it computed node {node}"
         return WorkerError(f"worker process {worker.index} (pid {worker.process.pid}) {how} {what}")
+
+
+def _pickled(what: str, held: Any) -> bytes:
+    try:
+        return cloudpickle.dumps(held)  # type: ignore[no-any-return]
+    except Exception as e:
+        raise BadInput(f"{what} cannot be sent to worker processes ({e}); use workers=1") from e
 
 
 def _outcome(i: int, plain: Any, tensors: Any) -> Outcome:

@@ -34,7 +34,8 @@ def _serve(channel: Channel) -> None:
     sys.path[:] = setup["sys_path"]
     # From the local parent that started this process, by its own cloudpickle; nothing else is ever unpickled.
     model: Model = _load(channel, "the model", setup["model"])
-    data = restore_data(setup["data"], held["tensors"])
+    examples = {k: _load(channel, "the data", v) for k, v in setup["examples"].items()}
+    data = restore_data(setup["data"] | examples, held["tensors"])
     site = Site(model, data, setup["seed"])
     status, me = held["status"].numpy(), setup["worker"]
     plans: dict[int, Plan] = {}
@@ -81,8 +82,8 @@ def _load(channel: Channel, what: str, data: bytes) -> Any:
 def restore_data(plain: dict[str, Any], tensors: dict[str, torch.Tensor]) -> FederatedDataset:
     """The data set, over tensors in shared memory. It was checked by the parent."""
     data = FederatedDataset.__new__(FederatedDataset)
-    data.__dict__.update({"test_x": None, "test_y": None, **plain, **tensors})
-    data.__dict__["_bounds"] = data.offsets.numpy()
+    data.__dict__.update(plain)
+    data.use(tensors)
     return data
 
 
