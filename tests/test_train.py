@@ -92,10 +92,12 @@ def test_the_callers_randomness_does_not_matter(data, model):
     assert len(shas) == 1
 
 
-def test_the_folder_holds_history_and_checkpoint(data, model, tmp_path):
+def test_the_folder_holds_the_record_of_it_all(data, model, tmp_path):
     run = fd.train(FEDAVG, model, data, out=tmp_path / "a" / "b")
     assert run.out == tmp_path / "a" / "b"
-    assert sorted(p.name for p in run.out.iterdir()) == ["checkpoint.safetensors", "history.jsonl"]
+    assert sorted(p.name for p in run.out.iterdir()) == [
+        "best.safetensors", "checkpoint.safetensors", "history.jsonl", "ledger.jsonl", "model.safetensors", "run.json",
+    ]  # fmt: skip
     lines = [json.loads(line) for line in (run.out / "history.jsonl").read_text().splitlines()]
     assert [x["round"] for x in lines] == [1, 2, 3, 4]
     assert [x["accuracy"] for x in lines] == [r.accuracy for r in run.history]

@@ -21,6 +21,7 @@ from foedus.core.errors import (
     Interrupted,
     NodeFailed,
     ProgramError,
+    StorageFailed,
     WorkerError,
 )
 from foedus.core.federation import Federation, Reduced
@@ -34,7 +35,7 @@ from foedus.core.update import Answer, Failed, Refused, Update
 from foedus.jobs import Evaluate, Gradient, LocalSGD
 from foedus.programs import Centralized, FedAvg, LocalOnly, SyncSGD
 from foedus.runtimes import Local, Simulation
-from foedus.sampling import AfterCommits, All, Deadline, Fixed, Fraction, Poisson, Quorum, Target
+from foedus.sampling import AfterCommits, All, Budget, Deadline, Fixed, Fraction, Patience, Poisson, Quorum, Target
 from foedus.train import Run, train
 from foedus.transforms import Clip, ErrorFeedback, TopK
 
@@ -44,11 +45,12 @@ except PackageNotFoundError:  # a checkout that was not installed
     __version__ = "0+unknown"
 
 __all__ = [
-    "AfterCommits", "All", "Answer", "BadInput", "Centralized", "Checkpoint", "Clip", "Deadline", "Deadlock",
+    "AfterCommits", "All", "Answer", "BadInput", "Budget", "Centralized", "Checkpoint", "Clip", "Deadline", "Deadlock",
     "Diverged", "ErrorFeedback", "Evaluate", "Failed", "FedAvg", "Federation", "Fixed", "FoedusError",
     "Fraction", "Gradient", "Interrupted", "Job", "Key", "Local", "LocalOnly", "LocalSGD", "Mean", "Median",
-    "Model", "NodeFailed", "NodeView", "Peer", "Poisson", "ProgramError", "Quorum", "Record", "Reduced",
-    "Refused", "Run", "Simulation", "State", "SyncSGD", "Target", "TopK", "TrimmedMean", "Update", "Work",
+    "Model", "NodeFailed", "NodeView", "Patience", "Peer", "Poisson", "ProgramError", "Quorum", "Record", "Reduced",
+    "Refused", "Run", "Simulation", "State", "StorageFailed", "SyncSGD", "Target", "TopK", "TrimmedMean", "Update",
+    "Work",
     "WorkerError", "aggregators", "data", "jobs", "models", "network", "optimizers", "programs", "replace",
     "report", "sampling", "train", "transforms",
 ]  # fmt: skip

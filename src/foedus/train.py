@@ -12,12 +12,15 @@ from typing import Any
 
 import torch
 
-from foedus import report
-from foedus.core.checkpoint import Checkpoint, CheckpointFolder
+from foedus import report, saved
+from foedus.core.checkpoint import Checkpoint
 from foedus.core.data import POOLED, FederatedDataset
 from foedus.core.errors import BadInput, Diverged, FoedusError, Interrupted, RunEnded, WorkerError
+from foedus.core.evaluation import Evaluate
 from foedus.core.federation import Federation
+from foedus.core.folder import RunFolder
 from foedus.core.model import Model
+from foedus.core.origin import differences, origin
 from foedus.core.peer import Peer, run_peers
 from foedus.core.run import Record
 from foedus.core.run import Run as _Run
@@ -31,6 +34,11 @@ log = logging.getLogger("foedus")
 
 class Run(_Run):
     """What ``train`` returns: the final model, the history, the ledger, and pictures of them."""
+
+    @classmethod
+    def load(cls, path: str | Path) -> Run:
+        """The run in a folder, finished or not: history, costs and vectors, without data or module."""
+        return saved.load(path, cls)
 
     def plot(self, path: str | Path) -> Path:
         """Draw quality against rounds and against bytes, as PNG, SVG or PDF by the file's suffix."""
@@ -53,17 +61,23 @@ def train(
     stop: StopRule | Sequence[StopRule] = (),
     evaluate_every: int = 1,
     checkpoint_every: int = 1,
+    evaluate_nodes: int = 0,
     per_node: bool = False,
+    config: str | None = None,
     progress: bool | Callable[[Record], None] = False,
 ) -> Run:
     """Run a program.
 
     ``runtime``   where it runs; ``Simulation()`` by default.
-    ``out``       a folder for history and checkpoints, created at the first commit; it must not exist.
+    ``out``       a folder for history, checkpoint and models, created at the first commit; it must not exist.
     ``resume``    ``True`` goes on from the checkpoint in ``out``; a ``Run`` or ``Checkpoint`` goes on from that.
     ``stop``      rules that end the run early.
     ``evaluate_every``, ``checkpoint_every``  in commits; the last round is always evaluated.
+    ``evaluate_nodes``  each so many commits (0: never) every node evaluates the model on what it holds out, on its
+                  training rows if it holds out none: ``Record.metrics`` gets the mean and the worst tenth over nodes,
+                  ``Run.node_metrics`` each node's. A measurement: its time and its bytes are nobody's.
     ``per_node``  keep the ledger by node as well.
+    ``config``    the file the run is made from, as text; it is kept in ``out``.
     ``progress``  True shows progress; a callable is given every ``Record``.
 
     Errors: ``BadInput`` before anything runs; ``Diverged``, ``NodeFailed`` and ``WorkerError`` with the run up to its
@@ -77,7 +91,11 @@ def train(
         )
     if evaluate_every < 1 or checkpoint_every < 1:
         raise BadInput("evaluate_every and checkpoint_every count commits, from 1 up")
-    folder, checkpoint = _folder(out, resume)
+    if evaluate_nodes < 0:
+        raise BadInput(f"evaluate_nodes counts commits, from 1 up, or is 0 for never; got {evaluate_nodes}")
+    folder, checkpoint = _folder(out, resume, {} if config is None else {saved.CONFIG: config.encode()})
+    where = origin(data if folder is not None else None)
+    context = _Context(program, runtime, out, where, _notices(folder, resume, where), config)
     threads = torch.get_num_threads()
     random_state = torch.random.get_rng_state()
     torch.set_num_threads(1)
@@ -97,6 +115,8 @@ def train(
             options=Options(
                 program=type(program).__qualname__,
                 evaluate_every=evaluate_every,
+                evaluate_nodes=evaluate_nodes,
+                node_evaluation=getattr(program, "node_evaluation", Evaluate(held_out=True)),
                 checkpoint_every=checkpoint_every,
                 per_node=per_node,
                 stop=(stop,) if not isinstance(stop, Sequence) else tuple(stop),
@@ -106,23 +126,44 @@ def train(
         )
         if checkpoint is not None:
             session.restore(checkpoint)
-        return _drive(program, session, runtime, out, show)
+        if folder is not None:
+            folder.about = lambda: saved.about(_make_run(context, session, "running", None))
+        return _drive(context, session, show)
     finally:
         if engine is not None:
             engine.executor.close()
+        if folder is not None:
+            folder.close()
         torch.set_num_threads(threads)
         torch.random.set_rng_state(random_state)
 
 
-def _drive(program: Any, session: Session, runtime: Any, out: str | Path | None, show: _Progress) -> Run:
+@dataclasses.dataclass(frozen=True)
+class _Context:
+    """What a run is told by, besides its session."""
+
+    program: Any
+    runtime: Any
+    out: str | Path | None
+    origin: dict[str, str]
+    notices: list[str]
+    config: str | None
+
+
+def _drive(context: _Context, session: Session, show: _Progress) -> Run:
+    out, folder = context.out, session.options.folder
+
     def run(status: str) -> Run:
         session.roll_back()
-        return _make_run(program, session, runtime, out, status)
+        ended = _make_run(context, session, status, session.checkpoint() if session.history else None)
+        if folder is not None and not folder.broken:
+            saved.save(ended, folder)
+        return ended
 
     how = f'resume=True, out="{out}"' if out is not None else "resume=error.run"
     try:
         with show:
-            _run(program, session)
+            _run(context.program, session)
         finished = run("stopped" if session.stopped else "finished")
         show.finish(finished)
         return finished
@@ -157,10 +198,10 @@ def _run(program: Any, session: Session) -> None:
         raise error from group
 
 
-def _make_run(program: Any, s: Session, runtime: Any, out: str | Path | None, status: str) -> Run:
+def _make_run(context: _Context, s: Session, status: str, checkpoint: Checkpoint | None) -> Run:
     w = s.state.w if s.state is not None and "w" in s.state else s.model.initial
     return Run(
-        program=program,
+        program=context.program,
         vector=w.clone(),
         history=list(s.history),
         ledger=s.ledger,
@@ -172,16 +213,36 @@ def _make_run(program: Any, s: Session, runtime: Any, out: str | Path | None, st
         sizes=s.data.sizes,
         label_counts=s.data.label_counts(),
         evaluated_on=s.data.tested_on,
-        runtime=runtime if runtime is not None else Simulation(),
-        out=None if out is None else Path(out),
-        checkpoint=s.checkpoint() if s.history else None,
+        runtime=context.runtime if context.runtime is not None else Simulation(),
+        out=None if context.out is None else Path(context.out),
+        checkpoint=checkpoint,
+        node_metrics=s.extra.get("node_metrics"),
+        config=context.config,
+        origin=context.origin,
+        notices=context.notices,
+        preparation=s.data.preparation,
+        node_names=s.data.node_names,
         _model=s.model,
     )
 
 
+def _notices(folder: RunFolder | None, resume: bool | Run | Checkpoint, now: dict[str, str]) -> list[str]:
+    """What is said of a run that goes on elsewhere than it began."""
+    before: dict[str, str] = {}
+    said: list[str] = []
+    if isinstance(resume, _Run):
+        before, said = resume.origin, resume.notices
+    elif resume is True and folder is not None:
+        before, said = saved.told(folder.path)
+    new = differences(before, now)
+    for notice in new:
+        log.warning("%s", notice)
+    return [*said, *(n for n in new if n not in said)]
+
+
 def _folder(
-    out: str | Path | None, resume: bool | Run | Checkpoint
-) -> tuple[CheckpointFolder | None, Checkpoint | None]:
+    out: str | Path | None, resume: bool | Run | Checkpoint, files: dict[str, bytes]
+) -> tuple[RunFolder | None, Checkpoint | None]:
     if isinstance(resume, _Run):
         if resume.checkpoint is None:
             raise BadInput("this run has no commit to go on from: start it anew")
@@ -189,14 +250,12 @@ def _folder(
     if resume is True:
         if out is None:
             raise BadInput("resume=True needs the run's folder: train(..., out=FOLDER, resume=True)")
-        found = Checkpoint.load(Path(out))
-        return CheckpointFolder(Path(out), found), found
+        return RunFolder.again(Path(out), files)
     if resume is not False and not isinstance(resume, Checkpoint):
         raise BadInput(f"resume is True (with out=FOLDER), a Run or a Checkpoint; got {resume!r}")
     if isinstance(resume, Checkpoint):
-        fresh = None if out is None else CheckpointFolder.fresh(Path(out))
-        return (None if fresh is None else CheckpointFolder(fresh.path, resume)), resume
-    return (None if out is None else CheckpointFolder.fresh(Path(out))), None
+        return (None if out is None else RunFolder.fresh(Path(out), files, resume)), resume
+    return (None if out is None else RunFolder.fresh(Path(out), files)), None
 
 
 def _check(program: Any, model: Model, data: FederatedDataset) -> None:

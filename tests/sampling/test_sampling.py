@@ -125,3 +125,79 @@ def test_a_rule_remembers_across_a_resume(tmp_path) -> None:
     for options in ({"resume": stopped}, {"resume": True, "out": tmp_path / "run"}):
         resumed = fd.train(program, problem.model, problem.data, stop=(rule, fd.AfterCommits(9)), **options)
         assert len(resumed.history) == 3
+
+
+def test_a_budget_ends_the_run_at_the_first_commit_that_has_spent_it() -> None:
+    problem = small()
+    program = fd.FedAvg(9, local=fd.LocalSGD(epochs=2, lr=0.1))
+    whole = fd.train(program, problem.model, problem.data)
+    for at in (1, 4, 9):
+        r = whole.history[at - 1]
+        for rule in (
+            fd.Budget(bytes=r.bytes_up + r.bytes_down),
+            fd.Budget(seconds=r.virtual_s),
+            fd.Budget(epochs=r.epochs),
+            fd.Budget(bytes=1e15, epochs=r.epochs),
+        ):
+            run = fd.train(program, problem.model, problem.data, stop=rule)
+            assert len(run.history) == at, rule
+            assert run.history[-1].accuracy is not None
+    assert fd.train(program, problem.model, problem.data, stop=fd.Budget(bytes=1e15)).status == "finished"
+
+
+def _record(t, **quality):
+    return fd.Record(round=t, **quality)
+
+
+@pytest.mark.parametrize(
+    ("rule", "values", "stops_at"),
+    [
+        (fd.Patience(2), [0.5, 0.6, 0.6, 0.6], 4),
+        (fd.Patience(2), [0.5, 0.4, 0.6, 0.5, 0.7, 0.6, 0.6], 7),
+        (fd.Patience(1), [0.5, 0.6, 0.7], None),
+        (fd.Patience(2, least=0.1), [0.5, 0.55, 0.59, 0.8], 3),
+        (fd.Patience(2), [0.5, None, None, None, 0.4, None, 0.4], 7),  # what was not evaluated does not count
+        (fd.Patience(2), [None, None, None], None),
+    ],
+)
+def test_patience_counts_evaluations_without_a_gain(rule, values, stops_at) -> None:
+    for metric in ("accuracy", "rmse"):
+        memory, stopped = rule.init(), None
+        for t, v in enumerate(values, 1):
+            shown = v if v is None or metric == "accuracy" else 10.0 - v
+            stop, memory = rule.after(_record(t, **{metric: shown}), memory)
+            if stop:
+                stopped = t
+                break
+        assert stopped == stops_at
+
+
+def test_patience_looks_at_the_metric_it_was_told() -> None:
+    rule, memory = fd.Patience(1, metric="loss"), fd.Patience(1).init()
+    _, memory = rule.after(_record(1, accuracy=0.5, loss=1.0), memory)
+    assert not rule.after(_record(2, accuracy=0.4, loss=0.9), memory)[0]
+    assert rule.after(_record(2, accuracy=0.9, loss=1.1), memory)[0]
+
+
+def test_patience_remembers_across_a_resume(tmp_path) -> None:
+    problem = small()
+    program = fd.FedAvg(30, local=fd.LocalSGD(epochs=1, lr=0.0))  # nothing is learned, so nothing gets better
+    rule = fd.Patience(5)
+    assert len(fd.train(program, problem.model, problem.data, stop=rule).history) == 6
+    part = fd.train(program, problem.model, problem.data, stop=(rule, fd.AfterCommits(3)))
+    assert len(fd.train(program, problem.model, problem.data, stop=(rule,), resume=part).history) == 6
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: fd.Budget(), "at least one of bytes, seconds and epochs"),
+        (lambda: fd.Budget(bytes=0), "above 0"),
+        (lambda: fd.Patience(0), "at least 1"),
+        (lambda: fd.Patience(3, metric="f1"), "unknown metric 'f1'"),
+        (lambda: fd.Patience(3, least=-1.0), "not be negative"),
+    ],
+)
+def test_rules_refuse_what_makes_no_sense(make, says) -> None:
+    with pytest.raises(fd.BadInput, match=says):
+        make()

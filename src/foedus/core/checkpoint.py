@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,7 @@ class Checkpoint:
             if _digest(metadata["tree"], tensors) != metadata["digest"]:
                 raise ValueError("its digest does not fit its contents")
             whole = unflatten(json.loads(metadata["tree"]), tensors)
-            history = _read_history(folder, whole["tree"]["records"])
+            history = read_history(folder, whole["tree"]["records"])
             return Checkpoint(whole["tree"], history, whole["identity"])
         except BadInput:
             raise
@@ -76,62 +75,18 @@ def _digest(text: str, tensors: list[Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _read_history(folder: Path, records: int) -> list[Record]:
+def read_history(folder: Path, records: int | None = None) -> list[Record]:
+    """The records of a run's folder, the first so many or all. Errors: ``BadInput`` if they are not there, whole."""
     path = folder / HISTORY
     try:
-        lines = path.read_bytes().splitlines()[:records]
-        if len(lines) < records:
+        # A line is whole once its end has been written.
+        lines = path.read_bytes().split(b"\n")[:-1][:records]
+        if records is not None and len(lines) < records:
             raise ValueError(f"{len(lines)} lines, but the checkpoint was written after {records}")
         decoder = msgspec.json.Decoder(dict[str, Any])
         return [Record(**decoder.decode(line)) for line in lines]
     except (OSError, ValueError, TypeError, msgspec.MsgspecError) as e:
         raise BadInput(f"{path} is missing or damaged ({e}); start the run again elsewhere") from e
-
-
-class CheckpointFolder:
-    """A run's folder: ``history.jsonl`` (one record a commit) and ``checkpoint.safetensors``.
-
-    Nothing is created before the first commit, so that a run that cannot start leaves nothing behind. On resuming,
-    history lines beyond the checkpoint are cut.
-    """
-
-    def __init__(self, path: Path, resumed: Checkpoint | None = None) -> None:
-        self.path = path
-        self._resumed = resumed
-        self._open = False
-        self._durable = 0
-
-    @staticmethod
-    def fresh(path: Path) -> CheckpointFolder:
-        """For a new run. Errors: ``BadInput`` if the folder exists and is not empty."""
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise BadInput(f"{path} already exists: choose another folder, remove it, or resume that run (resume=True)")
-        return CheckpointFolder(path)
-
-    def commit(self, record: Record, checkpoint: Callable[[], Checkpoint] | None) -> None:
-        """Append the record, then write the checkpoint if this commit has one."""
-        if not self._open:
-            self.path.mkdir(parents=True, exist_ok=True)
-            kept = self._resumed.history if self._resumed is not None else []
-            write_atomically(self.path / HISTORY, b"".join(_line(r) for r in kept))
-            self._open = True
-        with open(self.path / HISTORY, "ab") as f:
-            f.write(_line(record))
-            f.flush()
-            os.fsync(f.fileno())
-        if checkpoint is not None:
-            checkpoint().save(self.path / CHECKPOINT)
-            self._durable = record.round
-
-    def settle(self, round: int, checkpoint: Callable[[], Checkpoint]) -> None:
-        """A run ends: the checkpoint shall be of its last commit, whatever the cadence was."""
-        if self._open and self._durable != round:
-            checkpoint().save(self.path / CHECKPOINT)
-            self._durable = round
-
-
-def _line(record: Record) -> bytes:
-    return msgspec.json.encode(asdict(record)) + b"\n"
 
 
 def write_atomically(path: Path, data: bytes) -> None:

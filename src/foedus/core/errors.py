@@ -41,6 +41,10 @@ class Diverged(RunEnded, ArithmeticError):
     """Loss or update became NaN or infinite. ``run.vector`` is the last good model."""
 
 
+class StorageFailed(RunEnded):
+    """The run's folder cannot be written to, for example because the disk is full. What it held before is whole."""
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C. The run stopped at its last commit; ``run`` holds everything up to it."""
 

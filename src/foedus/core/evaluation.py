@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,8 +13,16 @@ from foedus.core.job import NodeState, NodeView, Work
 from foedus.core.model import Model
 from foedus.core.update import Tensors, Update
 
+QUALITY = ("accuracy", "auc", "rmse", "loss")
+"""Measures of quality, the main one first."""
+
+SMALLER_IS_BETTER = ("loss", "rmse")
+
 CHUNK = 1000
 """Rows of the test set that one task evaluates."""
+
+NODES = 16
+"""Nodes that evaluate one after the other in one task."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Evaluate:
         metrics = {name: value / n for name, value in sums.items()}
         parts: dict[str, Tensor] = {}
         if scores and self.keep_scores:
-            parts = {"scores": torch.cat(scores), "labels": torch.cat(labels)}
+            parts = {"scores": torch.cat(scores), "labels": torch.cat(labels).float()}
         elif scores:
             auc = area_under_roc(torch.cat(scores), torch.cat(labels))
             if auc is not None:
@@ -86,6 +94,22 @@ def combine(updates: Iterable[Update]) -> dict[str, float]:
         if auc is not None:
             out["auc"] = auc
     return out
+
+
+def over_nodes(metric: str, values: Sequence[float | None]) -> dict[str, float]:
+    """What a metric is over the nodes, each counting alike: its mean, and its mean over the worst tenth of them.
+
+    Nodes where it is not defined (None) do not count.
+
+    >>> over_nodes("accuracy", [0.75, 0.5, None, 1.0])
+    {'node_mean_accuracy': 0.75, 'node_worst_decile_accuracy': 0.5}
+    """
+    known = sorted((v for v in values if v is not None), reverse=metric in SMALLER_IS_BETTER)
+    if not known:
+        return {}
+    tenth = known[: math.ceil(len(known) / 10)]
+    mean, worst = math.fsum(known) / len(known), math.fsum(tenth) / len(tenth)
+    return {f"node_mean_{metric}": mean, f"node_worst_decile_{metric}": worst}
 
 
 def area_under_roc(scores_N: Tensor, labels_N: Tensor) -> float | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from foedus.core.errors import BadInput
 from foedus.core.ledger import Ledger
 from foedus.core.model import Model
 
@@ -42,6 +43,17 @@ class Record:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Described:
+    """A program or runtime of which only the name and the text are known: that of a run read from its folder."""
+
+    name: str
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+
 @dataclass
 class Run:
     """What ``train`` returns.
@@ -49,6 +61,9 @@ class Run:
     ``vector``   the final model, flat float32: parameters in ``module.parameters()`` order, then float buffers.
     ``history``  one ``Record`` a commit.   ``best``  the evaluated ``Record`` with the best main metric.
     ``checkpoint``  the last commit, whole; ``train(..., resume=run)`` goes on from it.
+    ``node_metrics``  what the nodes found when they last evaluated the model: for every metric a value a node.
+    ``config``   the resolved file that the run was made from (TOML).   ``origin``  versions, CPU, data.
+    ``notices``  what a reader should know, such as that a resumed run went on with another torch.
     ``status``   ``"finished"``, ``"stopped"`` (by a rule), ``"interrupted"``, ``"diverged"`` or ``"failed"``.
     """
 
@@ -67,12 +82,18 @@ class Run:
     runtime: Any
     out: Path | None = None
     checkpoint: Any = None
+    node_metrics: dict[str, list[float | None]] | None = None
+    config: str | None = None
+    origin: dict[str, str] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+    preparation: Any = None
+    node_names: tuple[str, ...] | None = None
     _model: Model | None = None
 
     @property
     def name(self) -> str:
         """The program's class name."""
-        return type(self.program).__name__
+        return self.program.name if isinstance(self.program, Described) else type(self.program).__name__
 
     @property
     def sha256(self) -> str:
@@ -81,5 +102,15 @@ class Run:
 
     def model(self, which: str = "last") -> nn.Module:
         """The trained module: ``"last"`` or ``"best"``."""
-        assert self._model is not None
+        if self._model is None:
+            raise BadInput(
+                "this run was read from its folder, which holds the model's numbers but not its code: put them into "
+                "your own module, foedus.models.warm_start(module, folder / 'model.safetensors')"
+            )
+        if which not in ("last", "best"):
+            raise BadInput(f"which model: 'last' or 'best'; got {which!r}")
         return self._model.copy_of(self.vector if which == "last" else self.best_vector)
+
+    def state_dict(self, which: str = "last") -> dict[str, Tensor]:
+        """The trained module's parameters and buffers by name."""
+        return dict(self.model(which).state_dict())

@@ -17,14 +17,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from foedus.core.checkpoint import Checkpoint, CheckpointFolder
+from foedus.core.checkpoint import Checkpoint
 from foedus.core.clock import Clock, settle
 from foedus.core.cost import Network
 from foedus.core.data import POOLED, TEST, FederatedDataset
 from foedus.core.delivery import Wires
 from foedus.core.errors import BadInput, Diverged, NodeFailed
-from foedus.core.evaluation import CHUNK, Evaluate, combine
-from foedus.core.execute import Executor, Plan, Task, finite
+from foedus.core.evaluation import CHUNK, NODES, QUALITY, SMALLER_IS_BETTER, Evaluate, combine, over_nodes
+from foedus.core.execute import Executor, InOrder, Plan, Task, finite
+from foedus.core.folder import RunFolder
+from foedus.core.job import Job
 from foedus.core.keys import Key
 from foedus.core.ledger import Ledger
 from foedus.core.model import Model
@@ -32,20 +34,23 @@ from foedus.core.run import Record
 from foedus.core.state import State
 from foedus.core.update import Failed
 
-SMALLER_IS_BETTER = ("loss", "rmse")
-
 
 @dataclass
 class Options:
-    """How a run is recorded and when it stops. ``program`` is the program's class, which a resumed run must share."""
+    """How a run is recorded and when it stops. ``program`` is the program's class, which a resumed run must share.
+
+    ``evaluate_nodes``  evaluate at the nodes each so many commits, 0 for never; ``node_evaluation`` is the job for it.
+    """
 
     program: str = ""
     evaluate_every: int = 1
+    evaluate_nodes: int = 0
+    node_evaluation: Job = Evaluate(held_out=True)
     checkpoint_every: int = 1
     per_node: bool = False
     stop: Sequence[Any] = ()
     progress: Callable[[Record], None] | None = None
-    folder: CheckpointFolder | None = None
+    folder: RunFolder | None = None
 
 
 @dataclass
@@ -186,17 +191,24 @@ class Session:
                 f"finite; the last good model, of round {self.round}, is kept. Lower the server's learning rate"
             )
         t = self.round + 1
-        quality = dict(metrics) if metrics is not None else {}
+        quality = {**(metrics or {}), **(extra or {})}
         tested = w if metrics is None else None
-        due = t % self.options.evaluate_every == 0 or t == self.planned
+        due = self._due(t, self.options.evaluate_every)
+        due_nodes = w is not None and self._due(t, self.options.evaluate_nodes)
         if tested is not None and due:
-            quality = self.evaluate(tested)
+            quality |= self.evaluate(tested)
+        if w is not None and due_nodes:
+            quality |= self._evaluate_nodes(w)
         self.ledger.virtual_s = (self.clock.now if now is None else now) if self.clock.virtual else 0.0
         self.ledger.wall_s = self._wall_before + time.perf_counter() - self._wall_started - self._outside
-        record = self._record(t, {**quality, **(extra or {})})
+        record = self._record(t, quality)
         stops = self._ask_to_stop(record)
-        if tested is not None and not due and any(stop for stop, _ in stops):
-            record = self._record(t, {**self.evaluate(tested), **(extra or {})})  # the last commit is always evaluated
+        if any(stop for stop, _ in stops):  # the last commit is always evaluated
+            if tested is not None and not due:
+                quality |= self.evaluate(tested)
+            if w is not None and self.options.evaluate_nodes and not due_nodes:
+                quality |= self._evaluate_nodes(w)
+            record = self._record(t, quality)
         if w is not None and better(record, self.best):
             self.best, self.best_w = record, w.clone()
         self.round, self.state, self._stops = t, state, stops
@@ -208,16 +220,20 @@ class Session:
         if folder is not None:
             started = time.perf_counter()
             durable = self.stopped or t == self.planned or t % self.options.checkpoint_every == 0
-            folder.commit(record, self.checkpoint if durable else None)
+            folder.commit(record, self.ledger.total.as_dict(), self.checkpoint if durable else None)
             self._outside += time.perf_counter() - started
         if self.options.progress is not None:
             self.options.progress(record)
+
+    def _due(self, t: int, every: int) -> bool:
+        return every > 0 and (t % every == 0 or t == self.planned)
 
     def _ask_to_stop(self, record: Record) -> list[tuple[bool, Any]]:
         return [rule.after(record, memory) for rule, (_, memory) in zip(self.options.stop, self._stops, strict=True)]
 
     def _record(self, round: int, quality: dict[str, float]) -> Record:
-        named = {k: quality.pop(k) for k in ("loss", "accuracy", "auc", "rmse") if k in quality}
+        named = {k: quality[k] for k in QUALITY if k in quality}
+        others = {k: v for k, v in quality.items() if k not in named}
         t = self.ledger.total
         weight = sum(w for _, w in self._losses)
         rows = max(1, len(self.data.index))
@@ -235,7 +251,7 @@ class Session:
             waiting_s=t.waiting_s,
             virtual_s=self.ledger.virtual_s,
             wall_s=self.ledger.wall_s,
-            metrics=quality,
+            metrics=others,
         )
 
     def evaluate(self, w_D: Tensor) -> dict[str, float]:
@@ -269,6 +285,30 @@ class Session:
         finally:
             self.executor.release(placed)
         return combine(updates)
+
+    def _evaluate_nodes(self, w_D: Tensor) -> dict[str, float]:
+        """Every node evaluates the model on its own rows, outside the run's clock; the mean and the worst over nodes.
+
+        What each node found is kept in ``extra["node_metrics"]``: a list over the nodes for every metric.
+        """
+        started = time.perf_counter()
+        placed = self.executor.place({"w": w_D})
+        plan = Plan(self.options.node_evaluation)
+        tasks = [Task(n, 0, self.node_state(n)) for n in range(self.data.nodes)]
+        found: list[dict[str, float]] = []
+        try:
+            groups = ([tasks[at : at + NODES]] for at in range(0, len(tasks), NODES))
+            for _, result in InOrder(self.executor, plan, placed, groups).results():
+                for outcome in result.outcomes:
+                    if outcome.failed is not None and not outcome.failed.nonfinite:
+                        raise node_failed(self, outcome.failed)
+                    found.append(combine([outcome.update]) if outcome.update is not None else {})
+        finally:
+            self.executor.release(placed)
+            self._outside += time.perf_counter() - started
+        each = {m: [f.get(m) for f in found] for m in QUALITY if any(m in f for f in found)}
+        self.extra["node_metrics"] = each
+        return {k: v for m, values in each.items() for k, v in over_nodes(m, values).items()}
 
     # -- going back, and checkpoints ---------------------------------------------------------------------------
 
@@ -385,7 +425,7 @@ class Session:
 
 def better(record: Record, best: Record | None) -> bool:
     """Whether an evaluated record beats the best so far by its main metric: accuracy, else auc, rmse, loss."""
-    for metric in ("accuracy", "auc", "rmse", "loss"):
+    for metric in QUALITY:
         now = getattr(record, metric)
         if now is None:
             continue

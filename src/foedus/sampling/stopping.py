@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from foedus.core.errors import BadInput
+from foedus.core.evaluation import QUALITY, SMALLER_IS_BETTER
 from foedus.core.run import Record
 
 
@@ -47,8 +48,7 @@ class Target:
     metric: str = "accuracy"
 
     def __post_init__(self) -> None:
-        if self.metric not in ("accuracy", "auc", "loss", "rmse"):
-            raise BadInput(f"unknown metric {self.metric!r}: use accuracy, auc, loss or rmse")
+        _check_metric(self.metric)
 
     def init(self) -> Any:
         return None
@@ -57,4 +57,74 @@ class Target:
         now = getattr(record, self.metric)
         if now is None:
             return False, None
-        return (now <= self.value if self.metric in ("loss", "rmse") else now >= self.value), None
+        return (now <= self.value if self.metric in SMALLER_IS_BETTER else now >= self.value), None
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Stop at the first commit by which the run has cost this much, of whatever is given.
+
+    ``bytes``    in both directions.   ``seconds``  of the runtime's clock (virtual time in simulation).
+    ``epochs``   rows trained on divided by the rows there are.
+    """
+
+    bytes: float | None = None
+    seconds: float | None = None
+    epochs: float | None = None
+
+    def __post_init__(self) -> None:
+        given = [v for v in (self.bytes, self.seconds, self.epochs) if v is not None]
+        if not given or not all(v > 0 for v in given):
+            raise BadInput(f"a budget needs at least one of bytes, seconds and epochs, each above 0; got {self}")
+
+    def init(self) -> Any:
+        return None
+
+    def after(self, record: Record, memory: Any) -> tuple[bool, Any]:
+        seconds = record.virtual_s or record.wall_s
+        spent = (
+            (record.bytes_up + record.bytes_down, self.bytes),
+            (seconds, self.seconds),
+            (record.epochs, self.epochs),
+        )
+        return any(limit is not None and cost >= limit for cost, limit in spent), None
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Stop when so many evaluations have passed without a better value than the best before them.
+
+    ``metric``  which one; by default the first of accuracy, AUC, RMSE and loss that is measured.
+    ``least``   a gain below this is none.
+    """
+
+    evaluations: int = 10
+    metric: str | None = None
+    least: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.evaluations < 1:
+            raise BadInput(f"patience is a number of evaluations, at least 1; got {self.evaluations}")
+        if self.metric is not None:
+            _check_metric(self.metric)
+        if not self.least >= 0:
+            raise BadInput(f"the least gain must not be negative, got {self.least}")
+
+    def init(self) -> Any:
+        return {"best": None, "since": 0}
+
+    def after(self, record: Record, memory: Any) -> tuple[bool, Any]:
+        names = QUALITY if self.metric is None else (self.metric,)
+        metric = next((m for m in names if getattr(record, m) is not None), None)
+        if metric is None:
+            return False, memory
+        now = getattr(record, metric) * (-1.0 if metric in SMALLER_IS_BETTER else 1.0)
+        if memory["best"] is None or now > memory["best"] + self.least:
+            return False, {"best": now, "since": 0}
+        since = memory["since"] + 1
+        return since >= self.evaluations, {"best": memory["best"], "since": since}
+
+
+def _check_metric(metric: str) -> None:
+    if metric not in QUALITY:
+        raise BadInput(f"unknown metric {metric!r}: use one of {', '.join(QUALITY)}")

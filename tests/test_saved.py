@@ -1,0 +1,155 @@
+"""A run read from its folder says what the run itself says; evaluation at the nodes."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from torch import nn
+
+import foedus as fd
+from foedus.core.evaluation import over_nodes
+from foedus.core.lock import FolderLock
+
+FEDAVG = fd.FedAvg(rounds=4, local=fd.LocalSGD(lr=0.2))
+
+
+@pytest.fixture
+def data():
+    x = np.random.default_rng(0).normal(size=(90, 4)).astype("f")
+    y = (x[:, 0] > 0).astype(int)
+    dataset = fd.data.arrays(x, y, node=[f"site {i % 5}" for i in range(90)])
+    return dataset.split(fd.data.Natural(), holdout=0.3)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return fd.Model(nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 2)))
+
+
+def test_a_run_comes_back_from_its_folder(data, model, tmp_path):
+    run = fd.train(FEDAVG, model, data, out=tmp_path / "run", evaluate_nodes=2, per_node=True, config="a = 1\n")
+    back = fd.Run.load(tmp_path / "run")
+    assert torch.equal(back.vector, run.vector)
+    assert torch.equal(back.best_vector, run.best_vector)
+    for field in (
+        "sha256", "history", "status", "seed", "nodes", "sizes", "label_counts", "evaluated_on", "best", "name",
+        "node_metrics", "origin", "notices", "config", "node_names",
+    ):  # fmt: skip
+        assert getattr(back, field) == getattr(run, field), field
+    assert repr(back.program) == repr(run.program)
+    assert back.ledger.total == run.ledger.total
+    assert back.ledger.nodes == run.ledger.nodes
+    assert (back.ledger.virtual_s, back.ledger.wall_s) == (run.ledger.virtual_s, run.ledger.wall_s)
+    assert back.node_names == tuple(f"site {i}" for i in range(5))
+    assert len(back.origin["data"]) == 16
+    assert back.plot(tmp_path / "a.png").exists()
+    assert back.report(tmp_path / "a.html").exists()
+    with pytest.raises(fd.BadInput, match="not its code"):
+        back.model()
+
+
+def test_the_models_file_holds_the_modules_own_names_and_numbers(data, model, tmp_path):
+    run = fd.train(FEDAVG, model, data, out=tmp_path / "run")
+    for which, name in (("last", "model"), ("best", "best")):
+        held = safetensors.torch.load_file(tmp_path / "run" / f"{name}.safetensors")
+        trained = run.state_dict(which)
+        assert list(trained) == list(run.model(which).state_dict())
+        assert held.keys() == trained.keys()
+        assert all(torch.equal(held[k], trained[k]) for k in held)
+        assert "1.num_batches_tracked" in held
+
+
+def test_a_run_that_goes_on_or_was_killed_can_be_looked_at(data, model, tmp_path):
+    out, seen = tmp_path / "run", []
+    fd.train(FEDAVG, model, data, out=out, progress=lambda r: seen.append(fd.Run.load(out)))
+    assert [s.status for s in seen] == ["running"] * 4
+    assert [len(s.history) for s in seen] == [1, 2, 3, 4]
+    assert torch.equal(seen[-1].vector, fd.Run.load(out).vector)
+    told = json.loads((out / "run.json").read_text())
+    (out / "run.json").write_text(json.dumps(told | {"status": "running"}))
+    assert fd.Run.load(out).status == "killed"
+    lock = FolderLock(out)
+    lock.acquire()
+    assert fd.Run.load(out).status == "running"
+    lock.release()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("run.json", b"{", "damaged"),
+        ("run.json", b"{}", "damaged"),
+        ("run.json", None, "holds no run"),
+        ("model.safetensors", b"not a model", "damaged"),
+        ("history.jsonl", b"{}}\n", "damaged"),
+    ],
+)
+def test_a_damaged_folder_is_one_clear_line(data, model, tmp_path, name, content, says):
+    fd.train(FEDAVG, model, data, out=tmp_path / "run")
+    if content is None:
+        (tmp_path / "run" / name).unlink()
+    else:
+        (tmp_path / "run" / name).write_bytes(content)
+    with pytest.raises(fd.BadInput, match=says) as e:
+        fd.Run.load(tmp_path / "run")
+    assert "\n" not in str(e.value)
+
+
+def test_no_folder_no_run(tmp_path):
+    with pytest.raises(fd.BadInput, match="is not a folder"):
+        fd.Run.load(tmp_path / "nothing")
+
+
+# -- evaluation at the nodes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_node_evaluates_on_what_it_holds_out(data, model, workers):
+    run = fd.train(FEDAVG, model, data, evaluate_nodes=3, runtime=fd.Simulation(workers=workers))
+    module = run.model()
+    expected = []
+    for n in range(5):
+        x, y = data.held_out(n).batch()
+        expected.append((module(x).argmax(1) == y).double().mean().item())
+    assert run.node_metrics["accuracy"] == pytest.approx(expected)
+    last = run.history[-1].metrics
+    assert last["node_mean_accuracy"] == pytest.approx(np.mean(expected))
+    assert last["node_worst_decile_accuracy"] == pytest.approx(min(expected))
+    # Due in round 3 and, as the last, in round 4.
+    assert ["node_mean_accuracy" in r.metrics for r in run.history] == [False, False, True, True]
+    assert run.evaluated_on == "held out"
+    plain = fd.train(FEDAVG, model, data)
+    assert plain.sha256 == run.sha256
+    assert plain.history[-1].bytes_up == run.history[-1].bytes_up
+    assert plain.node_metrics is None
+
+
+def test_without_held_out_rows_nodes_use_their_training_rows(model):
+    x = np.random.default_rng(0).normal(size=(40, 4)).astype("f")
+    data = fd.data.arrays(x, (x[:, 0] > 0).astype(int)).split(fd.data.IID(), nodes=4)
+    run = fd.train(FEDAVG, model, data, evaluate_nodes=1, stop=fd.AfterCommits(2))
+    x0, y0 = data.rows(0).batch()
+    assert run.node_metrics["accuracy"][0] == pytest.approx((run.model()(x0).argmax(1) == y0).double().mean().item())
+    assert "node_mean_loss" in run.history[-1].metrics
+
+
+def test_a_metric_that_a_node_cannot_have_is_none(model):
+    x = np.random.default_rng(0).normal(size=(40, 4)).astype("f")
+    y = np.r_[np.zeros(10), np.arange(30) % 2].astype(int)  # node 0 has one class
+    data = fd.data.arrays(x, y, node=np.repeat(range(4), 10)).split(fd.data.Natural())
+    run = fd.train(fd.FedAvg(rounds=1), fd.Model(nn.Linear(4, 1), loss="bce"), data, evaluate_nodes=1)
+    assert run.node_metrics["auc"][0] is None
+    assert all(0 <= v <= 1 for v in run.node_metrics["auc"][1:])
+
+
+def test_the_worst_tenth_is_the_mean_of_the_worst_tenth():
+    values = [i / 100 for i in range(100)]
+    found = over_nodes("accuracy", values)
+    assert found["node_worst_decile_accuracy"] == pytest.approx(np.mean(values[:10]))
+    assert over_nodes("loss", values)["node_worst_decile_loss"] == pytest.approx(np.mean(values[90:]))
+    assert over_nodes("auc", [None, None]) == {}
+    assert math.isclose(over_nodes("auc", [None, 0.25])["node_mean_auc"], 0.25)
