@@ -82,12 +82,9 @@ class Budget:
 
     def after(self, record: Record, memory: Any) -> tuple[bool, Any]:
         seconds = record.virtual_s or record.wall_s
-        spent = (
-            (record.bytes_up + record.bytes_down, self.bytes),
-            (seconds, self.seconds),
-            (record.epochs, self.epochs),
-        )
-        return any(limit is not None and cost >= limit for cost, limit in spent), None
+        spent = (record.bytes_up + record.bytes_down, seconds, record.epochs)
+        limits = (self.bytes, self.seconds, self.epochs)
+        return any(limit is not None and cost >= limit for cost, limit in zip(spent, limits, strict=True)), None
 
 
 @dataclass(frozen=True)
