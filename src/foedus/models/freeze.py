@@ -33,7 +33,7 @@ def freeze(module: nn.Module, *patterns: str) -> nn.Module:
             # The name of a part is what people write; its parameters are what is meant.
             parts = [name for name, _ in module.named_modules() if name]
             meant = (
-                f"; did you mean '{pattern}.*'?" if pattern in parts else did_you_mean(pattern, _choices(named, parts))
+                f" (did you mean '{pattern}.*'?)" if pattern in parts else did_you_mean(pattern, _choices(named, parts))
             )
             raise BadInput(f"no parameter matches {pattern!r}{meant}; there are: {', '.join(named)}")
     for name in {n for found in matching.values() for n in found}:

@@ -8,8 +8,9 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 
 import torch
@@ -72,16 +73,15 @@ def to_onnx(module: nn.Module, example_x: Tensor, path: str | os.PathLike[str]) 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter warns of its own insides, and of packages that nobody asked for."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """The exporter warns and prints of its own insides, in several ways, and of packages that nobody asked for."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(before)
 
 
 def _reason(e: Exception) -> str:
