@@ -199,15 +199,16 @@ class Parts(nn.Module):
 
     def __init__(self):
         super().__init__()
-        bare = nn.BatchNorm1d(4, affine=False)
-        self.frozen = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), bare, nn.Dropout(0.5))
+        bare, drop = nn.BatchNorm1d(4, affine=False), nn.Dropout(0.5)
+        self.first = nn.Sequential(nn.Linear(4, 4), drop)
+        self.frozen = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), bare, nn.Dropout(0.5), drop)
         self.mixed = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.BatchNorm1d(4, affine=False))
         self.shared = nn.Sequential(nn.Linear(4, 3), bare)
         for part in (self.frozen, self.mixed[1]):
             part.requires_grad_(False)
 
     def forward(self, x):
-        return self.shared[0](self.mixed(self.frozen(x)))
+        return self.shared[0](self.mixed(self.frozen(self.first(x))))
 
 
 def test_a_part_whose_parameters_are_all_frozen_stands_still(batch):

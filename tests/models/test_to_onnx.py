@@ -2,6 +2,7 @@
 
 import logging
 import os
+import subprocess
 import sys
 import warnings
 
@@ -30,6 +31,21 @@ def answer(path, x):
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     assert [i.name for i in session.get_inputs()] == ["x"]
     return torch.from_numpy(session.run(["y"], {"x": x.numpy()})[0])
+
+
+def test_the_terminal_stays_quiet(tmp_path):
+    # In a process of its own: torch's loggers hold on to the terminal they find at their start, and speak once.
+    code = (
+        "import sys, torch, foedus as fd\n"
+        "class Branch(torch.nn.Module):\n"
+        "    def forward(self, x): return x if float(x.sum()) > 0 else -x\n"
+        "for name, module in [('good', torch.nn.Linear(3, 2)), ('bad', Branch())]:\n"
+        "    try: fd.models.to_onnx(module, torch.rand(1, 3), sys.argv[1] + '/' + name)\n"
+        "    except fd.BadInput: pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout + done.stderr == ""
+    assert os.listdir(tmp_path) == ["good"]
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -42,7 +42,7 @@ def to_onnx(module: nn.Module, example_x: Tensor, path: str | os.PathLike[str]) 
     if path.is_dir():
         raise BadInput(f"{path} is a folder: give the name of a file, such as {path / 'model.onnx'}")
     module = copy.deepcopy(module).eval()
-    # Two rows at least: torch takes a size of one for a constant.
+    # Two rows: a size of one may be taken for a constant.
     x = as_input(example_x)[:2]
     x = x if len(x) == 2 else torch.cat([x, x])
     try:
