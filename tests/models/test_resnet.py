@@ -78,6 +78,14 @@ def test_the_shape_of_an_image_says_the_channels():
     assert resnet().stem.in_channels == 3
 
 
+@pytest.mark.parametrize(("inputs", "shape"), [(64, (1, 8, 8)), ((2, 9, 11), (2, 9, 11))])
+def test_flat_rows_are_images_where_their_shape_is_known(inputs, shape):
+    module, x = resnet(inputs=inputs, width=4), torch.rand(3, *shape)
+    assert torch.equal(module(x.flatten(1)), module(x))
+    with pytest.raises(RuntimeError, match="unflatten"):
+        module(torch.rand(3, 63))
+
+
 @pytest.mark.parametrize("shape", [(2, 3, 7, 8), (2, 1, 8, 8), (2, 192), (3, 8, 8)])
 def test_other_shapes_are_named(shape):
     with pytest.raises(BadInput, match=r"\(rows, 3, height, width\) of at least 8 x 8 pixels, got shape"):

@@ -149,6 +149,7 @@ class Bomb:
         ("w.safetensors", {"weight": torch.ones(2)}, "is not a safetensors file"),
         ("w.pt", b"not one", "is not what torch.save writes"),
         ("w.pt", pickle.dumps({"weight": [1.0]}), "is not what torch.save writes"),
+        ("w.pt", b"PK\x03\x04 and no archive", "is not what torch.save writes"),
         ("w.pt", Bomb(), "holds more than tensors.*was not loaded.*safetensors"),
         ("w.pt", nn.Linear(2, 1), "holds more than tensors"),
         ("w.pth", torch.ones(2), "holds a Tensor, a state dict is needed"),
@@ -163,6 +164,13 @@ def test_a_file_that_is_not_what_it_seems(tmp_path, name, content, says, capfd):
         warm_start(nn.Linear(2, 1), write(tmp_path / name, content))
     assert "\n" not in str(e.value)
     assert "boom" not in capfd.readouterr().out
+
+
+def test_an_archive_at_the_end_of_something_else_is_refused(tmp_path):
+    path = write(tmp_path / "w.pt", state(nn.Linear(2, 1)))
+    path.write_bytes(pickle.dumps("anything") + path.read_bytes())
+    with pytest.raises(BadInput, match="is not what torch.save writes"):
+        warm_start(nn.Linear(2, 1), path)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")

@@ -28,8 +28,9 @@ def resnet(
 
     ``blocks`` 1, 2 and 3 are ResNet-8, -14 and -20. A 3x3 convolution, then three stages of that many blocks with
     ``width``, twice and four times as many channels, each stage at half the resolution of the one before, then the mean
-    over the pixels and a linear layer. Shortcuts have no parameters. ``inputs`` is the shape of an image,
-    (channels, height, width), and may stand for ``channels`` (3 where neither is given).
+    over the pixels and a linear layer. Shortcuts have no parameters. ``inputs`` is the shape of an image, (channels,
+    height, width), or the number of pixels of a square grey image. It may stand for ``channels`` (3 where neither is
+    given), and flat rows are then images too.
 
     It normalises within groups of an image's own channels instead of over the batch: what a batch norm learns of one
     node's mixture of classes is wrong at the next, and a row's output would depend on the other rows of its batch.
@@ -40,25 +41,27 @@ def resnet(
     >>> [sum(p.numel() for p in resnet(3, blocks=n).parameters()) for n in (1, 2, 3)]
     [75290, 172506, 269722]
     """
-    if inputs is not None:
-        of_image = image_shape("resnet: inputs", inputs, smallest=_SMALLEST)[0]
-        if channels not in (None, of_image):
-            raise BadInput(f"resnet: channels={channels!r}, but inputs has {of_image}: give one of the two")
-        channels = of_image
+    image = None if inputs is None else image_shape("resnet: inputs", inputs, smallest=_SMALLEST)
+    if image is not None:
+        if channels not in (None, image[0]):
+            raise BadInput(f"resnet: channels={channels!r}, but inputs has {image[0]}: give one of the two")
+        channels = image[0]
     channels = check_width("resnet: channels", 3 if channels is None else channels)
     check_width("resnet: classes", classes)
     check_width("resnet: width", width)
     check_width("resnet: blocks", blocks)
-    return seeded(lambda: _ResNet(channels, classes, width, blocks), seed)
+    return seeded(lambda: _ResNet(channels, classes, width, blocks, image), seed)
 
 
 _SMALLEST = 8
 
 
 class _ResNet(nn.Module):
-    def __init__(self, channels: int, classes: int, width: int, blocks: int) -> None:
+    def __init__(
+        self, channels: int, classes: int, width: int, blocks: int, image: tuple[int, int, int] | None
+    ) -> None:
         super().__init__()
-        self.channels = channels
+        self.channels, self.image = channels, image
         self.stem = _conv(channels, width)
         self.norm = _norm(width)
         stages, before = [], width
@@ -74,6 +77,8 @@ class _ResNet(nn.Module):
         self.head = nn.Linear(before, classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.image is not None and x.dim() == 2:
+            x = x.unflatten(1, self.image)
         if x.dim() != 4 or x.shape[1] != self.channels or min(x.shape[2:]) < _SMALLEST:
             raise BadInput(
                 f"this resnet takes images (rows, {self.channels}, height, width) of at least "

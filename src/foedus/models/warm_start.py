@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def warm_start(
         raise BadInput(f"warm_start needs a file or a state dict, got a {type(source).__name__}")
     # A module's extra state, which is anything but a tensor, is its own business.
     own = {name: t for name, t in module.state_dict(keep_vars=True).items() if isinstance(t, Tensor)}
-    fits = {name for name in own.keys() & given.keys() if _kind(own[name]) == _kind(given[name])}
+    fits = [name for name, t in own.items() if name in given and _kind(t) == _kind(given[name])]
     trouble = _differences(own, given, fits)
     if trouble and (strict or not fits):
         advice = "strict=False takes what fits" if fits else "nothing fits"
@@ -65,7 +65,7 @@ def warm_start(
     return module
 
 
-def _differences(own: Mapping[str, Tensor], given: Mapping[str, Tensor], fits: set[str]) -> str:
+def _differences(own: Mapping[str, Tensor], given: Mapping[str, Tensor], fits: Sequence[str]) -> str:
     """What is missing, what is too much, what has another shape."""
     # One tensor under two names is there if one of them is.
     taken = {id(own[name]) for name in fits}
@@ -114,7 +114,12 @@ def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
 
 def _read_torch(path: Path) -> Mapping[str, Tensor]:
     # What torch.save writes is a zip archive with one data.pkl. Nothing else is given to an unpickler at all.
-    names = zipfile.ZipFile(path).namelist() if zipfile.is_zipfile(path) else []
+    try:
+        with path.open("rb") as file:
+            whole = file.read(4) == b"PK\x03\x04"  # an archive at the end of something else is one to zipfile too
+            names = zipfile.ZipFile(file).namelist() if whole else []
+    except zipfile.BadZipFile:
+        names = []
     if not any(name.endswith("/data.pkl") for name in names):
         raise BadInput(f"{path} is not what torch.save writes: save it again, torch.save(module.state_dict(), ...)")
     if any("/code/" in name for name in names):
