@@ -169,7 +169,7 @@ def test_a_file_that_is_not_what_it_seems(tmp_path, name, content, says, capfd):
 def test_an_archive_at_the_end_of_something_else_is_refused(tmp_path):
     path = write(tmp_path / "w.pt", state(nn.Linear(2, 1)))
     path.write_bytes(pickle.dumps("anything") + path.read_bytes())
-    with pytest.raises(BadInput, match="is not what torch.save writes"):
+    with pytest.raises(BadInput, match=r"is not what torch\.save writes"):
         warm_start(nn.Linear(2, 1), path)
 
 

@@ -78,7 +78,7 @@ class _ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.image is not None and x.dim() == 2:
-            x = x.unflatten(1, self.image)
+            x = x.unflatten(1, self.image)  # type: ignore[no-untyped-call]
         if x.dim() != 4 or x.shape[1] != self.channels or min(x.shape[2:]) < _SMALLEST:
             raise BadInput(
                 f"this resnet takes images (rows, {self.channels}, height, width) of at least "
