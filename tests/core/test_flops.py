@@ -30,6 +30,7 @@ MODELS = {
     "mlp": (lambda: fd.models.mlp(6, 8, 3), (2, 6)),
     "2NN": (fd.models.two_nn, (1, 784)),
     "CNN": (fd.models.cnn, (1, 784)),
+    "ResNet-8": (fd.models.resnet, (2, 3, 16, 16)),
     "grouped, strided": (lambda: nn.Conv2d(4, 8, 3, stride=2, groups=2), (1, 4, 9, 9)),
     "transposed": (lambda: nn.ConvTranspose2d(4, 6, 3, stride=2), (1, 4, 5, 5)),
     "products": (Products, (3, 6)),
@@ -51,6 +52,16 @@ def test_a_recurrence_is_its_matrix_products():
     # One layer, 7 steps, batch of 2: W_ih is (4h, i), W_hh is (4h, h), applied to each of 14 vectors.
     lstm = nn.LSTM(input_size=3, hidden_size=5, batch_first=True)
     assert count_flops(lambda: lstm(torch.randn(2, 7, 3))) == 2 * 14 * (20 * 3 + 20 * 5)
+
+
+@pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_recurrences_without_bias_and_of_packed_texts(kind, gates, bias):
+    net = kind(3, 5, bias=bias)
+    of_a_step = 2 * gates * 5 * (3 + 5)
+    assert count_flops(lambda: net(torch.randn(7, 2, 3))) == 14 * of_a_step
+    packed = nn.utils.rnn.pack_sequence([torch.randn(7, 3), torch.randn(4, 3)])
+    assert count_flops(lambda: net(packed)) == 11 * of_a_step
 
 
 def test_attention_is_two_products():

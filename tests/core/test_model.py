@@ -14,12 +14,14 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.nn import functional as F
 
-from foedus.core.data import IndexedRows
+import foedus as fd
+from foedus.core.data import FederatedDataset, IndexedRows
 from foedus.core.errors import BadInput
 from foedus.core.evaluation import Evaluate, area_under_roc, combine
 from foedus.core.job import NodeView
 from foedus.core.keys import Key
-from foedus.core.model import Model, join
+from foedus.core.model import Model, as_input, join
+from foedus.testing import same_history
 
 
 class Net(nn.Module):
@@ -189,6 +191,179 @@ def test_copy_of_is_independent_and_in_evaluation_mode(batch):
     assert model.flat.abs().sum() == 0
 
 
+# -- what stands still -----------------------------------------------------------------------------------------
+
+
+class Parts(nn.Module):
+    """Norms of all kinds: in a frozen part, beside a trained layer, without parameters, and shared."""
+
+    def __init__(self):
+        super().__init__()
+        bare, drop = nn.BatchNorm1d(4, affine=False), nn.Dropout(0.5)
+        self.first = nn.Sequential(nn.Linear(4, 4), drop)
+        self.frozen = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), bare, nn.Dropout(0.5), drop)
+        self.mixed = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.BatchNorm1d(4, affine=False))
+        self.shared = nn.Sequential(nn.Linear(4, 3), bare)
+        for part in (self.frozen, self.mixed[1]):
+            part.requires_grad_(False)
+
+    def forward(self, x):
+        return self.shared[0](self.mixed(self.frozen(self.first(x))))
+
+
+def test_a_part_whose_parameters_are_all_frozen_stands_still(batch):
+    model = Model(Parts())
+    m = model.module
+    # Its own parameters decide; without any, those of the part around it; one that is used twice must rest twice.
+    still = {m.frozen, m.frozen[0], m.frozen[1], m.frozen[3], m.mixed[1]}
+    travelling = [s.name for s in model.layout.slots[len(model.parameters) :]]
+    assert travelling == [f"{norm}.2.running_{what}" for norm in ("frozen", "mixed") for what in ("mean", "var")]
+    before = copy.deepcopy(m.state_dict())
+    for _ in range(2):  # the mode survives the evaluation between
+        model.training()
+        assert {part for part in m.modules() if not part.training} == still
+        model.mean_loss(*batch)
+        model.outputs(batch[0])
+        assert {part for part in m.modules() if not part.training} == still
+    after = m.state_dict()
+    changed = {n for n in before if not torch.equal(before[n], after[n])}
+    counts = {f"{n.rsplit('.', 1)[0]}.num_batches_tracked" for n in travelling}
+    assert changed == {*travelling, *counts, *(n.replace("frozen.2", "shared.1") for n in [*travelling, *counts])}
+    m.eval()
+    model.outputs(batch[0])
+    assert not any(part.training for part in m.modules())
+    model.training()
+    assert {part for part in m.modules() if not part.training} == still
+
+
+def test_a_frozen_parameter_beside_trained_parts_stops_only_its_own_module(batch):
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(4), requires_grad=False)
+            self.register_buffer("seen", torch.zeros(()))
+            self.inner = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3))
+
+        def forward(self, x):
+            if self.training:
+                self.seen += 1
+            return self.inner(x * self.scale)
+
+    model = Model(Scaled())
+    for _ in range(2):
+        model.training()
+        model.mean_loss(*batch)
+        model.outputs(batch[0])
+        assert [part.training for part in model.module.modules()] == [False, True, True, True]
+    assert model.layout.buffers == 8
+    assert model.module.seen == 0
+
+
+class Counting(nn.Module):
+    """Counts its calls in every mode, in two buffers that do not travel: one is rebound, one is written into."""
+
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(4, 3)
+        self.frozen = nn.Linear(4, 4).requires_grad_(False)
+        self.register_buffer("calls", torch.tensor(7))
+        self.frozen.register_buffer("sum", torch.zeros(1))
+
+    def forward(self, x):
+        self.calls = self.calls + 1
+        self.frozen.sum += 1
+        return self.lin(self.frozen(x))
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_buffers_that_do_not_travel_start_afresh_however_they_are_written(copied, batch):
+    model = Model(Counting())
+    assert model.layout.buffers == 0
+    model.outputs(batch[0])
+    if copied:  # a copy starts from where the original did, not from where it stands
+        model = pickle.loads(cloudpickle.dumps(model))
+    for _ in range(2):
+        model.load(model.initial)
+        assert (int(model.module.calls), float(model.module.frozen.sum)) == (7, 0.0)
+        model.outputs(batch[0])
+        assert (int(model.module.calls), float(model.module.frozen.sum)) == (8, 1.0)
+
+
+# -- what goes in ----------------------------------------------------------------------------------------------
+
+
+def test_every_pixel_is_its_255th_part_to_the_bit():
+    pixels = np.arange(256, dtype=np.uint8)
+    converted = as_input(torch.from_numpy(pixels)).numpy()
+    assert converted.dtype == np.float32
+    assert (converted == pixels.astype(np.float32) / np.float32(255)).all()
+    assert (converted == (pixels / 255.0).astype(np.float32)).all()
+
+
+def test_float32_and_tokens_are_not_touched():
+    for dtype in (torch.float32, torch.int64, torch.int32):
+        x = torch.ones(2, 3, dtype=dtype)
+        assert as_input(x) is x
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_floats_of_another_width(dtype, batch):
+    x = batch[0].to(dtype)
+    assert torch.equal(as_input(x), x.float())
+    model = Model(nn.Linear(4, 3))
+    model.check(x, batch[1])
+    assert torch.equal(model.outputs(x), model.outputs(x.float()))
+    assert torch.equal(model.summed_loss(x, batch[1]), model.summed_loss(x.float(), batch[1]))
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int8, torch.int16, torch.complex64])
+def test_other_types_are_refused(dtype, batch):
+    with pytest.raises(BadInput, match=rf"rows of x are {dtype}: give float32.*uint8 for images.*tokens"):
+        Model(nn.Linear(4, 3)).check(torch.ones(2, 4, dtype=dtype), batch[1])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 30), st.integers(1, 5), st.integers(0, 2**31))
+def test_a_slice_of_bytes_gives_the_bits_of_the_slice_of_floats(rows, batch_size, width, outputs, seed):
+    # Products depend in their last bits on where their factors lie, so it is not enough that the numbers are the same.
+    g = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 256, (rows, width), dtype=torch.uint8, generator=g)
+    converted, y = pixels.float() / 255, torch.randint(0, outputs, (rows,), generator=g)
+    model = Model(nn.Linear(width, outputs))
+    slices = zip(*(torch.split(t, batch_size) for t in (pixels, converted, y)), strict=True)
+    for x8, x32, y_B in slices:
+        assert as_input(x8).data_ptr() % 64 == x32.data_ptr() % 64
+        a, b = model.mean_loss(x8, y_B), model.mean_loss(x32, y_B)
+        assert torch.equal(a, b)
+        assert all(map(torch.equal, model.gradients(a), model.gradients(b)))
+
+
+def test_images_held_as_bytes_train_to_the_same_bits():
+    g = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (60, 5), dtype=torch.uint8, generator=g)
+    y, index, offsets = torch.arange(60) % 3, torch.arange(60), torch.tensor([0, 11, 30, 60])
+    model = Model(nn.Sequential(nn.Linear(5, 10), nn.ReLU(), nn.Linear(10, 3)))
+
+    def train(x):
+        data = FederatedDataset(x, y, index, offsets, x[:20], y[:20], classes=3)
+        return fd.train(fd.FedAvg(3, local=fd.LocalSGD(epochs=3, batch_size=3, lr=0.3)), model, data)
+
+    a, b = train(pixels), train(pixels.float() / 255)
+    assert a.sha256 == b.sha256
+    assert not same_history(a.history, b.history)
+
+
+def test_tokens_reach_the_embedding():
+    module = nn.Sequential(nn.Embedding(7, 3), nn.Flatten(), nn.Linear(6, 7))
+    model = Model(module)
+    tokens, y = torch.tensor([[1, 6], [2, 3]]), torch.tensor([0, 6])
+    for x in (tokens, tokens.int()):
+        model.check(x, y)
+        assert torch.equal(model.outputs(x), module(tokens))
+        assert model.classes(x) == 7
+        assert model.flops(x[:1]) == 2 * 6 * 7
+
+
 # -- what is refused -------------------------------------------------------------------------------------------
 
 
@@ -297,8 +472,9 @@ def test_outputs_do_not_train_and_leave_the_mode_alone(batch):
     assert not model.module.training
 
 
-def test_flops_of_a_linear_layer():
-    assert Model(nn.Linear(8, 3)).flops(torch.zeros(1, 8)) == 2 * 8 * 3
+@pytest.mark.parametrize("dtype", [torch.float32, torch.uint8, torch.float16])
+def test_flops_of_a_linear_layer(dtype):
+    assert Model(nn.Linear(8, 3)).flops(torch.zeros(1, 8, dtype=dtype)) == 2 * 8 * 3
 
 
 # -- metrics ---------------------------------------------------------------------------------------------------

@@ -6,11 +6,19 @@ from torch import nn
 from foedus.models import mlp, two_nn
 
 
-def test_both_ways_to_give_widths_are_the_same():
+def test_all_ways_to_give_widths_are_the_same():
     a, b, c = mlp(64, 32, 10, seed=5), mlp(widths=[64, 32, 10], seed=5), mlp(widths=(64, 32, 10), seed=5)
+    d = mlp(inputs=64, hidden=[32], outputs=10, seed=5)
     x = torch.randn(3, 64)
     assert torch.equal(a(x), b(x))
     assert torch.equal(a(x), c(x))
+    assert torch.equal(a(x), d(x))
+
+
+def test_hidden_widths_by_name():
+    assert [m.out_features for m in mlp(inputs=9, hidden=(5, 4), outputs=2)[::2]] == [5, 4, 2]
+    assert [type(m) for m in mlp(inputs=9, hidden=[], outputs=2)] == [nn.Linear]
+    assert [m.out_features for m in mlp(inputs=9, outputs=2)[::2]] == [64, 2]
 
 
 def test_relu_stands_between_layers_and_not_after_the_last():

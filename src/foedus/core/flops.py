@@ -58,8 +58,9 @@ def _transposed(out: Tensor, tensors: list[Tensor], values: list[Any]) -> int:
 
 
 def _recurrence(out: Any, tensors: list[Tensor], values: list[Any]) -> int:
-    weights = next(v for v in values if isinstance(v, list | tuple) and len(v) > 2)
-    steps = math.prod(tensors[0].shape[:2])
+    # (input, state, weights, ...), or packed (input, batch sizes, state, weights, ...): an LSTM's state is a list too.
+    weights = [v for v in values if isinstance(v, list | tuple)][-1]
+    steps = tensors[0].numel() // int(tensors[0].shape[-1])
     return 2 * steps * sum(int(w.numel()) for w in weights if w.dim() > 1)
 
 

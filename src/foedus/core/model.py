@@ -63,9 +63,12 @@ class Model:
     """An ``nn.Module`` over one contiguous float32 vector.
 
     ``module``  any module; it is copied, so yours stays as it is. Parameters that do not require a gradient are
-                frozen: they stay where they are and do not travel. Integer buffers do not travel either.
+                frozen: they stay where they are and do not travel. A part of the module whose parameters are all
+                frozen stands still: it stays in evaluation mode, and its buffers (batch norm's statistics) neither
+                change nor travel. Integer buffers do not travel either.
     ``loss``    ``"cross_entropy"`` (integer labels), ``"mse"``, ``"bce"`` (one logit, labels 0 and 1), or a
                 callable ``(output, target)`` that returns the loss of each row (N,), or its mean as a scalar.
+                Rows go to the module as ``as_input`` makes them: images may be uint8, tokens integers.
     ``metrics`` names among ``accuracy``, ``auc``, ``rmse``; by default those that fit the loss.
 
     >>> model = Model(nn.Linear(3, 2))
@@ -99,16 +102,21 @@ class Model:
         parameters = [(n, p) for n, p in self.module.named_parameters() if p.requires_grad]
         if not parameters:
             raise BadInput("the model has no trainable parameter: nothing could be learned")
-        buffers, self._integers, seen = [], [], set()
+        self._still = _standing_still(self.module)
+        # The modules that change mode do it together, so any one of them knows it. There is one: a trainable
+        # parameter belongs to it.
+        self._learns = next(m for m in self.module.modules() if m not in self._still)
+        self._set_still()
+        buffers, self._local, seen = [], [], set()
         for prefix, owner in self.module.named_modules():
             for name, b in owner._buffers.items():
                 if b is None or id(b) in seen:
                     continue
                 seen.add(id(b))
-                if b.is_floating_point():
+                if b.is_floating_point() and owner not in self._still:
                     buffers.append((owner, name, f"{prefix}.{name}" if prefix else name, b))
                 else:
-                    self._integers.append((b, b.clone()))
+                    self._local.append((owner, name, b, b.clone()))
         named = [*parameters, *((full, b) for _, _, full, b in buffers)]
         for name, t in named:
             if t.dtype != torch.float32 or t.device.type != "cpu":
@@ -144,6 +152,7 @@ class Model:
             "loss": self.loss,
             "metrics": self.metrics,
             "initial": self.initial,
+            "fresh": [fresh for *_, fresh in self._local],
             "flops": self._flops,
         }
 
@@ -153,15 +162,18 @@ class Model:
         self.metrics = state["metrics"]  # type: ignore[assignment]
         self._bind()
         self.initial = state["initial"]  # type: ignore[assignment]
+        fresh: list[Tensor] = state["fresh"]  # type: ignore[assignment]
+        self._local = [(*where, b) for (*where, _), b in zip(self._local, fresh, strict=True)]
         self._flops = state["flops"]  # type: ignore[assignment]
 
     def load(self, vector_D: Tensor) -> None:
-        """Make these the model's parameters and float buffers; integer buffers start afresh."""
+        """Make these the model's parameters and float buffers; buffers that do not travel start afresh."""
         if vector_D.shape != self.flat.shape:
             raise BadInput(f"this model is a vector of {self.layout.size} numbers, got shape {tuple(vector_D.shape)}")
         self.flat.copy_(vector_D)
-        for current, fresh in self._integers:
-            current.copy_(fresh)
+        for owner, name, buffer, fresh in self._local:
+            buffer.copy_(fresh)
+            owner._buffers[name] = buffer  # the module may have rebound it
 
     def _heal_buffers(self) -> None:
         # A module may rebind a buffer (self.mean = ...) instead of writing into it; bring it back into the vector.
@@ -185,9 +197,14 @@ class Model:
         return parts
 
     def training(self) -> None:
-        """Put the module into training mode. ``outputs`` is the only one who leaves it, and comes back."""
-        if not self.module.training:
+        """Put what learns into training mode. ``outputs`` is the only one who leaves it, and comes back."""
+        if not self._learns.training:
             self.module.train()
+            self._set_still()
+
+    def _set_still(self) -> None:
+        for m in self._still:
+            m.training = False  # not eval(), which would take along parts inside it that learn
 
     def split(self, flat_P: Tensor) -> list[Tensor]:
         """Views of a vector of P (or D) numbers in the shapes of the parameters."""
@@ -212,9 +229,13 @@ class Model:
 
     # -- loss and metrics --------------------------------------------------------------------------------------
 
+    def forward(self, x: Tensor) -> Tensor:
+        """The module's output for a batch, with its graph, in the mode that the module is in."""
+        return self.module(as_input(x))  # type: ignore[no-any-return]
+
     def mean_loss(self, x: Tensor, y: Tensor) -> Tensor:
         """The mean loss of a batch, a scalar with its graph."""
-        output = self.module(x)
+        output = self.forward(x)
         if self.loss == "cross_entropy":
             return F.cross_entropy(output, y)
         rows = self.row_losses(output, y)
@@ -222,7 +243,7 @@ class Model:
 
     def summed_loss(self, x: Tensor, y: Tensor) -> Tensor:
         """The loss of a batch summed over its rows. A callable loss that returns a mean is multiplied by N."""
-        output = self.module(x)
+        output = self.forward(x)
         if self.loss == "cross_entropy":
             return F.cross_entropy(output, y, reduction="sum")
         rows = self.row_losses(output, y)
@@ -268,12 +289,13 @@ class Model:
     @torch.no_grad()
     def outputs(self, x: Tensor) -> Tensor:
         """The module's output for a batch, in evaluation mode."""
-        training = self.module.training
+        training = self._learns.training
         self.module.eval()
         try:
-            return self.module(x)  # type: ignore[no-any-return]
+            return self.forward(x)
         finally:
-            self.module.train(training)
+            if training:
+                self.training()
 
     def scores(self, output: Tensor) -> Tensor:
         """One score a row (N,), larger for class 1: what the area under the ROC curve is computed from."""
@@ -285,6 +307,7 @@ class Model:
         Errors: ``BadInput`` that names the shapes of input, output and target.
         """
         self.load(self.initial)
+        x = as_input(x)
         try:
             output = self.outputs(x)
         except Exception as e:
@@ -335,6 +358,46 @@ class Model:
         if self._flops is None:
             self._flops = count_flops(lambda: self.outputs(x_1)) / max(1, len(x_1))
         return self._flops
+
+
+def as_input(x: Tensor) -> Tensor:
+    """Rows as modules take them: float32, or int32 and int64 as they are (tokens, for an embedding).
+
+    uint8 (images) becomes float32 / 255, floats of another width float32: rows may be held in a quarter or half of the
+    memory, and the bits are those of rows that were converted beforehand. Errors: ``BadInput`` for any other type.
+
+    >>> as_input(torch.tensor([0, 51, 255], dtype=torch.uint8))
+    tensor([0.0000, 0.2000, 1.0000])
+    """
+    if x.dtype in _AS_THEY_ARE:
+        return x
+    if x.dtype != torch.uint8 and not x.is_floating_point():
+        raise BadInput(
+            f"rows of x are {x.dtype}: give float32 (or another float), uint8 for images (0 .. 255 become 0 .. 1), "
+            "or int64 or int32 for tokens"
+        )
+    # A product's last bits can depend on where its factors lie, so a slice of rows keeps its place within a cache line.
+    shift = x.storage_offset() % 16
+    made = torch.empty(shift + x.numel())[shift:].view(x.shape).copy_(x)
+    return made.div_(255.0) if x.dtype == torch.uint8 else made
+
+
+_AS_THEY_ARE = (torch.float32, torch.int64, torch.int32)
+
+
+def _standing_still(module: nn.Module) -> set[nn.Module]:
+    """The modules whose parameters are all frozen: their own; if they have none, those inside; or else those around."""
+    still: dict[nn.Module, bool] = {}
+
+    def look(m: nn.Module, around: bool) -> None:
+        judged = list(m.parameters(recurse=False)) or list(m.parameters())
+        stands = not any(p.requires_grad for p in judged) if judged else around
+        still[m] = stands and still.get(m, True)  # one that is used in two places stands still in both, or in none
+        for child in m.children():
+            look(child, stands)
+
+    look(module, False)
+    return {m for m, stands in still.items() if stands}
 
 
 def _grad(loss: Tensor, parameters: Sequence[Tensor]) -> tuple[Tensor | None, ...]:

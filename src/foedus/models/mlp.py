@@ -11,11 +11,19 @@ from foedus.core.errors import BadInput
 from foedus.models.seeded import check_width, seeded
 
 
-def mlp(*layers: int, widths: Sequence[int] | None = None, seed: int = 0) -> nn.Module:
+def mlp(
+    *layers: int,
+    widths: Sequence[int] | None = None,
+    inputs: int | None = None,
+    hidden: Sequence[int] | None = None,
+    outputs: int | None = None,
+    seed: int = 0,
+) -> nn.Module:
     """A perceptron with ReLU between its layers: (N, first width) to (N, last width).
 
-    ``mlp(64, 32, 10)`` and ``mlp(widths=[64, 32, 10])`` are the same: inputs, hidden widths, outputs.
-    Errors: ``BadInput`` for fewer than two widths or a width below 1.
+    ``mlp(64, 32, 10)``, ``mlp(widths=[64, 32, 10])`` and ``mlp(inputs=64, hidden=[32], outputs=10)`` are the same.
+    In the last spelling ``hidden`` is ``[64]`` if it is not given; ``[]`` is a single linear layer.
+    Errors: ``BadInput`` for fewer than two widths, a width below 1, or two spellings at once.
 
     >>> mlp(64, 32, 10)
     Sequential(
@@ -24,23 +32,39 @@ def mlp(*layers: int, widths: Sequence[int] | None = None, seed: int = 0) -> nn.
       (2): Linear(in_features=32, out_features=10, bias=True)
     )
     """
-    if layers and widths is not None:
-        raise BadInput("mlp: give the widths once, as mlp(64, 32, 10) or as mlp(widths=[64, 32, 10])")
-    if widths is not None and (isinstance(widths, str) or not isinstance(widths, Sequence)):
-        raise BadInput(f"mlp: widths must be a list such as [64, 32, 10], got {widths!r}")
-    chosen = tuple(layers if widths is None else widths)
-    if len(chosen) < 2:
-        raise BadInput(f"mlp needs at least two widths, inputs and outputs, such as mlp(64, 10); got {list(chosen)}")
-    for position, width in enumerate(chosen):
+    named = (inputs, hidden, outputs) != (None, None, None)
+    if bool(layers) + (widths is not None) + named > 1:
+        raise BadInput(
+            "mlp: give the widths once, as mlp(64, 32, 10), as mlp(widths=[64, 32, 10]) "
+            "or as mlp(inputs=64, hidden=[32], outputs=10)"
+        )
+    if named:
+        if inputs is None or outputs is None:
+            raise BadInput(
+                f"mlp needs inputs and outputs beside hidden, such as mlp(inputs=64, hidden=[32], outputs=10); "
+                f"got inputs={inputs}, outputs={outputs}"
+            )
+        layers = (inputs, *_listed("hidden", (64,) if hidden is None else hidden), outputs)
+    elif widths is not None:
+        layers = _listed("widths", widths)
+    if len(layers) < 2:
+        raise BadInput(f"mlp needs at least two widths, inputs and outputs, such as mlp(64, 10); got {list(layers)}")
+    for position, width in enumerate(layers):
         check_width(f"mlp: width {position}", width)
 
     def build() -> nn.Module:
         stack: list[nn.Module] = []
-        for a, b in pairwise(chosen):
+        for a, b in pairwise(layers):
             stack += [nn.Linear(a, b), nn.ReLU()]
         return nn.Sequential(*stack[:-1])  # no ReLU after the last
 
     return seeded(build, seed)
+
+
+def _listed(name: str, widths: Sequence[int]) -> tuple[int, ...]:
+    if isinstance(widths, str) or not isinstance(widths, Sequence):
+        raise BadInput(f"mlp: {name} must be a list such as [64, 32, 10], got {widths!r}")
+    return tuple(widths)
 
 
 def two_nn(inputs: int = 784, classes: int = 10, *, seed: int = 0) -> nn.Module:

@@ -1,0 +1,13 @@
+"""The page about models shows what really happens."""
+
+import doctest
+from pathlib import Path
+
+
+def test_examples_of_the_page():
+    page = Path(__file__).parents[2] / "docs" / "models.md"
+    failed, tried = doctest.testfile(
+        str(page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    )
+    assert tried > 10
+    assert failed == 0
