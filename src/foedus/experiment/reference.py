@@ -11,7 +11,7 @@ from typing import Any
 
 from foedus.experiment.build import expected
 from foedus.experiment.kinds import Kind, Parameter, Shape, parameters, shape
-from foedus.experiment.tables import Tables
+from foedus.experiment.tables import Network, Tables
 from foedus.experiment.write import plain
 
 BEGIN, END = "<!-- reference: begin -->", "<!-- reference: end -->"
@@ -115,15 +115,8 @@ def _entry(name: str, target: Any) -> Entry:
 
 
 def _field(target: Any, p: Parameter) -> Field:
-    later = {
-        "inputs": "from the data",
-        "classes": "from the data",
-        "outputs": "from the data",
-        "seed": "the experiment's",
-    }
-    network = inspect.isfunction(target) and target.__module__.startswith("foedus.models.")
-    if network and p.name in later:
-        return Field(p.name, _type(p.hint), later[p.name])
+    if p.name in Network.later and any(target is f for f in Network.functions().values()):
+        return Field(p.name, _type(p.hint), "the experiment's" if p.name == "seed" else "from the data")
     if p.required:
         return Field(p.name, _type(p.hint), None)
     if target is Tables and p.name in ("name", "folder"):

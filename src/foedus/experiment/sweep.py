@@ -122,9 +122,7 @@ def _axes(document: Document) -> list[_Axis]:
     size = math.prod(len(axis.values) for axis in axes)
     if size > MOST:
         by = " x ".join(f"{len(axis.values):,} of {dotted(axis.keys)}" for axis in axes)
-        problems.append(
-            document.problem((SWEEP,), f"this is a grid of {size:,} cases ({by}), at most {MOST:,} are run")
-        )
+        problems.append(document.problem((SWEEP,), f"a grid of {size:,} cases ({by}), and at most {MOST:,} are run"))
     if problems:
         raise BadExperiment(problems)
     return axes

@@ -104,8 +104,8 @@ class Model:
     """What is learned.
 
     ``network``     a network by name, or a function, a class of modules or a module of your own.
-    ``loss``        cross_entropy, mse, bce, or a function of your own ``(output, target)``; by default cross_entropy for
-                    classes and mse for a regression.
+    ``loss``        cross_entropy, mse, bce, or a function of your own ``(output, target)``; by default cross_entropy
+                    for classes and mse for a regression.
     ``metrics``     among accuracy, auc and rmse; by default those that fit the loss.
     ``freeze``      patterns of parameter names that are not trained.
     ``warm_start``  a file of weights to start from.
