@@ -70,7 +70,13 @@ class Builder:
             return BAD if any(b is BAD for b in built.values()) else built
         if s.anything:
             return value
-        if s.kinds and isinstance(value, str) and not s.path:
+        if (
+            s.kinds
+            and isinstance(value, str)
+            and value
+            and not s.path
+            and (s.direct is None or len(s.candidates()) > 1)
+        ):
             return self._named(s, value, {}, path, path)
         return self.fail(path, f"expected {expected(s)}, got {given(value)}")
 

@@ -252,8 +252,8 @@ def parameters(target: Any) -> dict[str, Parameter]:
             found["**"] = Parameter("**", hints.get(name, Any), None)
         elif p.kind not in (p.VAR_POSITIONAL, p.POSITIONAL_ONLY):
             default = p.default
-            factory = fields[name].default_factory if name in fields else dataclasses.MISSING
-            if not isinstance(factory, type(dataclasses.MISSING)):
+            factory: Any = fields[name].default_factory if name in fields else dataclasses.MISSING
+            if factory is not dataclasses.MISSING:
                 default = factory()
             found[name] = Parameter(name, hints.get(name, Any), default)
     return found

@@ -84,22 +84,16 @@ def _fields(cls: Any, value: Any, path: Path) -> dict[str, Any]:
         if name == "**":
             continue
         if not hasattr(value, name):
-            raise BadInput(
-                f"{dotted(path)} takes {name} but has no field of that name, so a file cannot say what it is"
-            )
+            raise BadInput(f"{dotted(path)} cannot be written: it takes {name}, but has no attribute of that name")
         out[name] = plain(p.hint, getattr(value, name), (*path, name))
     return out
 
 
 def _call(call: Call, path: Path) -> Any:
-    takes = (
-        parameters(call.function) if not hasattr(call.function, "forward") or isinstance(call.function, type) else {}
-    )
-    any_name = takes.get("**")
-    options = {
-        name: plain(takes.get(name, any_name).hint, v, (*path, call.name, name))  # type: ignore[union-attr]
-        for name, v in call.options.items()
-    }
+    options = {}
+    for name, value in call.options.items():
+        takes = parameters(call.function)
+        options[name] = plain(takes[name if name in takes else "**"].hint, value, (*path, call.name, name))
     return {call.name: options} if options else call.name
 
 
