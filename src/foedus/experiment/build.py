@@ -50,14 +50,14 @@ class Builder:
             return None
         if s.kinds and isinstance(value, str) and (":" in value or _find(value, s.candidates())):
             return self._named(s, value, {}, path, path)
+        if s.path and isinstance(value, str) and value:
+            return self.folder / FilePath(value).expanduser()
         for scalar in sorted(s.scalars, key=lambda h: type(value) is not h):  # 1 stays whole in int | float
             try:
                 return msgspec.convert(value, scalar)
             except msgspec.ValidationError as e:
                 if len(s.scalars) == 1 and typing.get_origin(scalar) is typing.Annotated:
                     return self.fail(path, str(e).replace("`", ""))
-        if s.path and isinstance(value, str) and value:
-            return self.folder / FilePath(value).expanduser()
         if isinstance(value, list) and s.items:
             return self._list(s, value, path)
         if isinstance(value, dict) and s.items and _named_elements(s):
@@ -94,21 +94,26 @@ class Builder:
     def _table(self, s: Shape, value: dict[str, Any], path: Path) -> Any:
         """A table where a class is expected: its one key names it, or its keys are the only class's fields."""
         keys = list(value)
+        names = s.candidates()
         if s.direct is not None:
-            only = keys[0] if len(keys) == 1 else ""
-            if _find(only, parameters(s.direct)) or not (":" in only or _find(only, s.candidates())):
-                names = s.candidates()
+            fields = parameters(s.direct)
+            if not any(not _find(k, fields) and (":" in k or _find(k, names)) for k in keys):
                 also = f", or it names {a(s.kinds[0].word)}: {counted(names)}" if len(names) > 1 else ""
                 return self._make(s.direct, value, path, names, also)
         word = s.kinds[0].word
         if not keys:
-            return self.fail(path, f"expected the name of {a(word)}: {counted(s.candidates())}")
+            return self.fail(path, f"expected the name of {a(word)}: {counted(names)}")
         if len(keys) > 1:
             keys = [str(value[k]) if k == FIRST else k for k in keys]
-            if any(":" not in k and not _find(k, s.candidates()) for k in keys):
-                wanted = f"the name of {a(word)} with its fields in a table of its own"
-                return self.fail(path, f"expected {wanted} ({counted(s.candidates())}), got the keys {counted(keys)}")
-            return self.fail(path, f"{_number(len(keys))} {word}s where one is expected: {counted(keys)}")
+            unknown = [k for k in keys if ":" not in k and not _find(k, names)]
+            if len(unknown) == len(keys):
+                wanted = f"the name of {a(word)}, with its fields in a table of its own: {counted(names)}"
+                return self.fail(path, f"expected {wanted}")
+            for key in unknown:
+                self.fail((*path, key), f"unknown {word} {key!r} beside another; {among(key, names)}")
+            if not unknown:
+                self.fail(path, f"{_number(len(keys))} {word}s where one is expected: {counted(keys)}")
+            return BAD
         return self._named(s, keys[0], value[keys[0]], path, (*path, keys[0]))
 
     def _named(self, s: Shape, name: str, arguments: Any, at: Path, path: Path) -> Any:

@@ -97,10 +97,12 @@ class Document:
                 here[at] = value
                 break
             below: Any = here.get(at, {}) if isinstance(here, dict) else here[at]
-            if isinstance(below, str) and normal(below) == normal(keys[depth + 1]):
-                below = {below: {}}  # program = "fedavg" is fedavg with its defaults
-            elif not isinstance(below, dict | list):
-                below = {FIRST: below}  # cohort = { fixed = 10 } is the value of fixed's first field
+            if not isinstance(below, dict | list):
+                if isinstance(below, str) and normal(below) == normal(keys[depth + 1]):
+                    below = {below: {}}  # program = "fedavg" is fedavg with its defaults
+                else:
+                    below = {FIRST: below}  # cohort = { fixed = 10 } is the value of fixed's first field
+                self.overlays.append((path, label))  # that it is a table now was not the file's doing
             here[at] = below
             here = below
         self.overlays.append((path, label))

@@ -352,7 +352,7 @@ def shape(hint: Any) -> Shape:
         return Shape(values=args[1] if args else Any)
     if base is collections.abc.Callable:
         return Shape(kinds=(Kind(hint),))
-    if not isinstance(base, type) or base is object:
+    if not isinstance(base, type) or base in (Any, object):  # Any has become a class
         return Shape(anything=True)
     if issubclass(base, pathlib.PurePath) or base is os.PathLike:
         return Shape(path=True)

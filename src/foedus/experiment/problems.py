@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,6 +51,10 @@ def dotted(path: Path) -> str:
         if isinstance(key, int):
             out += f"[{key}]"
         else:
-            shown = key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else '"' + key.replace('"', '\\"') + '"'
-            out += f".{shown}" if out else shown
+            out += f".{quoted(key)}" if out else quoted(key)
     return out
+
+
+def quoted(key: str) -> str:
+    """A key as TOML has it: in quotes where it needs them."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 
 from foedus.experiment.build import expected
 from foedus.experiment.kinds import Kind, Parameter, Shape, parameters, shape
+from foedus.experiment.problems import quoted
 from foedus.experiment.tables import Network, Tables
 from foedus.experiment.write import plain
 
@@ -19,11 +21,15 @@ BEGIN, END = "<!-- reference: begin -->", "<!-- reference: end -->"
 
 @dataclass(frozen=True)
 class Field:
-    """One key: its name, what may stand there, and what stands there if it is not given (None: it must be)."""
+    """One key: its name, what may stand there, and what stands there if it is not given (None: it must be).
+
+    ``meaning`` is what its class's docstring says of it, where that has a line for it.
+    """
 
     name: str
     type: str
     default: str | None
+    meaning: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,16 +43,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Section:
-    """What is of one kind. ``used`` are the fields that hold it."""
+    """What is of one kind. ``used`` are the fields that hold it; ``table``: it is a table of the file itself."""
 
     title: str
     entries: tuple[Entry, ...]
     used: list[str] = field(default_factory=list)
+    table: bool = False
 
 
 def describe() -> list[Section]:
     """Everything that a file may hold: the file itself first, then every kind that one of its fields is of."""
-    sections: dict[Any, Section] = {Tables: Section("The file", (_entry("", Tables),))}
+    sections: dict[Any, Section] = {Tables: Section("The file", (_entry("", Tables),), table=True)}
     queue = deque(_uses("", Tables))
     while queue:
         place, kind = queue.popleft()
@@ -59,7 +66,7 @@ def describe() -> list[Section]:
         if not names:
             continue
         entries = [_entry(place if table else name, target) for name, target in names.items()]
-        sections[kind.hint] = Section(title, tuple(entries), [place])
+        sections[kind.hint] = Section(title, tuple(entries), [place], table)
         for name, target in names.items():
             queue += _uses(place if table else name, target)
     return list(sections.values())
@@ -70,18 +77,17 @@ def reference() -> str:
     out = []
     for section in describe():
         out += [f"### {section.title}", ""]
-        table = section.title.startswith("`[")
-        if section.used and not table:
-            places = ", ".join(f"`{u}`" for u in section.used)
-            out += [f"In {places}.", ""]
+        if section.used and not section.table:
+            out += [f"In {', '.join(f'`{u}`' for u in section.used)}.", ""]
         for e in section.entries:
-            if not table and e.name:
-                out += [f"**`{e.name}`** {e.summary}" if e.summary else f"**`{e.name}`**", ""]
+            if not section.table:
+                out += [f"**`{e.name}`** {e.summary}".rstrip(), ""]
             if e.fields:
-                out += ["| key | value | default |", "|---|---|---|"]
+                told = any(f.meaning for f in e.fields)
+                out += ["| key | value | default |" + " |" * told, "|---|---|---|" + "---|" * told]
                 for f in e.fields:
                     default = "must be given" if f.default is None else f.default
-                    out.append(f"| `{f.name}` | {f.type} | {default} |".replace(" |  |", " | |"))
+                    out.append(f"| `{f.name}` | {f.type} | {default} |" + f" {f.meaning} |" * told)
                 out.append("")
     return "\n".join(out).rstrip() + "\n"
 
@@ -109,23 +115,37 @@ def _takes(target: Any) -> Mapping[str, Parameter]:
 
 
 def _entry(name: str, target: Any) -> Entry:
-    ready = not (isinstance(target, type) or inspect.isroutine(target))
-    doc = "" if ready else (inspect.getdoc(target) or "").partition("\n\n")[0].replace("\n", " ").replace("|", "\\|")
-    return Entry(name, doc, tuple(_field(target, p) for p in _takes(target).values()))
+    takes = _takes(target)
+    doc = (inspect.getdoc(target) or "") if takes or isinstance(target, type) else ""
+    summary = doc.partition("\n\n")[0].replace("\n", " ")
+    return Entry(name, _cell(summary), tuple(_field(target, p, _meaning(p.name, doc)) for p in takes.values()))
 
 
-def _field(target: Any, p: Parameter) -> Field:
+def _field(target: Any, p: Parameter, meaning: str) -> Field:
+    def made(default: str | None) -> Field:
+        return Field(p.name, _type(p.hint), default, meaning)
+
     if p.name in Network.later and any(target is f for f in Network.functions().values()):
-        return Field(p.name, _type(p.hint), "the experiment's" if p.name == "seed" else "from the data")
+        return made("the experiment's" if p.name == "seed" else "from the data")
     if p.required:
-        return Field(p.name, _type(p.hint), None)
+        return made(None)
     if target is Tables and p.name in ("name", "folder"):
-        return Field(p.name, _type(p.hint), "the file's name" if p.name == "name" else "the file's folder")
-    return Field(p.name, _type(p.hint), f"`{inline(short(shape(p.hint), plain(p.hint, p.default, (p.name,))))}`")
+        return made("the file's name" if p.name == "name" else "the file's folder")
+    return made(f"`{inline(short(shape(p.hint), plain(p.hint, p.default, (p.name,))))}`")
+
+
+def _meaning(name: str, doc: str) -> str:
+    """What a docstring says of a field in a line of its own: the name in double backquotes, two spaces, the text."""
+    match = re.search(rf"^``{name}``  +(\S.*(?:\n {{6,}}.*)*)", doc, re.MULTILINE)
+    return _cell(re.sub(r"\s+", " ", match[1])) if match else ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("``", "`").replace("|", "\\|")
 
 
 def _type(hint: Any) -> str:
-    return expected(shape(hint), names=False).replace("|", "\\|")
+    return _cell(expected(shape(hint), names=False))
 
 
 def short(s: Shape, value: Any) -> Any:
@@ -167,6 +187,6 @@ def inline(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(inline, value))}]"
     if isinstance(value, dict):
-        inner = ", ".join(f"{k} = {inline(v)}" for k, v in value.items())
+        inner = ", ".join(f"{quoted(k)} = {inline(v)}" for k, v in value.items())
         return f"{{ {inner} }}" if inner else "{}"
     return str(value)

@@ -126,7 +126,11 @@ class Model:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """When the model is evaluated: every so many commits; at every node too each so many commits (0: never)."""
+    """When the model is evaluated.
+
+    ``every``  so many commits; the last round always is.
+    ``nodes``  so many commits, at every node on its own rows; 0 is never.
+    """
 
     every: int = 1
     nodes: int = 0
@@ -140,7 +144,10 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """How often a checkpoint is written: every so many commits."""
+    """When a checkpoint is written.
+
+    ``every``  so many commits.
+    """
 
     every: int = 1
 
@@ -151,7 +158,10 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Ledger:
-    """Whether costs are kept by node as well."""
+    """What the costs are kept by.
+
+    ``per_node``  by node as well as in total.
+    """
 
     per_node: bool = False
 
@@ -160,9 +170,18 @@ class Ledger:
 class Tables:
     """A whole file.
 
-    ``name``    what the experiment is called, by default the file's name.
-    ``seed``    of everything random.
-    ``folder``  where relative paths and modules of your own are looked for, by default the file's folder.
+    ``data``        whose data.
+    ``model``       what is learned.
+    ``program``     who does what, and when: exactly one.
+    ``name``        what the experiment is called.
+    ``seed``        of everything random.
+    ``runtime``     where it runs.
+    ``stop``        rules that end it early.
+    ``evaluate``    when the model is evaluated.
+    ``checkpoint``  when a checkpoint is written.
+    ``ledger``      what the costs are kept by.
+    ``track``       where else records go.
+    ``folder``      where relative paths and modules of your own are looked for.
     """
 
     data: Data
