@@ -1,0 +1,232 @@
+"""A file as text: its tables, the line of everything in it, and what was set from outside."""
+
+from __future__ import annotations
+
+import copy
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path as FilePath
+from typing import Any
+
+from foedus.core.errors import BadInput
+from foedus.core.keys import Key
+from foedus.experiment.build import BAD, FIRST, Builder
+from foedus.experiment.experiment import Experiment
+from foedus.experiment.kinds import Kind
+from foedus.experiment.lines import lines
+from foedus.experiment.names import normal, written
+from foedus.experiment.problems import BadExperiment, Path, Problem, dotted
+from foedus.experiment.tables import Tables
+from foedus.sampling import Cohort
+
+SWEEP = "sweep"
+
+
+@dataclass
+class Document:
+    """The tables of a file, and the place of everything in them. ``set`` makes changes to the tables.
+
+    ``overlays`` are the paths that were set from outside, each with what to call it; the last one counts.
+    """
+
+    tables: dict[str, Any]
+    origin: str
+    folder: FilePath
+    lines: dict[Path, int] = field(default_factory=dict)
+    overlays: list[tuple[Path, str]] = field(default_factory=list)
+
+    def copy(self) -> Document:
+        """Another one whose tables can be changed."""
+        return Document(copy.deepcopy(self.tables), self.origin, self.folder, self.lines, list(self.overlays))
+
+    # -- places ----------------------------------------------------------------------------------------------------
+
+    def where(self, path: Path) -> str:
+        """The line of a path, or of what it stands in; or the option that set it."""
+        path = _normal(path)
+        for start, label in reversed(self.overlays):
+            if path[: len(start)] == _normal(start):
+                return label
+        if path not in self._lines:
+            for start, label in reversed(self.overlays):
+                if _normal(start)[: len(path)] == path:
+                    return label
+        while path and path not in self._lines:
+            path = path[:-1]
+        return f"{self.origin}:{self._lines[path]}" if path else self.origin
+
+    @cached_property
+    def _lines(self) -> dict[Path, int]:
+        return {_normal(path): line for path, line in self.lines.items()}
+
+    def problem(self, path: Path, message: str) -> Problem:
+        """A problem at this path."""
+        return Problem(self.where(path), dotted(path), message)
+
+    def in_order(self, problems: Sequence[Problem]) -> list[Problem]:
+        """Each once, by line; what has none comes first."""
+
+        def line(p: Problem) -> int:
+            number = p.where.removeprefix(f"{self.origin}:")
+            return int(number) if number.isdecimal() else 0
+
+        return sorted(dict.fromkeys(problems), key=line)
+
+    # -- changes ---------------------------------------------------------------------------------------------------
+
+    def set(self, keys: Sequence[str], value: Any, label: str) -> None:
+        """Give a place another value. Tables on the way to it are made where there are none.
+
+        Errors: ``BadInput`` for a position that a list does not have.
+        """
+        here: Any = self.tables
+        path: Path = ()
+        for depth, key in enumerate(keys):
+            at: str | int = key
+            if isinstance(here, list):
+                if not key.isdecimal() or int(key) >= len(here):
+                    raise BadInput(f"{dotted(path)} is a list of {len(here)}, it has no element {key!r}: count from 0")
+                at = int(key)
+            elif key not in here:
+                at = next((k for k in here if normal(k) == normal(key)), key)
+            path += (at,)
+            if depth == len(keys) - 1:
+                here[at] = value
+                break
+            below: Any = here.get(at, {}) if isinstance(here, dict) else here[at]
+            if not isinstance(below, dict | list):
+                if isinstance(below, str) and normal(below) == normal(keys[depth + 1]):
+                    below = {below: {}}  # program = "fedavg" is fedavg with its defaults
+                else:
+                    below = {FIRST: below}  # cohort = { fixed = 10 } is the value of fixed's first field
+                self.overlays.append((path, label))  # that it is a table now was not the file's doing
+            here[at] = below
+            here = below
+        self.overlays.append((path, label))
+
+    # -- objects ---------------------------------------------------------------------------------------------------
+
+    def experiment(self) -> Experiment:
+        """The experiment. Errors: ``BadExperiment`` with all that can be known to be wrong without the data."""
+        tables = {k: v for k, v in self.tables.items() if k != SWEEP}
+        builder = Builder(self.folder)
+        folder = tables.pop("folder", None)
+        if folder is not None:
+            built = builder.build(FilePath, folder, ("folder",))
+            if built is not BAD and built.is_dir():
+                builder.folder = built
+            elif built is not BAD:
+                builder.fail(("folder",), f"there is no folder {built}")
+        built = builder.build(Tables, {"name": FilePath(self.origin).stem, **tables, "folder": "."}, ())
+        if built is not BAD and built.data.nodes is not None:
+            _check_cohorts(built, builder, built.data.nodes)
+        if builder.problems:
+            raise BadExperiment(self.in_order([self.problem(p, m) for p, m in builder.problems]))
+        return Experiment(built, self)
+
+
+def _normal(path: Path) -> Path:
+    return tuple(normal(k) if isinstance(k, str) else k for k in path)
+
+
+def _check_cohorts(t: Tables, builder: Builder, nodes: int) -> None:
+    """A cohort larger than the federation: neither table can know it by itself."""
+    for name, value in getattr(t.program, "__dict__", {}).items():
+        if Kind(Cohort).misfit(value) is None:
+            try:
+                value.draw(nodes, Key(0))
+            except BadInput as e:
+                builder.fail(("program", written(type(t.program)), name), str(e))
+
+
+# -- from text and files ---------------------------------------------------------------------------------------------
+
+
+def from_text(text: str, origin: str, folder: FilePath, sets: Sequence[str] = ()) -> Document:
+    """A document. Errors: ``BadExperiment`` for a text that is not TOML, and sets that are none."""
+    try:
+        tables = tomllib.loads(text.removeprefix("\ufeff"))
+        found = lines(text.removeprefix("\ufeff"))
+    except tomllib.TOMLDecodeError as e:
+        raise BadExperiment([_syntax(str(e), origin, text)]) from e
+    except RecursionError as e:
+        raise BadExperiment([Problem(origin, "", "this is nested too deeply to be read")]) from e
+    if not tables and not sets:
+        raise BadExperiment([Problem(origin, "", "it is empty: an experiment needs [data], [model] and a program")])
+    document = Document(tables, origin, folder.absolute(), found)
+    problems = []
+    for given in sets:
+        try:
+            name, value = parse_set(given)
+            document.set(name, value, f"--set {dotted(tuple(name))}")
+        except BadInput as e:
+            problems.append(Problem(f"--set {given}", "", str(e)))
+    if problems:
+        raise BadExperiment(problems)
+    return document
+
+
+def from_file(path: str | FilePath, sets: Sequence[str] = ()) -> Document:
+    """A document. Errors: ``BadExperiment`` for a file that cannot be read as text, and as ``from_text``."""
+    file = FilePath(path)
+
+    def bad(message: str) -> BadExperiment:
+        return BadExperiment([Problem(str(path), "", message)])
+
+    try:
+        raw = file.read_bytes()
+    except FileNotFoundError:
+        raise bad("there is no such file") from None
+    except IsADirectoryError:
+        raise bad("this is a folder: an experiment is a TOML file") from None
+    except PermissionError as e:
+        raise bad("this is a folder" if file.is_dir() else "you have no permission to read it") from e
+    except (OSError, ValueError) as e:
+        raise bad(f"it cannot be read: {getattr(e, 'strerror', None) or e}") from e
+    if b"\0" in raw:
+        raise bad("this is a binary file: an experiment is a TOML file")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as e:
+        line = raw.count(b"\n", 0, e.start) + 1
+        raise BadExperiment([Problem(f"{path}:{line}", "", "this is not UTF-8 text: save it as UTF-8")]) from e
+    return from_text(text, str(path), file.parent, sets)
+
+
+def parse_set(text: str) -> tuple[list[str], Any]:
+    """The keys and the value of ``a.b=c``; the value is TOML, or else the text that it is.
+
+    >>> parse_set("program.fedavg.local.lr=0.1")
+    (['program', 'fedavg', 'local', 'lr'], 0.1)
+    >>> parse_set('program."mine:Alg".name=fast one')
+    (['program', 'mine:Alg', 'name'], 'fast one')
+    """
+    match = re.match(r"""((?:[^="']|"[^"]*"|'[^']*')*)=(.*)""", text, re.DOTALL)
+    if match is None:
+        raise BadInput("expected KEY=VALUE, such as program.fedavg.rounds=10")
+    key, value = match[1].strip(), match[2].strip()
+    keys: list[str] = []
+    try:
+        table: Any = tomllib.loads(f"{key} = 0") if "\n" not in key else {}
+    except tomllib.TOMLDecodeError:
+        table = {}
+    while isinstance(table, dict) and len(table) == 1:
+        keys += table
+        table = table[keys[-1]]
+    if table != 0 or not keys:
+        raise BadInput(f"{key!r} is no key: join names by dots, and put one with a colon or a dot in quotes")
+    try:
+        parsed = tomllib.loads(f"x = {value}")
+    except tomllib.TOMLDecodeError:
+        parsed = {}
+    return keys, parsed["x"] if list(parsed) == ["x"] else value
+
+
+def _syntax(message: str, origin: str, text: str) -> Problem:
+    what, _, place = message.rpartition(" (at ")
+    at = re.match(r"line (\d+), column (\d+)", place)
+    line = at[1] if at else str(text.count("\n") + 1)
+    return Problem(f"{origin}:{line}" + (f":{at[2]}" if at else ""), "", f"this is not TOML: {what or message}")

@@ -1,0 +1,193 @@
+"""An experiment: everything that a run takes, from one file."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+import foedus.models
+from foedus.core.checkpoint import Checkpoint
+from foedus.core.data import FederatedDataset
+from foedus.core.errors import BadInput
+from foedus.core.model import Model
+from foedus.core.run import Record
+from foedus.core.runtime import Runtime
+from foedus.data import Dataset, Natural
+from foedus.experiment.kinds import parameters, shape
+from foedus.experiment.problems import BadExperiment
+from foedus.experiment.tables import Program, Tables, Tracker
+from foedus.sampling import StopRule
+from foedus.train import Run, train
+
+if TYPE_CHECKING:
+    from foedus.experiment.document import Document
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a file says. Data and model are made when they are asked for; all else is there.
+
+    ``tables`` holds the file's tables as objects. ``document`` knows where in the file they stand, so that what turns
+    out to be wrong only with the data still has its place.
+    """
+
+    tables: Tables
+    document: Document | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.tables.name
+
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+        return self.tables.seed
+
+    @property
+    def program(self) -> Program:
+        """Who does what, and when."""
+        return self.tables.program
+
+    @property
+    def runtime(self) -> Runtime:
+        """Where it runs."""
+        return self.tables.runtime
+
+    @property
+    def stop(self) -> tuple[StopRule, ...]:
+        """What ends it early."""
+        return self.tables.stop
+
+    @property
+    def track(self) -> tuple[Tracker, ...]:
+        """Where records go."""
+        return self.tables.track
+
+    def data(self) -> FederatedDataset:
+        """Load the data set and divide it. Errors: ``BadExperiment`` with the place in the file."""
+        t = self.tables.data
+        with self._placed("data", "source"):
+            whole = t.source.function(**t.source.options)
+            if isinstance(whole, FederatedDataset) and t.split is None and t.nodes is None and t.holdout is None:
+                return whole
+            if not isinstance(whole, Dataset):
+                raise BadInput(f"{t.source.name} must return a foedus Dataset, it returned a {type(whole).__name__}")
+        split = t.split
+        if split is None:
+            if whole.node is None:
+                with self._placed("data", "split"):
+                    raise BadInput(f"missing: {t.source.name} does not say whose each row is, so say how to divide it")
+            split = Natural()
+        held = {} if t.holdout is None else {"holdout": t.holdout}
+        with self._placed("data", "split"):
+            return whole.split(split, nodes=t.nodes, seed=self.seed if t.seed is None else t.seed, **held)
+
+    def model(self, data: FederatedDataset) -> Model:
+        """Make the model for this data. Errors: ``BadExperiment`` with the place in the file."""
+        models: Any = foedus.models
+        t = self.tables.model
+        loss = t.loss if t.loss is not None else "mse" if data.classes is None else "cross_entropy"
+        with self._placed("model", "network"):
+            module = self._module(data, loss)
+        if t.warm_start is not None:
+            with self._placed("model", "warm_start"):
+                module = models.warm_start(module, t.warm_start)
+        if t.freeze:
+            with self._placed("model", "freeze"):
+                module = models.freeze(module, *t.freeze)
+        with self._placed("model", "loss"):
+            return Model(module, loss=loss, metrics=t.metrics)
+
+    def train(
+        self,
+        *,
+        out: str | Path | None = None,
+        resume: bool | Run | Checkpoint = False,
+        progress: bool | Callable[[Record], None] = False,
+        data: FederatedDataset | None = None,
+    ) -> Run:
+        """Run it. ``data`` saves loading it anew where several experiments share it; the rest is as in ``train``."""
+        t = self.tables
+        data = self.data() if data is None else data
+        # Given only where the file asks for it.
+        more: dict[str, Any] = {"track": t.track} if t.track else {}
+        if t.evaluate.nodes:
+            more["evaluate_nodes"] = t.evaluate.nodes
+        return train(
+            t.program,
+            self.model(data),
+            data,
+            runtime=t.runtime,
+            seed=t.seed,
+            out=out,
+            resume=resume,
+            stop=t.stop,
+            evaluate_every=t.evaluate.every,
+            checkpoint_every=t.checkpoint.every,
+            per_node=t.ledger.per_node,
+            progress=progress,
+            **more,
+        )
+
+    def _module(self, data: FederatedDataset, loss: Any) -> nn.Module:
+        network = self.tables.model.network
+        if isinstance(network.function, nn.Module):
+            return network.function
+        outputs = 1 if loss == "bce" else data.classes
+        if outputs is None:
+            outputs = math.prod(data.y.shape[1:])
+        row = tuple(data.x.shape[1:])
+        known: dict[str, Any] = {"classes": outputs, "outputs": outputs}
+        takes = parameters(network.function)
+        if "inputs" in takes and "inputs" not in network.options:
+            if len(row) > 1 and not shape(takes["inputs"].hint).items and takes["inputs"].required:
+                raise BadInput(
+                    f"{network.name} takes flat rows, and a row of the data has shape {row}: "
+                    f"give inputs = {math.prod(row)} if it flattens them itself, or choose another network"
+                )
+            known["inputs"] = row[0] if len(row) == 1 else row
+        options = ({"seed": self.seed} if "seed" in takes else {}) | dict(network.options)
+        filled = {k: v for k, v in known.items() if k in takes and k not in options}
+        try:
+            module = network.function(**filled, **options)
+        except BadInput:
+            # What was given may say the sizes already, as mlp's widths do, and then nothing is to be filled in.
+            if not filled or any(takes[k].required for k in filled):
+                raise
+            try:
+                module = network.function(**options)
+            except BadInput:
+                module = None
+            if module is None:
+                raise
+        if not isinstance(module, nn.Module):
+            raise BadInput(f"{network.name} must return a torch.nn.Module, it returned a {type(module).__name__}")
+        return module
+
+    @contextlib.contextmanager
+    def _placed(self, *path: str) -> Iterator[None]:
+        """Says of what goes wrong inside where in the file it comes from."""
+        try:
+            yield
+        except BadExperiment:
+            raise
+        except BadInput as e:
+            if self.document is None:
+                raise
+            raise BadExperiment([self.document.problem(path, str(e))]) from e
+        except Exception as e:
+            # Of foedus's own functions any other error is a bug, whose traceback is needed.
+            if self.document is None or not self._own_code():
+                raise
+            first = (str(e).strip().splitlines() or ["no message"])[0]
+            raise BadExperiment([self.document.problem(path, f"{type(e).__name__}: {first}")]) from e
+
+    def _own_code(self) -> bool:
+        return ":" in self.tables.data.source.name or ":" in self.tables.model.network.name

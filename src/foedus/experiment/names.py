@@ -1,0 +1,69 @@
+"""How names in a file are matched: case, ``_`` and ``-`` make no difference, and a wrong one gets a suggestion."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+NONE = "none"
+"""What a file says for ``None``, which TOML cannot write."""
+
+
+def normal(name: str) -> str:
+    """The name without what makes no difference.
+
+    >>> normal("FedAvg") == normal("fed_avg") == normal("fed-avg")
+    True
+    """
+    return name.replace("_", "").replace("-", "").lower()
+
+
+def snake(name: str) -> str:
+    """A class's name in small letters, its words joined by ``_``.
+
+    >>> [snake(n) for n in ("TrimmedMean", "LocalSGD", "SGD", "TopK")]
+    ['trimmed_mean', 'local_sgd', 'sgd', 'top_k']
+    """
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def written(target: Any) -> str:
+    """How a class or function is written in a file.
+
+    Its file's name where that is the same name, since its author knows where the words part (``fedavg``, ``sync_sgd``);
+    else its own in snake case.
+    """
+    module: str = target.__module__.rpartition(".")[2]
+    own: str = target.__name__
+    return module if normal(module) == normal(own) else snake(own)
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """``"did you mean 'x'? "`` if one of the known names is close, else nothing.
+
+    >>> near("lokal", ["rounds", "local"])
+    "did you mean 'local'? "
+    """
+    by_normal = {normal(k): k for k in known}
+    close = difflib.get_close_matches(normal(word), by_normal, n=1)
+    return f"did you mean {by_normal[close[0]]!r}? " if close else ""
+
+
+def among(word: str, known: Iterable[str], what: str = "there are") -> str:
+    """What could be written instead of a wrong name.
+
+    >>> among("lokal", ["rounds", "local"])
+    "did you mean 'local'? There are: rounds, local"
+    >>> among("x", ["rounds", "local"])
+    'there are: rounds, local'
+    """
+    known = list(known)
+    close = near(word, known)
+    return f"{close}{what[0].upper() if close else what[0]}{what[1:]}: {counted(known)}"
+
+
+def counted(words: Iterable[str]) -> str:
+    """The names as a list in a sentence, or ``"nothing"``."""
+    return ", ".join(words) or "nothing"

@@ -1,0 +1,177 @@
+"""Sweeps: a grid over any fields of a file becomes an experiment for each of its points."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any
+
+from foedus.core.errors import BadInput
+from foedus.experiment.build import given
+from foedus.experiment.document import SWEEP, Document, from_file, from_text
+from foedus.experiment.experiment import Experiment
+from foedus.experiment.problems import BadExperiment, Path, Problem, dotted
+
+MOST = 10_000
+"""Cases of a sweep. More is a slip of the keyboard rather than a plan."""
+
+SEED = ("seed",)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One point of a sweep.
+
+    ``label``     what differs: ``"lr=0.1, seed=2"``; the experiment's name if nothing does.
+    ``group``     the same without the seed: cases of one group are repetitions, of which one takes mean and spread.
+    ``settings``  the fields that differ, by dotted path, with their values as the file has them.
+    """
+
+    label: str
+    group: str
+    settings: dict[str, Any]
+    experiment: Experiment
+
+
+@dataclass(frozen=True)
+class _Axis:
+    keys: tuple[str, ...]  # the field
+    place: Path  # the list in the file
+    values: list[Any]
+
+
+def expand(path: str | FilePath, sets: Sequence[str] = ()) -> list[Case]:
+    """The cases of a file's ``[sweep]``, the last key varying fastest; one case if it has none.
+
+    Errors: ``BadExperiment`` with what is wrong with any of the cases, each problem once.
+    """
+    return _cases(from_file(path, sets))
+
+
+def expand_text(
+    text: str, sets: Sequence[str] = (), *, origin: str = "experiment.toml", folder: str | FilePath = "."
+) -> list[Case]:
+    """The same for a text."""
+    return _cases(from_text(text, origin, FilePath(folder), sets))
+
+
+def _cases(document: Document) -> list[Case]:
+    axes = _axes(document)
+    names = _names(axes)
+    shown = [_shown(axis.values) for axis in axes]
+    cases: list[Case] = []
+    problems: list[Problem] = []
+    for point in itertools.product(*(range(len(axis.values)) for axis in axes)):
+        here = document.copy()
+        # Whole tables first: a longer path reaches into what a shorter one put there.
+        for axis, i in sorted(zip(axes, point, strict=True), key=lambda pair: len(pair[0].keys)):
+            try:
+                here.set(axis.keys, copy.deepcopy(axis.values[i]), document.where((*axis.place, i)))
+            except BadInput as e:
+                problems.append(document.problem(axis.place, str(e)))
+        try:
+            experiment = here.experiment()
+        except BadExperiment as e:
+            problems += e.problems
+            continue
+        words = [f"{n}={s[i]}" for n, s, i in zip(names, shown, point, strict=True)]
+        repeated = [w for w, axis in zip(words, axes, strict=True) if axis.keys != SEED]
+        cases.append(
+            Case(
+                ", ".join(words) or experiment.name,
+                ", ".join(repeated) or experiment.name,
+                {dotted(axis.keys): axis.values[i] for axis, i in zip(axes, point, strict=True)},
+                experiment,
+            )
+        )
+    if problems:
+        raise BadExperiment(document.in_order(problems))
+    return cases
+
+
+def _axes(document: Document) -> list[_Axis]:
+    problems: list[Problem] = []
+    axes: list[_Axis] = []
+
+    def collect(table: dict[str, Any], place: Path) -> None:
+        for key, value in table.items():
+            at = (*place, key)
+            if isinstance(value, dict):  # program.fedavg.rounds = [...] without quotes
+                collect(value, at)
+                continue
+            keys = tuple(part for k in at[1:] for part in _split(str(k)))
+            if not isinstance(value, list) or not value:
+                problems.append(document.problem(at, f"expected a list of values to try, got {given(value)}"))
+            elif any(v in value[:i] and type(v) is type(value[value.index(v)]) for i, v in enumerate(value)):
+                twice = next(v for i, v in enumerate(value) if v in value[:i])
+                problems.append(document.problem(at, f"{_word(twice)} is given twice"))
+            elif any(axis.keys == keys for axis in axes):
+                problems.append(document.problem(at, "this field is swept twice"))
+            else:
+                axes.append(_Axis(keys, at, value))
+
+    table = document.tables.get(SWEEP, {})
+    if not isinstance(table, dict):
+        raise BadExperiment([document.problem((SWEEP,), f"expected a table of lists, got {given(table)}")])
+    collect(table, (SWEEP,))
+    size = math.prod(len(axis.values) for axis in axes)
+    if size > MOST:
+        by = " x ".join(f"{len(axis.values):,} of {dotted(axis.keys)}" for axis in axes)
+        problems.append(document.problem((SWEEP,), f"a grid of {size:,} cases ({by}), and at most {MOST:,} are run"))
+    if problems:
+        raise BadExperiment(problems)
+    return axes
+
+
+def _split(key: str) -> list[str]:
+    """The parts of a dotted key that was written in quotes; parts with a colon may be quoted inside it.
+
+    >>> _split("program.'mine:Alg'.lr")
+    ['program', 'mine:Alg', 'lr']
+    """
+    parts, quote = [""], ""
+    for c in key:
+        if c in "\"'" and c == (quote or c):
+            quote = "" if quote else c
+        elif c == "." and not quote:
+            parts.append("")
+        else:
+            parts[-1] += c
+    return parts
+
+
+def _names(axes: Sequence[_Axis]) -> list[str]:
+    """For every field the shortest end of its path that no other has."""
+    names = []
+    for axis in axes:
+        for n in range(1, len(axis.keys) + 1):
+            end = axis.keys[-n:]
+            if Counter(other.keys[-n:] for other in axes)[end] == 1:
+                break
+        names.append(".".join(end))
+    return names
+
+
+def _shown(values: Sequence[Any]) -> list[str]:
+    """A word for each value: of a table its class's name, if that tells them apart."""
+    short = [next(iter(v)) if isinstance(v, dict) and len(v) == 1 else _word(v) for v in values]
+    return short if len(set(short)) == len(short) else [_word(v) for v in values]
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k}({_fields(v)})" for k, v in value.items())
+    if isinstance(value, list):
+        return f"[{', '.join(map(_word, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _fields(value: Any) -> str:
+    if not isinstance(value, dict):
+        return _word(value)
+    return ", ".join(f"{k}={_word(v)}" for k, v in value.items())

@@ -1,0 +1,201 @@
+"""The tables of an experiment file, as the classes whose fields are their keys."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from foedus.core.errors import BadInput
+from foedus.core.model import Model as CoreModel
+from foedus.core.runtime import Runtime
+from foedus.data.partitions import Natural, Partition
+from foedus.data.sources import SOURCES
+from foedus.experiment.kinds import Call, exports, parameters
+from foedus.experiment.names import written
+from foedus.runtimes import Simulation
+from foedus.sampling import StopRule
+
+
+class Program(Protocol):
+    """Who does what, and when. Its argument is a ``Federation`` or a ``Peer``."""
+
+    async def __call__(self, fed: Any) -> Tensor: ...
+
+
+class Tracker(Protocol):
+    """Where records go while a run is under way."""
+
+    def open(self, about: Any) -> Any: ...
+
+
+class Source(Call):
+    """A function that loads a data set, and its options."""
+
+    word = "data source"
+
+    @classmethod
+    def functions(cls) -> dict[str, Any]:
+        return dict(SOURCES)
+
+
+class Network(Call):
+    """A function that makes a module, or a class of modules, and its options.
+
+    Parameters with the names in ``later`` need not be given: they are taken from the data and the experiment's seed.
+    """
+
+    word = "neural network"
+    later = frozenset({"inputs", "classes", "outputs", "seed"})
+
+    @classmethod
+    def functions(cls) -> dict[str, Any]:
+        return {
+            written(f): f for name, f in exports().items() if name.startswith("foedus.models.") and _makes_module(f)
+        }
+
+    @classmethod
+    def misfit(cls, target: Any) -> str | None:
+        return None if isinstance(target, nn.Module) else super().misfit(target)
+
+
+def _makes_module(f: Any) -> bool:
+    """Whether a function returns a module and is given none: a factory, rather than something done to a module."""
+    if not inspect.isfunction(f):
+        return False
+    returned = inspect.get_annotations(f, eval_str=True).get("return")
+    given = [p.hint for p in parameters(f).values()]
+    return isinstance(returned, type) and issubclass(returned, nn.Module) and nn.Module not in given
+
+
+@dataclass(frozen=True)
+class Data:
+    """Whose data. The options of the source stand in the same table.
+
+    ``source``   a data set by name, or a function of your own that returns a ``Dataset``.
+    ``split``    how its rows are divided among nodes; by default by the source's node column, if it has one.
+    ``nodes``    among how many.
+    ``holdout``  the share of its rows that every node keeps apart, to evaluate with.
+    ``seed``     the seed of the division, by default the experiment's.
+    """
+
+    source: Source
+    split: Partition | None = None
+    nodes: int | None = None
+    holdout: float | None = None
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.nodes is not None and self.nodes < 1:
+            raise BadInput(f"nodes must be at least 1, got {self.nodes}")
+        if self.holdout is not None and not 0 < self.holdout < 1:
+            raise BadInput(f"holdout is a share of the rows between 0 and 1, got {self.holdout}")
+        ours = any(type(self.split) is export for export in exports().values())  # your own may know by itself
+        if self.nodes is None and ours and not isinstance(self.split, Natural):
+            raise BadInput(f"nodes is missing: {self.split} has to know among how many")
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is learned.
+
+    ``network``     a network by name, or a function, a class of modules or a module of your own.
+    ``loss``        cross_entropy, mse, bce, or a function of your own ``(output, target)``; by default cross_entropy
+                    for classes and mse for a regression.
+    ``metrics``     among accuracy, auc and rmse; by default those that fit the loss.
+    ``freeze``      patterns of parameter names that are not trained.
+    ``warm_start``  a file of weights to start from.
+    """
+
+    network: Network
+    loss: str | Callable[[Tensor, Tensor], Tensor] | None = None
+    metrics: tuple[str, ...] | None = None
+    freeze: tuple[str, ...] = ()
+    warm_start: Path | None = None
+
+    def __post_init__(self) -> None:
+        # What a core Model says of these, it says of any module.
+        CoreModel(nn.Linear(1, 1), "cross_entropy" if self.loss is None else self.loss, self.metrics)
+        if self.warm_start is not None and not self.warm_start.exists():
+            raise BadInput(f"warm_start: there is no {self.warm_start}")
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """When the model is evaluated.
+
+    ``every``  so many commits; the last round always is.
+    ``nodes``  so many commits, at every node on its own rows; 0 is never.
+    """
+
+    every: int = 1
+    nodes: int = 0
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise BadInput(f"every counts commits, from 1 up; got {self.every}")
+        if self.nodes < 0:
+            raise BadInput(f"nodes counts commits, from 1 up, or 0 for never; got {self.nodes}")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """When a checkpoint is written.
+
+    ``every``  so many commits.
+    """
+
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise BadInput(f"every counts commits, from 1 up; got {self.every}")
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What the costs are kept by.
+
+    ``per_node``  by node as well as in total.
+    """
+
+    per_node: bool = False
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A whole file.
+
+    ``data``        whose data.
+    ``model``       what is learned.
+    ``program``     who does what, and when: exactly one.
+    ``name``        what the experiment is called.
+    ``seed``        of everything random.
+    ``runtime``     where it runs.
+    ``stop``        rules that end it early.
+    ``evaluate``    when the model is evaluated.
+    ``checkpoint``  when a checkpoint is written.
+    ``ledger``      what the costs are kept by.
+    ``track``       where else records go.
+    ``folder``      where relative paths and modules of your own are looked for.
+    """
+
+    data: Data
+    model: Model
+    program: Program
+    name: str = "experiment"
+    seed: int = 0
+    runtime: Runtime = Simulation()
+    stop: tuple[StopRule, ...] = ()
+    evaluate: Evaluate = Evaluate()
+    checkpoint: Checkpoint = Checkpoint()
+    ledger: Ledger = Ledger()
+    track: tuple[Tracker, ...] = ()
+    folder: Path = field(default=Path(), compare=False)
+
+
+__all__ = ["Checkpoint", "Data", "Evaluate", "Ledger", "Model", "Network", "Program", "Source", "Tables", "Tracker"]
