@@ -24,11 +24,16 @@ class Style:
     dash: str = ""
 
 
+REST = Style("rest")
+"""How runs are drawn that are there for comparison only: a thin grey line without a name."""
+
+
 @dataclass(frozen=True)
 class Line:
-    """One run in one chart: a curve of points in data units, or a level across the whole width.
+    """One setting in one chart: a curve of points in data units, or a level across the whole width.
 
-    ``tips``  what a reader sees on a point.   ``mark``  index of the point that first reached the target.
+    ``tips``  what a reader sees on a point (empty: nothing).   ``mark``  index of the point that first reached the
+    target.   ``band``  low and high at every point, or at the level; empty where there is no band.
     """
 
     label: str
@@ -38,6 +43,7 @@ class Line:
     tips: tuple[str, ...] = ()
     mark: int | None = None
     level: float | None = None
+    band: tuple[tuple[float, float], ...] = ()
 
     @property
     def end(self) -> float:
@@ -50,7 +56,8 @@ def line_chart(
     target: tuple[float, str] | None = None,
 ) -> str:  # fmt: skip
     """An SVG of curves and levels with labels at the right. ``name`` is unique on the page; texts are escaped here."""
-    shown = lines if len(lines) <= (HEIGHT - _TOP - _BOTTOM) // _LINE else ()
+    named = [ln for ln in lines if ln.style is not REST]
+    shown = named if len(named) <= (HEIGHT - _TOP - _BOTTOM) // _LINE else ()
     right = min(max((len(_short(ln.label)) for ln in shown), default=0), _LABEL_CHARS) * _CHAR + 26
     plot = _Plot(x, y, _LEFT, WIDTH - right, _TOP, HEIGHT - _BOTTOM)
     parts = [
@@ -62,6 +69,10 @@ def line_chart(
         h = plot.v(target[0])
         parts.append(f'<line class="target" x1="{plot.left}" x2="{_n(plot.right)}" y1="{h}" y2="{h}"/>')
         parts.append(f'<text class="halo" x="{plot.left + 4}" y="{_n(h + 13)}">{escape(target[1])}</text>')
+    # What stays in the background is drawn first: the other lines, then the bands, then the curves.
+    lines = sorted(lines, key=lambda ln: ln.style is not REST)
+    for ln in lines:
+        parts += _band(plot, ln)
     for ln in lines:
         parts += _level(plot, ln) if ln.level is not None else _curve(plot, ln)
     parts += _labels(plot, shown)
@@ -147,6 +158,20 @@ def _level(p: _Plot, ln: Line) -> list[str]:
     ]
 
 
+def _band(p: _Plot, ln: Line) -> list[str]:
+    if not ln.band:
+        return []
+    if ln.level is not None:
+        xs = [p.left, p.right]
+        band = [ln.band[0]] * 2
+    else:
+        at = _thin([(p.h(a), 0.0) for a in ln.xs], _POINTS, None)
+        xs, band = [p.h(ln.xs[i]) for i in at], [ln.band[i] for i in at]
+    there = [f"{_n(x)},{_n(p.v(high))}" for x, (_, high) in zip(xs, band, strict=True)]
+    back = [f"{_n(x)},{_n(p.v(low))}" for x, (low, _) in zip(xs, band, strict=True)]
+    return [f'<polygon class="{ln.style.css} band" points="{" ".join(there + back[::-1])}"/>']
+
+
 def _dash(style: Style) -> str:
     return f'stroke-dasharray="{style.dash}" ' if style.dash else ""
 
@@ -155,10 +180,13 @@ def _curve(p: _Plot, ln: Line) -> list[str]:
     if not ln.xs:
         return []
     points = [(p.h(a), p.v(b)) for a, b in zip(ln.xs, ln.ys, strict=True)]
-    path = " ".join(f"{_n(a)},{_n(b)}" for a, b in (points[i] for i in _thin(points, _POINTS, ln.mark)))
+    most = _TIPS if ln.style is REST else _POINTS
+    path = " ".join(f"{_n(a)},{_n(b)}" for a, b in (points[i] for i in _thin(points, most, ln.mark)))
     parts = []
     if len(points) > 1:
         parts.append(f'<polyline class="{ln.style.css} line" {_dash(ln.style)}points="{path}"/>')
+    if ln.style is REST:
+        return parts
     a, b = points[-1]
     parts.append(f'<circle class="{ln.style.css} dot" cx="{_n(a)}" cy="{_n(b)}" r="3"/>')
     if ln.mark is not None:
@@ -202,10 +230,15 @@ def _labels(p: _Plot, lines: Sequence[Line]) -> list[str]:
 
 
 def styles(roles: Sequence[str], together: str) -> list[Style]:
-    """One style per run: colours for those that work together, greys with dashes for what they are compared with."""
+    """One style per setting: colours for those that work together, greys with dashes for what they are compared with.
+
+    The role ``"rest"`` is for those that stay in the background.
+    """
     made, color, grey = [], 0, 0
     for role in roles:
-        if role == together:
+        if role == "rest":
+            made.append(REST)
+        elif role == together:
             made.append(Style(f"s{color % COLORS}", ("", "7 3", "2 3")[color // COLORS % 3]))
             color += 1
         else:
@@ -214,7 +247,13 @@ def styles(roles: Sequence[str], together: str) -> list[Style]:
     return made
 
 
-def curve(line: Line, pairs: Sequence[tuple[float, float]], tips: Sequence[str], mark: int | None) -> Line:
+def curve(
+    line: Line,
+    pairs: Sequence[tuple[float, float]],
+    tips: Sequence[str],
+    mark: int | None,
+    band: Sequence[tuple[float, float]] = (),
+) -> Line:
     """The line with its points. Those that a logarithmic axis cannot show (x <= 0) are left out."""
     kept = [i for i, (x, _) in enumerate(pairs) if 0 < x < float("inf")]
     return replace(
@@ -223,4 +262,5 @@ def curve(line: Line, pairs: Sequence[tuple[float, float]], tips: Sequence[str],
         ys=tuple(pairs[i][1] for i in kept),
         tips=tuple(tips[i] for i in kept),
         mark=kept.index(mark) if mark in kept else None,
+        band=tuple(band[i] for i in kept) if band else (),
     )

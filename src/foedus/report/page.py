@@ -51,7 +51,8 @@ def render(c: Comparison, title: str, notes: Sequence[str] = ()) -> str:
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     # The page's policy forbids every request, and every script but the one with this digest.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    looks = dict(zip((s.label for s in c.programs), styles([s.role for s in c.programs], TOGETHER), strict=True))
+    roles = [s.role if s in c.shown else "rest" for s in c.programs]
+    looks = dict(zip((s.label for s in c.programs), styles(roles, TOGETHER), strict=True))
     sections = [table(c, looks), curves(c, looks), clock(c), who_holds_what(c), origin(c)]
     if notes:
         sections.append('<ul class="notes">' + "".join(f"<li>{text(n)}</li>" for n in notes) + "</ul>")
