@@ -58,7 +58,7 @@ def line_chart(
     """An SVG of curves and levels with labels at the right. ``name`` is unique on the page; texts are escaped here."""
     named = [ln for ln in lines if ln.style is not REST]
     shown = named if len(named) <= (HEIGHT - _TOP - _BOTTOM) // _LINE else ()
-    right = min(max((len(_short(ln.label)) for ln in shown), default=0), _LABEL_CHARS) * _CHAR + 26
+    right = max(map(len, _shortened([ln.label for ln in shown])), default=0) * _CHAR + 26
     plot = _Plot(x, y, _LEFT, WIDTH - right, _TOP, HEIGHT - _BOTTOM)
     parts = [
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{name}-t {name}-d">',
@@ -85,11 +85,7 @@ def columns(
     """An SVG of stacked columns, one per node, stretched to any width. ``classes`` are CSS classes, bottom first."""
     top = max((sum(s) for s in stacks), default=0) or 1
     width, height, gap = 10, 200, 1.6 if len(stacks) <= 30 else 0.8
-    parts = [
-        f'<svg class="columns" viewBox="0 0 {len(stacks) * width} {height}" preserveAspectRatio="none" role="img" '
-        f'aria-labelledby="{name}-t {name}-d"><title id="{name}-t">{escape(title)}</title>'
-        f'<desc id="{name}-d">{escape(desc)}</desc>'
-    ]
+    parts = [_stretched("columns", len(stacks) * width, height, name, title, desc)]
     for i, (stack, tip) in enumerate(zip(stacks, tips, strict=True)):
         parts.append(f'<g class="tip"><title>{escape(tip)}</title>')
         below = 0
@@ -103,6 +99,32 @@ def columns(
                 below += count
         parts.append("</g>")
     return "".join(parts) + "</svg>"
+
+
+def quantile_boxes(boxes: Sequence[Sequence[float]], tips: Sequence[str], *, name: str, title: str, desc: str) -> str:
+    """An SVG of five quantiles (outer, inner, median, inner, outer) per node, stretched to any width."""
+    low, high = min(b[0] for b in boxes), max(b[-1] for b in boxes)
+    width, height = 10.0, 200.0
+    size = (high - low) or 1.0
+    parts = [_stretched("columns boxes", len(boxes) * width, height, name, title, desc)]
+    for i, (box, tip) in enumerate(zip(boxes, tips, strict=True)):
+        a, b, middle, c, d = ((high - q) / size * (height - 4) + 2 if high > low else height / 2 for q in box)
+        x = i * width
+        parts.append(
+            f'<g class="tip"><title>{escape(tip)}</title>'
+            f'<rect class="outer" x="{_n(x + 4)}" width="2" y="{_n(d)}" height="{_n(max(a - d, 1))}"/>'
+            f'<rect class="c2" x="{_n(x + 1.5)}" width="7" y="{_n(c)}" height="{_n(max(b - c, 1))}"/>'
+            f'<rect class="middle" x="{_n(x + 1.5)}" width="7" y="{_n(middle - 1)}" height="2"/></g>'
+        )
+    return "".join(parts) + "</svg>"
+
+
+def _stretched(css: str, width: float, height: float, name: str, title: str, desc: str) -> str:
+    return (
+        f'<svg class="{css}" viewBox="0 0 {_n(width)} {_n(height)}" preserveAspectRatio="none" role="img" '
+        f'aria-labelledby="{name}-t {name}-d"><title id="{name}-t">{escape(title)}</title>'
+        f'<desc id="{name}-d">{escape(desc)}</desc>'
+    )
 
 
 @dataclass(frozen=True)
@@ -127,8 +149,19 @@ def _n(x: float) -> str:
     return f"{x:.1f}".removesuffix(".0")
 
 
-def _short(label: str) -> str:
-    return label if len(label) <= _LABEL_CHARS else label[: _LABEL_CHARS - 1].rstrip() + "…"
+def _short(label: str, ends: bool) -> str:
+    if len(label) <= _LABEL_CHARS:
+        return label
+    if ends:
+        half = (_LABEL_CHARS - 1) // 2
+        return f"{label[:half].rstrip()}…{label[-half:].lstrip()}"
+    return label[: _LABEL_CHARS - 1].rstrip() + "…"
+
+
+def _shortened(labels: Sequence[str]) -> list[str]:
+    """Labels that fit beside a chart. Those that begin alike keep their ends too, or they would read the same."""
+    cut = [_short(label, ends=False) for label in labels]
+    return cut if len(set(cut)) == len(set(labels)) else [_short(label, ends=True) for label in labels]
 
 
 def _frame(p: _Plot, x_label: str) -> list[str]:
@@ -219,13 +252,13 @@ def _labels(p: _Plot, lines: Sequence[Line]) -> list[str]:
         at[i] = min(at[i], limit)
         limit = at[i] - _LINE
     parts = []
-    for ln, y in zip(order, at, strict=True):
+    for ln, y, short in zip(order, at, _shortened([ln.label for ln in order]), strict=True):
         end, x = p.v(ln.end), p.right
         start = x if ln.level is not None else p.h(ln.xs[-1]) + 4
         bend = f"{_n(start)},{_n(end)} {_n(max(x, start))},{_n(end)} {_n(x + 9)},{_n(y)} {_n(x + 16)},{_n(y)}"
         parts.append(f'<polyline class="{ln.style.css} lead" points="{bend}"/>')
-        full = f"<title>{escape(ln.label)}</title>" if _short(ln.label) != ln.label else ""
-        parts.append(f'<text class="label" x="{_n(x + 19)}" y="{_n(y + 4)}">{full}{escape(_short(ln.label))}</text>')
+        full = f"<title>{escape(ln.label)}</title>" if short != ln.label else ""
+        parts.append(f'<text class="label" x="{_n(x + 19)}" y="{_n(y + 4)}">{full}{escape(short)}</text>')
     return parts
 
 

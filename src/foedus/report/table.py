@@ -13,6 +13,7 @@ from foedus.report.markup import swatch, text
 from foedus.report.seeds import within_spread
 from foedus.report.summary import MANY, TOGETHER, Comparison, Summary
 from foedus.report.units import MISSING, human_bytes, human_count, human_seconds
+from foedus.report.verdict import plural
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ def _head(words: str, *, rowspan: int = 1, colspan: int = 1, css: str = "") -> s
 
 
 def _row(c: Comparison, s: Summary, look: Style, quality: str, goal: str) -> str:
-    show = c.metric.spread_text if c.metric else (lambda _: MISSING)
-    cells = [_cell(f"final {quality}", show(s.finals)), _cell(f"best {quality}", show(s.bests))]
+    final, best = (c.metric.spread_text(s.finals), c.metric.text(s.best)) if c.metric else (MISSING, MISSING)
+    cells = [_cell(f"final {quality}", final), _cell(f"best {quality}", best)]
     cells += [_cell(k.head, k.write(k.read(s.last))) for k in _COSTS]
     for i, k in enumerate(_TO_TARGET if goal else ()):
         css = "first" if i == 0 else ""
@@ -87,15 +88,16 @@ def _row(c: Comparison, s: Summary, look: Style, quality: str, goal: str) -> str
             least = " least" if _least(c, s, k.read) else ""
             some = s.reached_by if i == 0 else ""
             cells.append(_cell(f"{k.head} to {goal}", k.write(k.read(s.reached)), css + least, some))
-    seeds = f"<small>{s.n} seeds</small>" if s.n > 1 else ""
-    who = f'<th scope="row" class="who" role="rowheader">{swatch(look)}{escape(s.label)}{seeds}</th>'
+    # Where every row has as many, the text below the table says it once.
+    seeds = f"<small>{plural(s.n, 'seed')}</small>" if len({o.n for o in c.programs}) > 1 else ""
+    who = f'<th scope="row" class="who" role="rowheader">{swatch(look)}<span>{escape(s.label)}{seeds}</span></th>'
     return f'<tr role="row">{who}{"".join(cells)}</tr>'
 
 
 def _cell(head: str, value: str, css: str = "", note: str = "") -> str:
     css = f' class="{css.strip()}"' if css.strip() else ""
-    small = f" <small>{text(note)}</small>" if note else ""
-    return f'<td role="cell" data-label="{text(head)}"{css}>{text(value)}{small}</td>'
+    shown = f"<span>{text(value)} <small>{text(note)}</small></span>" if note else text(value)
+    return f'<td role="cell" data-label="{text(head)}"{css}>{shown}</td>'
 
 
 def _least(c: Comparison, s: Summary, read: Callable[[Record], float]) -> bool:
@@ -113,9 +115,12 @@ def _least(c: Comparison, s: Summary, read: Callable[[Record], float]) -> bool:
 def _explain(c: Comparison, quality: str, goal: str) -> str:
     words = "Bytes are sums over all nodes; one local epoch is as much work as one pass over all rows of all nodes."
     if any(s.n > 1 for s in c.programs):
+        same = len({s.n for s in c.programs}) == 1
+        rows = f"Every row is {c.programs[0].n} seeds" if same else "Of several seeds"
         words += (
-            " Of several seeds, quality is the mean ± the standard deviation, and costs are means"
-            f"{'; what it took to get to the target is over the seeds that did' if goal else ''}."
+            f" {rows}: final {quality} is the mean ± "
+            "the standard deviation over seeds, everything else a mean"
+            f"{', what it took to reach the target over the seeds that did' if goal else ''}."
         )
     if len(c.ranked) > MANY:
         words = f"The best at the end come first. {words}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from foedus.core.run import Record
-from foedus.report.seeds import within_spread
+from foedus.report.seeds import sd, within_spread
 from foedus.report.summary import ALONE, POOLED, TOGETHER, Comparison, Metric, Summary
 from foedus.report.units import MISSING, human_bytes, human_count, human_seconds, percent, times
 
@@ -189,7 +189,8 @@ def tiles(c: Comparison) -> list[Tile]:
         ]
     context = f"after {plural(s.last.round, 'round')}"
     if len(s.finals) > 1:
-        context += f", {metric.spread_text(s.finals)} over {s.n} seeds"
+        around = f"{100 * sd(s.finals):.1f} points" if metric.share else f"{sd(s.finals):.2g}"
+        context += f", ± {around} over {s.n} seeds"
     made = [Tile(metric.text(s.final), f"{metric.label}, {s.label}", context)]
     alone, pooled = c.with_role(ALONE), c.with_role(POOLED)
     if alone and alone[0].final is not None:
