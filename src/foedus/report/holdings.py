@@ -149,7 +149,8 @@ def headline(data: FederatedDataset, split: Split) -> str:
     classes = f" of {len(split.classes)} classes" if split.classes else ""
     test = f"; {len(data.test_x):,} more are the test set" if data.test_x is not None else ""
     held = f"; nodes hold out {sum(split.holdout):,} of them" if split.holdout else ""
-    return f"{data.name}: {sum(split.sizes):,} rows{classes} at {plural(len(split.sizes), 'node')}, divided{how}{held}{test}."
+    rows, nodes = f"{sum(split.sizes):,} rows{classes}", plural(len(split.sizes), "node")
+    return f"{data.name}: {rows} at {nodes}, divided{how}{held}{test}."
 
 
 def split_tiles(split: Split) -> list[Tile]:

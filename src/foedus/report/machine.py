@@ -21,7 +21,7 @@ _COSTS = ("epochs", "bytes_up", "bytes_down", "messages", "compute_s", "wire_s",
 
 
 def as_json(what: Runs | FederatedDataset, target: float | None = None) -> dict[str, Any]:
-    """What ``show`` says of a run, ``comparison`` of several and ``holdings_text`` of a data set, for ``json.dumps``."""
+    """What ``show`` says of a run, ``comparison`` of several, ``holdings_text`` of a data set, for ``json.dumps``."""
     if isinstance(what, FederatedDataset):
         return _data(what)
     if isinstance(what, Run):

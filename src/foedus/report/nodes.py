@@ -130,7 +130,8 @@ def _strip(f: Fairness, metric: Metric, axis: Axis, look: Style) -> str:
     label = escape(f.summary.label)
     return (
         f'<div class="label">{label}</div><div><svg class="strip" height="{_HEIGHT}" role="img" '
-        f'aria-label="{label}: {escape(words)}"><line class="base" x1="0" x2="100%" y1="{_FLOOR + 4}" y2="{_FLOOR + 4}"/>'
+        f'aria-label="{label}: {escape(words)}">'
+        f'<line class="base" x1="0" x2="100%" y1="{_FLOOR + 4}" y2="{_FLOOR + 4}"/>'
         f'{dots}<line class="worst" x1="{worst:.1f}%" x2="{worst:.1f}%" y1="0" y2="{_HEIGHT}"/>'
         f'<line class="mean" x1="{mean:.1f}%" x2="{mean:.1f}%" y1="0" y2="{_HEIGHT}"/></svg>'
         f'<div class="shares">{text(words)}</div></div>'

@@ -12,7 +12,7 @@ import torch
 from foedus.core.run import Run
 from foedus.report.markup import text
 from foedus.report.summary import MANY, Comparison, Summary
-from foedus.report.units import human_count, human_seconds
+from foedus.report.units import human_count, human_seconds, three_digits
 from foedus.report.verdict import plural
 
 
@@ -47,6 +47,12 @@ def _block(s: Summary, own: bool) -> str:
         ("evaluated on", _each(str(r.evaluated_on) for r in s.runs)),
         ("messages", human_count(s.last.messages)),
         ("wall time", human_seconds(s.last.wall_s)),
+    ]
+    # What a program measures besides: its nodes' disagreement, the age of updates and the like.
+    pairs += [
+        (f"{name.replace('_', ' ')}, at the end", three_digits(value))
+        for name, value in s.last.metrics.items()
+        if not name.startswith("node_")
     ]
     if own:
         # Seeds that were run elsewhere are said one by one.

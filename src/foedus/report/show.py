@@ -11,7 +11,7 @@ from foedus.report.holdings import headline
 from foedus.report.nodes import fairness, sentence
 from foedus.report.split import Split, of_data
 from foedus.report.summary import TOGETHER, Comparison, Runs, Summary, compare
-from foedus.report.terminal import Column, Facts, Grid, Sheet, Words, bar, sparkline
+from foedus.report.terminal import NONE, Column, Facts, Grid, Sheet, Words, bar, sparkline
 from foedus.report.units import MISSING, human_bytes, human_count, human_seconds, percent, three_digits
 from foedus.report.verdict import TRAFFIC, WORK, plural, race, time_shares, troubles, verdict
 
@@ -53,13 +53,11 @@ def _quality(c: Comparison, s: Summary) -> list[tuple[str, str]]:
         return [("quality", "nothing was evaluated")]
     at = s.values.index(s.bests[0])
     first, best, last = s.evaluated[0], s.evaluated[at], s.evaluated[-1]
-    line = sparkline(s.values, _CURVE)
-    low, high = min(s.values), max(s.values)
     facts = [
         (metric.label, f"{metric.text(s.final)} in round {last.round:,}"),
         ("best", f"{metric.text(s.bests[0])} in round {best.round:,}"),
         ("first", f"{metric.text(s.values[0])} in round {first.round:,}"),
-        ("curve", f"{line}  {metric.text(low)} to {metric.text(high)}" if len(s.values) > 1 else ""),
+        ("curve", sparkline(s.values, _CURVE) if len(s.values) > 1 else ""),
     ]
     found = fairness([s])
     if found is not None:
@@ -118,23 +116,23 @@ def _table(c: Comparison) -> Grid:
         columns.append(Column("seeds", tuple(str(s.n) for s in rows), 7))
     metric = c.metric
     if metric is not None:
-        columns.append(Column(f"final {metric.label}", tuple(metric.spread_text(s.finals) for s in rows)))
+        columns.append(Column(f"final\n{metric.label}", tuple(metric.spread_text(s.finals) for s in rows)))
         columns.append(Column("best", tuple(metric.text(s.best) for s in rows), 6))
     columns += [
         cost("rounds", lambda r: r.round, human_count, 2),
         cost("up", lambda r: r.bytes_up, human_bytes, 1),
         cost("down", lambda r: r.bytes_down, human_bytes, 5),
         cost("epochs", lambda r: r.epochs, human_count, 8),
-        cost("virtual time", lambda r: r.virtual_s, human_seconds, 3),
+        cost("virtual\ntime", lambda r: r.virtual_s, human_seconds, 3),
     ]
     if metric is not None and c.target is not None:
-        goal = f"to {metric.target_text(c.target)}:"
-        columns.append(cost(f"{goal} rounds", lambda r: r.round, human_count, 9, to=True))
-        columns.append(cost(f"{goal} traffic", lambda r: r.bytes_up + r.bytes_down, human_bytes, 4, to=True))
-        columns.append(cost(f"{goal} time", lambda r: r.virtual_s, human_seconds, 10, to=True))
+        goal = f"to {metric.target_text(c.target)}"
+        columns.append(cost(f"{goal}\nrounds", lambda r: r.round, human_count, 9, to=True))
+        columns.append(cost(f"{goal}\ntraffic", lambda r: r.bytes_up + r.bytes_down, human_bytes, 4, to=True))
+        columns.append(cost(f"{goal}\ntime", lambda r: r.virtual_s, human_seconds, 10, to=True))
         if any(s.reached_by for s in rows):
             reached = (f"{len(s.reaching)} of {s.n}" for s in rows)
-            columns.append(Column(f"{goal} seeds", tuple(reached), 6))
+            columns.append(Column(f"{goal}\nseeds", tuple(reached), 6))
     return Grid(tuple(columns))
 
 
@@ -158,8 +156,7 @@ def _listed(split: Split) -> list[Words | Facts | Grid]:
     if split.counts:
         columns.append(Column("classes", tuple(str(n) for n in split.classes_held()), 2))
         if len(split.classes) <= 30:
-            mixes = (sparkline(row, len(row), 0, max(row)) for row in split.counts)
-            columns.append(Column("mix", tuple(mixes), 1, left=True))
+            columns.append(Column("mix", tuple(map(_mix, split.counts)), 1, left=True))
         columns.append(Column("commonest", tuple(_commonest(split, k) for k in nodes), 5, left=True))
         columns.append(Column("from all", tuple(percent(d, 0) for d in split.distances()), 6))
     if split.targets is not None:
@@ -169,8 +166,14 @@ def _listed(split: Split) -> list[Words | Facts | Grid]:
         ]
     notes = []
     if split.counts and len(split.classes) <= 30:
-        notes.append(Words(f"mix: rows of {split.classes[0]} to {split.classes[-1]}, each node by itself.", "dim"))
+        ends = f"{split.classes[0]} to {split.classes[-1]}"
+        notes.append(Words(f"The mix is the rows of classes {ends}, from left to right, each node by itself.", "dim"))
     return [Grid(tuple(columns)), *notes]
+
+
+def _mix(row: Sequence[int]) -> str:
+    columns = sparkline(row, len(row), 0, max(row))
+    return "".join(NONE if count == 0 else c for count, c in zip(row, columns, strict=True))
 
 
 def _commonest(split: Split, k: int) -> str:
@@ -202,14 +205,13 @@ def _summed_up(split: Split) -> list[Words | Facts | Grid]:
     ]  # fmt: skip
     columns.append(Column("mean", tuple(write(fmean(values)) for _, values, write in rows), 7))
     sizes = sorted(split.sizes, reverse=True)
-    largest, tenth = sum(sizes[: max(1, len(sizes) // 10)]), percent(0.1, 0)
-    curve = f"{sparkline(sizes, _CURVE, 0)}  from the largest node to the smallest"
+    tenth, share = percent(0.1, 0), percent(sum(sizes[: max(1, len(sizes) // 10)]) / sum(sizes), 0)
     return [
         Grid(tuple(columns)),
         Facts(
             (
-                ("sizes", curve),
-                ("", f"The largest {tenth} of nodes hold {percent(largest / sum(sizes), 0)} of all rows."),
+                ("sizes", sparkline(sizes, _CURVE, 0)),
+                ("", f"from the largest node to the smallest; the largest {tenth} of nodes hold {share} of all rows"),
             )
         ),
     ]

@@ -17,11 +17,13 @@ from foedus.report.units import MISSING
 
 SPARKS = "▁▂▃▄▅▆▇█"
 BAR = "━"
-_ASCII = {MISSING: "-", "±": "+-", "\N{MINUS SIGN}": "-", "…": "...", "“": '"', "”": '"', BAR: "="} | dict(
+NONE = "·"
+"""Stands for a zero beside small columns."""
+_ASCII = {MISSING: "-", "±": "+-", "\N{MINUS SIGN}": "-", "…": "...", "“": '"', "”": '"', BAR: "=", NONE: "_"} | dict(
     zip(SPARKS, ".:-=+*#@", strict=True)
 )
 _GAP = 2
-_NARROWEST = 8
+_NARROWEST, _NAME = 8, 24
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Column:
-    """A head and a cell a row. Where the width does not suffice, columns with the highest ``spare`` go first.
+    """A head, which may have several lines, and a cell a row. Where the width does not suffice, columns with the highest ``spare`` go first.
 
     ``spare``  0: never left out.   ``left``  left-justified; the first column of a table should be, for it folds.
     """
@@ -162,11 +164,16 @@ def _facts(block: Facts, width: int, fancy: bool) -> list[Text]:
 
 def _grid(block: Grid, width: int, fancy: bool) -> list[Text]:
     columns = [
-        Column(_glyphs(c.head, fancy), tuple(_glyphs(x, fancy) for x in c.cells), c.spare, c.left)
+        Column(
+            "\n".join(_glyphs(h, fancy) for h in c.head.split("\n")),
+            tuple(_glyphs(x, fancy) for x in c.cells),
+            c.spare,
+            c.left,
+        )
         for c in block.columns
     ]
-    # The first column may fold its words, but not below half of what it asks for while others can go.
-    least = min(_natural(columns[0]), max(_NARROWEST, _natural(columns[0]) // 2, _longest_word(columns[0])))
+    # The first column folds only when it is long, or when nothing more can go.
+    least = min(_natural(columns[0]), _NAME)
     while True:
         others = sum(_natural(c) + _GAP for c in columns[1:])
         droppable = [c for c in columns if c.spare]
@@ -174,7 +181,12 @@ def _grid(block: Grid, width: int, fancy: bool) -> list[Text]:
             break
         columns.remove(max(droppable, key=lambda c: c.spare))
     widths = [min(_natural(columns[0]), max(_NARROWEST, width - others)), *(_natural(c) for c in columns[1:])]
-    lines = _row([c.head for c in columns], columns, widths, "dim" if fancy else "", "dim" if fancy else "")
+    heads = [c.head.split("\n") for c in columns]
+    dim, tall = "dim" if fancy else "", max(map(len, heads))
+    lines = []
+    for i in range(tall):
+        parts = [h[i - tall + len(h)] if i >= tall - len(h) else "" for h in heads]
+        lines += _row(parts, columns, widths, dim, dim)
     for i in range(len(columns[0].cells)):
         lines += _row([c.cells[i] for c in columns], columns, widths, "bold" if fancy else "", "")
     return [line if line.cell_len <= width else line[:width] for line in lines]
@@ -196,8 +208,4 @@ def _row(cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int],
 
 
 def _natural(c: Column) -> int:
-    return max(cell_len(s) for s in (c.head, *c.cells))
-
-
-def _longest_word(c: Column) -> int:
-    return min(24, max((cell_len(w) for s in (c.head, *c.cells) for w in s.split()), default=0))
+    return max(cell_len(s) for s in (*c.head.split("\n"), *c.cells))
