@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import fields
 from statistics import fmean
 from typing import Any
 
-from foedus.core.run import Record
+from foedus.core.run import Record, Run
 from foedus.report.units import finite
 
+_SEED = re.compile(r"seed\s*=")
 _MEASURED = ("loss", "accuracy", "auc", "rmse", "train_loss")
 
 
@@ -68,3 +70,19 @@ def common(histories: Sequence[Sequence[Record]]) -> list[tuple[Record, ...]]:
     by_round = [{r.round: r for r in history} for history in histories]
     shared = set.intersection(*(set(rounds) for rounds in by_round)) if by_round else set()
     return [tuple(rounds[t] for rounds in by_round) for t in sorted(shared)]
+
+
+def by_setting(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Runs that differ in nothing but the seed, together; labels are class names, numbered where settings share one.
+
+    What counts is the program, the runtime, the number of nodes and, of runs made from a file, the file without its
+    line for the seed.
+    """
+    groups: dict[tuple[object, ...], list[Run]] = {}
+    for run in runs:
+        config = getattr(run, "config", None) or ""
+        lines = tuple(ln for ln in config.splitlines() if not _SEED.match(ln))
+        groups.setdefault((run.name, repr(run.program), repr(run.runtime), run.nodes, lines), []).append(run)
+    names = [group[0].name for group in groups.values()]
+    labels = [f"{name} {names[: i + 1].count(name)}" if names.count(name) > 1 else name for i, name in enumerate(names)]
+    return dict(zip(labels, groups.values(), strict=True))

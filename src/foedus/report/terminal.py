@@ -19,9 +19,8 @@ SPARKS = "▁▂▃▄▅▆▇█"
 BAR = "━"
 NONE = "·"
 """Stands for a zero beside small columns."""
-_ASCII = {MISSING: "-", "±": "+-", "\N{MINUS SIGN}": "-", "…": "...", "“": '"', "”": '"', BAR: "=", NONE: "_"} | dict(
-    zip(SPARKS, ".:-=+*#@", strict=True)
-)
+_ASCII = dict(zip(SPARKS, ".:-=+*#@", strict=True))
+_ASCII |= {MISSING: "-", "±": "+-", "\N{MINUS SIGN}": "-", "…": "...", "“": '"', "”": '"', BAR: "=", NONE: "_"}
 _GAP = 2
 _NARROWEST, _NAME = 8, 24
 
@@ -43,9 +42,10 @@ class Facts:
 
 @dataclass(frozen=True)
 class Column:
-    """A head, which may have several lines, and a cell a row. Where the width does not suffice, columns with the highest ``spare`` go first.
+    """A head, which may have several lines, and a cell a row.
 
-    ``spare``  0: never left out.   ``left``  left-justified; the first column of a table should be, for it folds.
+    ``spare``  where the width does not suffice, columns with the highest are left out first; 0 stays.
+    ``left``   left-justified; the first column of a table should be, for it folds.
     """
 
     head: str
@@ -157,8 +157,8 @@ def _facts(block: Facts, width: int, fancy: bool) -> list[Text]:
     lines = []
     for name, value in pairs:
         for i, part in enumerate(_wrap(value, max(_NARROWEST, width - first))):
-            head = Text(set_cell_size(name if i == 0 else "", first), "dim" if fancy else "")
-            lines.append(head.append(part, Style.null()))
+            head = set_cell_size(name if i == 0 else "", first)
+            lines.append(Text().append(head, "dim" if fancy else Style.null()).append(part, Style.null()))
     return lines
 
 
@@ -196,7 +196,7 @@ def _row(cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int],
     folded = _wrap(cells[0], widths[0])
     lines = []
     for i, part in enumerate(folded):
-        line = Text(set_cell_size(part, widths[0]), first)
+        line = Text().append(set_cell_size(part, widths[0]), first or Style.null())
         # Numbers stand beside the last line of a name.
         for cell, c, w in zip(cells[1:], columns[1:], widths[1:], strict=True):
             shown = cell if i == len(folded) - 1 else ""
