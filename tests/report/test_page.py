@@ -274,9 +274,9 @@ def test_holdings_show_every_node_of_a_few():
     assert held.tip(1) == "node 1: 20 rows; 15 of class 1, 5 of class 0"
     assert held.facts == (
         "Nodes hold 10 to 30 rows (median 20); the largest holds 3 times what the smallest does. The median node "
-        "holds 2 of 2 classes, and its commonest class is 75 % of its rows (50 % in all data together). Class shares of "
-        "nodes are on average 25 % away from those of all data (total variation: 0 % is the same mix, 100 % nothing in "
-        "common)."
+        "holds 2 of 2 classes, and its commonest class is 75 % of its rows (50 % in all data together). Class shares "
+        "of nodes are on average 25 % away from those of all data (total variation: 0 % is the same mix, 100 % nothing "
+        "in common)."
     )
 
 

@@ -147,8 +147,8 @@ def headline(data: FederatedDataset, split: Split) -> str:
     """One sentence: how much data is divided among how many nodes, and how."""
     how = f" by {data.partition}" if data.partition else ""
     classes = f" of {len(split.classes)} classes" if split.classes else ""
-    test = f"; {len(data.test_x):,} more are the test set" if data.test_x is not None else ""
-    held = f"; nodes hold out {sum(split.holdout):,} of them" if split.holdout else ""
+    test = f"; {len(data.test_y):,} more are the test set" if data.test_y is not None else ""
+    held = f"; nodes hold out {sum(split.holdout):,} more to evaluate on" if split.holdout else ""
     rows, nodes = f"{sum(split.sizes):,} rows{classes}", plural(len(split.sizes), "node")
     return f"{data.name}: {rows} at {nodes}, divided{how}{held}{test}."
 

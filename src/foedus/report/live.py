@@ -45,6 +45,7 @@ class Row:
         self._start = start
         self._seen = _Seen(started=time.monotonic())
         self._printed: int | None = None
+        self.worked = False
 
     @property
     def status(self) -> str:
@@ -58,6 +59,7 @@ class Row:
 
     def update(self, record: Record) -> None:
         """Take one commit. Records that were not evaluated keep the quality shown before."""
+        self.worked = True
         self._seen = self._seen.after(record)
         last = self.total is not None and record.round >= self.total
         if not self._table.terminal and self._every is not None and (record.round % self._every == 0 or last):
@@ -218,8 +220,10 @@ class LiveTable:
         parts = [f"case {len(rows)} of {self.cases}"]
         for status in dict.fromkeys(row.status for row in ended):
             parts.append(f"{sum(row.status == status for row in ended)} {status}")
-        if ended and len(ended) < self.cases:
-            pace = sum(row.spent for row in ended) / len(ended)
+        # Cases that were found finished took no time and tell no pace.
+        worked = [row for row in ended if row.worked]
+        if worked and len(ended) < self.cases:
+            pace = sum(row.spent for row in worked) / len(worked)
             left = pace * (self.cases - len(ended)) - sum(row.spent for row in rows if not row.status)
             parts.append(f"about {human_seconds(max(1, round(left)))} left")
         return ", ".join(parts)

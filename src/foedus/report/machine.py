@@ -32,7 +32,6 @@ def as_json(what: Runs | FederatedDataset, target: float | None = None) -> dict[
 def _run(run: Run) -> dict[str, Any]:
     c = compare(run)
     [s] = c.programs
-    agreed = preparation(run)
     return {
         "program": run.name,
         "settings": repr(run.program),
@@ -42,18 +41,23 @@ def _run(run: Run) -> dict[str, Any]:
         "nodes": run.nodes,
         "rounds": s.last.round,
         "evaluated_on": str(run.evaluated_on),
-        "quality": _quality(run, s, c.metric),
+        "quality": _quality(s, c.metric),
         "costs": _costs(s.last),
         "time_shares": _shares(s.last),
         "node_metrics": _nodes(run),
         "sha256": run.sha256,
         "out": None if run.out is None else str(run.out),
         "origin": origin_of(run),
-        "preparation": None if agreed is None else {"lines": list(map(str, agreed.lines)), "bytes": int(agreed.bytes)},
+        "preparation": _agreed(run),
     }
 
 
-def _quality(run: Run, s: Summary, metric: Metric | None) -> dict[str, Any] | None:
+def _agreed(what: Run | FederatedDataset) -> dict[str, Any] | None:
+    agreed = preparation(what)
+    return None if agreed is None else {"lines": list(map(str, agreed.lines)), "bytes": int(agreed.bytes)}
+
+
+def _quality(s: Summary, metric: Metric | None) -> dict[str, Any] | None:
     if metric is None or not s.values:
         return None
     best = s.evaluated[s.values.index(s.bests[0])]
@@ -134,7 +138,7 @@ def _data(data: FederatedDataset) -> dict[str, Any]:
         "partition": data.partition,
         "nodes": len(split.sizes),
         "rows": sum(split.sizes),
-        "test_rows": None if data.test_x is None else len(data.test_x),
+        "test_rows": None if data.test_y is None else len(data.test_y),
         "sizes": list(split.sizes),
         "node_names": None if split.names is None else list(split.names),
         "holdout_sizes": None if split.holdout is None else list(split.holdout),
@@ -146,4 +150,5 @@ def _data(data: FederatedDataset) -> dict[str, Any]:
         if split.targets is None
         else {"levels": list(QUANTILES), "nodes": [list(q) for q in split.targets]},
         "target_variance_between": split.between,
+        "preparation": _agreed(data),
     }

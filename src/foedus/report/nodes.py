@@ -12,6 +12,7 @@ from foedus.core.run import Run
 from foedus.report.axis import Axis, value_axis
 from foedus.report.figures import Style
 from foedus.report.markup import text
+from foedus.report.split import node_names
 from foedus.report.summary import METRICS, Comparison, Metric, Summary
 from foedus.report.units import finite, percent
 
@@ -61,7 +62,7 @@ def _of(s: Summary, metric: Metric) -> Fairness | None:
     if not seeds:
         return None
     values = [[v for _, v in pairs] for _, pairs in seeds]
-    names = [f"node {k}{f', seed {run.seed}' if s.n > 1 else ''}" for run, pairs in seeds for k, _ in pairs]
+    names = [f"{_node(run, k)}{f', seed {run.seed}' if s.n > 1 else ''}" for run, pairs in seeds for k, _ in pairs]
     return Fairness(
         summary=s,
         values=tuple(sorted(zip(names, (v for seed in values for v in seed), strict=True), key=lambda p: p[1])),
@@ -69,6 +70,11 @@ def _of(s: Summary, metric: Metric) -> Fairness | None:
         mean=fmean(fmean(v) for v in values),
         worst=fmean(worst_tenth(v, metric.higher) for v in values),
     )
+
+
+def _node(run: Run, k: int) -> str:
+    names = node_names(run)
+    return f"node {k}" if names is None else names[k]
 
 
 def each_node(c: Comparison, looks: dict[str, Style]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Iterable
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
@@ -11,6 +12,7 @@ import torch
 
 from foedus.core.run import Run
 from foedus.report.markup import text
+from foedus.report.seeds import config_of, without_seed
 from foedus.report.summary import MANY, Comparison, Summary
 from foedus.report.units import human_count, human_seconds, three_digits
 from foedus.report.verdict import plural
@@ -40,7 +42,7 @@ def _block(s: Summary, own: bool) -> str:
     pairs = [
         ("program", _each(repr(r.program) for r in s.runs)),
         ("runtime", _each(repr(r.runtime) for r in s.runs)),
-        ("seed" if s.n == 1 else "seeds", _each(str(r.seed) for r in s.runs)),
+        ("seed" if s.n == 1 else "seeds", ", ".join(str(r.seed) for r in s.runs)),
         ("nodes", f"{run.nodes:,}"),
         ("model", f"{run.vector.numel():,} float32 numbers"),
         ("SHA-256 of the model", _each(r.sha256 for r in s.runs)),
@@ -58,13 +60,15 @@ def _block(s: Summary, own: bool) -> str:
         # Seeds that were run elsewhere are said one by one.
         names = dict.fromkeys(name for r in s.runs for name in origin_of(r))
         pairs += [(name, _each(origin_of(r).get(name, "not known") for r in s.runs)) for name in names]
-    files = dict.fromkeys(config for r in s.runs if (config := getattr(r, "config", None)))
+    # Of files that differ in the seed only, the first.
+    files = {without_seed(r): config_of(r) for r in reversed(s.runs) if config_of(r)}
     config = "".join(
         f"<details><summary>Settings file{'' if i == 0 else f' {i + 1}'}</summary><pre><code>{escape(f)}</code></pre>"
         "</details>"
-        for i, f in enumerate(files)
+        for i, f in enumerate(reversed(files.values()))
     )
-    how = _each(r.status for r in s.runs).replace("\n", " or ")
+    ended = Counter(r.status for r in s.runs)
+    how = s.run.status if len(ended) == 1 else ", ".join(f"{n} {status}" for status, n in ended.items())
     status = f'<span class="status">{escape(how)}, {text(plural(s.last.round, "round"))}</span>'
     return f"<details><summary>{escape(s.label)} {status}</summary>{_facts(pairs)}{config}</details>"
 

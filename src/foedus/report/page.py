@@ -18,7 +18,7 @@ from foedus.report.holdings import figure, headline, holdings, split_tiles, who_
 from foedus.report.markup import text
 from foedus.report.nodes import each_node
 from foedus.report.origin import origin
-from foedus.report.prepared import prepared
+from foedus.report.prepared import prepared, prepared_data
 from foedus.report.split import of_data
 from foedus.report.summary import TOGETHER, Comparison, Runs, compare
 from foedus.report.table import table
@@ -88,7 +88,7 @@ def holdings_page(data: FederatedDataset, path: str | Path, *, notes: Sequence[s
         verdict=headline(data, split),
         more="",
         tiles=split_tiles(split),
-        sections=[figure(holdings(split))],
+        sections=[figure(holdings(split)), prepared_data(data)],
         notes=notes,
     )
     return write_whole(file, page.encode(), "the page")

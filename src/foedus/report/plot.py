@@ -140,8 +140,12 @@ def _legend(figure: Any, ax: Any) -> None:
 
 
 def _save(figure: Any, file: Path, suffix: str, what: str) -> Path:
+    from matplotlib import rc_context
+
     drawn = io.BytesIO()
-    figure.savefig(drawn, format=suffix[1:], **_FORMATS[suffix])
+    # Names inside an SVG are hashes of a random salt unless it is given one.
+    with rc_context({"svg.hashsalt": "foedus"}):
+        figure.savefig(drawn, format=suffix[1:], **_FORMATS[suffix])
     return write_whole(file, drawn.getvalue(), what)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+from foedus.core.data import FederatedDataset
 from foedus.core.run import Run
 from foedus.report.markup import text
 from foedus.report.summary import Comparison
 from foedus.report.units import human_bytes
 from foedus.report.verdict import join
 
+_HEAD = "<h2>How the tables were prepared</h2>"
 _LINES = 12
 
 
@@ -23,17 +25,25 @@ def prepared(c: Comparison) -> str:
             blocks.setdefault(key, []).append(s.label)
     if not blocks:
         return ""
-    parts = []
-    for (lines, sent), labels in blocks.items():
-        cost = f"Agreeing took {human_bytes(sent)} of messages, which are part of no run's traffic." if sent else ""
-        whose = f"For {join(labels)}: " if len(blocks) > 1 else ""
-        parts.append(f'<p class="lead">{text((whose + cost) or "What the nodes agreed on.")}</p>{_list(lines)}')
-    return f"<h2>How the tables were prepared</h2>{''.join(parts)}"
+    several = len(blocks) > 1
+    parts = [_block(*key, f" for {join(labels)}" if several else "") for key, labels in blocks.items()]
+    return f"{_HEAD}{''.join(parts)}"
 
 
-def preparation(run: Run) -> Any | None:
-    """What the nodes of a run agreed on: ``lines`` and ``bytes``."""
-    return getattr(run, "preparation", None)
+def prepared_data(data: FederatedDataset) -> str:
+    """The same of a data set."""
+    p = preparation(data)
+    return "" if p is None else _HEAD + _block(tuple(map(str, p.lines)), int(p.bytes), "")
+
+
+def preparation(what: Run | FederatedDataset) -> Any | None:
+    """What the nodes agreed on: ``lines`` and ``bytes``; None where there was nothing to agree on."""
+    return getattr(what, "preparation", None)
+
+
+def _block(lines: tuple[str, ...], sent: int, whose: str) -> str:
+    cost = f", which took {human_bytes(sent)} of messages" if sent else ""
+    return f'<p class="lead">{text(f"What the nodes agreed on{whose}{cost}.")}</p>{_list(lines)}'
 
 
 def _list(lines: tuple[str, ...]) -> str:

@@ -72,6 +72,16 @@ def common(histories: Sequence[Sequence[Record]]) -> list[tuple[Record, ...]]:
     return [tuple(rounds[t] for rounds in by_round) for t in sorted(shared)]
 
 
+def config_of(run: Run) -> str:
+    """The settings file a run was made from; empty where there is none."""
+    return getattr(run, "config", None) or ""
+
+
+def without_seed(run: Run) -> str:
+    """The same without its line for the seed."""
+    return "\n".join(line for line in config_of(run).splitlines() if not _SEED.match(line))
+
+
 def by_setting(runs: Sequence[Run]) -> dict[str, list[Run]]:
     """Runs that differ in nothing but the seed, together; labels are class names, numbered where settings share one.
 
@@ -80,9 +90,8 @@ def by_setting(runs: Sequence[Run]) -> dict[str, list[Run]]:
     """
     groups: dict[tuple[object, ...], list[Run]] = {}
     for run in runs:
-        config = getattr(run, "config", None) or ""
-        lines = tuple(ln for ln in config.splitlines() if not _SEED.match(ln))
-        groups.setdefault((run.name, repr(run.program), repr(run.runtime), run.nodes, lines), []).append(run)
+        key = (run.name, repr(run.program), repr(run.runtime), run.nodes, without_seed(run))
+        groups.setdefault(key, []).append(run)
     names = [group[0].name for group in groups.values()]
     labels = [f"{name} {names[: i + 1].count(name)}" if names.count(name) > 1 else name for i, name in enumerate(names)]
     return dict(zip(labels, groups.values(), strict=True))

@@ -9,11 +9,12 @@ from foedus.core.data import FederatedDataset
 from foedus.core.run import Record, Run
 from foedus.report.holdings import headline
 from foedus.report.nodes import fairness, sentence
+from foedus.report.prepared import preparation
 from foedus.report.split import Split, of_data
 from foedus.report.summary import TOGETHER, Comparison, Runs, Summary, compare
 from foedus.report.terminal import NONE, Column, Facts, Grid, Sheet, Words, bar, sparkline
 from foedus.report.units import MISSING, human_bytes, human_count, human_seconds, percent, three_digits
-from foedus.report.verdict import TRAFFIC, WORK, plural, race, time_shares, troubles, verdict
+from foedus.report.verdict import TRAFFIC, WORK, notices, plural, race, time_shares, troubles, verdict
 
 _CURVE, _BAR = 48, 12
 MOST_NODES = 40
@@ -40,6 +41,7 @@ def show(run: Run) -> Sheet:
     return Sheet(
         (
             Words(head, "bold"),
+            *(Words(t, "yellow") for t in notices(s)),
             Facts(tuple(_quality(c, s))),
             Facts(tuple(_costs(s))),
             Facts((*what, *files, ("SHA-256", run.sha256))),
@@ -140,7 +142,15 @@ def holdings_text(data: FederatedDataset) -> Sheet:
     """Who holds what: every node of up to 40, quantiles over the nodes of more."""
     split = of_data(data)
     table = _listed(split) if len(split.sizes) <= MOST_NODES else _summed_up(split)
-    return Sheet((Words(headline(data, split), "bold"), Words(split.facts()), *table))
+    agreed = preparation(data)
+    lines = [] if agreed is None else _agreed(tuple(map(str, agreed.lines)))
+    return Sheet((Words(headline(data, split), "bold"), Words(split.facts()), *table, *lines))
+
+
+def _agreed(lines: tuple[str, ...]) -> list[Words | Facts | Grid]:
+    more = [("", f"and {len(lines) - MOST_NODES:,} more")] if len(lines) > MOST_NODES else []
+    listed = Facts((*(("-", line) for line in lines[:MOST_NODES]), *more))
+    return [Words("How the table was prepared:"), listed]
 
 
 def _listed(split: Split) -> list[Words | Facts | Grid]:
@@ -167,7 +177,7 @@ def _listed(split: Split) -> list[Words | Facts | Grid]:
     notes = []
     if split.counts and len(split.classes) <= 30:
         ends = f"{split.classes[0]} to {split.classes[-1]}"
-        notes.append(Words(f"The mix is the rows of classes {ends}, from left to right, each node by itself.", "dim"))
+        notes.append(Words(f"The mix is the rows of {ends}, from left to right, each node by itself.", "dim"))
     return [Grid(tuple(columns)), *notes]
 
 

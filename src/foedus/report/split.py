@@ -92,27 +92,34 @@ class Split:
         return said
 
 
+def node_names(what: Run | FederatedDataset) -> tuple[str, ...] | None:
+    """The names of nodes, where they are known."""
+    names = getattr(what, "node_names", None)
+    return tuple(map(str, names)) if names else None
+
+
 def of_run(run: Run) -> Split | None:
     """The split a run was made on, None where it does not know its nodes."""
     if not run.sizes:
         return None
-    counts = run.label_counts
+    names, counts = node_names(run), run.label_counts
     if not counts or len(counts) != len(run.sizes) or not counts[0]:
-        return Split(tuple(run.sizes))
-    names = tuple(f"class {k}" for k in range(len(counts[0])))
-    return Split(tuple(run.sizes), tuple(map(tuple, counts)), names)
+        return Split(tuple(run.sizes), names=names)
+    classes = tuple(f"class {k}" for k in range(len(counts[0])))
+    return Split(tuple(run.sizes), tuple(map(tuple, counts)), classes, names)
 
 
 def of_data(data: FederatedDataset) -> Split:
     """The split of a divided data set, with what only the rows themselves can tell."""
     sizes = tuple(data.sizes)
-    names, held = getattr(data, "node_names", None), getattr(data, "holdout_sizes", None)
-    names = tuple(map(str, names)) if names else None
+    names, held = node_names(data), getattr(data, "holdout_sizes", None)
     held = tuple(held) if held and any(held) else None
     counts = data.label_counts()
     if counts is not None:
-        classes = data.class_names or tuple(f"class {k}" for k in range(len(counts[0])))
-        return Split(sizes, tuple(map(tuple, counts)), tuple(map(str, classes)), names, held)
+        classes = tuple(map(str, data.class_names or range(len(counts[0]))))
+        if all(name.isdigit() for name in classes):
+            classes = tuple(f"class {name}" for name in classes)
+        return Split(sizes, tuple(map(tuple, counts)), classes, names, held)
     y = data.y.flatten() if data.y.numel() == len(data.y) else None
     if y is None:
         return Split(sizes, names=names, holdout=held)

@@ -22,7 +22,7 @@ NONE = "·"
 _ASCII = dict(zip(SPARKS, ".:-=+*#@", strict=True))
 _ASCII |= {MISSING: "-", "±": "+-", "\N{MINUS SIGN}": "-", "…": "...", "“": '"', "”": '"', BAR: "=", NONE: "_"}
 _GAP = 2
-_NARROWEST, _NAME = 8, 24
+_NARROWEST, _NAME, _LEAST = 8, 24, 24
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,12 @@ class Sheet:
             yield Segment.line()
 
     def plain(self, width: int = 80) -> str:
-        """Lines of at most that width, without colours; all but the users' own names is ASCII."""
+        """Lines of at most that width (24 at least), without colours; all but the users' own names is ASCII."""
         return "\n".join(line.plain for line in self.lines(width, fancy=False))
 
     def lines(self, width: int, fancy: bool) -> list[Text]:
         """Every line. ``fancy``: with colours, bars and small curves."""
-        width = max(20, width)
+        width = max(_LEAST, width)
         found: list[Text] = []
         for block in self.blocks:
             made = _lay_out(block, width, fancy)

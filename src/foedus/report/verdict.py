@@ -94,7 +94,7 @@ def _sentence(text: str) -> str:
 
 
 def troubles(c: Comparison) -> list[str]:
-    """One sentence for every setting of which a run did not finish by itself."""
+    """One sentence for every setting of which a run did not finish by itself, then the notices of runs."""
     said = {
         "diverged": "diverged (loss or update became NaN or infinite; its last good model was kept)",
         "failed": "failed",
@@ -113,7 +113,16 @@ def troubles(c: Comparison) -> list[str]:
             )
     if len(found) > _TROUBLES:
         found[_TROUBLES - 1 :] = [f"{len(found) - _TROUBLES + 1} more did not finish by themselves."]
-    return found
+    said_of: dict[str, list[str]] = {}
+    for s in c.programs:
+        for notice in notices(s):
+            said_of.setdefault(notice, []).append(s.label)
+    return found + [f"{join(labels)}: {notice}" for notice, labels in list(said_of.items())[:_TROUBLES]]
+
+
+def notices(s: Summary) -> list[str]:
+    """What a reader should know of a setting's runs, each notice once."""
+    return list(dict.fromkeys(str(n) for run in s.runs for n in getattr(run, "notices", None) or ()))
 
 
 @dataclass(frozen=True)
