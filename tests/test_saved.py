@@ -137,6 +137,16 @@ def test_without_held_out_rows_nodes_use_their_training_rows(model):
     assert "node_mean_loss" in run.history[-1].metrics
 
 
+def test_nodes_that_train_alone_evaluate_their_own_models(data, model):
+    run = fd.train(fd.LocalOnly(rounds=2, local=fd.LocalSGD(lr=0.2)), model, data, evaluate_nodes=1)
+    alone = []
+    for n in range(5):  # a federation of one node is that node alone, but for its number, which names its draws
+        x, y = data.held_out(n).batch()
+        w = run.checkpoint.tree["state"].models[n]
+        alone.append((model.copy_of(w)(x).argmax(1) == y).double().mean().item())
+    assert run.node_metrics["accuracy"] == pytest.approx(alone)
+
+
 def test_a_metric_that_a_node_cannot_have_is_none(model):
     x = np.random.default_rng(0).normal(size=(40, 4)).astype("f")
     y = np.r_[np.zeros(10), np.arange(30) % 2].astype(int)  # node 0 has one class

@@ -101,7 +101,7 @@ def train(
     torch.set_num_threads(1)
     engine: Engine | None = None
     try:
-        _check(program, model, data)
+        check(program, model, data)
         show = _Progress(program, progress)
         engine = (runtime if runtime is not None else Simulation()).start(model, data, seed)
         session = Session(
@@ -258,8 +258,8 @@ def _folder(
     return (None if out is None else RunFolder.fresh(Path(out), files)), None
 
 
-def _check(program: Any, model: Model, data: FederatedDataset) -> None:
-    """Whatever can be known to be wrong before anything runs."""
+def check(program: Any, model: Model, data: FederatedDataset) -> None:
+    """Whatever can be known to be wrong before anything runs. Errors: ``BadInput``."""
     if not callable(program) or isinstance(program, type):
         raise BadInput(f"a program is an object with async __call__(self, fed), got {program!r}")
     x, y = data.rows(POOLED).batch(torch.arange(min(2, len(data.index))))

@@ -145,14 +145,17 @@ class Federation:
         """Node ids of a cohort, ascending. Errors: ``BadInput`` if it is larger than the federation."""
         return how.draw(self.nodes, self._s.next_draw("sample"))
 
-    async def commit(self, state: State, metrics: dict[str, float] | None = None) -> None:
+    async def commit(
+        self, state: State, metrics: dict[str, float] | None = None, models: Sequence[Tensor] | None = None
+    ) -> None:
         """End of a step: checkpoint, record, evaluate ``state.w`` if that is due, ask the stop rules.
 
         ``metrics`` replaces the evaluation of ``state.w``: a program whose model is not one vector knows better.
+        ``models`` (one vector a node) are what nodes evaluate instead of ``state.w``, each its own.
         """
         if self._open:
             raise ProgramError(f"commit was called while {self._open} map call(s) were under way: await them first")
-        self._s.commit(state, metrics)
+        self._s.commit(state, metrics, models=models)
 
     async def evaluate(self, w_D: Tensor) -> dict[str, float]:
         """Loss and metrics of a model vector on the test set."""

@@ -58,8 +58,7 @@ class RunFolder:
 
         Errors: ``BadInput`` if there is no run, it is damaged, or another process is writing to it.
         """
-        begun = any((path / name).exists() for name in (ABOUT, LEDGER, HISTORY))
-        if begun and not (path / CHECKPOINT).exists():
+        if begun(path) and not (path / CHECKPOINT).exists():
             found = RunFolder(path, None, files)
             found._lock.acquire()
             return found, None
@@ -153,6 +152,11 @@ class RunFolder:
         return StorageFailed(
             f"{self.path} cannot be written to ({e.strerror or e}): {kept}; make room, then resume the run"
         )
+
+
+def begun(folder: Path) -> bool:
+    """Whether a run was begun in this folder, so that it has to be resumed rather than started."""
+    return any((folder / name).exists() for name in (ABOUT, LEDGER, HISTORY))
 
 
 def _line(fields: Mapping[str, Any]) -> bytes:

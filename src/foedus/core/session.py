@@ -179,6 +179,7 @@ class Session:
         metrics: dict[str, float] | None = None,
         extra: dict[str, float] | None = None,
         now: float | None = None,
+        models: Sequence[Tensor] | None = None,
     ) -> None:
         """Make everything since the last commit durable. See ``Federation.commit``.
 
@@ -198,7 +199,7 @@ class Session:
         if tested is not None and due:
             quality |= self.evaluate(tested)
         if w is not None and due_nodes:
-            quality |= self._evaluate_nodes(w)
+            quality |= self._evaluate_nodes(w if models is None else models)
         self.ledger.virtual_s = (self.clock.now if now is None else now) if self.clock.virtual else 0.0
         self.ledger.wall_s = self._wall_before + time.perf_counter() - self._wall_started - self._outside
         record = self._record(t, quality)
@@ -207,7 +208,7 @@ class Session:
             if tested is not None and not due:
                 quality |= self.evaluate(tested)
             if w is not None and self.options.evaluate_nodes and not due_nodes:
-                quality |= self._evaluate_nodes(w)
+                quality |= self._evaluate_nodes(w if models is None else models)
             record = self._record(t, quality)
         if w is not None and better(record, self.best):
             self.best, self.best_w = record, w.clone()
@@ -286,15 +287,28 @@ class Session:
             self.executor.release(placed)
         return combine(updates)
 
-    def _evaluate_nodes(self, w_D: Tensor) -> dict[str, float]:
-        """Every node evaluates the model on its own rows, outside the run's clock; the mean and the worst over nodes.
+    def _evaluate_nodes(self, w: Tensor | Sequence[Tensor]) -> dict[str, float]:
+        """Every node evaluates the model (D,), or its own of several, on its own rows, outside the run's clock.
 
-        What each node found is kept in ``extra["node_metrics"]``: a list over the nodes for every metric.
+        The answer is the mean and the worst over nodes. What each found is kept in ``extra["node_metrics"]``: a list
+        over the nodes for every metric.
         """
         started = time.perf_counter()
+        tasks = [Task(n, 0, self.node_state(n)) for n in range(self.data.nodes)]
+        try:
+            if isinstance(w, Tensor):
+                found = self._evaluated(w, tasks)
+            else:
+                found = [f for w_D, task in zip(w, tasks, strict=True) for f in self._evaluated(w_D, [task])]
+        finally:
+            self._outside += time.perf_counter() - started
+        each = {m: [f.get(m) for f in found] for m in QUALITY if any(m in f for f in found)}
+        self.extra["node_metrics"] = each
+        return {k: v for m, values in each.items() for k, v in over_nodes(m, values).items()}
+
+    def _evaluated(self, w_D: Tensor, tasks: list[Task]) -> list[dict[str, float]]:
         placed = self.executor.place({"w": w_D})
         plan = Plan(self.options.node_evaluation)
-        tasks = [Task(n, 0, self.node_state(n)) for n in range(self.data.nodes)]
         found: list[dict[str, float]] = []
         try:
             groups = ([tasks[at : at + NODES]] for at in range(0, len(tasks), NODES))
@@ -305,10 +319,7 @@ class Session:
                     found.append(combine([outcome.update]) if outcome.update is not None else {})
         finally:
             self.executor.release(placed)
-            self._outside += time.perf_counter() - started
-        each = {m: [f.get(m) for f in found] for m in QUALITY if any(m in f for f in found)}
-        self.extra["node_metrics"] = each
-        return {k: v for m, values in each.items() for k, v in over_nodes(m, values).items()}
+        return found
 
     # -- going back, and checkpoints ---------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from torch import nn
 
 import foedus.models
 from foedus.core.checkpoint import Checkpoint
-from foedus.core.data import FederatedDataset
+from foedus.core.data import FederatedDataset, row_shape
 from foedus.core.errors import BadInput
 from foedus.core.model import Model
 from foedus.core.run import Record
@@ -23,7 +23,7 @@ from foedus.experiment.kinds import parameters, shape
 from foedus.experiment.problems import BadExperiment
 from foedus.experiment.tables import Program, Tables, Tracker
 from foedus.sampling import StopRule
-from foedus.train import Run, train
+from foedus.train import Run, check, train
 
 if TYPE_CHECKING:
     from foedus.experiment.document import Document
@@ -105,21 +105,28 @@ class Experiment:
         with self._placed("model", "loss"):
             return Model(module, loss=loss, metrics=t.metrics)
 
+    def check(self, data: FederatedDataset) -> None:
+        """Whatever can be known to be wrong before anything runs. Errors: ``BadExperiment`` with its place."""
+        model = self.model(data)
+        with self._placed("model"):
+            check(self.program, model, data)
+
     def train(
         self,
         *,
         out: str | Path | None = None,
         resume: bool | Run | Checkpoint = False,
         progress: bool | Callable[[Record], None] = False,
+        stop: Sequence[StopRule] = (),
         data: FederatedDataset | None = None,
+        config: str | None = None,
     ) -> Run:
-        """Run it. ``data`` saves loading it anew where several experiments share it; the rest is as in ``train``."""
+        """Run it. ``data`` saves loading it anew where several experiments share it, ``stop`` adds to the file's rules;
+        the rest is as in ``train``.
+        """
         t = self.tables
         data = self.data() if data is None else data
-        # Given only where the file asks for it.
         more: dict[str, Any] = {"track": t.track} if t.track else {}
-        if t.evaluate.nodes:
-            more["evaluate_nodes"] = t.evaluate.nodes
         return train(
             t.program,
             self.model(data),
@@ -128,10 +135,12 @@ class Experiment:
             seed=t.seed,
             out=out,
             resume=resume,
-            stop=t.stop,
+            stop=(*t.stop, *stop),
             evaluate_every=t.evaluate.every,
+            evaluate_nodes=t.evaluate.nodes,
             checkpoint_every=t.checkpoint.every,
             per_node=t.ledger.per_node,
+            config=config,
             progress=progress,
             **more,
         )
@@ -143,7 +152,7 @@ class Experiment:
         outputs = 1 if loss == "bce" else data.classes
         if outputs is None:
             outputs = math.prod(data.y.shape[1:])
-        row = tuple(data.x.shape[1:])
+        row = row_shape(data.x)
         known: dict[str, Any] = {"classes": outputs, "outputs": outputs}
         takes = parameters(network.function)
         if "inputs" in takes and "inputs" not in network.options:

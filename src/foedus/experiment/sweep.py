@@ -7,7 +7,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -53,6 +53,34 @@ def expand(path: str | FilePath, sets: Sequence[str] = ()) -> list[Case]:
     return _cases(from_file(path, sets))
 
 
+def expand_all(paths: Sequence[str | FilePath], sets: Sequence[str] = ()) -> list[Case]:
+    """The cases of several files. Of more than one file, labels begin with the experiment's name.
+
+    Errors: ``BadExperiment`` with what is wrong with any of the files.
+    """
+    found: list[list[Case]] = []
+    problems: list[Problem] = []
+    for path in paths:
+        try:
+            found.append(expand(path, sets))
+        except BadExperiment as e:
+            problems += [p for p in e.problems if p not in problems]
+    if problems:
+        raise BadExperiment(problems)
+    if len(found) == 1:
+        return found[0]
+    names = [cases[0].experiment.name for cases in found]
+    cases = []
+    for i, (name, some) in enumerate(zip(names, found, strict=True)):
+        called = name if names.count(name) == 1 else f"{name} {names[: i + 1].count(name)}"
+        cases += [replace(c, label=_under(called, c.label, name), group=_under(called, c.group, name)) for c in some]
+    return cases
+
+
+def _under(called: str, label: str, name: str) -> str:
+    return called if label == name else f"{called}: {label}"
+
+
 def expand_text(
     text: str, sets: Sequence[str] = (), *, origin: str = "experiment.toml", folder: str | FilePath = "."
 ) -> list[Case]:
@@ -79,7 +107,8 @@ def _cases(document: Document) -> list[Case]:
         except BadExperiment as e:
             problems += e.problems
             continue
-        words = [f"{n}={s[i]}" for n, s, i in zip(names, shown, point, strict=True)]
+        # A program is known by its own name.
+        words = [s[i] if n == "program" else f"{n}={s[i]}" for n, s, i in zip(names, shown, point, strict=True)]
         repeated = [w for w, axis in zip(words, axes, strict=True) if axis.keys != SEED]
         cases.append(
             Case(

@@ -1,0 +1,39 @@
+"""``foedus init``: a file to start from, written after a look at the data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foedus.cli.app import AsJson, app, print_json
+
+
+@app.command()
+def init(
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="A table (.csv, .parquet, or a folder of them), .npz, idx files or a folder of images."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file; named after the data by default.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Write a commented experiment to start from. Without data it is one on handwritten digits."""
+    from foedus.core.errors import BadInput
+    from foedus.experiment.starter import MARK, starter
+
+    file = out if out is not None else Path(f"{data.stem if data is not None else 'digits'}.toml")
+    if file.exists():
+        raise BadInput(f"{file} already exists: remove it, or name another with --out")
+    text = starter(data, file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    if json:
+        print_json({"file": str(file), "text": text})
+        return
+    typer.echo(text)
+    marked = f" Look at the lines marked {MARK}, then:" if MARK in text else " Then:"
+    typer.echo(f"Written to {file}.{marked}")
+    typer.echo(f"  foedus data {file}")
+    typer.echo(f"  foedus run {file}")

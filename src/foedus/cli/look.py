@@ -1,0 +1,112 @@
+"""``foedus show``, ``foedus report`` and ``foedus data``: looking at what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foedus.cli.app import AsJson, Sets, app, output, print_json
+
+if TYPE_CHECKING:
+    from foedus.train import Run
+
+Folder = Annotated[Path, typer.Argument(help="The folder of a run or of a comparison.")]
+
+
+@app.command()
+def show(folder: Folder, json: AsJson = False) -> None:
+    """Say what a run was, how good it got and what it cost; finished, stopped or still going on."""
+    from foedus import report
+
+    found = _runs(folder)
+    if isinstance(found, dict):
+        print_json(report.as_json(found)) if json else output().print(report.comparison(found))
+    else:
+        print_json(report.as_json(found)) if json else output().print(report.show(found))
+
+
+@app.command(name="report")
+def report_(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of runs or comparisons.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The page; report.html in the first folder by default.")
+    ] = None,
+    target: Annotated[
+        float | None, typer.Option(help="The quality whose price is compared; 95 % of the best by default.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Write the page of one run, or one page that compares several."""
+    from foedus import report
+
+    found = [_runs(f) for f in folders]
+    if len(found) == 1:
+        runs = found[0]
+    else:
+        runs = {}
+        for folder, some in zip(folders, found, strict=True):
+            groups = some if isinstance(some, dict) else {some.name: [some]}
+            for label, group in groups.items():
+                runs.setdefault(label if label not in runs else f"{label} ({folder.name})", []).extend(group)
+    page = report.page(runs, out if out is not None else folders[0] / "report.html", target=target)
+    if json:
+        print_json({"page": str(page), **report.as_json(runs, target)})
+    else:
+        typer.echo(f"The page: {page.resolve()}")
+
+
+@app.command()
+def data(
+    file: Annotated[Path, typer.Argument(help="An experiment (.toml), or a table (.csv, .parquet, a folder of them).")],
+    sets: Sets = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Also write a page (.html) or a picture (.png, .svg).")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Who holds what: the rows and classes of every node, as text and as a picture; of a table, its columns."""
+    from foedus import experiment, report
+
+    if file.suffix.lower() != ".toml":
+        _table(file, json)
+        return
+    held = experiment.expand(file, sets or [])[0].experiment.data()
+    written = None
+    if out is not None:
+        pictures = out.suffix.lower() in (".png", ".svg", ".pdf")
+        written = report.holdings_figure(held, out) if pictures else report.holdings_page(held, out)
+    if json:
+        print_json(report.as_json(held) | {"out": None if written is None else str(written)})
+    else:
+        output().print(report.holdings_text(held))
+        if written is not None:
+            typer.echo(f"\nThe {'picture' if pictures else 'page'}: {written.resolve()}")
+
+
+def _table(path: Path, json: bool) -> None:
+    """What is in a table, before anything is decided about it."""
+    from dataclasses import asdict
+
+    from foedus.data.tables import look
+
+    found = look(str(path))
+    if json:
+        print_json(asdict(found))
+    else:
+        typer.echo("\n".join(found.lines))
+        typer.echo(f"\nWrite an experiment that says so: foedus init {path}")
+
+
+def _runs(folder: Path) -> Run | dict[str, list[Run]]:
+    from foedus.core.errors import BadInput
+    from foedus.experiment.study import STUDY, Study
+    from foedus.train import Run
+
+    if not (folder / STUDY).exists():
+        return Run.load(folder)
+    found = Study.open(folder).runs()
+    if not found:
+        raise BadInput(f"no case of {folder} has a commit yet: go on with foedus run --resume {folder}")
+    return found

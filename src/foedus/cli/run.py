@@ -1,0 +1,240 @@
+"""``foedus run``, ``foedus compare`` and ``foedus reproduce``: files become runs, one or many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from foedus.cli.app import AsJson, Quiet, Sets, app, output, print_json, progress, say
+
+if TYPE_CHECKING:
+    from foedus.experiment import Case, Experiment
+    from foedus.experiment.study import Outcome, Study
+    from foedus.train import Run
+
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for what the run leaves; runs/NAME by default.")]
+Resume = Annotated[Path | None, typer.Option("--resume", help="Go on in this folder, from its last checkpoint.")]
+RUNS = Path("runs")
+
+LINES = 20
+"""Lines of progress that a run prints where there is no terminal, about."""
+
+
+@app.command()
+def run(
+    file: Annotated[Path | None, typer.Argument(help="An experiment, such as foedus init writes.")] = None,
+    sets: Sets = None,
+    out: Out = None,
+    resume: Resume = None,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run the experiment of a file, with its sweep if it has one; or go on with one that was stopped."""
+    if (file is None) == (resume is None):
+        raise typer.BadParameter("give the FILE of an experiment, or --resume FOLDER to go on with a run")
+    from foedus import experiment
+
+    if resume is not None:
+        _go_on(resume, sets or [], out, json, quiet)
+        return
+    assert file is not None
+    cases = experiment.expand(file, sets or [])
+    if len(cases) == 1:
+        [case] = cases
+        _one(case.experiment, _folder(out, case.experiment.name), False, json, quiet)
+    else:
+        _many(cases, _folder(out, cases[0].experiment.name), json, quiet)
+
+
+@app.command()
+def compare(
+    files: Annotated[list[Path] | None, typer.Argument(help="Experiments; each may have a sweep.")] = None,
+    sets: Sets = None,
+    out: Out = None,
+    resume: Resume = None,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run several experiments, or a sweep, one after the other, and write one page that compares them."""
+    if bool(files) == (resume is not None):
+        raise typer.BadParameter("give the FILES of experiments, or --resume FOLDER to go on with a comparison")
+    if resume is not None:
+        _go_on(resume, sets or [], out, json, quiet)
+        return
+    from foedus import experiment
+
+    assert files is not None
+    _many(experiment.expand_all(files, sets or []), _folder(out, files[0].stem), json, quiet)
+
+
+@app.command()
+def reproduce(
+    folder: Annotated[Path, typer.Argument(help="The folder of a run that was made from a file.")],
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run again what a folder says, and compare: exit status 0 if the model's bits are the same, else 1."""
+    from foedus import AfterCommits, report
+    from foedus.core.origin import differences, origin
+    from foedus.train import Run
+
+    before = Run.load(folder)
+    if not before.history:
+        _bad(f"{folder} has no commit yet: there is nothing to reproduce")
+    again_of = _experiment(folder, [])
+    data = again_of.data()
+    elsewhere = differences(before.origin, origin(data))
+    for difference in elsewhere:
+        say(difference)
+    commits = len(before.history)
+    with report.LiveTable([again_of.name], progress(quiet), every=max(1, commits // LINES)) as table:
+        row = table.row(again_of.name, commits)
+        again = again_of.train(progress=row.update, data=data, stop=[AfterCommits(commits)])
+        row.finish(again)
+    same = again.sha256 == before.sha256
+    first = next((a.round for a, b in zip(before.history, again.history, strict=False) if a.loss != b.loss), None)
+    if json:
+        print_json(
+            {
+                "same": same,
+                "sha256": {"before": before.sha256, "again": again.sha256},
+                "commits": commits,
+                "first_difference": first,
+                "differences": elsewhere,
+            }
+        )
+    elif same:
+        typer.echo(f"the same bits after {commits} rounds: SHA-256 {again.sha256}")
+    else:
+        where = "" if first is None else f"; the loss differs from round {first} on"
+        typer.echo(f"not the same: SHA-256 {before.sha256} before, {again.sha256} now{where}")
+    raise typer.Exit(0 if same else 1)
+
+
+def _bad(message: str) -> None:
+    from foedus.core.errors import BadInput
+
+    raise BadInput(message)
+
+
+def _folder(out: Path | None, name: str) -> Path:
+    from foedus.experiment.study import next_free
+
+    return out if out is not None else next_free(name, RUNS)
+
+
+def _experiment(folder: Path, sets: list[str]) -> Experiment:
+    from foedus import experiment, saved
+
+    if not (folder / saved.CONFIG).exists():
+        _bad(f"{folder} does not say what was run ({saved.CONFIG} is missing): was it made by foedus run?")
+    return experiment.read(folder / saved.CONFIG, sets)
+
+
+def _go_on(folder: Path, sets: list[str], out: Path | None, json: bool, quiet: bool) -> None:
+    from foedus.experiment.study import STUDY, Study
+
+    if out is not None:
+        _bad("--out is for a new run: one that is resumed goes on in its own folder")
+    if not folder.is_dir():
+        _bad(f"there is no folder {folder}: name the one that the run was written to")
+    if (folder / STUDY).exists():
+        if sets:
+            _bad("--set is for a single run: the cases of a comparison stay what they were begun as")
+        _conduct(Study.open(folder), json, quiet)
+    else:
+        _one(_experiment(folder, sets), folder, True, json, quiet)
+
+
+def _one(experiment: Experiment, folder: Path, resume: bool, json: bool, quiet: bool) -> None:
+    from foedus import report
+    from foedus.core.errors import Interrupted, RunEnded
+    from foedus.experiment import to_toml
+    from foedus.experiment.study import rounds
+    from foedus.train import Run
+
+    data = experiment.data()
+    begun = len(Run.load(folder).history) if resume else 0
+    failed: RunEnded | None = None
+    try:
+        planned = rounds(experiment)
+        with report.LiveTable([experiment.name], progress(quiet), every=max(1, (planned or 0) // LINES)) as table:
+            row = table.row(experiment.name, planned, begun)
+            try:
+                done: Run = experiment.train(
+                    out=folder, resume=resume, progress=row.update, data=data, config=to_toml(experiment)
+                )
+            except RunEnded as e:
+                failed, done = e, e.run
+            row.finish(done)
+    except Interrupted as e:
+        _interrupted(folder, e.run.history[-1].round if e.run.history else 0)
+    for notice in done.notices:
+        say(notice)
+    if done.history:
+        page = _pictures(done, folder) if folder.is_dir() and not (failed and not _writable(failed)) else None
+        if json:
+            print_json(report.as_json(done))
+        else:
+            output().print(report.show(done))
+            if page is not None:
+                typer.echo(f"\nThe page: {page.resolve()}")
+    if failed is not None:
+        raise failed
+
+
+def _writable(e: Exception) -> bool:
+    from foedus.core.errors import StorageFailed
+
+    return not isinstance(e, StorageFailed)
+
+
+def _pictures(done: Run, folder: Path) -> Path:
+    done.plot(folder / "run.png")
+    return done.report(folder / "report.html")
+
+
+def _many(cases: list[Case], folder: Path, json: bool, quiet: bool) -> None:
+    from foedus.experiment.study import Study
+
+    _conduct(Study.begin(cases, folder), json, quiet)
+
+
+def _conduct(study: Study, json: bool, quiet: bool) -> None:
+    from foedus import report
+    from foedus.core.errors import Interrupted
+
+    labels = [m.label for m in study.members]
+    try:
+        with report.LiveTable(labels, progress(quiet), cases=len(labels)) as table:
+            outcome = study.conduct(table)
+    except Interrupted:
+        _interrupted(study.folder)
+    _told(study, outcome, json)
+    if outcome.errors:
+        for label, error in outcome.errors.items():
+            say(f"{label}: {error}")
+        raise typer.Exit(1)
+
+
+def _told(study: Study, outcome: Outcome, json: bool) -> None:
+    from foedus import report
+
+    if not outcome.runs:
+        return
+    page = report.page(outcome.runs, study.folder / "report.html")
+    report.plot(outcome.runs, study.folder / "comparison.png")
+    if json:
+        print_json(report.as_json(outcome.runs))
+    else:
+        output().print(report.comparison(outcome.runs))
+        typer.echo(f"\nThe page: {page.resolve()}")
+
+
+def _interrupted(folder: Path, at: int | None = None) -> None:
+    kept = "" if at is None else f" at round {at}" if at else " before its first commit: nothing was kept"
+    advice = f"; go on with: foedus run --resume {folder}" if folder.exists() and at != 0 else ""
+    say(f"stopped{kept}{advice}")
+    raise typer.Exit(130)

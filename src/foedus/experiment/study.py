@@ -1,0 +1,191 @@
+"""Studies: the cases of one or several files, run one after the other into one folder, and gone on with when stopped.
+
+The folder holds ``study.json`` (the cases, each with its resolved file) and a run's folder for every case.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from foedus import saved
+from foedus.core.data import FederatedDataset
+from foedus.core.errors import BadInput, RunEnded, StorageFailed
+from foedus.core.folder import ABOUT, begun
+from foedus.core.lock import FolderLock
+from foedus.core.run import Record
+from foedus.experiment.document import from_text
+from foedus.experiment.experiment import Experiment
+from foedus.experiment.sweep import Case
+from foedus.experiment.write import to_toml
+from foedus.train import Run
+
+STUDY = "study.json"
+DONE = ("finished", "stopped")
+
+
+class Member(msgspec.Struct, frozen=True):
+    """One case. ``group`` is the label without the seed; ``config`` the case's resolved file."""
+
+    label: str
+    group: str
+    folder: str
+    config: str
+
+    def experiment(self, place: Path) -> Experiment:
+        """The case's experiment. ``place`` is where its file is said to be when something is wrong with it."""
+        return from_text(self.config, str(place / saved.CONFIG), place).experiment()
+
+
+class Row(Protocol):
+    """The live view of one case."""
+
+    def update(self, record: Record) -> None: ...
+    def finish(self, run: Any = None, status: str = "") -> None: ...
+
+
+class Table(Protocol):
+    """The live view of them all: ``row`` begins a case, at round ``start`` where it is resumed."""
+
+    def row(self, label: str, total_rounds: int | None = None, start: int = 0) -> Row: ...
+
+
+@dataclass
+class Outcome:
+    """The runs of every group, one a seed, and what ended others early, by label."""
+
+    runs: dict[str, list[Run]] = field(default_factory=dict)
+    errors: dict[str, RunEnded] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Cases in a folder. ``begin`` makes one, ``open`` finds one again."""
+
+    folder: Path
+    members: tuple[Member, ...]
+
+    @staticmethod
+    def begin(cases: Sequence[Case], folder: Path) -> Study:
+        """Write down what is to be run, once every case has been checked with its data.
+
+        Errors: ``BadInput`` if the folder exists and is not empty, or a case cannot be run; nothing is written then.
+        """
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise BadInput(f"{folder} already exists: choose another folder, remove it, or go on with it (--resume)")
+        data = _Data()
+        for case in cases:
+            case.experiment.check(data.of(case.experiment))
+        width = len(str(len(cases)))
+        members = tuple(
+            Member(c.label, c.group, f"{i:0{width}d}-{_slug(c.label)}", to_toml(c.experiment))
+            for i, c in enumerate(cases, 1)
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / STUDY).write_bytes(saved.as_json({"cases": members}))
+        return Study(folder, members)
+
+    @staticmethod
+    def open(folder: Path) -> Study:
+        """The study in a folder. Errors: ``BadInput`` if there is none."""
+        try:
+            read = msgspec.json.decode((folder / STUDY).read_bytes(), type=dict[str, tuple[Member, ...]])
+            return Study(folder, read["cases"])
+        except (OSError, LookupError, msgspec.MsgspecError) as e:
+            raise BadInput(f"{folder} holds no study: {STUDY} is missing or damaged ({e})") from e
+
+    def conduct(self, table: Table) -> Outcome:
+        """Run every case that has not ended, from where it stands.
+
+        A case that diverges or fails is told in the outcome, and the others go on. Errors: ``StorageFailed`` and
+        ``Interrupted`` end the study; it can be conducted again.
+        """
+        outcome, data = Outcome(), _Data()
+        lock = FolderLock(self.folder)
+        lock.acquire()
+        try:
+            for member in self.members:
+                run = self._found(member)
+                if run is not None and run.status in DONE:
+                    row = table.row(member.label, len(run.history), len(run.history))
+                    row.finish(run)
+                else:
+                    run = self._conduct(member, data, run, table, outcome)
+                if run is not None and run.history:
+                    outcome.runs.setdefault(member.group, []).append(run)
+        finally:
+            lock.release()
+        return outcome
+
+    def runs(self) -> dict[str, list[Run]]:
+        """The runs that are there by now, by group, whether they have ended or not."""
+        found: dict[str, list[Run]] = {}
+        for member in self.members:
+            run = self._found(member)
+            if run is not None and run.history:
+                found.setdefault(member.group, []).append(run)
+        return found
+
+    def _found(self, member: Member) -> Run | None:
+        return Run.load(self.folder / member.folder) if (self.folder / member.folder / ABOUT).exists() else None
+
+    def _conduct(self, member: Member, data: _Data, before: Run | None, table: Table, outcome: Outcome) -> Run | None:
+        place = self.folder / member.folder
+        experiment = member.experiment(place)
+        row = table.row(member.label, rounds(experiment), len(before.history) if before is not None else 0)
+        try:
+            run = experiment.train(
+                out=place, resume=begun(place), progress=row.update, data=data.of(experiment), config=member.config
+            )
+        except StorageFailed:
+            raise
+        except RunEnded as e:
+            outcome.errors[member.label] = e
+            run = e.run
+        row.finish(run)
+        return run
+
+
+def rounds(experiment: Experiment) -> int | None:
+    """How many commits the program plans, where it says so."""
+    planned = getattr(experiment.program, "rounds", None)
+    return planned if isinstance(planned, int) else None
+
+
+class _Data:
+    """Loads a data set once where neighbouring cases share it."""
+
+    def __init__(self) -> None:
+        self._key = ""
+        self._held: FederatedDataset | None = None
+
+    def of(self, experiment: Experiment) -> FederatedDataset:
+        t = experiment.tables
+        key = repr((t.data, t.seed if t.data.seed is None else t.data.seed, t.folder))
+        if self._held is None or key != self._key:
+            self._held = None  # before the next is loaded, so that memory holds one
+            self._held, self._key = experiment.data(), key
+        return self._held
+
+
+def _slug(label: str) -> str:
+    """A label as a folder's name: letters, digits and a few signs, not too long.
+
+    >>> _slug("fedavg, lr=0.1, seed=2")
+    'fedavg-lr-0.1-seed-2'
+    """
+    words = re.sub(r"[^A-Za-z0-9.]+", "-", label).strip("-.")
+    return words[:60].rstrip("-.") or "case"
+
+
+def next_free(name: str, place: Path) -> Path:
+    """A folder for a run of this name that is not there yet: ``name``, ``name-2``, ``name-3`` ..."""
+    base = _slug(name)
+    names = itertools.chain([base], (f"{base}-{n}" for n in itertools.count(2)))
+    return next(place / n for n in names if not (place / n).exists())

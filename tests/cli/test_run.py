@@ -1,0 +1,304 @@
+"""``foedus run``, ``compare``, ``reproduce``, ``show``, ``report`` and ``data``."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import foedus as fd
+from foedus.core.lock import FolderLock
+
+from .conftest import SMALL
+
+
+def sha(folder):
+    return json.loads((Path(folder) / "run.json").read_text())["sha256"]
+
+
+def test_a_file_becomes_a_run_with_all_that_belongs_to_it(foedus, small, tmp_path):
+    said = foedus("run", small)
+    assert said.status == 0
+    folder = tmp_path / "runs" / "small"
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "best.safetensors", "checkpoint.safetensors", "config.toml", "history.jsonl", "ledger.jsonl",
+        "model.safetensors", "report.html", "run.json", "run.png",
+    ]  # fmt: skip
+    assert f"The page: {folder / 'report.html'}" in said.out
+    assert "finished after 6 rounds" in said.out
+    assert "round 6/6" in said.err
+    # It is what the Python API makes of the same words.
+    data = fd.data.load("breast-cancer").split(fd.data.IID(), nodes=4, seed=0)
+    program = fd.FedAvg(
+        6, local=fd.LocalSGD(batch_size=16, lr=0.05), transforms=(fd.ErrorFeedback(fd.TopK(fraction=0.5)),)
+    )
+    run = fd.train(program, fd.Model(fd.models.logistic(30, 2)), data)
+    assert run.sha256 == sha(folder)
+    # A second run does not touch the first.
+    assert foedus("run", small, "--quiet").status == 0
+    assert sha(tmp_path / "runs" / "small-2") == run.sha256
+
+
+def test_sets_change_the_file(foedus, small):
+    said = foedus("run", small, "--set", "program.fedavg.rounds=2", "--set", "seed=3", "-o", "x", "--json", "-q")
+    assert said.status == 0
+    assert said.err == ""
+    told = json.loads(said.out)
+    assert (told["rounds"], told["seed"], told["status"]) == (2, 3, "finished")
+    assert told["costs"]["bytes_up"] > 0
+
+
+def test_a_stopped_run_goes_on_to_the_same_bits_also_elsewhere(foedus, small, tmp_path, monkeypatch):
+    assert foedus("run", small, "-o", "whole").status == 0
+    assert foedus("run", small, "-o", "part", "--set", "stop.after_commits=2").status == 0
+    assert len((tmp_path / "part" / "history.jsonl").read_text().splitlines()) == 2
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    small.unlink()  # the folder knows all that it needs
+    said = foedus("run", "--resume", "../part", "--set", "stop.after_commits=100")
+    assert said.status == 0
+    assert sha(tmp_path / "part") == sha(tmp_path / "whole")
+    # A run that has ended is not run again.
+    before = (tmp_path / "part" / "history.jsonl").read_bytes()
+    assert foedus("run", "--resume", "../part").status == 0
+    assert (tmp_path / "part" / "history.jsonl").read_bytes() == before
+    # It can be made longer.
+    assert foedus("run", "--resume", "../part", "--set", "program.fedavg.rounds=8").status == 0
+    assert len((tmp_path / "part" / "history.jsonl").read_text().splitlines()) == 8
+
+
+def test_reproduce_says_whether_the_bits_are_the_same(foedus, small, tmp_path):
+    assert foedus("run", small, "-o", "x").status == 0
+    said = foedus("reproduce", "x", "-q")
+    assert said.status == 0
+    assert f"the same bits after 6 rounds: SHA-256 {sha('x')}" in said.out
+    config = tmp_path / "x" / "config.toml"
+    config.write_text(config.read_text().replace("lr = 0.05", "lr = 0.06"))
+    said = foedus("reproduce", "x", "-q", "--json")
+    assert said.status == 1
+    told = json.loads(said.out)
+    assert (told["same"], told["first_difference"]) == (False, 1)
+
+
+def test_a_run_that_fails_has_status_1_and_keeps_what_it_had(foedus, small):
+    said = foedus("run", small, "-o", "x", "--set", "program.fedavg.local.lr=1e6", "--set", "model.loss=mse")
+    assert said.status == 2  # labels are no targets
+    assert not Path("x").exists()
+    small.write_text(SMALL.replace('"logistic"', "{ mlp = { hidden = [8, 8] } }"))
+    said = foedus("run", small, "-o", "x", "--set", "program.fedavg.local.lr=1e9")
+    assert said.status == 1
+    assert re.search(r"foedus: the run diverged in round \d", said.err)
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path):
+    file = tmp_path / "small.toml"
+    file.write_text(SMALL.replace("rounds = 6", "rounds = 100000"))
+    child = subprocess.Popen(
+        [sys.executable, "-m", "foedus", "run", str(file), "--out", "x"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (tmp_path / "x" / "checkpoint.safetensors").exists():
+        assert child.poll() is None
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert re.fullmatch(
+        r"foedus: stopped at round \d+; go on with: foedus run --resume x", errors.splitlines()[-1]
+    ), errors
+    assert "Traceback" not in errors
+
+
+# -- several -------------------------------------------------------------------------------------------------------
+
+SWEEP = """
+[sweep]
+program = ["fedavg", { sync_sgd = { rounds = 5, lr = 0.1 } }, { local_only = { rounds = 2 } }]
+seed = [0, 1]
+"""
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    file = tmp_path / "sweep.toml"
+    small = SMALL[: SMALL.index("[program")]
+    file.write_text(small + SWEEP.replace('"fedavg"', "{ fedavg = { rounds = 3 } }"))
+    return file
+
+
+def test_a_sweep_becomes_one_page(foedus, sweep, tmp_path):
+    said = foedus("run", sweep)
+    assert said.status == 0, said.err
+    folder = tmp_path / "runs" / "sweep"
+    cases = json.loads((folder / "study.json").read_text())["cases"]
+    assert [c["label"] for c in cases] == [
+        f"{p}, seed={s}" for p in ("fedavg", "sync_sgd", "local_only") for s in (0, 1)
+    ]
+    for c in cases:
+        assert json.loads((folder / c["folder"] / "run.json").read_text())["status"] == "finished"
+    page = (folder / "report.html").read_text()
+    assert "sync_sgd" in page
+    assert (folder / "comparison.png").read_bytes()[:4] == b"\x89PNG"
+    assert "means over 2 seeds" in re.sub(r"\s+", " ", said.out)
+    told = json.loads(foedus("show", folder, "--json").out)
+    assert [g["seeds"] for g in told["groups"]] == [[0, 1]] * 3
+
+
+def test_a_sweep_goes_on_where_it_stood(foedus, sweep, tmp_path, monkeypatch):
+    assert foedus("compare", sweep, "-o", "whole", "-q").status == 0
+    done = []
+    real = fd.Run.plot  # any function would do: what matters is what is on the disk
+    assert callable(real)
+
+    import foedus.experiment.study as study
+
+    train = study.Experiment.train
+
+    def until_the_fourth(self, **options):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append(self.name)
+        return train(self, **options)
+
+    monkeypatch.setattr(study.Experiment, "train", until_the_fourth)
+    said = foedus("compare", sweep, "-o", "part", "-q")
+    assert said.status == 130
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    finished = sorted((tmp_path / "part").glob("*/model.safetensors"))
+    assert len(finished) == 3
+    before = [p.stat().st_mtime_ns for p in finished]
+    said = foedus("run", "--resume", "part", "-q")
+    assert said.status == 0
+    assert [p.stat().st_mtime_ns for p in finished] == before  # what had ended was not run again
+    for case in sorted(p.parent.name for p in (tmp_path / "whole").glob("*/run.json")):
+        assert sha(tmp_path / "part" / case) == sha(tmp_path / "whole" / case)
+
+
+def test_one_case_that_fails_does_not_stop_the_others(foedus, tmp_path):
+    file = tmp_path / "a.toml"
+    file.write_text(
+        SMALL.replace('"logistic"', "{ mlp = { hidden = [8, 8] } }")
+        + '[sweep]\n"program.fedavg.local.lr" = [1e9, 0.01]\n'
+    )
+    said = foedus("compare", file, "-o", "x", "-q")
+    assert said.status == 1
+    assert "lr=1000000000.0: the run diverged" in said.err
+    assert json.loads((tmp_path / "x" / "2-lr-0.01" / "run.json").read_text())["status"] == "finished"
+
+
+def test_several_files(foedus, small, tmp_path):
+    other = tmp_path / "other.toml"
+    other.write_text(SMALL.replace("rounds = 6", "rounds = 3"))
+    said = foedus("compare", small, other, "-o", "x", "-q")
+    assert said.status == 0
+    told = json.loads(foedus("show", "x", "--json").out)
+    assert [g["label"] for g in told["groups"]] == ["small", "other"]
+    assert foedus("report", "x/1-small", "x/2-other", "-o", "both.html").status == 0
+    assert "FedAvg" in (tmp_path / "both.html").read_text()
+
+
+# -- looking -------------------------------------------------------------------------------------------------------
+
+
+def test_show_and_report(foedus, small, tmp_path):
+    foedus("run", small, "-o", "x", "-q")
+    said = foedus("show", "x")
+    assert said.status == 0
+    assert "accuracy" in said.out
+    assert all(len(line) <= 100 for line in said.out.splitlines())
+    told = json.loads(foedus("show", "x", "--json").out)
+    assert told["sha256"] == sha("x")
+    said = foedus("report", "x", "-o", "page.html")
+    assert "program = " in (tmp_path / "page.html").read_text() or "[program.fedavg]" in (
+        tmp_path / "page.html"
+    ).read_text()
+
+
+def test_data_as_text_picture_and_page(foedus, small, tmp_path):
+    said = foedus("data", small)
+    assert said.status == 0
+    assert "4 nodes" in said.out
+    for out in ("a.png", "a.svg", "a.html"):
+        assert foedus("data", small, "-o", out).status == 0
+        assert (tmp_path / out).stat().st_size > 1000
+    told = json.loads(foedus("data", small, "--json").out)
+    assert told["nodes"] == 4
+    assert sum(told["sizes"]) == told["rows"] == 455
+
+
+# -- what is wrong -------------------------------------------------------------------------------------------------
+
+
+def test_a_run_in_use_is_left_alone(foedus, small, tmp_path):
+    foedus("run", small, "-o", "x", "--set", "stop.after_commits=2", "-q")
+    lock = FolderLock(tmp_path / "x")
+    lock.acquire()
+    try:
+        said = foedus("run", "--resume", "x")
+        assert said.status == 2
+        assert f"in use by process {os.getpid()}" in said.err
+        assert json.loads(foedus("show", "x", "--json").out)["status"] == "stopped"
+    finally:
+        lock.release()
+    assert foedus("run", "--resume", "x", "-q").status == 0
+
+
+BAD = {
+    "no file": (["run"], "", ["FILE", "--resume"]),
+    "a file and a resume": (["run", "a.toml", "--resume", "x"], SMALL, ["FILE", "--resume"]),
+    "a missing file": (["run", "b.toml"], SMALL, ["b.toml", "no such file"]),
+    "an empty file": (["run", "a.toml"], "", ["a.toml", "empty"]),
+    "a binary file": (["run", "a.toml"], b"\x00\x01\x02", ["a.toml", "binary"]),
+    "not UTF-8": (["run", "a.toml"], b"name = \"\xff\"\n", ["a.toml:1", "UTF-8"]),
+    "no TOML": (["run", "a.toml"], "a = = 1", ["a.toml:1", "TOML"]),
+    "an unknown key": (["run", "a.toml"], SMALL.replace("rounds", "round"), ["a.toml:9", "did you mean 'rounds'"]),
+    "a wrong type": (["run", "a.toml"], SMALL.replace("rounds = 6", 'rounds = "six"'), ["a.toml:9", "whole number"]),
+    "several at once": (
+        ["run", "a.toml"],
+        SMALL.replace("rounds = 6", "rounds = true").replace('"logistic"', '"logistik"').replace("nodes", "node"),
+        ["3 problems", "a.toml:5", "a.toml:7", "a.toml:9", "did you mean 'nodes'", "did you mean"],
+    ),
+    "an unknown set": (["run", "a.toml", "--set", "program.fedavg.x=1"], SMALL, ["--set program.fedavg.x", "unknown"]),
+    "a set without a value": (["run", "a.toml", "--set", "seed"], SMALL, ["KEY=VALUE"]),
+    "too many nodes": (["run", "a.toml", "--set", "data.nodes=10000"], SMALL, ["a.toml:4", "10000 nodes"]),
+    "a table that is missing": (
+        ["run", "a.toml", "--set", "data={source='csv', path='t.csv', target='y'}"], SMALL, ["t.csv"],
+    ),
+    "a folder that exists": (["run", "a.toml", "-o", "."], SMALL, ["already exists"]),
+    "no run to resume": (["run", "--resume", "x"], SMALL, ["there is no folder x"]),
+    "a folder that is no run": (["run", "--resume", "."], SMALL, ["does not say what was run"]),
+    "no run to show": (["show", "."], SMALL, ["holds no run"]),
+    "no run to report": (["report", "x"], SMALL, ["is not a folder"]),
+    "no run to reproduce": (["reproduce", "x"], SMALL, ["is not a folder"]),
+    "nothing to look at": (["data", "x.csv"], SMALL, ["x.csv"]),
+    "nothing to start from": (["init", "x.csv"], SMALL, ["there is no x.csv"]),
+    "a file in the way": (["init", "-o", "a.toml"], SMALL, ["a.toml already exists"]),
+    "a target out of range": (["report", ".", "--target", "95"], SMALL, ["holds no run"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_input_is_status_2_and_says_where(foedus, tmp_path, what):
+    args, text, says = BAD[what]
+    (tmp_path / "a.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    said = foedus(*args)
+    assert said.status == 2, said
+    for s in says:
+        assert s in said.err, said.err
+    assert [p.name for p in tmp_path.iterdir()] == ["a.toml"]
+
+
+def test_a_pipe_that_is_closed_early_is_no_error(small, tmp_path):
+    child = subprocess.Popen(
+        [sys.executable, "-m", "foedus", "data", str(small), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    child.stdout.close()
+    assert b"Traceback" not in child.stderr.read()
+    child.wait()
