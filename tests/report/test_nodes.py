@@ -118,7 +118,9 @@ def test_notices_are_said_once_and_nodes_by_name(tmp_path):
 
 
 def test_origins_that_differ_are_said_run_by_run(tmp_path):
-    both = {"a": run([0.5], origin={"CPU": "one"}), "b": run([0.5], origin={"CPU": "two"})}
-    p = Page(page(both, tmp_path).read_text(encoding="utf-8"))
-    assert "Versions" not in p.text()
-    assert p.text().index("one") < p.text().index("two")
+    a, b = ({"CPU": cpu, "foedus": "0.0.9"} for cpu in ("abacus", "slide rule"))
+    said = Page(
+        page({"a": run([0.5], origin=a), "b": run([0.5], origin=b)}, tmp_path).read_text(encoding="utf-8")
+    ).text()
+    assert said.index("abacus") < said.index("slide rule") < said.index("Versions") < said.index("0.0.9")
+    assert said.count("0.0.9") == 1

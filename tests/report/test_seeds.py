@@ -193,6 +193,8 @@ def test_a_band_encloses_its_curve(tmp_path):
     assert line is not None
     edge = [tuple(map(float, p.split(","))) for p in band[1].split()]
     there, back = edge[: len(edge) // 2], edge[len(edge) // 2 :][::-1]
+    assert there == sorted(there)
+    assert back == sorted(back)  # there and back again, or the band would cross itself
     highs, lows = dict(there), dict(back)
     for x, y in (tuple(map(float, p.split(","))) for p in line[1].split()):
         assert highs[x] - 0.11 <= y <= lows[x] + 0.11  # down is more in a drawing

@@ -143,6 +143,14 @@ def test_words_of_two_cells_and_long_words_are_broken():
     assert sheet.plain(24).count("z") == 50
 
 
+def test_columns_that_must_stay_are_cut_at_the_width():
+    sheet = Sheet((Grid((Column("a", ("x" * 30,)), Column("b", ("y" * 30,)), Column("c", ("z" * 30,), spare=1))),))
+    text = sheet.plain(36)
+    assert max(map(len, text.splitlines())) == 36
+    assert "z" not in text
+    assert "z" in sheet.plain(100)
+
+
 def test_an_output_that_knows_no_letters_gets_question_marks():
     raw = io.BytesIO()
     console = Console(file=io.TextIOWrapper(raw, encoding="ascii"), width=40)

@@ -89,10 +89,10 @@ def test_every_node_of_a_few_and_quantiles_of_many():
 def test_names_and_held_out_rows_are_shown_where_there_are_any(tmp_path):
     class Held(FederatedDataset):
         holdout_sizes = [4, 5, 6]  # noqa: RUF012
-        preparation = SimpleNamespace(lines=["age: median 40", "city <b>: 3 values"], bytes=1200)
 
     data = regression(3, 60)
     data.__class__ = Held
+    data.preparation = SimpleNamespace(lines=["age: median 40", "city <b>: 3 values"], bytes=1200)
     data.node_names = ("Berlin", "_Kiel $x", "Ulm")
     text = holdings_text(data).plain(100)
     assert "Berlin" in text

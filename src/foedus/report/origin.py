@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
 
@@ -19,13 +19,13 @@ from foedus.report.verdict import plural
 
 
 def origin(c: Comparison) -> str:
-    """The section as HTML, one collapsible block a setting, and the versions of the time of the runs."""
+    """The section as HTML, one collapsible block a setting, and what was the same for all runs: versions, machine."""
     origins = [origin_of(run) for s in c.programs for run in s.runs]
-    shared = origins[0] if all(o == origins[0] for o in origins) else None
-    blocks = "".join(_block(s, own=shared is None) for s in c.ranked)
+    shared = {name: said for name, said in origins[0].items() if all(o.get(name) == said for o in origins)}
+    blocks = "".join(_block(s, shared) for s in c.ranked)
     if len(c.programs) > MANY:
         blocks = f"<details><summary>All {len(c.programs):,} settings</summary>{blocks}</details>"
-    versions = "" if shared is None else f"<details><summary>Versions</summary>{_facts(shared.items())}</details>"
+    versions = f"<details><summary>Versions</summary>{_facts(shared.items())}</details>" if shared else ""
     return f'<h2>How it was run</h2><p class="lead">Everything needed to repeat it.</p>{blocks}{versions}'
 
 
@@ -37,7 +37,7 @@ def origin_of(run: Run) -> dict[str, str]:
     return {"foedus": _foedus(), "torch": torch.__version__, "Python": platform.python_version()}
 
 
-def _block(s: Summary, own: bool) -> str:
+def _block(s: Summary, shared: Mapping[str, str]) -> str:
     run = s.run
     pairs = [
         ("program", _each(repr(r.program) for r in s.runs)),
@@ -56,10 +56,8 @@ def _block(s: Summary, own: bool) -> str:
         for name, value in s.last.metrics.items()
         if not name.startswith("node_")
     ]
-    if own:
-        # Seeds that were run elsewhere are said one by one.
-        names = dict.fromkeys(name for r in s.runs for name in origin_of(r))
-        pairs += [(name, _each(origin_of(r).get(name, "not known") for r in s.runs)) for name in names]
+    own = dict.fromkeys(name for r in s.runs for name in origin_of(r) if name not in shared)
+    pairs += [(name, _each(origin_of(r).get(name, "not known") for r in s.runs)) for name in own]
     # Of files that differ in the seed only, the first.
     files = {without_seed(r): config_of(r) for r in reversed(s.runs) if config_of(r)}
     config = "".join(
