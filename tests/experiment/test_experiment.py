@@ -1,7 +1,6 @@
 """From a file to a run."""
 
 import inspect
-import math
 import pickle
 
 import pytest
@@ -84,7 +83,7 @@ def test_reading_loads_no_data(monkeypatch):
 # -- the model's sizes -------------------------------------------------------------------------------------------------
 
 
-def experiment(function, data_seed=None, loss=None, **options):
+def experiment(function, loss=None, **options):
     network = Network("mine:network", function, options)
     return Experiment(
         Tables(
@@ -222,9 +221,7 @@ def test_an_export_that_needs_what_is_not_installed_is_left_out(monkeypatch, afr
 def test_frozen_parts_do_not_travel():
     e = parse(TEXT, ["model.network={ mlp = { widths = [64, 8, 10] } }", 'model.freeze=["0.*"]'])
     assert e.model(e.data()).layout.size == 8 * 10 + 10
-    assert "f.toml:6: model.freeze: " in late('model.freeze=["nothing.*"]').replace(
-        "--set model.freeze: ", "f.toml:6: model.freeze: "
-    )
+    assert late('model.freeze=["nothing.*"]').startswith("--set model.freeze: ")
 
 
 @pytest.mark.skipif(not hasattr(models, "warm_start"), reason="foedus.models has no warm_start yet")
@@ -242,7 +239,3 @@ def test_a_holdout_of_every_node():
     e = parse(TEXT, ["data.holdout=0.25"])
     assert isinstance(e.data(), FederatedDataset)
     assert sum(e.data().sizes) == pytest.approx(0.75 * 1438, abs=4)
-
-
-def test_numbers_of_the_test_are_as_they_should_be():
-    assert math.prod(parse(TEXT).data().x.shape[1:]) == 64

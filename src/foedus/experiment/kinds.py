@@ -121,11 +121,17 @@ def _candidates(hint: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for full, export in exports().items():
         cls = export if isinstance(export, type) else type(export)
-        if dataclasses.is_dataclass(cls) and not _is_protocol(cls) and misfit(cls, hint) is None:
+        if _is_configured(cls) and misfit(cls, hint) is None:
             found[written(export) if isinstance(export, type) else full.rpartition(".")[2].lower()] = export
     if isinstance(hint, type) and dataclasses.is_dataclass(hint) and not _is_protocol(hint):
         found.setdefault(written(hint), hint)
     return dict(sorted(found.items()))
+
+
+def _is_configured(cls: type) -> bool:
+    """Whether users configure it: it is a frozen dataclass, as everything that they do."""
+    made = getattr(cls, "__dataclass_params__", None)
+    return made is not None and made.frozen and not _is_protocol(cls)
 
 
 def forget() -> None:
@@ -162,7 +168,7 @@ def misfit(cls: type, hint: Any, typed: bool = True) -> str | None:
             if inspect.iscoroutinefunction(wanted) != inspect.iscoroutinefunction(have):
                 return f"its {name} must {'' if inspect.iscoroutinefunction(wanted) else 'not '}be async"
             returned, returns = _hints(have).get("return"), _hints(wanted).get("return")
-            known = all(isinstance(t, type) and t is not Any for t in (returned, returns))
+            known = all(isinstance(t, type) and t is not Any and not _is_protocol(t) for t in (returned, returns))
             if typed and known and not issubclass(returned, returns):  # type: ignore[arg-type]
                 return f"its {name} returns a {returned.__name__}"  # type: ignore[union-attr]
     return None
