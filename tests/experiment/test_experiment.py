@@ -137,6 +137,29 @@ def test_flat_rows_for_images_are_refused():
         experiment(of_rows).model(dataset((1, 4, 4)))
 
 
+def either(widths: list[int] | None = None, inputs: int | None = None, classes: int = 10):
+    if (widths is None) == (inputs is None):
+        raise BadInput("either widths or inputs")
+    return given(widths=widths, inputs=inputs, classes=classes)
+
+
+def test_what_may_be_none_is_filled_in_only_where_that_is_no_contradiction():
+    experiment(either).model(dataset())
+    assert given.last == {"widths": None, "inputs": 6, "classes": 3}
+    experiment(either, widths=[1, 2]).model(dataset())
+    assert given.last == {"widths": [1, 2], "inputs": None, "classes": 3}
+    with pytest.raises(BadInput, match="either widths or inputs"):
+        experiment(either, widths=None, inputs=None).model(dataset())
+
+
+def test_a_ready_module_stays_as_it_is():
+    ready = nn.Linear(6, 3)
+    model = experiment(ready).model(dataset())
+    assert torch.equal(model.initial[:18], ready.weight.flatten())
+    model.flat.zero_()
+    assert ready.weight.abs().sum() > 0
+
+
 def test_sizes_that_are_said_already_are_not_filled_in():
     e = parse(TEXT, ["model.network={ mlp = { widths = [64, 8, 10] } }"])
     assert e.model(e.data()).layout.size == 64 * 8 + 8 + 8 * 10 + 10
