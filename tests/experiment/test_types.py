@@ -172,7 +172,22 @@ def test_members_and_async():
         def __call__(self, x):
             return x
 
+    class InInit:
+        def __init__(self):
+            self.size = 3
+
+        async def __call__(self, x):
+            return x
+
+    @dataclass
+    class NoMethod:
+        size: int
+        __call__ = 3
+
     assert misfit(Good, Runs) is None
+    assert misfit(InInit, Runs) == "it has no size"
+    assert Kind(Runs).misfit(InInit) is None
+    assert misfit(NoMethod, Runs) == "its __call__ is no method"
     assert misfit(NoSize, Runs) == "it has no size"
     assert misfit(NotAsync, Runs) == "its __call__ must be async"
     assert misfit(int, Runs) == "it has no size"

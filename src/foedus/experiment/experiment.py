@@ -159,7 +159,7 @@ class Experiment:
         try:
             module = network.function(**filled, **options)
         except BadInput:
-            # What was given may say the sizes already, as mlp's widths do: then those that may be None are not filled in.
+            # What was given may say the sizes already, as mlp's widths do: then what may be None is not filled in.
             kept = {k: v for k, v in filled.items() if takes[k].default is not None}
             module = None
             if kept != filled:

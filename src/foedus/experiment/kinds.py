@@ -157,19 +157,22 @@ def misfit(cls: type, hint: Any, typed: bool = True) -> str | None:
     for name, wanted in _members(hint).items():
         have = _attribute(cls, name)
         if have is None:
-            if inspect.isfunction(wanted) or name not in _annotated(cls):
+            # A user's class that is no dataclass may get its attributes in __init__.
+            known = typed or dataclasses.is_dataclass(cls) or inspect.isfunction(wanted)
+            if known and name not in _annotated(cls):
                 return f"it has no {name}"
-        elif inspect.isfunction(wanted):
-            if not inspect.isfunction(have):
+        elif inspect.isfunction(wanted) and not inspect.isfunction(have):
+            if not callable(have) and not isinstance(have, staticmethod | classmethod):
                 return f"its {name} is no method"
+        elif inspect.isfunction(wanted):
             n = len(inspect.signature(wanted).parameters)
             if not _takes(have, n):
                 return f"its {name} does not take {n - 1} argument{'s' if n != 2 else ''}"
             if inspect.iscoroutinefunction(wanted) != inspect.iscoroutinefunction(have):
                 return f"its {name} must {'' if inspect.iscoroutinefunction(wanted) else 'not '}be async"
             returned, returns = _hints(have).get("return"), _hints(wanted).get("return")
-            known = all(isinstance(t, type) and t is not Any and not _is_protocol(t) for t in (returned, returns))
-            if typed and known and not issubclass(returned, returns):  # type: ignore[arg-type]
+            plain = all(isinstance(t, type) and t is not Any and not _is_protocol(t) for t in (returned, returns))
+            if typed and plain and not issubclass(returned, returns):  # type: ignore[arg-type]
                 return f"its {name} returns a {returned.__name__}"  # type: ignore[union-attr]
     return None
 
