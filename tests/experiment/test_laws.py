@@ -126,12 +126,8 @@ def takes_part(export):
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)
 def test_every_field_can_be_written(cls):
-    """Each parameter is an attribute, and its annotation is of a sort that a file can say something in."""
-    fields = {f.name for f in dataclasses.fields(cls)}
-    for name, p in parameters(cls).items():
-        assert name in fields
-        s = shape(p.hint)
-        assert s.scalars or s.kinds or s.path or s.items or not isinstance(s.values, type(inspect.Parameter.empty))
+    """What it is made from can be asked of it again."""
+    assert set(parameters(cls)) <= {f.name for f in dataclasses.fields(cls)}
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)

@@ -17,6 +17,7 @@ from pathlib import Path
 from foedus.experiment.document import from_file, from_text
 from foedus.experiment.experiment import Experiment
 from foedus.experiment.problems import BadExperiment, Problem
+from foedus.experiment.reference import describe
 from foedus.experiment.starter import starter
 from foedus.experiment.sweep import Case, expand, expand_all, expand_text
 from foedus.experiment.tables import Tables
@@ -40,6 +41,6 @@ def parse(
 
 
 __all__ = [
-    "BadExperiment", "Case", "Experiment", "Problem", "Tables", "expand", "expand_all", "expand_text", "parse", "read",
-    "resolved", "starter", "to_toml",
+    "BadExperiment", "Case", "Experiment", "Problem", "Tables", "describe", "expand", "expand_all", "expand_text",
+    "parse", "read", "resolved", "starter", "to_toml",
 ]  # fmt: skip

@@ -27,12 +27,12 @@ SWEEP = "sweep"
 
 @dataclass
 class Document:
-    """The tables of a file, and the place of everything in them. ``set`` makes changes to the tables.
+    """``raw``, the tables of a file as TOML has them, and the place of everything in them. ``set`` makes changes.
 
     ``overlays`` are the paths that were set from outside, each with what to call it; the last one counts.
     """
 
-    tables: dict[str, Any]
+    raw: dict[str, Any]
     origin: str
     folder: FilePath
     lines: dict[Path, int] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Document:
 
     def copy(self) -> Document:
         """Another one whose tables can be changed."""
-        return Document(copy.deepcopy(self.tables), self.origin, self.folder, self.lines, list(self.overlays))
+        return Document(copy.deepcopy(self.raw), self.origin, self.folder, self.lines, list(self.overlays))
 
     # -- places ----------------------------------------------------------------------------------------------------
 
@@ -82,7 +82,7 @@ class Document:
 
         Errors: ``BadInput`` for a position that a list does not have.
         """
-        here: Any = self.tables
+        here: Any = self.raw
         path: Path = ()
         for depth, key in enumerate(keys):
             at: str | int = key
@@ -111,7 +111,7 @@ class Document:
 
     def experiment(self) -> Experiment:
         """The experiment. Errors: ``BadExperiment`` with all that can be known to be wrong without the data."""
-        tables = {k: v for k, v in self.tables.items() if k != SWEEP}
+        tables = {k: v for k, v in self.raw.items() if k != SWEEP}
         builder = Builder(self.folder)
         folder = tables.pop("folder", None)
         if folder is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -148,7 +149,7 @@ class Experiment:
     def _module(self, data: FederatedDataset, loss: Any) -> nn.Module:
         network = self.tables.model.network
         if isinstance(network.function, nn.Module):
-            return network.function
+            return copy.deepcopy(network.function)  # what is done to it is this run's affair
         outputs = 1 if loss == "bce" else data.classes
         if outputs is None:
             outputs = math.prod(data.y.shape[1:])
@@ -167,13 +168,12 @@ class Experiment:
         try:
             module = network.function(**filled, **options)
         except BadInput:
-            # What was given may say the sizes already, as mlp's widths do, and then nothing is to be filled in.
-            if not filled or any(takes[k].required for k in filled):
-                raise
-            try:
-                module = network.function(**options)
-            except BadInput:
-                module = None
+            # What was given may say the sizes already, as mlp's widths do: then what may be None is not filled in.
+            kept = {k: v for k, v in filled.items() if takes[k].default is not None}
+            module = None
+            if kept != filled:
+                with contextlib.suppress(BadInput):
+                    module = network.function(**kept, **options)
             if module is None:
                 raise
         if not isinstance(module, nn.Module):

@@ -121,11 +121,17 @@ def _candidates(hint: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for full, export in exports().items():
         cls = export if isinstance(export, type) else type(export)
-        if dataclasses.is_dataclass(cls) and not _is_protocol(cls) and misfit(cls, hint) is None:
+        if _is_configured(cls) and misfit(cls, hint) is None:
             found[written(export) if isinstance(export, type) else full.rpartition(".")[2].lower()] = export
     if isinstance(hint, type) and dataclasses.is_dataclass(hint) and not _is_protocol(hint):
         found.setdefault(written(hint), hint)
     return dict(sorted(found.items()))
+
+
+def _is_configured(cls: type) -> bool:
+    """Whether users configure it: it is a frozen dataclass, as everything that they do."""
+    made = getattr(cls, "__dataclass_params__", None)
+    return made is not None and made.frozen and not _is_protocol(cls)
 
 
 def forget() -> None:
@@ -151,19 +157,22 @@ def misfit(cls: type, hint: Any, typed: bool = True) -> str | None:
     for name, wanted in _members(hint).items():
         have = _attribute(cls, name)
         if have is None:
-            if inspect.isfunction(wanted) or name not in _annotated(cls):
+            # A user's class that is no dataclass may get its attributes in __init__.
+            known = typed or dataclasses.is_dataclass(cls) or inspect.isfunction(wanted)
+            if known and name not in _annotated(cls):
                 return f"it has no {name}"
-        elif inspect.isfunction(wanted):
-            if not inspect.isfunction(have):
+        elif inspect.isfunction(wanted) and not inspect.isfunction(have):
+            if not callable(have) and not isinstance(have, staticmethod | classmethod):
                 return f"its {name} is no method"
+        elif inspect.isfunction(wanted):
             n = len(inspect.signature(wanted).parameters)
             if not _takes(have, n):
                 return f"its {name} does not take {n - 1} argument{'s' if n != 2 else ''}"
             if inspect.iscoroutinefunction(wanted) != inspect.iscoroutinefunction(have):
                 return f"its {name} must {'' if inspect.iscoroutinefunction(wanted) else 'not '}be async"
             returned, returns = _hints(have).get("return"), _hints(wanted).get("return")
-            known = all(isinstance(t, type) and t is not Any for t in (returned, returns))
-            if typed and known and not issubclass(returned, returns):  # type: ignore[arg-type]
+            plain = all(isinstance(t, type) and t is not Any and not _is_protocol(t) for t in (returned, returns))
+            if typed and plain and not issubclass(returned, returns):  # type: ignore[arg-type]
                 return f"its {name} returns a {returned.__name__}"  # type: ignore[union-attr]
     return None
 

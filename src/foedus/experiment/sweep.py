@@ -144,7 +144,7 @@ def _axes(document: Document) -> list[_Axis]:
             else:
                 axes.append(_Axis(keys, at, value))
 
-    table = document.tables.get(SWEEP, {})
+    table = document.raw.get(SWEEP, {})
     if not isinstance(table, dict):
         raise BadExperiment([document.problem((SWEEP,), f"expected a table of lists, got {given(table)}")])
     collect(table, (SWEEP,))
