@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -59,7 +59,12 @@ def fake(program: Any, history: list[Record], **changes: Any) -> Run:
         "evaluated_on": "test set, 540 rows",
         "runtime": Simulation(),
     }
-    return Run(**(values | changes))
+    known = {f.name for f in fields(Run)}
+    run = Run(**(values | {k: v for k, v in changes.items() if k in known}))
+    # What a run may carry besides: its node metrics, settings file, origin and preparation.
+    for name in changes.keys() - known:
+        setattr(run, name, changes[name])
+    return run
 
 
 def learn(
@@ -80,3 +85,11 @@ def learn(
 def record(round: int, accuracy: float | None, **costs: Any) -> Record:
     """One commit."""
     return Record(round=round, accuracy=accuracy, **costs)
+
+
+def seeds(program: Any, *finals: float, up: int = 1000, **changes: Any) -> list[Run]:
+    """One run a seed of the same program; they differ in how good they get."""
+    return [
+        fake(program, learn(20, 0.1, end, 4, up=up, down=up, wire=0.5), **({"seed": i} | changes))
+        for i, end in enumerate(finals)
+    ]

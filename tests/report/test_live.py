@@ -165,3 +165,89 @@ def test_unknown_total_and_a_label_twice():
     assert len(lines) == 3
     assert " 3 " in lines[1]
     assert "4/9" in lines[2]
+
+
+def sweep(console: Console, cases: int, every: int | None = None, status: str = "finished") -> LiveTable:
+    labels = [f"lr={i}" for i in range(cases)]
+    with LiveTable(labels, console, every=every) as table:
+        for label in labels[:3]:
+            row = table.row(label, 2)
+            history = learn(2, 0.1, 0.9, 3)
+            for r in history:
+                row.update(r)
+            row.finish(fake(FedAvg(), history, status=status))
+    return table
+
+
+def test_a_sweep_is_a_line_a_case_off_a_terminal():
+    console = plain()
+    sweep(console, 100)
+    assert [ln.split(", best")[0] for ln in out(console).splitlines()] == [
+        f"case {i + 1} of 100  lr={i}  finished" for i in range(3)
+    ]
+    console = plain()
+    sweep(console, 100, every=1)
+    assert len(out(console).splitlines()) == 9
+
+
+@pytest.mark.parametrize("width", [120, 80, 60])
+def test_a_sweep_shows_the_running_case_and_how_far_it_is(width):
+    console = terminal(width)
+    with LiveTable(cases=12, console=console) as table:
+        done = table.row("lr=1", 10)
+        done.update(record(10, 0.5))
+        done.finish()
+        table.row("lr=2", 10).finish(status="failed")
+        row = table.row("lr=3", 10)
+        row.update(record(4, 0.5, bytes_up=10))
+        lines = screen(table, width).splitlines()
+    assert len(lines) == 3
+    assert lines[1].startswith("lr=3")
+    assert lines[2].startswith("case 3 of 12, 1 finished, 1 failed, about ")
+    assert max(map(len, lines)) <= width
+    assert "50.0 %" in lines[1]
+    assert "case 1 of 12  lr=1  finished" in out(console)  # scrolled away above
+    assert "\x1b[?25h" in out(console)
+
+
+def test_cases_that_were_found_finished_tell_no_pace():
+    with LiveTable(cases=12, console=terminal()) as table:
+        table.row("lr=1", 10).finish(fake(FedAvg(), learn(3, 0.1, 0.9, 3)))
+        table.row("lr=2", 10)
+        assert screen(table).splitlines()[-1] == "case 2 of 12, 1 finished"
+
+
+def test_a_narrow_terminal_drops_columns_not_numbers():
+    with LiveTable(["FedAvg"], terminal(60)) as table:
+        table.console.width = 60
+        row = table.row("FedAvg", 10)
+        row.update(record(4, 0.5, bytes_up=123_000_000, bytes_down=123_000_000, virtual_s=3700.0))
+        lines = screen(table, 60).splitlines()
+    assert lines[0].split() == ["program", "round", "accuracy", "up", "left"]
+    assert "123 MB" in lines[1]
+
+
+def test_a_resumed_run_starts_at_its_round():
+    with LiveTable(["FedAvg"], terminal()) as table:
+        row = table.row("FedAvg", 60, start=12)
+        assert "12/60" in screen(table)
+        row.update(record(13, 0.5))
+        assert "13/60" in screen(table)
+    console = plain()
+    with Live(60, "FedAvg", console, start=12) as live:
+        live.update(record(13, 0.5))
+    assert [ln.split("  ")[1] for ln in out(console).splitlines()] == ["goes on from round 12", "round 13/60"]
+
+
+def test_the_keyboard_leaves_a_sweep_whole():
+    console = terminal()
+
+    def interrupted() -> None:
+        with LiveTable(cases=5, console=console) as table:
+            table.row("lr=1", 5).update(record(1, 0.5))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert "case 1 of 5, 1 stopped" in out(console)
+    assert out(console).endswith("\x1b[?25h") or out(console).rstrip("\n").endswith("\x1b[?25h")

@@ -14,7 +14,9 @@ import pytest
 from foedus.core.errors import BadInput
 from foedus.core.run import Record
 from foedus.report import page
-from foedus.report.holdings import RANKS, holdings
+from foedus.report.holdings import RANKS
+from foedus.report.holdings import holdings as holdings_of
+from foedus.report.split import of_run
 
 from .fakes import Centralized, FedAvg, LocalOnly, SyncSGD, fake, learn, record
 
@@ -259,6 +261,11 @@ def test_ten_thousand_nodes_and_long_histories_stay_small(tmp_path):
     assert "60 of 10,000 nodes" in Page(file.read_text(encoding="utf-8")).text()
 
 
+def holdings(run):
+    split = of_run(run)
+    return None if split is None else holdings_of(split)
+
+
 def test_holdings_show_every_node_of_a_few():
     held = holdings(fake(FedAvg(), []))
     assert held is not None
@@ -267,7 +274,9 @@ def test_holdings_show_every_node_of_a_few():
     assert held.tip(1) == "node 1: 20 rows; 15 of class 1, 5 of class 0"
     assert held.facts == (
         "Nodes hold 10 to 30 rows (median 20); the largest holds 3 times what the smallest does. The median node "
-        "holds 2 of 2 classes, and its commonest class is 75 % of its rows (50 % in all data together)."
+        "holds 2 of 2 classes, and its commonest class is 75 % of its rows (50 % in all data together). Class shares "
+        "of nodes are on average 25 % away from those of all data (total variation: 0 % is the same mix, 100 % nothing "
+        "in common)."
     )
 
 

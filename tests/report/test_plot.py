@@ -9,7 +9,7 @@ import pytest
 from foedus.core.errors import BadInput
 from foedus.report import plot
 
-from .fakes import Centralized, FedAvg, SyncSGD, fake, learn, record
+from .fakes import Centralized, FedAvg, SyncSGD, fake, learn, record, seeds
 
 MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 
@@ -61,3 +61,16 @@ def test_no_global_state():
     code = "import sys, foedus.report.plot; sys.exit('matplotlib.pyplot' in sys.modules)"
     env = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     assert subprocess.run([sys.executable, "-c", code], check=False, env=env).returncode == 0
+
+
+def test_groups_get_bands_and_many_settings_grey_lines(tmp_path):
+    one = plot({"a": seeds(FedAvg(), 0.9)}, tmp_path / "a.svg").read_text()
+    group = plot({"a": seeds(FedAvg(), 0.9, 0.8)}, tmp_path / "b.svg").read_text()
+    assert "FillBetweenPolyCollection" in group or "PolyCollection" in group
+    assert "PolyCollection" not in one
+    assert "bands from the lowest to the highest" in group
+    many = {f"lr={i}": seeds(FedAvg(), 0.5 + i / 50) for i in range(12)}
+    drawn = plot(many, tmp_path / "c.svg").read_text()
+    assert "lr=11" in drawn
+    assert "lr=2<" not in drawn
+    assert drawn.count("stroke: #d3d7dd") == 14  # seven of twelve, in two panels

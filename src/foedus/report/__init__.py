@@ -1,8 +1,30 @@
-"""Report: the page, the plot and the live table."""
+"""Report: the page, pictures, the live table, and what the command line prints."""
 
 from foedus.report.live import Live, LiveTable, Row
-from foedus.report.page import page
-from foedus.report.plot import plot
+from foedus.report.machine import as_json
+from foedus.report.page import holdings_page, page
+from foedus.report.plot import holdings_figure, plot
+from foedus.report.seeds import by_setting
+from foedus.report.show import comparison, holdings_text, show
+from foedus.report.terminal import Sheet
 from foedus.report.units import human_bytes, human_count, human_seconds, percent
 
-__all__ = ["Live", "LiveTable", "Row", "human_bytes", "human_count", "human_seconds", "page", "percent", "plot"]
+__all__ = [
+    "Live",
+    "LiveTable",
+    "Row",
+    "Sheet",
+    "as_json",
+    "by_setting",
+    "comparison",
+    "holdings_figure",
+    "holdings_page",
+    "holdings_text",
+    "human_bytes",
+    "human_count",
+    "human_seconds",
+    "page",
+    "percent",
+    "plot",
+    "show",
+]

@@ -25,7 +25,7 @@ def clock(c: Comparison) -> str:
     )
     return (
         f'<h2>Where the time went</h2><figure><ul class="key">{key}</ul><div class="split">'
-        f"{''.join(_bar(s) for s in c.programs)}</div>"
+        f"{''.join(_bar(s) for s in c.shown)}</div>"
         f"<figcaption>{text(' '.join([*_most(c), caption]))}</figcaption></figure>"
     )
 
@@ -49,7 +49,7 @@ def _bar(s: Summary) -> str:
 def _most(c: Comparison) -> list[str]:
     """What the nodes of each federated program did most of the time."""
     said = []
-    for s in c.programs:
+    for s in c.shown:
         shares = time_shares(s.last)
         if s.role == TOGETHER and shares is not None:
             part, share = max(zip(_PARTS, shares, strict=True), key=lambda p: p[1])

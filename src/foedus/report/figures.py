@@ -24,11 +24,16 @@ class Style:
     dash: str = ""
 
 
+REST = Style("rest")
+"""How runs are drawn that are there for comparison only: a thin grey line without a name."""
+
+
 @dataclass(frozen=True)
 class Line:
-    """One run in one chart: a curve of points in data units, or a level across the whole width.
+    """One setting in one chart: a curve of points in data units, or a level across the whole width.
 
-    ``tips``  what a reader sees on a point.   ``mark``  index of the point that first reached the target.
+    ``tips``  what a reader sees on a point (empty: nothing).   ``mark``  index of the point that first reached the
+    target.   ``band``  low and high at every point, or at the level; empty where there is no band.
     """
 
     label: str
@@ -38,6 +43,7 @@ class Line:
     tips: tuple[str, ...] = ()
     mark: int | None = None
     level: float | None = None
+    band: tuple[tuple[float, float], ...] = ()
 
     @property
     def end(self) -> float:
@@ -50,8 +56,9 @@ def line_chart(
     target: tuple[float, str] | None = None,
 ) -> str:  # fmt: skip
     """An SVG of curves and levels with labels at the right. ``name`` is unique on the page; texts are escaped here."""
-    shown = lines if len(lines) <= (HEIGHT - _TOP - _BOTTOM) // _LINE else ()
-    right = min(max((len(_short(ln.label)) for ln in shown), default=0), _LABEL_CHARS) * _CHAR + 26
+    named = [ln for ln in lines if ln.style is not REST]
+    shown = named if len(named) <= (HEIGHT - _TOP - _BOTTOM) // _LINE else ()
+    right = max(map(len, _shortened([ln.label for ln in shown])), default=0) * _CHAR + 26
     plot = _Plot(x, y, _LEFT, WIDTH - right, _TOP, HEIGHT - _BOTTOM)
     parts = [
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{name}-t {name}-d">',
@@ -62,6 +69,10 @@ def line_chart(
         h = plot.v(target[0])
         parts.append(f'<line class="target" x1="{plot.left}" x2="{_n(plot.right)}" y1="{h}" y2="{h}"/>')
         parts.append(f'<text class="halo" x="{plot.left + 4}" y="{_n(h + 13)}">{escape(target[1])}</text>')
+    # What stays in the background is drawn first: the other lines, then the bands, then the curves.
+    lines = sorted(lines, key=lambda ln: ln.style is not REST)
+    for ln in lines:
+        parts += _band(plot, ln)
     for ln in lines:
         parts += _level(plot, ln) if ln.level is not None else _curve(plot, ln)
     parts += _labels(plot, shown)
@@ -74,11 +85,7 @@ def columns(
     """An SVG of stacked columns, one per node, stretched to any width. ``classes`` are CSS classes, bottom first."""
     top = max((sum(s) for s in stacks), default=0) or 1
     width, height, gap = 10, 200, 1.6 if len(stacks) <= 30 else 0.8
-    parts = [
-        f'<svg class="columns" viewBox="0 0 {len(stacks) * width} {height}" preserveAspectRatio="none" role="img" '
-        f'aria-labelledby="{name}-t {name}-d"><title id="{name}-t">{escape(title)}</title>'
-        f'<desc id="{name}-d">{escape(desc)}</desc>'
-    ]
+    parts = [_stretched("columns", len(stacks) * width, height, name, title, desc)]
     for i, (stack, tip) in enumerate(zip(stacks, tips, strict=True)):
         parts.append(f'<g class="tip"><title>{escape(tip)}</title>')
         below = 0
@@ -92,6 +99,32 @@ def columns(
                 below += count
         parts.append("</g>")
     return "".join(parts) + "</svg>"
+
+
+def quantile_boxes(boxes: Sequence[Sequence[float]], tips: Sequence[str], *, name: str, title: str, desc: str) -> str:
+    """An SVG of five quantiles (outer, inner, median, inner, outer) per node, stretched to any width."""
+    low, high = min(b[0] for b in boxes), max(b[-1] for b in boxes)
+    width, height = 10.0, 200.0
+    size = (high - low) or 1.0
+    parts = [_stretched("columns boxes", len(boxes) * width, height, name, title, desc)]
+    for i, (box, tip) in enumerate(zip(boxes, tips, strict=True)):
+        a, b, middle, c, d = ((high - q) / size * (height - 4) + 2 if high > low else height / 2 for q in box)
+        x = i * width
+        parts.append(
+            f'<g class="tip"><title>{escape(tip)}</title>'
+            f'<rect class="outer" x="{_n(x + 4)}" width="2" y="{_n(d)}" height="{_n(max(a - d, 1))}"/>'
+            f'<rect class="c2" x="{_n(x + 1.5)}" width="7" y="{_n(c)}" height="{_n(max(b - c, 1))}"/>'
+            f'<rect class="middle" x="{_n(x + 1.5)}" width="7" y="{_n(middle - 1)}" height="2"/></g>'
+        )
+    return "".join(parts) + "</svg>"
+
+
+def _stretched(css: str, width: float, height: float, name: str, title: str, desc: str) -> str:
+    return (
+        f'<svg class="{css}" viewBox="0 0 {_n(width)} {_n(height)}" preserveAspectRatio="none" role="img" '
+        f'aria-labelledby="{name}-t {name}-d"><title id="{name}-t">{escape(title)}</title>'
+        f'<desc id="{name}-d">{escape(desc)}</desc>'
+    )
 
 
 @dataclass(frozen=True)
@@ -116,8 +149,19 @@ def _n(x: float) -> str:
     return f"{x:.1f}".removesuffix(".0")
 
 
-def _short(label: str) -> str:
-    return label if len(label) <= _LABEL_CHARS else label[: _LABEL_CHARS - 1].rstrip() + "…"
+def _short(label: str, ends: bool) -> str:
+    if len(label) <= _LABEL_CHARS:
+        return label
+    if ends:
+        half = (_LABEL_CHARS - 1) // 2
+        return f"{label[:half].rstrip()}…{label[-half:].lstrip()}"
+    return label[: _LABEL_CHARS - 1].rstrip() + "…"
+
+
+def _shortened(labels: Sequence[str]) -> list[str]:
+    """Labels that fit beside a chart. Those that begin alike keep their ends too, or they would read the same."""
+    cut = [_short(label, ends=False) for label in labels]
+    return cut if len(set(cut)) == len(set(labels)) else [_short(label, ends=True) for label in labels]
 
 
 def _frame(p: _Plot, x_label: str) -> list[str]:
@@ -147,6 +191,20 @@ def _level(p: _Plot, ln: Line) -> list[str]:
     ]
 
 
+def _band(p: _Plot, ln: Line) -> list[str]:
+    if not ln.band:
+        return []
+    if ln.level is not None:
+        xs = [p.left, p.right]
+        band = [ln.band[0]] * 2
+    else:
+        at = _thin([(p.h(a), 0.0) for a in ln.xs], _POINTS, None)
+        xs, band = [p.h(ln.xs[i]) for i in at], [ln.band[i] for i in at]
+    there = [f"{_n(x)},{_n(p.v(high))}" for x, (_, high) in zip(xs, band, strict=True)]
+    back = [f"{_n(x)},{_n(p.v(low))}" for x, (low, _) in zip(xs, band, strict=True)]
+    return [f'<polygon class="{ln.style.css} band" points="{" ".join(there + back[::-1])}"/>']
+
+
 def _dash(style: Style) -> str:
     return f'stroke-dasharray="{style.dash}" ' if style.dash else ""
 
@@ -155,10 +213,13 @@ def _curve(p: _Plot, ln: Line) -> list[str]:
     if not ln.xs:
         return []
     points = [(p.h(a), p.v(b)) for a, b in zip(ln.xs, ln.ys, strict=True)]
-    path = " ".join(f"{_n(a)},{_n(b)}" for a, b in (points[i] for i in _thin(points, _POINTS, ln.mark)))
+    most = _TIPS if ln.style is REST else _POINTS
+    path = " ".join(f"{_n(a)},{_n(b)}" for a, b in (points[i] for i in _thin(points, most, ln.mark)))
     parts = []
     if len(points) > 1:
         parts.append(f'<polyline class="{ln.style.css} line" {_dash(ln.style)}points="{path}"/>')
+    if ln.style is REST:
+        return parts
     a, b = points[-1]
     parts.append(f'<circle class="{ln.style.css} dot" cx="{_n(a)}" cy="{_n(b)}" r="3"/>')
     if ln.mark is not None:
@@ -191,21 +252,26 @@ def _labels(p: _Plot, lines: Sequence[Line]) -> list[str]:
         at[i] = min(at[i], limit)
         limit = at[i] - _LINE
     parts = []
-    for ln, y in zip(order, at, strict=True):
+    for ln, y, short in zip(order, at, _shortened([ln.label for ln in order]), strict=True):
         end, x = p.v(ln.end), p.right
         start = x if ln.level is not None else p.h(ln.xs[-1]) + 4
         bend = f"{_n(start)},{_n(end)} {_n(max(x, start))},{_n(end)} {_n(x + 9)},{_n(y)} {_n(x + 16)},{_n(y)}"
         parts.append(f'<polyline class="{ln.style.css} lead" points="{bend}"/>')
-        full = f"<title>{escape(ln.label)}</title>" if _short(ln.label) != ln.label else ""
-        parts.append(f'<text class="label" x="{_n(x + 19)}" y="{_n(y + 4)}">{full}{escape(_short(ln.label))}</text>')
+        full = f"<title>{escape(ln.label)}</title>" if short != ln.label else ""
+        parts.append(f'<text class="label" x="{_n(x + 19)}" y="{_n(y + 4)}">{full}{escape(short)}</text>')
     return parts
 
 
 def styles(roles: Sequence[str], together: str) -> list[Style]:
-    """One style per run: colours for those that work together, greys with dashes for what they are compared with."""
+    """One style per setting: colours for those that work together, greys with dashes for what they are compared with.
+
+    The role ``"rest"`` is for those that stay in the background.
+    """
     made, color, grey = [], 0, 0
     for role in roles:
-        if role == together:
+        if role == "rest":
+            made.append(REST)
+        elif role == together:
             made.append(Style(f"s{color % COLORS}", ("", "7 3", "2 3")[color // COLORS % 3]))
             color += 1
         else:
@@ -214,7 +280,13 @@ def styles(roles: Sequence[str], together: str) -> list[Style]:
     return made
 
 
-def curve(line: Line, pairs: Sequence[tuple[float, float]], tips: Sequence[str], mark: int | None) -> Line:
+def curve(
+    line: Line,
+    pairs: Sequence[tuple[float, float]],
+    tips: Sequence[str],
+    mark: int | None,
+    band: Sequence[tuple[float, float]] = (),
+) -> Line:
     """The line with its points. Those that a logarithmic axis cannot show (x <= 0) are left out."""
     kept = [i for i, (x, _) in enumerate(pairs) if 0 < x < float("inf")]
     return replace(
@@ -223,4 +295,5 @@ def curve(line: Line, pairs: Sequence[tuple[float, float]], tips: Sequence[str],
         ys=tuple(pairs[i][1] for i in kept),
         tips=tuple(tips[i] for i in kept),
         mark=kept.index(mark) if mark in kept else None,
+        band=tuple(band[i] for i in kept) if band else (),
     )

@@ -19,46 +19,70 @@ from foedus.report.units import MISSING, human_bytes, human_seconds
 
 REFRESH = 8
 """Times a second that a terminal is redrawn, at most."""
+_MOST_ROWS = 20
+_NARROW = ("program", "round", "quality", "up", "left")
+_MIDDLE = ("program", "round", "quality", "up", "down", "virtual", "left")
+_WIDE = ("program", "round", "quality", "up", "down", "virtual", "bar", "left", "wall")
+_HEADS = ((92, _WIDE), (76, _MIDDLE), (0, _NARROW))
+"""Columns by the width they need, beside a name of 12 letters."""
 
 
 class Row:
     """One program's line: give it every record as it comes, and the run at the end.
 
-    ``total_rounds``  None where it is not known.   ``every``  off a terminal, print each so many rounds.
+    ``total_rounds``  None where it is not known.   ``every``  off a terminal, print each so many rounds; None: none.
+    ``start``         the round it goes on from.    ``case``   its number in a sweep.
     """
 
-    def __init__(self, table: LiveTable, label: str, total_rounds: int | None, every: int) -> None:
+    def __init__(
+        self, table: LiveTable, label: str, total_rounds: int | None, every: int | None, start: int, case: int
+    ) -> None:
         self.label = label
         self.total = total_rounds
         self._table = table
-        self._every = max(1, every)
+        self._every = every
+        self._case = case
+        self._start = start
         self._seen = _Seen(started=time.monotonic())
         self._printed: int | None = None
+        self.worked = False
+
+    @property
+    def status(self) -> str:
+        """How it ended; empty while it goes on."""
+        return self._seen.status
+
+    @property
+    def spent(self) -> float:
+        """Seconds since it began."""
+        return self._seen.lasted
 
     def update(self, record: Record) -> None:
         """Take one commit. Records that were not evaluated keep the quality shown before."""
+        self.worked = True
         self._seen = self._seen.after(record)
         last = self.total is not None and record.round >= self.total
-        if not self._table.terminal and (record.round % self._every == 0 or last):
+        if not self._table.terminal and self._every is not None and (record.round % self._every == 0 or last):
             self._printed = record.round
             self._table.say(self._line(record))
 
-    def finish(self, run: Run | None = None) -> None:
-        """Say how it ended: ``run.status`` and its best quality. May be called without a run."""
+    def finish(self, run: Run | None = None, status: str = "") -> None:
+        """Say how it ended: ``status`` or ``run.status``, and its best quality. May be called without a run."""
         if self._seen.status:
             return
-        status = run.status if run is not None else "finished"
+        status = status or (run.status if run is not None else "finished")
         if run is not None and run.history and self._seen.record is not run.history[-1]:
             self._seen = self._seen.after(run.history[-1])
         self._seen = self._seen.ended(status, run.best if run is not None else None)
         record = self._seen.record
-        if self._table.terminal:
+        if self._table.terminal and self._table.cases is None:
             return
-        if record is not None and self._printed != record.round:
+        if record is not None and self._every is not None and self._printed != record.round:
             self._table.say(self._line(record))
         quality = _quality(self._seen.best) if self._seen.best is not None else ""
         best = f", best {quality} in round {self._seen.best.round}" if quality and self._seen.best else ""
-        self._table.say(f"{self.label}  {status}{best}")
+        of = "" if self._table.cases is None else f"case {self._case} of {self._table.cases}  "
+        self._table.say(f"{of}{self.label}  {status}{best}")
 
     def close(self) -> None:
         """The table ends: a row that never finished was stopped."""
@@ -73,47 +97,40 @@ class Row:
         parts += [f"virtual {human_seconds(r.virtual_s)}", f"wall {human_seconds(self._seen.wall)}"]
         return "  ".join(p for p in parts if p).replace(MISSING, "-")
 
-    def cells(self, wide: bool) -> list[Text | ProgressBar]:
-        """This row of the terminal's table."""
+    def cells(self) -> dict[str, Text | ProgressBar]:
+        """This row of the terminal's table, by column."""
         seen, r = self._seen, self._seen.record
-        if r is None:
-            cells: list[Text | ProgressBar] = [
-                Text(self.label),
-                Text("starting", "dim"),
-                Text(),
-                Text(),
-                Text(),
-                Text(),
-            ]
-            return (
-                cells + ([ProgressBar(1, 0, 14), Text()] if wide else []) + [Text(human_seconds(seen.wall_now), "dim")]
-            )
         of = f"/{self.total}" if self.total is not None else ""
         color = {"": "bold", "finished": "green"}.get(seen.status, "yellow")
-        cells = [
-            Text(self.label, color),
-            Text(f"{r.round}{of}"),
-            Text(seen.quality or ""),
-            Text(human_bytes(r.bytes_up)),
-            Text(human_bytes(r.bytes_down)),
-            Text(human_seconds(r.virtual_s)),
-        ]
-        left = Text(seen.status, color) if seen.status else Text(_eta(seen.left(self.total)), "dim")
-        if wide:
-            done = min(r.round, self.total) if self.total else 0
-            total = float(self.total) if self.total else None
-            bar = ProgressBar(total, float(done), 14, finished_style="green")
-            if self.total is None and seen.status:
-                bar = ProgressBar(1, 1, 14, finished_style="green")
-            return [*cells, bar, left, Text(human_seconds(seen.wall_now))]
-        return [*cells, left]
+        at = self._start if r is None else r.round
+        done, total = (min(at, self.total), float(self.total)) if self.total else (0, None)
+        if self.total is None and (seen.status or r is None):
+            done, total = (1 if seen.status else 0), 1.0
+        cells: dict[str, Text | ProgressBar] = {
+            "program": Text(self.label, color if r is not None else ""),
+            "round": Text("starting", "dim") if r is None and not self._start else Text(f"{at}{of}"),
+            "bar": ProgressBar(total, float(done), 14, finished_style="green"),
+            "left": Text(seen.status, color) if seen.status else Text(_eta(seen.left(self.total)), "dim"),
+            "wall": Text(human_seconds(seen.wall_now), "dim" if r is None else ""),
+        }
+        if r is not None:
+            cells |= {
+                "quality": Text(seen.quality or ""),
+                "up": Text(human_bytes(r.bytes_up)),
+                "down": Text(human_bytes(r.bytes_down)),
+                "virtual": Text(human_seconds(r.virtual_s)),
+            }
+        return cells
 
 
 class LiveTable:
     """Several programs one after the other in one table: each row is live, then final.
 
     ``labels``  those that will come, so that the table has its final width from the start; more may follow.
-    ``every``   off a terminal, print one line each so many rounds (the last round always).
+    ``every``   off a terminal, print one line each so many rounds (the last round always); each round by default.
+    ``cases``   how many there will be, for a sweep: only the running one is shown, with how far the sweep is; the
+                finished ones scroll away as plain lines, and off a terminal each is one line unless ``every`` says
+                otherwise. More than 20 labels are a sweep.
 
     >>> import io
     >>> out = io.StringIO()
@@ -124,11 +141,20 @@ class LiveTable:
     True
     """
 
-    def __init__(self, labels: Sequence[str] = (), console: Console | None = None, every: int = 1) -> None:
+    def __init__(
+        self,
+        labels: Sequence[str] = (),
+        console: Console | None = None,
+        every: int | None = None,
+        cases: int | None = None,
+    ) -> None:
         self.console = console if console is not None else Console()
         self.terminal = self.console.is_terminal and not self.console.is_dumb_terminal
+        self.cases = cases if cases is not None or len(labels) <= _MOST_ROWS else len(labels)
         self._labels = list(labels)
-        self._every = every
+        self._every = every if every is None else max(1, every)
+        if every is None and self.cases is None:
+            self._every = 1
         self._rows: dict[str, Row] = {}
         self._live: RichLive | None = None
 
@@ -147,16 +173,18 @@ class LiveTable:
             self._live.stop()
             self._live = None
 
-    def row(self, label: str, total_rounds: int | None = None) -> Row:
-        """Begin a program. The row before it, if still open, is taken as finished."""
+    def row(self, label: str, total_rounds: int | None = None, start: int = 0) -> Row:
+        """Begin a program, at round ``start`` where it is resumed. The row before it, if still open, is finished."""
         for earlier in self._rows.values():
             earlier.finish()
-        row = Row(self, label, total_rounds, self._every)
+        row = Row(self, label, total_rounds, self._every, start, len(self._rows) + 1)
         # A label that comes again gets a line of its own.
         key = label if label not in self._rows else f"{label}#{len(self._rows)}"
         self._rows[key] = row
         if key not in self._labels:
             self._labels.append(key)
+        if start and not self.terminal and self._every is not None:
+            self.say(f"{label}  goes on from round {start}")
         return row
 
     def say(self, line: str) -> None:
@@ -164,28 +192,44 @@ class LiveTable:
         self.console.print(Text(line), soft_wrap=True)
 
     def render(self) -> Group:
-        """The table as it is now."""
-        width = max((len(label) for label in self._labels), default=0)
-        wide = self.console.width >= 92 + max(0, width - 12)
+        """The table as it is now: all programs, or of a sweep the running one and how far it is."""
+        labels = self._labels if self.cases is None else list(self._rows)[-1:]
+        width = max((len(label) for label in labels), default=0)
+        room = self.console.width - max(0, width - 12)
+        heads = next((heads for least, heads in _HEADS if room >= least), _HEADS[-1][1])
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-        table.add_column("program", no_wrap=True, overflow="ellipsis")
-        for head in ("round", self._metric(), "up", "down", "virtual"):
-            table.add_column(head, justify="right", no_wrap=True)
-        if wide:
-            table.add_column("", width=14, vertical="middle")
-            table.add_column("left", no_wrap=True, min_width=11)
-            table.add_column("wall", justify="right", no_wrap=True)
-        else:
-            table.add_column("left", no_wrap=True)
-        for label in self._labels:
-            if label in self._rows:
-                table.add_row(*self._rows[label].cells(wide))
+        for head in heads:
+            if head == "program":
+                table.add_column(head, no_wrap=True, overflow="ellipsis")
+            elif head == "bar":
+                table.add_column("", width=14, vertical="middle")
+            elif head == "left":
+                table.add_column(head, no_wrap=True, min_width=11 if "wall" in heads else None)
             else:
-                table.add_row(Text(label, "dim"))
-        return Group(table)
+                table.add_column(self._metric() if head == "quality" else head, justify="right", no_wrap=True)
+        for label in labels:
+            cells = self._rows[label].cells() if label in self._rows else {"program": Text(label, "dim")}
+            table.add_row(*(cells.get(head, Text()) for head in heads))
+        return Group(table) if self.cases is None else Group(table, Text(self._so_far(), "dim"))
+
+    def _so_far(self) -> str:
+        """How far a sweep is: "case 3 of 12, 2 finished, about 4 min left"."""
+        assert self.cases is not None
+        rows = list(self._rows.values())
+        ended = [row for row in rows if row.status]
+        parts = [f"case {len(rows)} of {self.cases}"]
+        for status in dict.fromkeys(row.status for row in ended):
+            parts.append(f"{sum(row.status == status for row in ended)} {status}")
+        # Cases that were found finished took no time and tell no pace.
+        worked = [row for row in ended if row.worked]
+        if worked and len(ended) < self.cases:
+            pace = sum(row.spent for row in worked) / len(worked)
+            left = pace * (self.cases - len(ended)) - sum(row.spent for row in rows if not row.status)
+            parts.append(f"about {human_seconds(max(1, round(left)))} left")
+        return ", ".join(parts)
 
     def _metric(self) -> str:
-        labels = [row._seen.metric.label for row in self._rows.values() if row._seen.metric is not None]
+        labels = [row._seen.metric.label for row in list(self._rows.values()) if row._seen.metric is not None]
         return labels[-1] if labels else "quality"
 
 
@@ -194,16 +238,24 @@ class Live:
 
     ``total_rounds``  None where it is not known.   ``label``  the program's name.
     ``every``         off a terminal, print one line each so many rounds (the last round always).
+    ``start``         the round a resumed run goes on from.
     """
 
-    def __init__(self, total_rounds: int | None, label: str, console: Console | None = None, every: int = 1) -> None:
+    def __init__(
+        self,
+        total_rounds: int | None,
+        label: str,
+        console: Console | None = None,
+        every: int | None = None,
+        start: int = 0,
+    ) -> None:
         self._table = LiveTable([label], console, every)
-        self._label, self._total = label, total_rounds
+        self._label, self._total, self._start = label, total_rounds, start
         self._row: Row | None = None
 
     def __enter__(self) -> Live:
         self._table.__enter__()
-        self._row = self._table.row(self._label, self._total)
+        self._row = self._table.row(self._label, self._total, self._start)
         return self
 
     def __exit__(
@@ -221,7 +273,7 @@ class Live:
 
     def _open(self) -> Row:
         if self._row is None:
-            self._row = self._table.row(self._label, self._total)
+            self._row = self._table.row(self._label, self._total, self._start)
         return self._row
 
 
@@ -267,6 +319,11 @@ class _Seen:
         """The same, and going on between records."""
         since = (self.stopped or time.monotonic()) - (self.at or self.started)
         return self.wall + (0.0 if self.stopped else max(0.0, since))
+
+    @property
+    def lasted(self) -> float:
+        """Seconds from the start to the end, or to now."""
+        return (self.stopped or time.monotonic()) - self.started
 
     def left(self, total: int | None) -> float | None:
         """Seconds to go, at the pace so far; None where that is unknown."""

@@ -3,48 +3,80 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
+from foedus.core.run import Run
 from foedus.report.markup import text
-from foedus.report.summary import Comparison, Summary
-from foedus.report.units import human_count, human_seconds
+from foedus.report.seeds import config_of, without_seed
+from foedus.report.summary import MANY, Comparison, Summary
+from foedus.report.units import human_count, human_seconds, three_digits
 from foedus.report.verdict import plural
 
 
 def origin(c: Comparison) -> str:
-    """The section as HTML, one collapsible block a run."""
-    versions = (("foedus", _foedus()), ("torch", torch.__version__), ("Python", platform.python_version()))
-    return (
-        '<h2>How it was run</h2><p class="lead">Everything needed to repeat it.</p>'
-        f"{''.join(_block(s) for s in c.programs)}"
-        f"<details><summary>Versions</summary>{_facts(versions)}</details>"
-    )
+    """The section as HTML, one collapsible block a setting, and what was the same for all runs: versions, machine."""
+    origins = [origin_of(run) for s in c.programs for run in s.runs]
+    shared = {name: said for name, said in origins[0].items() if all(o.get(name) == said for o in origins)}
+    blocks = "".join(_block(s, shared) for s in c.ranked)
+    if len(c.programs) > MANY:
+        blocks = f"<details><summary>All {len(c.programs):,} settings</summary>{blocks}</details>"
+    versions = f"<details><summary>Versions</summary>{_facts(shared.items())}</details>" if shared else ""
+    return f'<h2>How it was run</h2><p class="lead">Everything needed to repeat it.</p>{blocks}{versions}'
 
 
-def _block(s: Summary) -> str:
+def origin_of(run: Run) -> dict[str, str]:
+    """Versions and the like at the time of the run; of a run that does not say, those of this moment."""
+    said = getattr(run, "origin", None)
+    if said:
+        return {str(k): str(v) for k, v in said.items()}
+    return {"foedus": _foedus(), "torch": torch.__version__, "Python": platform.python_version()}
+
+
+def _block(s: Summary, shared: Mapping[str, str]) -> str:
     run = s.run
-    facts = _facts(
-        (
-            ("program", repr(run.program)),
-            ("runtime", repr(run.runtime)),
-            ("seed", str(run.seed)),
-            ("nodes", f"{run.nodes:,}"),
-            ("model", f"{run.vector.numel():,} float32 numbers"),
-            ("SHA-256 of the model", run.sha256),
-            ("evaluated on", str(run.evaluated_on)),
-            ("messages", human_count(s.last.messages)),
-            ("wall time", human_seconds(s.last.wall_s)),
-        )
+    pairs = [
+        ("program", _each(repr(r.program) for r in s.runs)),
+        ("runtime", _each(repr(r.runtime) for r in s.runs)),
+        ("seed" if s.n == 1 else "seeds", ", ".join(str(r.seed) for r in s.runs)),
+        ("nodes", f"{run.nodes:,}"),
+        ("model", f"{run.vector.numel():,} float32 numbers"),
+        ("SHA-256 of the model", _each(r.sha256 for r in s.runs)),
+        ("evaluated on", _each(str(r.evaluated_on) for r in s.runs)),
+        ("messages", human_count(s.last.messages)),
+        ("wall time", human_seconds(s.last.wall_s)),
+    ]
+    # What a program measures besides: its nodes' disagreement, the age of updates and the like.
+    pairs += [
+        (f"{name.replace('_', ' ')}, at the end", three_digits(value))
+        for name, value in s.last.metrics.items()
+        if not name.startswith("node_")
+    ]
+    own = dict.fromkeys(name for r in s.runs for name in origin_of(r) if name not in shared)
+    pairs += [(name, _each(origin_of(r).get(name, "not known") for r in s.runs)) for name in own]
+    # Of files that differ in the seed only, the first.
+    files = {without_seed(r): config_of(r) for r in reversed(s.runs) if config_of(r)}
+    config = "".join(
+        f"<details><summary>Settings file{'' if i == 0 else f' {i + 1}'}</summary><pre><code>{escape(f)}</code></pre>"
+        "</details>"
+        for i, f in enumerate(reversed(files.values()))
     )
-    status = f'<span class="status">{escape(run.status)}, {text(plural(s.last.round, "round"))}</span>'
-    return f"<details><summary>{escape(s.label)} {status}</summary>{facts}</details>"
+    ended = Counter(r.status for r in s.runs)
+    how = s.run.status if len(ended) == 1 else ", ".join(f"{n} {status}" for status, n in ended.items())
+    status = f'<span class="status">{escape(how)}, {text(plural(s.last.round, "round"))}</span>'
+    return f"<details><summary>{escape(s.label)} {status}</summary>{_facts(pairs)}{config}</details>"
 
 
-def _facts(pairs: Sequence[tuple[str, str]]) -> str:
+def _each(values: Iterable[str]) -> str:
+    """Every different value once, in order, on a line of its own."""
+    return "\n".join(dict.fromkeys(values))
+
+
+def _facts(pairs: Iterable[tuple[str, str]]) -> str:
     rows = "".join(f"<dt>{escape(k)}</dt><dd><code>{escape(v)}</code></dd>" for k, v in pairs)
     return f'<dl class="facts">{rows}</dl>'
 

@@ -9,13 +9,17 @@ from html import escape
 from pathlib import Path
 from string import Template
 
+from foedus.core.data import FederatedDataset
 from foedus.report.clock import clock
 from foedus.report.curves import curves
 from foedus.report.figures import styles
 from foedus.report.files import write_whole
-from foedus.report.holdings import who_holds_what
+from foedus.report.holdings import figure, headline, holdings, split_tiles, who_holds_what
 from foedus.report.markup import text
+from foedus.report.nodes import each_node
 from foedus.report.origin import origin
+from foedus.report.prepared import prepared, prepared_data
+from foedus.report.split import of_data
 from foedus.report.summary import TOGETHER, Comparison, Runs, compare
 from foedus.report.table import table
 from foedus.report.verdict import TRAFFIC, WORK, Tile, race, tiles, troubles, verdict
@@ -33,7 +37,7 @@ def page(
 ) -> Path:
     """Write the report of one run or several as one self-contained HTML file and return its path.
 
-    ``runs``    a run, a list of runs, or a dict from label to run.
+    ``runs``    a run, a list of runs, or a dict from label to a run or to the runs of several seeds.
     ``path``    a file that ends in ``.html``, or a folder, which then gets ``report.html``.
     ``target``  the quality whose price is compared (accuracy as a share, 0 to 1); by default 95 % of the best
                 federated accuracy, in whole per cents.
@@ -48,22 +52,64 @@ def page(
 
 def render(c: Comparison, title: str, notes: Sequence[str] = ()) -> str:
     """The page's HTML."""
+    roles = [s.role if s in c.shown else "rest" for s in c.programs]
+    looks = dict(zip((s.label for s in c.programs), styles(roles, TOGETHER), strict=True))
+    sections = [
+        table(c, looks),
+        curves(c, looks),
+        each_node(c, looks),
+        clock(c),
+        who_holds_what(c),
+        prepared(c),
+        origin(c),
+    ]
+    return _fill(
+        title=title,
+        verdict=verdict(c),
+        more=_more(c),
+        tiles=tiles(c),
+        sections=sections,
+        notes=notes,
+    )
+
+
+def holdings_page(data: FederatedDataset, path: str | Path, *, notes: Sequence[str] = ()) -> Path:
+    """Write who holds what as one self-contained HTML file and return its path.
+
+    ``path``   a file that ends in ``.html``, or a folder, which then gets ``data.html``.
+    ``notes``  sentences for the end of the page. Errors: ``BadInput`` for a path that cannot be written.
+    """
+    file = Path(path)
+    if file.suffix.lower() not in (".html", ".htm"):
+        file = file / "data.html"
+    split = of_data(data)
+    page = _fill(
+        title=f"{data.name}: who holds what",
+        verdict=headline(data, split),
+        more="",
+        tiles=split_tiles(split),
+        sections=[figure(holdings(split)), prepared_data(data)],
+        notes=notes,
+    )
+    return write_whole(file, page.encode(), "the page")
+
+
+def _fill(
+    *, title: str, verdict: str, more: str, tiles: Sequence[Tile], sections: Sequence[str], notes: Sequence[str]
+) -> str:
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     # The page's policy forbids every request, and every script but the one with this digest.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    looks = dict(zip((s.label for s in c.programs), styles([s.role for s in c.programs], TOGETHER), strict=True))
-    sections = [table(c, looks), curves(c, looks), clock(c), who_holds_what(c), origin(c)]
-    if notes:
-        sections.append('<ul class="notes">' + "".join(f"<li>{text(n)}</li>" for n in notes) + "</ul>")
+    said = [f'<ul class="notes">{"".join(f"<li>{text(n)}</li>" for n in notes)}</ul>'] if notes else []
     return Template((_HERE / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(title),
         css=(_HERE / "page.css").read_text(encoding="utf-8"),
         js=script,
         script_hash=f"sha256-{digest}",
-        verdict=text(verdict(c)),
-        more=_more(c),
-        tiles="\n".join(_tile(t) for t in tiles(c)),
-        body="\n".join(s for s in sections if s),
+        verdict=text(verdict),
+        more=more,
+        tiles="\n".join(_tile(t) for t in tiles),
+        body="\n".join(s for s in [*sections, *said] if s),
     )
 
 

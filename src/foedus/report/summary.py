@@ -1,13 +1,18 @@
-"""What the page says about each run: its quality, its costs, and what it took to reach the target."""
+"""What is said about each setting: its quality, its costs, and what it took to reach the target.
+
+A setting is run once or with several seeds. Everything below is about the group of its runs; one run is a group of one.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import fmean
 
 from foedus.core.errors import BadInput
 from foedus.core.run import Record, Run
+from foedus.report.seeds import common, mean_record, sd, within_spread
 from foedus.report.units import MISSING, finite, percent, three_digits
 
 TOGETHER, POOLED, ALONE, SILENT = "together", "pooled", "alone", "silent"
@@ -15,7 +20,11 @@ TOGETHER, POOLED, ALONE, SILENT = "together", "pooled", "alone", "silent"
 # By name, not by import: the report knows runs, never programs.
 _BASELINES = {"Centralized": POOLED, "LocalOnly": ALONE}
 
-Runs = Run | Sequence[Run] | Mapping[str, Run]
+MANY = 8
+"""More groups than these are ranked, and the best few of them drawn in colour."""
+_BEST = 5
+
+Runs = Run | Sequence[Run] | Mapping[str, Run | Sequence[Run]]
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,20 @@ class Metric:
             return percent(value)
         return f"{value:.3f}" if self.field == "auc" else three_digits(value)
 
+    def spread_text(self, values: Sequence[float]) -> str:
+        """Mean and standard deviation of one value a seed; of a single one the value itself."""
+        if len(values) < 2:
+            return self.text(values[0] if values else None)
+        middle, around = fmean(values), sd(values)
+        if self.share:
+            return f"{100 * middle:.1f} ± {100 * around:.1f} %"
+        # As many digits of the mean as the deviation has, which has two.
+        size = math.floor(math.log10(around)) if around > 0 else -2
+        places = max(0, 1 - size)
+        if places > 8 or abs(middle) >= 1e6:
+            return f"{middle:.3g} ± {around:.2g}"
+        return f"{middle:,.{places}f} ± {around:,.{places}f}"
+
     def target_text(self, value: float) -> str:
         """A target as people read it: whole per cents without a decimal."""
         return self.text(value).replace(".0 %", " %") if self.share else three_digits(value)
@@ -78,26 +101,59 @@ METRICS = (
 # By identity: a run holds tensors, which have no single equality.
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """One run in numbers. Costs are those of its last commit (of the ledger if it has none).
+    """One setting in numbers: of its only run, or means over the seeds it was run with.
 
-    ``evaluated``  the records with a value of the metric, in order.   ``reached``  the first of them at the target.
+    ``runs``       one a seed, ordered by seed.
     ``role``       ``"together"``, ``"pooled"`` (all data in one place), ``"alone"`` (each node by itself), or
-                   ``"silent"`` (any other run that sent nothing).
+                   ``"silent"`` (any other that sent nothing).
+    ``evaluated``  the curve: mean records of those rounds at which every seed has a value of the metric, in order.
+    ``values``     its values; ``low`` and ``high`` are those of the lowest and the highest seed.
+    ``finals``, ``bests``  the last and the best value of every seed that was evaluated.
+    ``last``       costs at the last commit (those of the ledger of a run that has none).
+    ``reaching``   of every seed that got there the first record at the target.
     """
 
     label: str
-    run: Run
+    runs: tuple[Run, ...]
     role: str
     evaluated: tuple[Record, ...]
     values: tuple[float, ...]
-    best: float | None
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    finals: tuple[float, ...]
+    bests: tuple[float, ...]
     last: Record
-    reached: Record | None
+    reaching: tuple[Record, ...] = ()
+
+    @property
+    def run(self) -> Run:
+        """The first run, for what all seeds share."""
+        return self.runs[0]
+
+    @property
+    def n(self) -> int:
+        """How many runs there are."""
+        return len(self.runs)
 
     @property
     def final(self) -> float | None:
         """The last value measured."""
-        return self.values[-1] if self.values else None
+        return fmean(self.finals) if self.finals else None
+
+    @property
+    def best(self) -> float | None:
+        """The best value measured."""
+        return fmean(self.bests) if self.bests else None
+
+    @property
+    def reached(self) -> Record | None:
+        """What had been spent when the target was first reached, over the seeds that got there."""
+        return mean_record(self.reaching) if self.reaching else None
+
+    @property
+    def reached_by(self) -> str:
+        """How many seeds got to the target, where that is only some of them: "3 of 5 seeds"."""
+        return f"{len(self.reaching)} of {self.n} seeds" if 0 < len(self.reaching) < self.n else ""
 
     @property
     def bytes(self) -> int:
@@ -112,7 +168,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All runs in numbers, with the metric they are compared by (None if nothing was measured) and the target."""
+    """All settings in numbers, the metric they are compared by (None if nothing was measured) and the target."""
 
     metric: Metric | None
     target: float | None
@@ -124,35 +180,71 @@ class Comparison:
 
     @property
     def chosen(self) -> Summary | None:
-        """The federated run that stands for all: the best at the end; among near-equals the one that sent least."""
+        """The federated program that stands for all: the best at the end; among near-equals the one that sent least."""
         together, metric = self.with_role(TOGETHER), self.metric
         if not together or metric is None:
             return None
-        top = metric.best([s.final for s in together if s.final is not None])
-        assert top is not None
-        slack = 0.005 if metric.share else 0.01 * abs(top)
-        near = [s for s in together if s.final is not None and abs(s.final - top) <= slack]
+        top = together[0]
+        for s in together[1:]:
+            if s.final is not None and top.final is not None and metric.better(s.final, top.final):
+                top = s
+        assert top.final is not None
+        slack = 0.005 if metric.share else 0.01 * abs(top.final)
+        near = [
+            s
+            for s in together
+            if s.final is not None and (abs(s.final - top.final) <= slack or within_spread(s.finals, top.finals))
+        ]
         return min(near, key=lambda s: s.bytes)
 
+    @property
+    def ranked(self) -> tuple[Summary, ...]:
+        """In the order given; where there are many, the best at the end first."""
+        metric = self.metric
+        if len(self.programs) <= MANY or metric is None:
+            return self.programs
+        sign = -1.0 if metric.higher else 1.0
+        return tuple(sorted(self.programs, key=lambda s: math.inf if s.final is None else sign * s.final))
 
-def named(runs: Runs) -> dict[str, Run]:
-    """Runs by label. Those that share a class name are numbered. Errors: ``BadInput`` for none, or another type."""
+    @property
+    def shown(self) -> tuple[Summary, ...]:
+        """Those that drawings tell apart: all, or where there are many the best few and what they are compared with."""
+        if len(self.programs) <= MANY:
+            return self.programs
+        ranked = [s for s in self.ranked if s.role == TOGETHER and s.final is not None][:_BEST]
+        ranked += [s for s in self.ranked if s.role in (POOLED, ALONE)][: MANY - _BEST]
+        ranked = ranked or list(self.ranked[:_BEST])
+        return tuple(s for s in self.programs if s in ranked)
+
+
+def named(runs: Runs) -> dict[str, tuple[Run, ...]]:
+    """Groups of runs by label, each ordered by seed.
+
+    In a list every run is a setting of its own, and those that share a class name are numbered. Errors: ``BadInput``
+    for no runs, an empty group, or another type.
+    """
+    groups: dict[str, list[Run]]
     if isinstance(runs, Run):
-        return {runs.name: runs}
-    if isinstance(runs, Mapping):
-        found = {str(k): v for k, v in runs.items()}
+        groups = {runs.name: [runs]}
+    elif isinstance(runs, Mapping):
+        groups = {
+            str(k): [v] if isinstance(v, Run) or not isinstance(v, Sequence) else list(v) for k, v in runs.items()
+        }
     else:
         listed = list(runs)
         names = [r.name if isinstance(r, Run) else "?" for r in listed]
-        found = {}
+        groups = {}
         for i, (name, run) in enumerate(zip(names, listed, strict=True)):
-            found[f"{name} {names[: i + 1].count(name)}" if names.count(name) > 1 else name] = run
-    if not found:
+            groups[f"{name} {names[: i + 1].count(name)}" if names.count(name) > 1 else name] = [run]
+    if not groups:
         raise BadInput("a report needs at least one run, got none")
-    for label, run in found.items():
-        if not isinstance(run, Run):
-            raise BadInput(f"a report is made of runs, but {label!r} is a {type(run).__name__}")
-    return found
+    for label, group in groups.items():
+        if not group:
+            raise BadInput(f"a report needs at least one run of everything it compares, but {label!r} has none")
+        for run in group:
+            if not isinstance(run, Run):
+                raise BadInput(f"a report is made of runs, but {label!r} is a {type(run).__name__}")
+    return {label: tuple(sorted(group, key=lambda r: r.seed)) for label, group in groups.items()}
 
 
 def choose_metric(runs: Sequence[Run]) -> Metric | None:
@@ -162,34 +254,62 @@ def choose_metric(runs: Sequence[Run]) -> Metric | None:
 
 
 def compare(runs: Runs, target: float | None = None) -> Comparison:
-    """All runs in numbers.
+    """All settings in numbers: a run, a list of runs, or a dict from label to a run or to the runs of several seeds.
 
     ``target``  the quality whose price is compared (accuracy as a share, 0 to 1). By default 95 % of the best
                 federated accuracy, in whole per cents; for an error 5 % above the lowest.
     Errors: ``BadInput`` for no runs, and for a target that is not a number or no share where a share is expected.
     """
-    by_label = named(runs)
-    metric = choose_metric(list(by_label.values()))
-    first = [_summarize(label, run, metric) for label, run in by_label.items()]
+    groups = named(runs)
+    metric = choose_metric([run for group in groups.values() for run in group])
+    programs = [_summarize(label, group, metric) for label, group in groups.items()]
     if metric is None:
-        return Comparison(None, None, tuple(first))
+        return Comparison(None, None, tuple(programs))
     if target is None:
-        target = _default_target(metric, first)
+        target = _default_target(metric, programs)
     elif not math.isfinite(target) or (metric.field in ("accuracy", "auc") and not 0 <= target <= 1):
         hint = f"; did you mean {target / 100:g}?" if 1 < target <= 100 else ""
         raise BadInput(f"the target for {metric.label} is a share between 0 and 1, got {target!r}{hint}")
-    return Comparison(metric, target, tuple(_summarize(label, run, metric, target) for label, run in by_label.items()))
+    return Comparison(metric, target, tuple(replace(s, reaching=_reaching(s, metric, target)) for s in programs))
 
 
-def _summarize(label: str, run: Run, metric: Metric | None, target: float | None = None) -> Summary:
-    pairs = [(r, v) for r in run.history if metric is not None and (v := metric.of(r)) is not None]
-    reached = None
-    if metric is not None and target is not None:
-        reached = next((r for r, v in pairs if metric.reaches(v, target)), None)
-    last = run.history[-1] if run.history else _from_ledger(run)
-    values = tuple(v for _, v in pairs)
-    best = metric.best(values) if metric is not None else None
-    return Summary(label, run, _role(run, last), tuple(r for r, _ in pairs), values, best, last, reached)
+def _summarize(label: str, runs: tuple[Run, ...], metric: Metric | None) -> Summary:
+    last = mean_record([run.history[-1] if run.history else _from_ledger(run) for run in runs])
+    if metric is None:
+        return Summary(label, runs, _role(runs[0], last), (), (), (), (), (), (), last)
+    curves = [h for run in runs if (h := _evaluated(run, metric))]
+    bests = [metric.best([_value(metric, r) for r in h]) for h in curves]
+    rounds = common(curves) if curves else []
+    seen = [[_value(metric, r) for r in records] for records in rounds]
+    return Summary(
+        label=label,
+        runs=runs,
+        role=_role(runs[0], last),
+        evaluated=tuple(mean_record(records) for records in rounds),
+        values=tuple(fmean(values) for values in seen),
+        low=tuple(min(values) for values in seen),
+        high=tuple(max(values) for values in seen),
+        finals=tuple(_value(metric, h[-1]) for h in curves),
+        bests=tuple(b for b in bests if b is not None),
+        last=last,
+    )
+
+
+def _evaluated(run: Run, metric: Metric) -> list[Record]:
+    return [r for r in run.history if metric.of(r) is not None]
+
+
+def _value(metric: Metric, record: Record) -> float:
+    value = metric.of(record)
+    assert value is not None
+    return value
+
+
+def _reaching(s: Summary, metric: Metric, target: float) -> tuple[Record, ...]:
+    firsts = (
+        next((r for r in _evaluated(run, metric) if metric.reaches(_value(metric, r), target)), None) for run in s.runs
+    )
+    return tuple(r for r in firsts if r is not None)
 
 
 def _role(run: Run, last: Record) -> str:

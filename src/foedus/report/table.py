@@ -1,16 +1,19 @@
-"""The comparison table: quality and costs side by side."""
+"""The comparison table: quality and costs side by side, one row a setting."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
+from statistics import fmean
 
 from foedus.core.run import Record
 from foedus.report.figures import Style
 from foedus.report.markup import swatch, text
-from foedus.report.summary import TOGETHER, Comparison, Summary
+from foedus.report.seeds import within_spread
+from foedus.report.summary import MANY, TOGETHER, Comparison, Summary
 from foedus.report.units import MISSING, human_bytes, human_count, human_seconds
+from foedus.report.verdict import plural
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class _Column:
     write: Callable[[float | None], str]
 
 
+_ROWS = 24
+"""Rows that are shown at once; where there are more, the rest folds away."""
 _COSTS = (
     _Column("rounds", lambda r: r.round, human_count),
     _Column("sent up", lambda r: r.bytes_up, human_bytes),
@@ -47,12 +52,21 @@ def table(c: Comparison, looks: dict[str, Style]) -> str:
     if goal:
         top += _head(f"to reach {goal}", colspan=len(_TO_TARGET))
         second = "".join(_head(k.head, css="first" if i == 0 else "") for i, k in enumerate(_TO_TARGET))
-    rows = "".join(_row(c, s, looks[s.label], quality, goal) for s in c.programs)
-    return (
-        '<h2>Side by side</h2><table class="compare" role="table"><thead role="rowgroup"><tr role="row">'
-        f'{_head("program", rowspan=2, css="who")}{top}</tr><tr role="row">{second}</tr></thead>'
-        f'<tbody role="rowgroup">{rows}</tbody></table><p class="small">{text(_explain(c, quality, goal))}</p>'
+    head = (
+        f'<thead role="rowgroup"><tr role="row">{_head("program", rowspan=2, css="who")}{top}</tr>'
+        f'<tr role="row">{second}</tr></thead>'
     )
+    rows = [_row(c, s, looks[s.label], quality, goal) for s in c.ranked]
+    first = _ROWS if len(rows) > _ROWS + 1 else len(rows)
+    css = "compare" if len(rows) <= MANY else "compare tight"
+    parts = [
+        f'<table class="{css}" role="table">{head}<tbody role="rowgroup">{"".join(some)}</tbody></table>'
+        for some in (rows[:first], rows[first:])
+        if some
+    ]
+    if len(parts) > 1:
+        parts[1] = f"<details><summary>The other {len(rows) - first:,}</summary>{parts[1]}</details>"
+    return f'<h2>Side by side</h2>{"".join(parts)}<p class="small">{text(_explain(c, quality, goal))}</p>'
 
 
 def _head(words: str, *, rowspan: int = 1, colspan: int = 1, css: str = "") -> str:
@@ -63,8 +77,8 @@ def _head(words: str, *, rowspan: int = 1, colspan: int = 1, css: str = "") -> s
 
 
 def _row(c: Comparison, s: Summary, look: Style, quality: str, goal: str) -> str:
-    show = c.metric.text if c.metric else (lambda _: MISSING)
-    cells = [_cell(f"final {quality}", show(s.final)), _cell(f"best {quality}", show(s.best))]
+    final, best = (c.metric.spread_text(s.finals), c.metric.text(s.best)) if c.metric else (MISSING, MISSING)
+    cells = [_cell(f"final {quality}", final), _cell(f"best {quality}", best)]
     cells += [_cell(k.head, k.write(k.read(s.last))) for k in _COSTS]
     for i, k in enumerate(_TO_TARGET if goal else ()):
         css = "first" if i == 0 else ""
@@ -72,26 +86,44 @@ def _row(c: Comparison, s: Summary, look: Style, quality: str, goal: str) -> str
             cells.append(_cell(f"{k.head} to {goal}", MISSING, f"{css} none"))
         else:
             least = " least" if _least(c, s, k.read) else ""
-            cells.append(_cell(f"{k.head} to {goal}", k.write(k.read(s.reached)), css + least))
-    who = f'<th scope="row" class="who" role="rowheader">{swatch(look)}{escape(s.label)}</th>'
+            some = s.reached_by if i == 0 else ""
+            cells.append(_cell(f"{k.head} to {goal}", k.write(k.read(s.reached)), css + least, some))
+    # Where every row has as many, the text below the table says it once.
+    seeds = f"<small>{plural(s.n, 'seed')}</small>" if len({o.n for o in c.programs}) > 1 else ""
+    who = f'<th scope="row" class="who" role="rowheader">{swatch(look)}<span>{escape(s.label)}{seeds}</span></th>'
     return f'<tr role="row">{who}{"".join(cells)}</tr>'
 
 
-def _cell(head: str, value: str, css: str = "") -> str:
+def _cell(head: str, value: str, css: str = "", note: str = "") -> str:
     css = f' class="{css.strip()}"' if css.strip() else ""
-    return f'<td role="cell" data-label="{text(head)}"{css}>{text(value)}</td>'
+    shown = f"<span>{text(value)} <small>{text(note)}</small></span>" if note else text(value)
+    return f'<td role="cell" data-label="{text(head)}"{css}>{shown}</td>'
 
 
 def _least(c: Comparison, s: Summary, read: Callable[[Record], float]) -> bool:
-    """True if this federated program reached the target for strictly less than every other that did."""
-    rivals = [o.reached for o in c.with_role(TOGETHER) if o.reached is not None and o is not s]
-    return (
-        s.role == TOGETHER and s.reached is not None and bool(rivals) and all(read(s.reached) < read(o) for o in rivals)
-    )
+    """True if all seeds of this federated program got to the target, for less than those of every other that did.
+
+    A difference within the spread over seeds is none.
+    """
+    if s.role != TOGETHER or len(s.reaching) < s.n:
+        return False
+    ours = [read(r) for r in s.reaching]
+    rivals = [[read(r) for r in o.reaching] for o in c.with_role(TOGETHER) if o.reaching and o is not s]
+    return bool(rivals) and all(fmean(ours) < fmean(o) and not within_spread(ours, o) for o in rivals)
 
 
 def _explain(c: Comparison, quality: str, goal: str) -> str:
     words = "Bytes are sums over all nodes; one local epoch is as much work as one pass over all rows of all nodes."
+    if any(s.n > 1 for s in c.programs):
+        same = len({s.n for s in c.programs}) == 1
+        rows = f"Every row is {c.programs[0].n} seeds" if same else "Of several seeds"
+        words += (
+            f" {rows}: final {quality} is the mean ± "
+            "the standard deviation over seeds, everything else a mean"
+            f"{', what it took to reach the target over the seeds that did' if goal else ''}."
+        )
+    if len(c.ranked) > MANY:
+        words = f"The best at the end come first. {words}"
     if not goal or c.metric is None:
         return words
     best = c.metric.best([s.best for s in c.with_role(TOGETHER) if s.best is not None])

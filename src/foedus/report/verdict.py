@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from foedus.core.run import Record
+from foedus.report.seeds import sd, within_spread
 from foedus.report.summary import ALONE, POOLED, TOGETHER, Comparison, Metric, Summary
 from foedus.report.units import MISSING, human_bytes, human_count, human_seconds, percent, times
+
+_TROUBLES = 6
+"""Sentences about runs that did not finish, at most."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +41,9 @@ def verdict(c: Comparison) -> str:
         return "Nothing was evaluated, so nothing can be said about quality. " + "; ".join(spent) + "."
     chosen = c.chosen
     if chosen is None:
-        said = [f"{s.who} reached {_reached(c.metric, s)}" for s in c.programs if s.final is not None]
+        said = [f"{s.who} reached {_reached(c.metric, s)}" for s in c.ranked if s.final is not None][:4]
         return "No program here worked together and was evaluated. " + _sentence("; ".join(said) + ".")
-    return f"{_quality(c, chosen)} It cost {_price(chosen)}."
+    return f"{_quality(c, chosen)} It cost {_price(chosen)}.{_means(c)}"
 
 
 def _quality(c: Comparison, chosen: Summary) -> str:
@@ -48,15 +53,29 @@ def _quality(c: Comparison, chosen: Summary) -> str:
     alone, pooled = c.with_role(ALONE), c.with_role(POOLED)
     name = f"{metric.label} of {metric.text(chosen.final)}"
     against = f", against {metric.text(pooled[0].final)} with all data in one place" if pooled else ""
+    if pooled and within_spread(chosen.finals, pooled[0].finals):
+        against += ", a difference within the spread over seeds"
     if not alone:
         return f"Working together, {chosen.label} reached {'an ' if metric.share else ''}{name}{against}."
     before, after = metric.text(alone[0].final), metric.text(chosen.final)
     assert alone[0].final is not None
+    if within_spread(chosen.finals, alone[0].finals):
+        return (
+            f"Working together made no difference beyond the spread over seeds: {metric.label} was {before} with each "
+            f"node alone and {after} together{against}."
+        )
     if before == after:
         return f"Working together changed nothing: {metric.label} stayed at {after}, as with each node alone{against}."
     if metric.better(chosen.final, alone[0].final):
         return f"Working together took {metric.label} from {before} (each node alone) to {after}{against}."
     return f"Working together did not pay: {metric.label} went from {before} (each node alone) to {after}{against}."
+
+
+def _means(c: Comparison) -> str:
+    seeds = sorted({s.n for s in c.programs})
+    if seeds[-1] == 1:
+        return ""
+    return f" Numbers are means over {f'{seeds[0]} to ' if len(seeds) > 1 else ''}{seeds[-1]} seeds."
 
 
 def _price(s: Summary) -> str:
@@ -75,18 +94,35 @@ def _sentence(text: str) -> str:
 
 
 def troubles(c: Comparison) -> list[str]:
-    """One sentence for every run that did not finish by itself."""
+    """One sentence for every setting of which a run did not finish by itself, then the notices of runs."""
     said = {
         "diverged": "diverged (loss or update became NaN or infinite; its last good model was kept)",
         "failed": "failed",
         "interrupted": "was interrupted",
         "stopped": "was stopped by a rule",
     }
-    return [
-        f"{s.label} {said.get(s.run.status, f'ended as {s.run.status!r}')} after {plural(s.last.round, 'round')}."
-        for s in c.programs
-        if s.run.status != "finished"
-    ]
+    found = []
+    for s in c.programs:
+        for status in dict.fromkeys(run.status for run in s.runs if run.status != "finished"):
+            ended = [run for run in s.runs if run.status == status]
+            rounds = fmean(run.history[-1].round if run.history else 0 for run in ended)
+            some = "" if s.n == 1 else f" with {len(ended)} of {s.n} seeds"
+            mean = " (mean)" if len(ended) > 1 else ""
+            found.append(
+                f"{s.label}{some} {said.get(status, f'ended as {status!r}')} after {plural(rounds, 'round')}{mean}."
+            )
+    if len(found) > _TROUBLES:
+        found[_TROUBLES - 1 :] = [f"{len(found) - _TROUBLES + 1} more did not finish by themselves."]
+    said_of: dict[str, list[str]] = {}
+    for s in c.programs:
+        for notice in notices(s):
+            said_of.setdefault(notice, []).append(s.label)
+    return found + [f"{join(labels)}: {notice}" for notice, labels in list(said_of.items())[:_TROUBLES]]
+
+
+def notices(s: Summary) -> list[str]:
+    """What a reader should know of a setting's runs, each notice once."""
+    return list(dict.fromkeys(str(n) for run in s.runs for n in getattr(run, "notices", None) or ()))
 
 
 @dataclass(frozen=True)
@@ -119,14 +155,25 @@ def race(c: Comparison, *prices: Price) -> str:
 
 
 def _needed(there: Sequence[Summary], price: Price) -> str:
-    spent = sorted(((price.read(s.reached), s.label) for s in there if s.reached is not None), key=lambda p: p[0])
+    spent = sorted(((fmean(_spent(s, price)), s) for s in there), key=lambda p: p[0])
     (least, first), (most, last) = spent[0], spent[-1]
+    some = f" ({first.reached_by})" if first.reached_by else ""
     if len(spent) == 1:
-        return f"{first} needed {price.full(least)}"
+        return f"{first.label} needed {price.full(least)}{some}"
     if most == least:
-        return f"{join([label for _, label in spent])} needed {price.full(least)} each"
-    factor = f" ({times(most, least)} that)" if least > 0 and most / least >= 1.05 else ""
-    return f"{first} needed {price.full(least)} and {last} {price.short(most)}{factor}"
+        return f"{join([s.label for _, s in spent])} needed {price.full(least)} each"
+    factor = f"{times(most, least)} that" if least > 0 and most / least >= 1.05 else ""
+    if within_spread(_spent(first, price), _spent(last, price)):
+        factor = "within the spread over seeds"
+    notes = ", ".join(n for n in (last.reached_by, factor) if n)
+    return (
+        f"{first.label} needed {price.full(least)}{some} and {last.label} {price.short(most)}"
+        f"{f' ({notes})' if notes else ''}"
+    )
+
+
+def _spent(s: Summary, price: Price) -> list[float]:
+    return [float(price.read(r)) for r in s.reaching]
 
 
 def join(labels: Sequence[str]) -> str:
@@ -147,15 +194,19 @@ def tiles(c: Comparison) -> list[Tile]:
     if s is None or metric is None or s.final is None:
         return [
             Tile(metric.text(p.final) if metric else MISSING, f"{metric.label if metric else 'quality'}, {p.who}")
-            for p in c.programs[:4]
+            for p in c.ranked[:4]
         ]
-    made = [Tile(metric.text(s.final), f"{metric.label}, {s.label}", f"after {plural(s.last.round, 'round')}")]
+    context = f"after {plural(s.last.round, 'round')}"
+    if len(s.finals) > 1:
+        around = f"{100 * sd(s.finals):.1f} points" if metric.share else f"{sd(s.finals):.2g}"
+        context += f", ± {around} over {s.n} seeds"
+    made = [Tile(metric.text(s.final), f"{metric.label}, {s.label}", context)]
     alone, pooled = c.with_role(ALONE), c.with_role(POOLED)
     if alone and alone[0].final is not None:
-        made.append(Tile(_gap(metric, s.final, alone[0].final), "against each node alone", _from(metric, alone[0])))
+        made.append(Tile(_gap(metric, s.final, alone[0].final), "against each node alone", _from(metric, s, alone[0])))
     if pooled and pooled[0].final is not None:
         gap = _gap(metric, s.final, pooled[0].final)
-        made.append(Tile(gap, "against all data in one place", _from(metric, pooled[0])))
+        made.append(Tile(gap, "against all data in one place", _from(metric, s, pooled[0])))
     total = f"{human_bytes(s.last.bytes_up)} up, {human_bytes(s.last.bytes_down)} down in all"
     made.append(Tile(human_bytes(s.bytes / max(1, s.run.nodes)), f"per node, {s.label}", total))
     if s.last.virtual_s > 0:
@@ -170,8 +221,9 @@ def _gap(metric: Metric, ours: float, theirs: float) -> str:
     return f"+{size}" if gap > 0 else f"\N{MINUS SIGN}{size}" if gap < 0 else size
 
 
-def _from(metric: Metric, s: Summary) -> str:
-    return f"which reached {metric.text(s.final)}"
+def _from(metric: Metric, ours: Summary, theirs: Summary) -> str:
+    noise = ", within the spread over seeds" if within_spread(ours.finals, theirs.finals) else ""
+    return f"which reached {metric.text(theirs.final)}{noise}"
 
 
 def _time_context(s: Summary) -> str:

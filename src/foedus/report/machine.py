@@ -1,0 +1,154 @@
+"""The same facts for programs: dicts of plain numbers and strings, ready for JSON. Keys are stable; None is unknown."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from statistics import fmean
+from typing import Any
+
+from foedus.core.data import FederatedDataset
+from foedus.core.run import Record, Run
+from foedus.report.nodes import node_values, worst_tenth
+from foedus.report.origin import origin_of
+from foedus.report.prepared import preparation
+from foedus.report.seeds import sd
+from foedus.report.split import QUANTILES, of_data
+from foedus.report.summary import METRICS, Comparison, Metric, Runs, Summary, compare
+from foedus.report.units import finite
+from foedus.report.verdict import time_shares
+
+_COSTS = ("epochs", "bytes_up", "bytes_down", "messages", "compute_s", "wire_s", "waiting_s", "virtual_s", "wall_s")
+
+
+def as_json(what: Runs | FederatedDataset, target: float | None = None) -> dict[str, Any]:
+    """What ``show`` says of a run, ``comparison`` of several, ``holdings_text`` of a data set, for ``json.dumps``."""
+    if isinstance(what, FederatedDataset):
+        return _data(what)
+    if isinstance(what, Run):
+        return _run(what)
+    return _comparison(compare(what, target))
+
+
+def _run(run: Run) -> dict[str, Any]:
+    c = compare(run)
+    [s] = c.programs
+    return {
+        "program": run.name,
+        "settings": repr(run.program),
+        "runtime": repr(run.runtime),
+        "status": run.status,
+        "seed": run.seed,
+        "nodes": run.nodes,
+        "rounds": s.last.round,
+        "evaluated_on": str(run.evaluated_on),
+        "quality": _quality(s, c.metric),
+        "costs": _costs(s.last),
+        "time_shares": _shares(s.last),
+        "node_metrics": _nodes(run),
+        "sha256": run.sha256,
+        "out": None if run.out is None else str(run.out),
+        "origin": origin_of(run),
+        "preparation": _agreed(run),
+    }
+
+
+def _agreed(what: Run | FederatedDataset) -> dict[str, Any] | None:
+    agreed = preparation(what)
+    return None if agreed is None else {"lines": list(map(str, agreed.lines)), "bytes": int(agreed.bytes)}
+
+
+def _quality(s: Summary, metric: Metric | None) -> dict[str, Any] | None:
+    if metric is None or not s.values:
+        return None
+    best = s.evaluated[s.values.index(s.bests[0])]
+    first, last = s.evaluated[0], s.evaluated[-1]
+    return {
+        "metric": metric.field,
+        "higher_is_better": metric.higher,
+        "first": {"round": first.round, "value": s.values[0]},
+        "best": {"round": best.round, "value": s.bests[0]},
+        "last": {"round": last.round, "value": s.values[-1]},
+    }
+
+
+def _nodes(run: Run) -> dict[str, dict[str, Any]] | None:
+    found = {}
+    for metric in METRICS:
+        values = [v for _, v in node_values(run, metric)]
+        if values:
+            found[metric.field] = {
+                "nodes": len(values),
+                "mean": fmean(values),
+                "worst_tenth": worst_tenth(values, metric.higher),
+                "lowest": min(values),
+                "highest": max(values),
+            }
+    return found or None
+
+
+def _comparison(c: Comparison) -> dict[str, Any]:
+    return {
+        "metric": None if c.metric is None else c.metric.field,
+        "higher_is_better": None if c.metric is None else c.metric.higher,
+        "target": c.target,
+        "groups": [_group(s) for s in c.ranked],
+    }
+
+
+def _group(s: Summary) -> dict[str, Any]:
+    reached = s.reached
+    return {
+        "label": s.label,
+        "program": s.run.name,
+        "role": s.role,
+        "seeds": [run.seed for run in s.runs],
+        "statuses": [run.status for run in s.runs],
+        "rounds": finite(s.last.round),
+        "final": _spread(s.finals),
+        "best": _spread(s.bests),
+        "costs": _costs(s.last),
+        "time_shares": _shares(s.last),
+        "to_target": None
+        if reached is None
+        else {"seeds": len(s.reaching), "rounds": finite(reached.round)} | _costs(reached),
+    }
+
+
+def _spread(values: tuple[float, ...]) -> dict[str, Any] | None:
+    if not values:
+        return None
+    deviation = sd(values) if len(values) > 1 else None
+    return {"mean": fmean(values), "sd": deviation, "n": len(values), "values": list(values)}
+
+
+def _costs(r: Record) -> dict[str, float | None]:
+    names = [f.name for f in fields(Record) if f.name in _COSTS]
+    return {name: None if finite(getattr(r, name)) is None else getattr(r, name) for name in names}
+
+
+def _shares(r: Record) -> dict[str, float] | None:
+    shares = time_shares(r)
+    return None if shares is None else dict(zip(("compute", "wire", "waiting"), shares, strict=True))
+
+
+def _data(data: FederatedDataset) -> dict[str, Any]:
+    split = of_data(data)
+    return {
+        "name": data.name,
+        "partition": data.partition,
+        "nodes": len(split.sizes),
+        "rows": sum(split.sizes),
+        "test_rows": None if data.test_y is None else len(data.test_y),
+        "sizes": list(split.sizes),
+        "node_names": None if split.names is None else list(split.names),
+        "holdout_sizes": None if split.holdout is None else list(split.holdout),
+        "classes": list(split.classes) or None,
+        "label_counts": [list(row) for row in split.counts] if split.counts else None,
+        "total_variation": split.distances() or None,
+        "mean_total_variation": fmean(split.distances()) if split.counts else None,
+        "target_quantiles": None
+        if split.targets is None
+        else {"levels": list(QUANTILES), "nodes": [list(q) for q in split.targets]},
+        "target_variance_between": split.between,
+        "preparation": _agreed(data),
+    }

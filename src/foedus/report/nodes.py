@@ -1,0 +1,144 @@
+"""How it is for each node: a dot for the quality at every node, the mean, and the mean of the worst tenth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from statistics import fmean
+
+from foedus.core.run import Run
+from foedus.report.axis import Axis, value_axis
+from foedus.report.figures import Style
+from foedus.report.markup import text
+from foedus.report.split import node_names
+from foedus.report.summary import METRICS, Comparison, Metric, Summary
+from foedus.report.units import finite, percent
+
+_DOTS = 120
+_BINS = 80
+_HEIGHT, _FLOOR, _RADIUS = 46, 40, 3.2
+
+
+@dataclass(frozen=True, eq=False)
+class Fairness:
+    """Quality at the nodes of one setting, over all its seeds. ``mean`` and ``worst`` are means over seeds of each
+    seed's mean over nodes and of the mean over its worst tenth of nodes (at least one)."""
+
+    summary: Summary
+    values: tuple[tuple[str, float], ...]
+    nodes: int
+    mean: float
+    worst: float
+
+
+def worst_tenth(values: Sequence[float], higher: bool) -> float:
+    """The mean over the worst tenth of values, rounded up to at least one.
+
+    >>> worst_tenth([0.9, 0.5, 0.8], higher=True), worst_tenth([0.9, 0.5, 0.8], higher=False)
+    (0.5, 0.9)
+    """
+    return fmean(sorted(values, reverse=not higher)[: math.ceil(len(values) / 10)])
+
+
+def node_values(run: Run, metric: Metric) -> list[tuple[int, float]]:
+    """Node and value of the metric, of every node that has one."""
+    found = (getattr(run, "node_metrics", None) or {}).get(metric.field) or ()
+    return [(k, value) for k, v in enumerate(found) if (value := finite(v)) is not None]
+
+
+def fairness(programs: Sequence[Summary]) -> tuple[Metric, list[Fairness]] | None:
+    """Of all settings that were evaluated at their nodes, by the first metric that any has; None if none was."""
+    for metric in METRICS:
+        found = [f for s in programs if (f := _of(s, metric)) is not None]
+        if found:
+            return metric, found
+    return None
+
+
+def _of(s: Summary, metric: Metric) -> Fairness | None:
+    seeds = [(run, pairs) for run in s.runs if (pairs := node_values(run, metric))]
+    if not seeds:
+        return None
+    values = [[v for _, v in pairs] for _, pairs in seeds]
+    names = [f"{_node(run, k)}{f', seed {run.seed}' if s.n > 1 else ''}" for run, pairs in seeds for k, _ in pairs]
+    return Fairness(
+        summary=s,
+        values=tuple(sorted(zip(names, (v for seed in values for v in seed), strict=True), key=lambda p: p[1])),
+        nodes=max(map(len, values)),
+        mean=fmean(fmean(v) for v in values),
+        worst=fmean(worst_tenth(v, metric.higher) for v in values),
+    )
+
+
+def _node(run: Run, k: int) -> str:
+    names = node_names(run)
+    return f"node {k}" if names is None else names[k]
+
+
+def each_node(c: Comparison, looks: dict[str, Style]) -> str:
+    """The section as HTML; empty where nothing was evaluated at the nodes."""
+    found = fairness(c.shown)
+    if found is None:
+        return ""
+    metric, all_of_them = found
+    axis = value_axis([v for f in all_of_them for _, v in f.values], metric.target_text, share=metric.share)
+    key = (
+        '<li><svg class="mark" viewBox="0 0 12 12"><circle class="seen" cx="6" cy="6" r="3.5"/></svg>a node</li>'
+        '<li><svg class="mark" viewBox="0 0 12 12"><line class="mean" x1="6" x2="6" y1="0" y2="12"/></svg>mean</li>'
+        '<li><svg class="mark" viewBox="0 0 12 12"><line class="worst" x1="6" x2="6" y1="0" y2="12"/></svg>'
+        f"mean of {_who(all_of_them)}</li>"
+    )
+    rows = "".join(_strip(f, metric, axis, looks[f.summary.label]) for f in all_of_them)
+    ticks = "".join(f'<span style="left:{100 * axis.at(t):.1f}%">{text(axis.text(t))}</span>' for t in axis.ticks)
+    caption = [sentence(c, metric, all_of_them), "What counts is the last evaluation at the nodes."]
+    per_dot = max(len(f.values) / _DOTS for f in all_of_them)
+    if per_dot > 1:
+        caption.append(f"Where there are more than {_DOTS} nodes a dot stands for several.")
+    return (
+        f'<h2>How it is for each node</h2><figure><ul class="key">{key}</ul><div class="split strips">{rows}'
+        f'<div></div><div class="ticks" aria-hidden="true">{ticks}</div></div>'
+        f"<figcaption>{text(' '.join(caption))}</figcaption></figure>"
+    )
+
+
+def sentence(c: Comparison, metric: Metric, found: Sequence[Fairness]) -> str:
+    """What the worst tenth of nodes has while the mean is so much."""
+    f = next((f for f in found if f.summary is c.chosen), found[0])
+    name = "" if metric.share else f"{metric.label} "
+    worst, mean = (percent(v, 0) if metric.share else metric.text(v) for v in (f.worst, f.mean))
+    return f"With {f.summary.label} {_who([f])} has {name}{worst}, while the mean over nodes is {mean}."
+
+
+def _who(found: Sequence[Fairness]) -> str:
+    return "the worst node" if max(f.nodes for f in found) <= 10 else "the worst tenth of nodes"
+
+
+def _strip(f: Fairness, metric: Metric, axis: Axis, look: Style) -> str:
+    shown = list(f.values)
+    if len(shown) > _DOTS:
+        shown = [shown[i * (len(shown) - 1) // (_DOTS - 1)] for i in range(_DOTS)]
+    bins: dict[int, int] = {}
+    placed = []
+    for name, value in shown:
+        column = round(axis.at(value) * _BINS)
+        placed.append((name, value, column / _BINS, bins.get(column, 0)))
+        bins[column] = bins.get(column, 0) + 1
+    step = min(2 * _RADIUS, (_FLOOR - 6) / max(1, max(bins.values()) - 1))
+    dots = "".join(
+        f'<circle class="{look.css} seen tip" cx="{100 * at:.1f}%" cy="{_FLOOR - high * step:.1f}" r="{_RADIUS}">'
+        f"<title>{escape(name)}: {escape(metric.text(value))}</title></circle>"
+        for name, value, at, high in placed
+    )
+    mean, worst = 100 * axis.at(f.mean), 100 * axis.at(f.worst)
+    words = f"mean {metric.text(f.mean)}, {_who([f])} {metric.text(f.worst)}"
+    label = escape(f.summary.label)
+    return (
+        f'<div class="label">{label}</div><div><svg class="strip" height="{_HEIGHT}" role="img" '
+        f'aria-label="{label}: {escape(words)}">'
+        f'<line class="base" x1="0" x2="100%" y1="{_FLOOR + 4}" y2="{_FLOOR + 4}"/>'
+        f'{dots}<line class="worst" x1="{worst:.1f}%" x2="{worst:.1f}%" y1="0" y2="{_HEIGHT}"/>'
+        f'<line class="mean" x1="{mean:.1f}%" x2="{mean:.1f}%" y1="0" y2="{_HEIGHT}"/></svg>'
+        f'<div class="shares">{text(words)}</div></div>'
+    )

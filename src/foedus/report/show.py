@@ -1,0 +1,227 @@
+"""What the command line prints: one run, several side by side, and who holds what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import fmean
+
+from foedus.core.data import FederatedDataset
+from foedus.core.run import Record, Run
+from foedus.report.holdings import headline
+from foedus.report.nodes import fairness, sentence
+from foedus.report.prepared import preparation
+from foedus.report.split import Split, of_data
+from foedus.report.summary import TOGETHER, Comparison, Runs, Summary, compare
+from foedus.report.terminal import NONE, Column, Facts, Grid, Sheet, Words, bar, sparkline
+from foedus.report.units import MISSING, human_bytes, human_count, human_seconds, percent, three_digits
+from foedus.report.verdict import TRAFFIC, WORK, notices, plural, race, time_shares, troubles, verdict
+
+_CURVE, _BAR = 48, 12
+MOST_NODES = 40
+"""Nodes that are listed one by one; more are summed up."""
+
+
+def show(run: Run) -> Sheet:
+    """One run: what it is, its quality, what it cost, where the time went, and where its files are."""
+    c = compare(run)
+    [s] = c.programs
+    head = (
+        f"{s.label}: {run.status} after {plural(s.last.round, 'round')}, {plural(run.nodes, 'node')}, seed {run.seed}"
+    )
+    files: list[tuple[str, str]] = []
+    if run.out is not None:
+        files = [("folder", str(run.out))]
+        if run.out.is_dir():
+            names = sorted(f.name for f in run.out.iterdir() if not f.name.startswith("."))
+            files.append(("files", ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")))
+    what = [("program", repr(run.program)), ("runtime", repr(run.runtime)), ("evaluated on", str(run.evaluated_on))]
+    if run.sizes:
+        split = Split(tuple(run.sizes))
+        what.append(("data", split.facts().rstrip(".")))
+    return Sheet(
+        (
+            Words(head, "bold"),
+            *(Words(t, "yellow") for t in notices(s)),
+            Facts(tuple(_quality(c, s))),
+            Facts(tuple(_costs(s))),
+            Facts((*what, *files, ("SHA-256", run.sha256))),
+        )
+    )
+
+
+def _quality(c: Comparison, s: Summary) -> list[tuple[str, str]]:
+    metric = c.metric
+    if metric is None or not s.values:
+        return [("quality", "nothing was evaluated")]
+    at = s.values.index(s.bests[0])
+    first, best, last = s.evaluated[0], s.evaluated[at], s.evaluated[-1]
+    facts = [
+        (metric.label, f"{metric.text(s.final)} in round {last.round:,}"),
+        ("best", f"{metric.text(s.bests[0])} in round {best.round:,}"),
+        ("first", f"{metric.text(s.values[0])} in round {first.round:,}"),
+        ("curve", sparkline(s.values, _CURVE) if len(s.values) > 1 else ""),
+    ]
+    found = fairness([s])
+    if found is not None:
+        facts.append(("nodes", sentence(c, *found)))
+    own = [(name.replace("_", " "), three_digits(value)) for name, value in sorted(s.last.metrics.items())]
+    return facts + [(name, value) for name, value in own if not name.startswith("node ")]
+
+
+def _costs(s: Summary) -> list[tuple[str, str]]:
+    r, nodes = s.last, max(1, s.run.nodes)
+    per_node = f" ({human_bytes(r.bytes_up / nodes)} up, {human_bytes(r.bytes_down / nodes)} down per node)"
+    traffic = f"{human_bytes(r.bytes_up)} up, {human_bytes(r.bytes_down)} down"
+    facts = [
+        ("traffic", traffic + per_node if s.bytes else "nothing was sent"),
+        ("messages", human_count(r.messages) if r.messages else ""),
+        ("work", f"{plural(r.epochs, 'local epoch')}"),
+        ("time", f"{human_seconds(r.virtual_s)} virtual, {human_seconds(r.wall_s)} on the clock"),
+    ]
+    shares = time_shares(r)
+    if shares is not None:
+        parts = zip(("computing", "on the wire", "waiting"), shares, strict=True)
+        facts += [
+            ("node time" if i == 0 else "", f"{percent(x, 0):>5} {name:<11} {bar(x, 24)}".rstrip())
+            for i, (name, x) in enumerate(parts)
+        ]
+    return facts
+
+
+def comparison(runs: Runs, target: float | None = None) -> Sheet:
+    """Settings side by side, each one run or several seeds, with the answer in words. ``target`` as in ``page``."""
+    c = compare(runs, target)
+    said = [verdict(c)]
+    if len(c.with_role(TOGETHER)) > 1:
+        said.append(race(c, TRAFFIC, WORK))
+    words = [Words(" ".join(s for s in said if s)), *(Words(t, "yellow") for t in troubles(c))]
+    seeds = [Words(_about_seeds(c), "dim")] if any(s.n > 1 for s in c.programs) else []
+    return Sheet((_table(c), *seeds, *words))
+
+
+def _about_seeds(c: Comparison) -> str:
+    quality = f"Final {c.metric.label} is" if c.metric else "Quality is"
+    return f"{quality} the mean ± the standard deviation over seeds, everything else a mean."
+
+
+def _table(c: Comparison) -> Grid:
+    rows = c.ranked
+
+    def cost(
+        head: str, read: Callable[[Record], float], write: Callable[[float | None], str], spare: int, to: bool = False
+    ) -> Column:
+        records = [s.reached if to else s.last for s in rows]
+        return Column(head, tuple(MISSING if r is None else write(read(r)) for r in records), spare)
+
+    columns = [Column("program", tuple(s.label for s in rows), left=True)]
+    if any(s.n > 1 for s in rows):
+        columns.append(Column("seeds", tuple(str(s.n) for s in rows), 7))
+    metric = c.metric
+    if metric is not None:
+        columns.append(Column(f"final\n{metric.label}", tuple(metric.spread_text(s.finals) for s in rows)))
+        columns.append(Column("best", tuple(metric.text(s.best) for s in rows), 6))
+    columns += [
+        cost("rounds", lambda r: r.round, human_count, 2),
+        cost("up", lambda r: r.bytes_up, human_bytes, 1),
+        cost("down", lambda r: r.bytes_down, human_bytes, 5),
+        cost("epochs", lambda r: r.epochs, human_count, 8),
+        cost("virtual\ntime", lambda r: r.virtual_s, human_seconds, 3),
+    ]
+    if metric is not None and c.target is not None:
+        goal = f"to {metric.target_text(c.target)}"
+        columns.append(cost(f"{goal}\nrounds", lambda r: r.round, human_count, 9, to=True))
+        columns.append(cost(f"{goal}\ntraffic", lambda r: r.bytes_up + r.bytes_down, human_bytes, 4, to=True))
+        columns.append(cost(f"{goal}\ntime", lambda r: r.virtual_s, human_seconds, 10, to=True))
+        if any(s.reached_by for s in rows):
+            reached = (f"{len(s.reaching)} of {s.n}" for s in rows)
+            columns.append(Column(f"{goal}\nseeds", tuple(reached), 6))
+    return Grid(tuple(columns))
+
+
+def holdings_text(data: FederatedDataset) -> Sheet:
+    """Who holds what: every node of up to 40, quantiles over the nodes of more."""
+    split = of_data(data)
+    table = _listed(split) if len(split.sizes) <= MOST_NODES else _summed_up(split)
+    agreed = preparation(data)
+    lines = [] if agreed is None else _agreed(tuple(map(str, agreed.lines)))
+    return Sheet((Words(headline(data, split), "bold"), Words(split.facts()), *table, *lines))
+
+
+def _agreed(lines: tuple[str, ...]) -> list[Words | Facts | Grid]:
+    more = [("", f"and {len(lines) - MOST_NODES:,} more")] if len(lines) > MOST_NODES else []
+    listed = Facts((*(("-", line) for line in lines[:MOST_NODES]), *more))
+    return [Words("How the table was prepared:"), listed]
+
+
+def _listed(split: Split) -> list[Words | Facts | Grid]:
+    nodes = range(len(split.sizes))
+    top = max(split.sizes)
+    columns = [
+        Column("node", tuple(str(k) if split.names is None else split.names[k] for k in nodes), left=True),
+        Column("rows", tuple(f"{n:,}" for n in split.sizes)),
+        Column("", tuple(bar(n / top, _BAR) for n in split.sizes), 3, left=True),
+    ]
+    if split.holdout is not None:
+        columns.insert(2, Column("held out", tuple(f"{n:,}" for n in split.holdout), 4))
+    if split.counts:
+        columns.append(Column("classes", tuple(str(n) for n in split.classes_held()), 2))
+        if len(split.classes) <= 30:
+            columns.append(Column("mix", tuple(map(_mix, split.counts)), 1, left=True))
+        columns.append(Column("commonest", tuple(_commonest(split, k) for k in nodes), 5, left=True))
+        columns.append(Column("from all", tuple(percent(d, 0) for d in split.distances()), 6))
+    if split.targets is not None:
+        columns += [
+            Column(f"{head} target", tuple(three_digits(q[i]) for q in split.targets), spare)
+            for head, i, spare in (("5 %", 0, 2), ("median", 2, 0), ("95 %", 4, 1))
+        ]
+    notes = []
+    if split.counts and len(split.classes) <= 30:
+        ends = f"{split.classes[0]} to {split.classes[-1]}"
+        notes.append(Words(f"The mix is the rows of {ends}, from left to right, each node by itself.", "dim"))
+    return [Grid(tuple(columns)), *notes]
+
+
+def _mix(row: Sequence[int]) -> str:
+    columns = sparkline(row, len(row), 0, max(row))
+    return "".join(NONE if count == 0 else c for count, c in zip(row, columns, strict=True))
+
+
+def _commonest(split: Split, k: int) -> str:
+    row = (split.counts or ())[k]
+    name = split.classes[row.index(max(row))]
+    return f"{percent(max(row) / max(1, sum(row)), 0)} {name if len(name) <= 16 else name[:15] + '…'}"
+
+
+def _summed_up(split: Split) -> list[Words | Facts | Grid]:
+    measures: list[tuple[str, Sequence[float], Callable[[float], str]]] = [("rows", split.sizes, human_count)]
+    if split.holdout is not None:
+        measures.append(("rows held out", split.holdout, human_count))
+    if split.counts:
+        measures.append(("classes", split.classes_held(), three_digits))
+        measures.append(("commonest class", split.commonest(), lambda x: percent(x, 0)))
+        measures.append(("away from all data", split.distances(), lambda x: percent(x, 0)))
+    if split.targets is not None:
+        measures.append(("median target", [q[2] for q in split.targets], three_digits))
+    rows = [(name, sorted(values), write) for name, values, write in measures]
+
+    def at(values: Sequence[float], q: float) -> float:
+        return values[round(q * (len(values) - 1))]
+
+    columns = [Column("over the nodes", tuple(name for name, _, _ in rows), left=True)]
+    columns += [
+        Column(head, tuple(write(at(values, q)) for _, values, write in rows), spare)
+        for head, q, spare in (("least", 0.0, 1), ("5 %", 0.05, 3), ("25 %", 0.25, 5), ("median", 0.5, 0),
+                               ("75 %", 0.75, 6), ("95 %", 0.95, 4), ("most", 1.0, 2))
+    ]  # fmt: skip
+    columns.append(Column("mean", tuple(write(fmean(values)) for _, values, write in rows), 7))
+    sizes = sorted(split.sizes, reverse=True)
+    tenth, share = percent(0.1, 0), percent(sum(sizes[: max(1, len(sizes) // 10)]) / sum(sizes), 0)
+    return [
+        Grid(tuple(columns)),
+        Facts(
+            (
+                ("sizes", sparkline(sizes, _CURVE, 0)),
+                ("", f"from the largest node to the smallest; the largest {tenth} of nodes hold {share} of all rows"),
+            )
+        ),
+    ]
