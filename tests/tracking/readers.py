@@ -61,6 +61,9 @@ def _wandb_records(path):
 
 def wandb(folder):
     """``(ids, curves, summary, everything)`` of all offline runs in a folder, in the order of their start."""
+    import wandb
+
+    wandb.teardown()  # waits for the process that writes the files
     ids, curves, summary, text = [], defaultdict(list), {}, ""
     for path in sorted(folder.glob("wandb/offline-run-*/*.wandb"), key=lambda p: p.stat().st_mtime):
         for r in _wandb_records(path):
