@@ -1,7 +1,9 @@
 """The estimators keep scikit-learn's rules, and are the library underneath, not something beside it."""
 
+import doctest
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,6 +34,7 @@ from torch import nn
 import foedus as fd
 from foedus.estimators import FederatedClassifier, FederatedRegressor, moments
 
+PAGE = Path(__file__).parents[1] / "docs" / "scikit-learn.md"
 QUICK = {"rounds": 5, "nodes": 4}
 
 
@@ -146,11 +149,11 @@ def test_moments_of_a_mean_that_is_large_beside_its_deviation():
 # -- as good as pooled ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("load", "within"), [(load_iris, 0.02), (load_breast_cancer, 0.015)])
-def test_a_classifier_is_nearly_as_good_as_one_with_all_rows(load, within):
+@pytest.mark.parametrize(("load", "rounds", "within"), [(load_iris, 30, 0.02), (load_breast_cancer, 10, 0.015)])
+def test_a_classifier_is_nearly_as_good_as_one_with_all_rows(load, rounds, within):
     x, y = load(return_X_y=True)
     cv = StratifiedKFold(3, shuffle=True, random_state=0)
-    ours = cross_val_score(FederatedClassifier(), x, y, cv=cv).mean()
+    ours = cross_val_score(FederatedClassifier(rounds=rounds), x, y, cv=cv).mean()
     pooled = cross_val_score(make_pipeline(StandardScaler(), LogisticRegression()), x, y, cv=cv).mean()
     assert ours > pooled - within
 
@@ -158,7 +161,7 @@ def test_a_classifier_is_nearly_as_good_as_one_with_all_rows(load, within):
 def test_a_regressor_is_nearly_as_good_as_one_with_all_rows():
     x, y = load_diabetes(return_X_y=True)
     cv = KFold(3, shuffle=True, random_state=0)
-    ours = cross_val_score(FederatedRegressor(), x, y, cv=cv).mean()
+    ours = cross_val_score(FederatedRegressor(rounds=15), x, y, cv=cv).mean()
     pooled = cross_val_score(make_pipeline(StandardScaler(), RidgeCV()), x, y, cv=cv).mean()
     assert ours > pooled - 0.05
 
@@ -350,3 +353,11 @@ def test_sparse_rows_and_no_fit_are_refused(iris):
     for estimator in (FederatedClassifier(), FederatedRegressor()):
         with pytest.raises(NotFittedError):
             estimator.predict(x)
+
+
+def test_examples_of_the_page():
+    failed, tried = doctest.testfile(
+        str(PAGE), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    )
+    assert tried > 10
+    assert failed == 0

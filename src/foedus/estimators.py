@@ -235,7 +235,8 @@ class FederatedRegressor(RegressorMixin, _Federated):  # type: ignore[misc]
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(200, 3))
-    >>> FederatedRegressor(hidden=(), weight_decay=0.0).fit(X, X @ [1.0, 2.0, 3.0]).score(X, X @ [1.0, 2.0, 3.0]) > 0.999
+    >>> y = X @ [1.0, 2.0, 3.0]
+    >>> FederatedRegressor(hidden=(), weight_decay=0.0).fit(X, y).score(X, y) > 0.999
     True
     """
 
