@@ -31,10 +31,11 @@ class MajorityVote(Callability):
         return {"sum": None, "nodes": 0}
 
     def add(self, acc: dict[str, Any], u: Update) -> dict[str, Any]:
-        if not all(bool(torch.isfinite(v).all()) for v in u.parts.values()):
+        value = u.value()
+        if not all(bool(torch.isfinite(v).all()) for v in value.values()):
             return acc
         # float32 counts without error up to 2**24 nodes.
-        parts = {k: v.sign() if holds_numbers(k, v.dtype) else v.clone() for k, v in u.value().items()}
+        parts = {k: v.sign() if holds_numbers(k, v.dtype) else v.clone() for k, v in value.items()}
         return self.merge(acc, {"sum": parts, "nodes": 1})
 
     def merge(self, a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:

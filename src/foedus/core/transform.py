@@ -41,9 +41,10 @@ class Transform(Protocol):
     back into tensors that can be added; ``finish`` runs once on the aggregate. Transforms never touch the part
     ``buffers``. A subclass of ``Plain`` overrides only what it needs.
 
-    What ``check_order`` has to know: ``bounds``, the norm of what it sends is at most a bound; ``noise``, it adds noise
-    that is meant to hide the data; ``lengthens``, it may make an update longer; ``remembers``, it remembers something
-    of every coordinate from one update to the next; ``sends``, what its message is.
+    What others have to know before they stand before, after or around it: ``bounds``, the norm of what it sends is at
+    most a bound; ``noise``, it adds noise that is meant to hide the data; ``lengthens``, it may make an update longer;
+    ``overshoots``, what it drops may be longer than what it was given, time and again; ``remembers``, it remembers
+    something of every coordinate from one update to the next; ``sends``, what its message is.
     """
 
     @property
@@ -52,6 +53,8 @@ class Transform(Protocol):
     def noise(self) -> bool: ...
     @property
     def lengthens(self) -> bool: ...
+    @property
+    def overshoots(self) -> bool: ...
     @property
     def remembers(self) -> bool: ...
     @property
@@ -97,6 +100,10 @@ class Plain:
 
     @property
     def lengthens(self) -> bool:
+        return False
+
+    @property
+    def overshoots(self) -> bool:
         return False
 
     @property

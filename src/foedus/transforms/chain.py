@@ -61,7 +61,7 @@ class Chain(Plain):
 
     @property
     def overshoots(self) -> bool:
-        return any(getattr(t, "overshoots", False) for t in self.transforms)
+        return any(t.overshoots for t in self.transforms)
 
     def fit(self, layout: Layout) -> Transform:
         return replace(self, transforms=tuple(t.fit(layout) for t in self.transforms))

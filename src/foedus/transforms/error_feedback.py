@@ -17,7 +17,9 @@ class ErrorFeedback(Wrapper):
     """Wrap a compressor: add the residual before it compresses, keep what it dropped as the new residual.
 
     The sum of what was sent plus the residual is the sum of what was to be sent (Stich et al. 2018,
-    arXiv:1809.07599; Karimireddy et al. 2019, arXiv:1901.09847). Costs a vector of state at every node.
+    arXiv:1809.07599; Karimireddy et al. 2019, arXiv:1901.09847). It is for compressors that drop less than there is
+    (top-k, sign, low rank, casts); around one whose error may be longer than the update (``Ternary``, ``QSGD`` of few
+    levels without buckets) the residual may grow for ever. Costs a vector of state at every node.
 
     Errors: ``BadInput`` around noise, which it would take back, and around a ``RandomK`` that scales up so much that
     the residual grows from round to round.
@@ -29,7 +31,7 @@ class ErrorFeedback(Wrapper):
                 f"error feedback around {self.inner!r} would take the noise back in the next round: put the noise "
                 "before the error feedback, not in it"
             )
-        if getattr(self.inner, "overshoots", False):
+        if self.inner.overshoots:
             raise BadInput(
                 f"error feedback around {self.inner!r} diverges: what is scaled up by more than 2 leaves a residual "
                 "larger than the update; use unbiased=False"

@@ -33,6 +33,10 @@ class Wrapper(Plain):
         return True
 
     @property
+    def overshoots(self) -> bool:
+        return self.inner.overshoots
+
+    @property
     def remembers(self) -> bool:
         return True
 
