@@ -167,7 +167,7 @@ def main() -> None:
         ]
         sections += [
             f"## {d:,} normal numbers",
-            "The fastest of at least 20 calls in one thread, in the second round of a node; error: ||C(v) - v|| / ||v||.",
+            "The fastest of 20 calls or more in one thread, a node's second round; error: ||C(v) - v|| / ||v||.",
             markdown(head, rows),
         ]
         print("\n\n".join(sections[-3:]) + "\n", flush=True)
