@@ -230,7 +230,7 @@ class Site:
         """What the coordinator makes of an update, and the next states of both ends, by transform."""
         names = [str(i) for i in range(len(transforms))]
         sent, mine = encode_all(transforms, u, [state.get(n, {}) for n in names], key)
-        if shapes_of(sent.parts) != chain[-1]:
+        if shapes_of(sent.parts) != dict(chain[-1]):
             raise BadInput(f"{transforms} announced {chain[-1]}, but sent {shapes_of(sent.parts)}")
         got, theirs = decode_all(transforms, sent, chain, [state.get(n + RECEIVED, {}) for n in names])
         received = {n + RECEIVED: s for n, s in zip(names, theirs, strict=True)}

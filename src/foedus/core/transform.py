@@ -59,6 +59,10 @@ class Transform(Protocol):
     def remembers(self) -> bool: ...
     @property
     def sends(self) -> Sends: ...
+    @property
+    def steps(self) -> tuple[Transform, ...]:
+        """The transforms that it is made of, in their order: itself, if it is no chain."""
+        ...
 
     def fit(self, layout: Layout) -> Transform:
         """This transform for a model with this layout, for those that must know which numbers are a matrix."""
@@ -113,6 +117,10 @@ class Plain:
     @property
     def sends(self) -> Sends:
         return Sends.VECTOR
+
+    @property
+    def steps(self) -> tuple[Transform, ...]:
+        return (self,)
 
     def fit(self, layout: Layout) -> Transform:
         return self
@@ -197,15 +205,17 @@ def check_order(transforms: Sequence[Transform]) -> None:
     for t in transforms:
         if isinstance(t, type) or not isinstance(t, Transform):
             raise BadInput(f"{t!r} is no transform: use an object such as Clip(1.0); your own class inherits Plain")
+    steps = [step for t in transforms for step in t.steps]
+    for t in steps:
         if furthest is not None:
             if t.noise and furthest.sends > Sends.SAMPLE:
-                _refuse(transforms, furthest, t, "what it sends tells of the data where noise does not reach")
+                _refuse(steps, furthest, t, "what it sends tells of the data where noise does not reach")
             if t.bounds and furthest.sends > Sends.PLACES:
-                _refuse(transforms, furthest, t, "the norm of what it sends is not that of the update")
+                _refuse(steps, furthest, t, "the norm of what it sends is not that of the update")
             if t.remembers and furthest.sends > Sends.VECTOR:
-                _refuse(transforms, furthest, t, "a number that it sends belongs to another coordinate every time")
+                _refuse(steps, furthest, t, "a number that it sends belongs to another coordinate every time")
         if t.noise and longer is not None:
-            _refuse(transforms, longer, t, f"it may make an update longer than {bound!r} allows, which voids the noise")
+            _refuse(steps, longer, t, f"it may make an update longer than {bound!r} allows, which voids the noise")
         if t.noise:
             bound = longer = None  # whatever comes after the noise can no longer harm it
         elif t.bounds:
@@ -216,8 +226,8 @@ def check_order(transforms: Sequence[Transform]) -> None:
             furthest = t
 
 
-def _refuse(transforms: Sequence[Transform], first: Transform, then: Transform, why: str) -> NoReturn:
-    works = sorted(transforms, key=lambda t: (not (t.bounds or t.noise), not t.remembers, t.sends))
+def _refuse(steps: Sequence[Transform], first: Transform, then: Transform, why: str) -> NoReturn:
+    works = sorted(steps, key=lambda t: (not (t.bounds or t.noise), not t.remembers, t.sends))
     raise BadInput(
         f"{first!r} cannot come before {then!r}: {why}. An order that works: ({', '.join(map(repr, works))})"
     )

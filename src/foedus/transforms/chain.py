@@ -60,6 +60,10 @@ class Chain(Plain):
         return max((t.sends for t in self.transforms), default=Sends.VECTOR)
 
     @property
+    def steps(self) -> tuple[Transform, ...]:
+        return tuple(step for t in self.transforms for step in t.steps)
+
+    @property
     def overshoots(self) -> bool:
         return any(t.overshoots for t in self.transforms)
 
