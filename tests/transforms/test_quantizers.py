@@ -13,6 +13,7 @@ import foedus as fd
 from foedus.core.transform import Transform, shapes_of
 from foedus.data import arrays
 from foedus.transforms import QSGD, Cast, ErrorFeedback, Sign, Ternary
+from foedus.transforms.packing import pack_bits
 from foedus.transforms.rounding import round_at_random, round_by
 
 # Reference, section 5: norm 13.
@@ -113,6 +114,13 @@ def test_rounding_at_random() -> None:
 def test_qsgd_refuses(fields: dict[str, int], says: str) -> None:
     with pytest.raises(fd.BadInput, match=says):
         QSGD(**fields)
+
+
+def test_zeros_are_coded_as_zeros() -> None:
+    """Zero over zero is nothing that a byte can hold: what it becomes would depend on the machine."""
+    zeros = fd.Update({"delta": torch.zeros(5)}, 1.0)
+    assert QSGD(2).encode(zeros, {}, fd.Key(0))[0]["delta"].tolist() == pack_bits(torch.full((5,), 2), 3).tolist()
+    assert Ternary().encode(zeros, {}, fd.Key(0))[0]["delta"].tolist() == [1 + 3 + 9 + 27 + 81]
 
 
 # -- TernGrad ------------------------------------------------------------------------------------------------------
