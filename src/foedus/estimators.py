@@ -101,12 +101,13 @@ class _Federated(BaseEstimator):  # type: ignore[misc]
                 self._y_mean, self._y_scale = self._moments(y, rows_of)
         elif x_NF.shape[1] != len(self._x_mean):
             raise BadInput(f"warm_start: X had {len(self._x_mean)} columns, now it has {x_NF.shape[1]}")
-        data = replace(data, x=_float32((x_NF - self._x_mean) / self._x_scale))
+        x = _float32((x_NF - self._x_mean) / self._x_scale)
+        data = replace(data, x=x)
         if regression:
             data = replace(data, y=_float32((y - self._y_mean) / self._y_scale))
         model = Model(self.network_ if warm else self._network(x_NF.shape[1], outputs, seed), loss=loss)
-        model.check(data.x[:2], data.y[:2])
-        told_apart = model.classes(data.x[:1])
+        model.check(x[:2], data.y[:2])
+        told_apart = model.classes(x[:1])
         if told_apart not in (None, outputs):
             raise BadInput(f"network tells {told_apart} classes apart, y holds {outputs}: it needs a logit for each")
         self.run_ = train(self._program(), model, data, runtime=self.runtime, seed=seed, progress=bool(self.verbose))
