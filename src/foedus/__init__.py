@@ -10,8 +10,20 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from foedus import aggregators, data, jobs, models, network, optimizers, programs, report, sampling, transforms
-from foedus.aggregators import Mean, Median, TrimmedMean
+from foedus import (
+    aggregators,
+    data,
+    jobs,
+    models,
+    network,
+    optimizers,
+    programs,
+    report,
+    sampling,
+    tracking,
+    transforms,
+)
+from foedus.aggregators import MajorityVote, Mean, Median, TrimmedMean
 from foedus.core.checkpoint import Checkpoint
 from foedus.core.errors import (
     BadInput,
@@ -36,8 +48,22 @@ from foedus.jobs import Evaluate, Gradient, LocalSGD
 from foedus.programs import Centralized, FedAvg, LocalOnly, SyncSGD
 from foedus.runtimes import Local, Simulation
 from foedus.sampling import AfterCommits, All, Budget, Deadline, Fixed, Fraction, Patience, Poisson, Quorum, Target
+from foedus.tracking import MLflow, TensorBoard, WandB
 from foedus.train import Run, train
-from foedus.transforms import Clip, ErrorFeedback, TopK
+from foedus.transforms import (
+    QSGD,
+    Cast,
+    Chain,
+    Clip,
+    Difference,
+    ErrorFeedback,
+    Gaussian,
+    PowerSGD,
+    RandomK,
+    Sign,
+    Ternary,
+    TopK,
+)
 
 try:
     __version__ = version("foedus")
@@ -45,12 +71,21 @@ except PackageNotFoundError:  # a checkout that was not installed
     __version__ = "0+unknown"
 
 __all__ = [
-    "AfterCommits", "All", "Answer", "BadInput", "Budget", "Centralized", "Checkpoint", "Clip", "Deadline", "Deadlock",
-    "Diverged", "ErrorFeedback", "Evaluate", "Failed", "FedAvg", "Federation", "Fixed", "FoedusError",
-    "Fraction", "Gradient", "Interrupted", "Job", "Key", "Local", "LocalOnly", "LocalSGD", "Mean", "Median",
-    "Model", "NodeFailed", "NodeView", "Patience", "Peer", "Poisson", "ProgramError", "Quorum", "Record", "Reduced",
-    "Refused", "Run", "Simulation", "State", "StorageFailed", "SyncSGD", "Target", "TopK", "TrimmedMean", "Update",
-    "Work",
-    "WorkerError", "aggregators", "data", "jobs", "models", "network", "optimizers", "programs", "replace",
-    "report", "sampling", "train", "transforms",
+    "AfterCommits", "All", "Answer", "BadInput", "Budget", "Cast", "Centralized", "Chain", "Checkpoint", "Clip",
+    "Deadline", "Deadlock", "Difference", "Diverged", "ErrorFeedback", "Evaluate", "Failed", "FedAvg",
+    "FederatedClassifier", "FederatedRegressor", "Federation", "Fixed", "FoedusError", "Fraction", "Gaussian",
+    "Gradient", "Interrupted", "Job", "Key", "Local", "LocalOnly", "LocalSGD", "MLflow", "MajorityVote", "Mean",
+    "Median", "Model", "NodeFailed", "NodeView", "Patience", "Peer", "Poisson", "PowerSGD", "ProgramError", "QSGD",
+    "Quorum", "RandomK", "Record", "Reduced", "Refused", "Run", "Sign", "Simulation", "State", "StorageFailed",
+    "SyncSGD", "Target", "TensorBoard", "Ternary", "TopK", "TrimmedMean", "Update", "WandB", "Work", "WorkerError",
+    "aggregators", "data", "jobs", "models", "network", "optimizers", "programs", "replace", "report", "sampling",
+    "tracking", "train", "transforms",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:  # scikit-learn is slow to import
+    if name in ("FederatedClassifier", "FederatedRegressor"):
+        from foedus import estimators
+
+        return getattr(estimators, name)
+    raise AttributeError(f"module 'foedus' has no attribute {name!r}")

@@ -203,7 +203,7 @@ class _Laws:
 
 
 def _bits(t: Tensor) -> bytes:
-    return t.detach().contiguous().numpy().tobytes()
+    return t.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes()  # NumPy has no bfloat16
 
 
 def _show(name: str, t: Tensor) -> str:
@@ -374,12 +374,13 @@ def check_transform(
     with laws.attempt("announces what travels", "wire(shapes)"):
         wire = dict(transform.wire(shapes))
     state: NodeState = {}
+    memory: NodeState = {}
     for step in range(steps):
         u = _update(shapes, key.child("u", step), weight=3.0)
-        state = _check_passage(laws, transform, u, state, key.child("passage", step), shapes, wire)
+        state, memory = _check_passage(laws, transform, u, state, memory, key.child("passage", step), shapes, wire)
     zero = Update({k: torch.zeros(s, dtype=d) for k, (s, d) in shapes.items()}, 1.0)
-    for memory in ({}, state):
-        _check_passage(laws, transform, zero, memory, key.child("zero"), shapes, wire)
+    _check_passage(laws, transform, zero, {}, {}, key.child("zero"), shapes, wire)
+    _check_passage(laws, transform, zero, state, memory, key.child("zero"), shapes, wire)
     _check_summed(laws, transform, _update(shapes, key.child("summed")), key.child("coin"), shapes)
     _check_finish(laws, transform, shapes, key.child("finish"))
     if conserves:
@@ -389,9 +390,16 @@ def check_transform(
 
 
 def _check_passage(
-    laws: _Laws, transform: Transform, u: Update, state: NodeState, key: Key, shapes: Shapes, wire: Shapes
-) -> NodeState:
-    """One update through encode and decode; the node's next state."""
+    laws: _Laws,
+    transform: Transform,
+    u: Update,
+    state: NodeState,
+    memory: NodeState,
+    key: Key,
+    shapes: Shapes,
+    wire: Shapes,
+) -> tuple[NodeState, NodeState]:
+    """One update through encode and decode; the next state of the node, and of what the coordinator remembers of it."""
     before_u, before_state = _clone(dict(u.parts)), _clone(dict(state))
     with laws.attempt("encodes any finite update", "encode(u, state, key)"):
         sent, after = transform.encode(u, state, key)
@@ -402,12 +410,7 @@ def _check_passage(
     have = dict(shapes_of(sent.parts))
     laws.require(have == dict(wire), law, f"what wire() said, {dict(wire)}", have)
     laws.require(nbytes(have) == nbytes(wire), law, f"{nbytes(wire)} bytes", f"{nbytes(have)} bytes")
-    law = "node state is named tensors"
-    laws.require(isinstance(after, Mapping), law, "a dict of tensors", type(after).__name__)
-    for name, t in after.items():
-        laws.require(isinstance(name, str) and isinstance(t, Tensor), law, "a dict of tensors", f"{name!r}: {type(t)}")
-    laws.storable(dict(after), law)
-    laws.finite(dict(after), "finite updates leave a finite state")
+    _check_state(laws, after)
 
     # Torch's own generator must not decide: it is in another state in every worker.
     with torch.random.fork_rng(devices=[]):
@@ -417,10 +420,13 @@ def _check_passage(
     laws.same(twin.parts, sent.parts, law)
     laws.same(dict(twin_after), dict(after), law)
 
-    before_sent = _clone(dict(sent.parts))
+    before_sent, before_memory = _clone(dict(sent.parts)), _clone(dict(memory))
     with laws.attempt("decodes what it encoded", "decode(u, shapes)"):
-        back = transform.decode(sent, shapes)
+        transform.decode(sent, shapes)
+        back, memory_after = transform.receive(sent, shapes, memory)
     laws.same(sent.parts, before_sent, "decode does not change its input")
+    laws.same(memory, before_memory, "decode does not change what the coordinator remembers")
+    _check_state(laws, memory_after)
     law = "decoding brings the shapes back"
     laws.require(dict(shapes_of(back.parts)) == dict(shapes), law, dict(shapes), dict(shapes_of(back.parts)))
     laws.finite(back.parts, "finite updates arrive finite")
@@ -428,7 +434,16 @@ def _check_passage(
         law = "buffers are not touched"
         laws.same({BUFFERS: sent.parts[BUFFERS]}, {BUFFERS: before_u[BUFFERS]}, law)
         laws.same({BUFFERS: back.parts[BUFFERS]}, {BUFFERS: before_u[BUFFERS]}, law)
-    return after
+    return after, memory_after
+
+
+def _check_state(laws: _Laws, state: NodeState) -> None:
+    law = "node state is named tensors"
+    laws.require(isinstance(state, Mapping), law, "a dict of tensors", type(state).__name__)
+    for name, t in state.items():
+        laws.require(isinstance(name, str) and isinstance(t, Tensor), law, "a dict of tensors", f"{name!r}: {type(t)}")
+    laws.storable(dict(state), law)
+    laws.finite(dict(state), "finite updates leave a finite state")
 
 
 def _check_summed(laws: _Laws, transform: Transform, u: Update, key: Key, shapes: Shapes) -> None:
@@ -467,10 +482,11 @@ def _check_conservation(
     wanted = {k: torch.zeros(s, dtype=torch.float64) for k, (s, _) in shapes.items() if k != BUFFERS}
     sent = {k: v.clone() for k, v in wanted.items()}
     state: NodeState = {}
+    memory: NodeState = {}
     for step in range(steps):
         u = _update(shapes, key.child("wanted", step))
         encoded, state = transform.encode(u, state, key.child("sent", step))
-        arrived = transform.decode(encoded, shapes)
+        arrived, memory = transform.receive(encoded, shapes, memory)
         owed = residual(state)
         laws.require(set(owed) == set(wanted), law, f"a residual of {sorted(wanted)}", f"of {sorted(owed)}")
         for k in wanted:

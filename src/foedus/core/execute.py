@@ -23,10 +23,21 @@ from foedus.core.errors import BadInput
 from foedus.core.job import Job, NodeState, NodeView
 from foedus.core.keys import Key
 from foedus.core.model import Model
-from foedus.core.transform import Shape, Shapes, Transform, decode_all, encode_all, nbytes, shapes_of, wire_chain
+from foedus.core.transform import (
+    Shape,
+    Shapes,
+    Transform,
+    decode_all,
+    encode_all,
+    nbytes,
+    shapes_of,
+    wire_chain,
+)
 from foedus.core.update import Failed, Tensors, Update
 
 JOB = "job"
+RECEIVED = "@received"
+"""After a transform's place, among a node's states: what the coordinator remembers of what it received from it."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +45,8 @@ class Plan:
     """What all nodes of a call have in common. ``aggregator`` None: the answers are wanted one by one.
 
     ``inspect``: look for NaN and infinity in every update. A mean is finite only if every update in it is, so it is
-    looked at once, after the fold; only when it is not, the call is repeated with ``inspect`` to find the node.
+    looked at once, after the fold; only when it is not, the call is repeated with ``inspect`` to find the node. Where
+    there are transforms every update is looked at: a compressor may hide a NaN, and keep it in its state.
     """
 
     job: Job
@@ -192,19 +204,19 @@ class Site:
             rows, held = self.data.rows(task.node), self.data.held_out(task.node)
             view = NodeView(task.node, rows, self.model, task.state.get(JOB, {}), key, held)
             update, job_state = plan.job(view, args)
-            states = [task.state.get(str(i), {}) for i in range(len(plan.transforms))]
             out.weight = float(update.weight)
             out.metrics = {k: float(v) for k, v in update.metrics.items()}
             check_answer(update, chain[0], plan.job)
             if plan.transforms or not getattr(plan.aggregator, "consumes", False):
                 update = update.with_parts(self._own(update.parts))
-            if not (math.isfinite(out.metrics.get("loss", 0.0)) and (not plan.inspect or finite(update.parts))):
+            inspect = plan.inspect or bool(plan.transforms)
+            if not (math.isfinite(out.metrics.get("loss", 0.0)) and (not inspect or finite(update.parts))):
                 out.failed = Failed(task.node, "its update or its loss is NaN or infinite", nonfinite=True)
                 return out
+            kept = {JOB: job_state}
             if plan.transforms:
-                update, states = encode_all(plan.transforms, update, states, key.child("transform"))
-                update = decode_all(plan.transforms, update, chain)
-            kept = {JOB: job_state, **{str(i): s for i, s in enumerate(states)}}
+                update, states = self._pass(plan.transforms, chain, update, task.state, key.child("transform"))
+                kept.update(states)
             out.state = {k: dict(self._own(check_state(v))) for k, v in kept.items() if v}
             out.update = update
         except Exception as e:
@@ -213,6 +225,18 @@ class Site:
         finally:
             out.seconds = time.perf_counter() - started
         return out
+
+    def _pass(
+        self, transforms: Sequence[Transform], chain: Sequence[Shapes], u: Update, state: dict[str, Any], key: Key
+    ) -> tuple[Update, dict[str, NodeState]]:
+        """What the coordinator makes of an update, and the next states of both ends, by transform."""
+        names = [str(i) for i in range(len(transforms))]
+        sent, mine = encode_all(transforms, u, [state.get(n, {}) for n in names], key)
+        if shapes_of(sent.parts) != dict(chain[-1]):
+            raise BadInput(f"{transforms} announced {chain[-1]}, but sent {shapes_of(sent.parts)}")
+        got, theirs = decode_all(transforms, sent, chain, [state.get(n + RECEIVED, {}) for n in names])
+        received = {n + RECEIVED: s for n, s in zip(names, theirs, strict=True)}
+        return got, {**dict(zip(names, mine, strict=True)), **received}
 
 
 def _storage(t: Tensor) -> int:

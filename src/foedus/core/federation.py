@@ -21,7 +21,7 @@ from foedus.core.model import Layout
 from foedus.core.session import Session, diverged, node_failed
 from foedus.core.state import State
 from foedus.core.stream import Stream
-from foedus.core.transform import Transform, nbytes, shapes_of
+from foedus.core.transform import Transform, nbytes, prepare, shapes_of
 from foedus.core.until import All, Until
 from foedus.core.update import Answer, Failed, Refused, Tensors
 
@@ -176,7 +176,7 @@ class Federation:
 
         A node that failed or was late is a ``Failed`` or ``Refused`` in its place.
         """
-        plan = Plan(job, tuple(transforms), None)
+        plan = Plan(job, prepare(transforms, self.layout), None)
         call, outcomes, _ = await self._perform(plan, args, tuple(nodes), until)
         self._note(outcomes)
         answers: list[Answer] = []
@@ -204,7 +204,7 @@ class Federation:
         What the aggregator and the transforms remember from call to call is kept by job, aggregator and transforms,
         and is part of the checkpoint.
         """
-        plan = Plan(job, tuple(transforms), aggregator, inspect=aggregator.robust)
+        plan = Plan(job, prepare(transforms, self.layout), aggregator, inspect=aggregator.robust)
         call, outcomes, acc = await self._perform(plan, args, tuple(nodes), until)
         parts: Tensors = {}
         if acc is not None:
@@ -231,7 +231,7 @@ class Federation:
         self, job: Job, *, transforms: Sequence[Transform] = (), commits: int | None = None, failure: str = "abort"
     ) -> Stream:
         """Asynchronous work: ``async with fed.stream(job) as updates``. See ``Stream``."""
-        return Stream(self._s, Plan(job, tuple(transforms), None), commits, failure)
+        return Stream(self._s, Plan(job, prepare(transforms, self.layout), None), commits, failure)
 
     # -- how a call goes ---------------------------------------------------------------------------------------
 

@@ -1,8 +1,20 @@
 """What happens to an update on its way."""
 
 from foedus.core.transform import Plain, Transform
+from foedus.transforms.cast import Cast
+from foedus.transforms.chain import Chain
 from foedus.transforms.clip import Clip
+from foedus.transforms.difference import Difference
 from foedus.transforms.error_feedback import ErrorFeedback
+from foedus.transforms.gaussian import Gaussian
+from foedus.transforms.power_sgd import PowerSGD
+from foedus.transforms.qsgd import QSGD
+from foedus.transforms.random_k import RandomK
+from foedus.transforms.sign import Sign
+from foedus.transforms.ternary import Ternary
 from foedus.transforms.top_k import TopK
 
-__all__ = ["Clip", "ErrorFeedback", "Plain", "TopK", "Transform"]
+__all__ = [
+    "Cast", "Chain", "Clip", "Difference", "ErrorFeedback", "Gaussian", "Plain", "PowerSGD", "QSGD", "RandomK", "Sign",
+    "Ternary", "TopK", "Transform",
+]  # fmt: skip

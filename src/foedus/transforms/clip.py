@@ -10,8 +10,8 @@ import torch
 from foedus.core.errors import BadInput
 from foedus.core.job import NodeState
 from foedus.core.keys import Key
-from foedus.core.transform import Plain
-from foedus.core.update import BUFFERS, Tensors, Update
+from foedus.core.transform import Plain, holds_numbers
+from foedus.core.update import Tensors, Update
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,12 @@ class Clip(Plain):
         if not (math.isfinite(self.norm) and self.norm > 0):
             raise BadInput(f"the clipping norm must be a positive number, got {self.norm}")
 
+    @property
+    def bounds(self) -> bool:
+        return True
+
     def encode(self, u: Update, state: NodeState, key: Key) -> tuple[Update, NodeState]:
-        # After a sparsifier there are parts that hold places: no numbers of the update.
-        clipped = {k: v for k, v in u.parts.items() if k != BUFFERS and v.is_floating_point()}
+        clipped = {k: v for k, v in u.parts.items() if holds_numbers(k, v.dtype)}
         bound = self.norm * (u.weight if u.summed else 1.0)
         size = _norm(clipped)
         if size <= bound:

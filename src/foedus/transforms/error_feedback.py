@@ -3,43 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from foedus.core.errors import BadInput
 from foedus.core.job import NodeState
 from foedus.core.keys import Key
-from foedus.core.transform import Plain, Shapes, Transform, shapes_of
-from foedus.core.update import BUFFERS, Tensors, Update
+from foedus.core.transform import holds_numbers
+from foedus.core.update import Update
+from foedus.transforms.wrapper import Wrapper, under
 
 
 @dataclass(frozen=True)
-class ErrorFeedback(Plain):
+class ErrorFeedback(Wrapper):
     """Wrap a compressor: add the residual before it compresses, keep what it dropped as the new residual.
 
     The sum of what was sent plus the residual is the sum of what was to be sent (Stich et al. 2018,
-    arXiv:1809.07599; Karimireddy et al. 2019, arXiv:1901.09847). Costs a vector of state at every node.
+    arXiv:1809.07599; Karimireddy et al. 2019, arXiv:1901.09847). It is for compressors that drop less than there is
+    (top-k, sign, low rank, casts); around one whose error may be longer than the update (``Ternary``, ``QSGD`` of few
+    levels without buckets) the residual may grow for ever. Costs a vector of state at every node.
+
+    Errors: ``BadInput`` around noise, which it would take back, and around a ``RandomK`` that scales up so much that
+    the residual grows from round to round.
     """
 
-    inner: Transform
-
-    def wire(self, shapes: Shapes) -> Shapes:
-        return self.inner.wire(shapes)
+    def __post_init__(self) -> None:
+        if self.inner.noise:
+            raise BadInput(
+                f"error feedback around {self.inner!r} would take the noise back in the next round: put the noise "
+                "before the error feedback, not in it"
+            )
+        if self.inner.overshoots:
+            raise BadInput(
+                f"error feedback around {self.inner!r} diverges: what is scaled up by more than 2 leaves a residual "
+                "larger than the update; use unbiased=False"
+            )
 
     def encode(self, u: Update, state: NodeState, key: Key) -> tuple[Update, NodeState]:
-        wanted = {
-            k: v + state["residual:" + k] if k != BUFFERS and "residual:" + k in state else v
-            for k, v in u.parts.items()
-        }
-        inner_state = {k.removeprefix("inner:"): v for k, v in state.items() if k.startswith("inner:")}
-        sent, inner_state_after = self.inner.encode(u.with_parts(wanted), inner_state, key)
-        received = self.inner.decode(sent, shapes_of(wanted))
-        after = {"residual:" + k: wanted[k] - received[k] for k in wanted if k != BUFFERS}
-        return sent, {**after, **{"inner:" + k: v for k, v in inner_state_after.items()}}
-
-    def decode(self, u: Update, shapes: Shapes) -> Update:
-        return self.inner.decode(u, shapes)
-
-    def init(self, shapes: Shapes) -> Any:
-        return self.inner.init(shapes)
-
-    def finish(self, total: Tensors, state: Any, key: Key) -> tuple[Tensors, Any]:
-        return self.inner.finish(total, state, key)
+        owed = {k: "residual:" + k for k, v in u.parts.items() if holds_numbers(k, v.dtype)}
+        wanted = {k: v + state[owed[k]] if owed.get(k) in state else v for k, v in u.parts.items()}
+        sent, received, inner_state = self.pass_inner(u.with_parts(wanted), state, key)
+        return sent, {**under("residual:", {k: wanted[k] - received[k] for k in owed}), **inner_state}

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from foedus.core.errors import BadInput
-from foedus.core.job import NodeState
 from foedus.core.keys import Key
-from foedus.core.transform import Plain, Shapes
-from foedus.core.update import BUFFERS, Update
+from foedus.core.transform import Sends, Shape
+from foedus.core.update import Tensors
+from foedus.transforms.per_part import PerPart
 
 _PLACES = "@places"
 
 
 @dataclass(frozen=True)
-class TopK(Plain):
+class TopK(PerPart):
     """Keep the largest ``fraction`` of the numbers of every part by absolute value (at least one): 8 bytes each.
 
     Loses at most (1 - k/d) of the squared norm (Stich et al. 2018, arXiv:1809.07599). Biased: wrap it in
@@ -30,40 +32,33 @@ class TopK(Plain):
         if not 0 < self.fraction <= 1:
             raise BadInput(f"the fraction that top-k keeps must lie in (0, 1], got {self.fraction}")
 
+    @property
+    def sends(self) -> Sends:
+        return Sends.PLACES
+
     def kept(self, d: int) -> int:
         """k for a part of d numbers."""
-        return min(d, max(1, math.ceil(self.fraction * d)))
+        return share(self.fraction, d)
 
-    def wire(self, shapes: Shapes) -> Shapes:
-        out = {}
-        for name, (shape, dtype) in shapes.items():
-            if name == BUFFERS:
-                out[name] = (shape, dtype)
-            else:
-                k = self.kept(math.prod(shape))
-                out[name] = ((k,), dtype)
-                out[name + _PLACES] = ((k,), torch.int32)
-        return out
+    def packed(self, d: int, dtype: torch.dtype) -> Mapping[str, Shape]:
+        k = self.kept(d)
+        return {"": ((k,), dtype), _PLACES: ((k,), torch.int32)}
 
-    def encode(self, u: Update, state: NodeState, key: Key) -> tuple[Update, NodeState]:
-        parts = {}
-        for name, v in u.parts.items():
-            if name == BUFFERS:
-                parts[name] = v
-                continue
-            flat = v.reshape(-1)
-            places = torch.topk(flat.abs(), self.kept(flat.numel()), sorted=False).indices.sort().values
-            parts[name] = flat[places]
-            parts[name + _PLACES] = places.to(torch.int32)
-        return u.with_parts(parts), state
+    def pack(self, v_D: Tensor, key: Key) -> Tensors:
+        places = torch.topk(v_D.abs(), self.kept(len(v_D)), sorted=False).indices.sort().values
+        return {"": v_D[places], _PLACES: places.to(torch.int32)}
 
-    def decode(self, u: Update, shapes: Shapes) -> Update:
-        parts = {}
-        for name, (shape, dtype) in shapes.items():
-            if name == BUFFERS:
-                parts[name] = u[name]
-                continue
-            dense = torch.zeros(math.prod(shape), dtype=dtype)
-            dense[u[name + _PLACES].long()] = u[name]
-            parts[name] = dense.view(shape)
-        return u.with_parts(parts)
+    def unpack(self, sent: Tensors, d: int) -> Tensor:
+        return scatter(sent[""], sent[_PLACES].long(), d)
+
+
+def share(fraction: float, d: int) -> int:
+    """How many of d numbers a fraction of them is: at least one."""
+    return min(d, max(1, math.ceil(fraction * d)))
+
+
+def scatter(values_K: Tensor, places_K: Tensor, d: int) -> Tensor:
+    """d numbers: these at these places, zero elsewhere."""
+    dense = torch.zeros(d, dtype=values_K.dtype)
+    dense[places_K] = values_K
+    return dense

@@ -1,0 +1,101 @@
+"""Several transforms as one, for where one is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from foedus.core.job import NodeState
+from foedus.core.keys import Key
+from foedus.core.model import Layout
+from foedus.core.transform import (
+    Plain,
+    Sends,
+    Shapes,
+    Transform,
+    check_order,
+    decode_all,
+    encode_all,
+    wire_chain,
+)
+from foedus.core.update import Tensors, Update
+from foedus.transforms.wrapper import below, under
+
+
+@dataclass(frozen=True)
+class Chain(Plain):
+    """The transforms one after the other, so that error feedback can be around all of them.
+
+    Top-k and quantisation together are the compressor of Qsparse-local-SGD (Basu et al. 2019, arXiv:1906.02367).
+    """
+
+    transforms: tuple[Transform, ...]
+
+    def __post_init__(self) -> None:
+        check_order(self.transforms)
+
+    @property
+    def bounds(self) -> bool:
+        held = False
+        for t in self.transforms:
+            held = t.bounds or (held and not t.lengthens)
+        return held
+
+    @property
+    def noise(self) -> bool:
+        return any(t.noise for t in self.transforms)
+
+    @property
+    def lengthens(self) -> bool:
+        return any(t.lengthens for t in self.transforms)
+
+    @property
+    def remembers(self) -> bool:
+        return any(t.remembers for t in self.transforms)
+
+    @property
+    def sends(self) -> Sends:
+        return max((t.sends for t in self.transforms), default=Sends.VECTOR)
+
+    @property
+    def steps(self) -> tuple[Transform, ...]:
+        return tuple(step for t in self.transforms for step in t.steps)
+
+    @property
+    def overshoots(self) -> bool:
+        return any(t.overshoots for t in self.transforms)
+
+    def fit(self, layout: Layout) -> Transform:
+        return replace(self, transforms=tuple(t.fit(layout) for t in self.transforms))
+
+    def wire(self, shapes: Shapes) -> Shapes:
+        return wire_chain(self.transforms, shapes)[-1]
+
+    def encode(self, u: Update, state: NodeState, key: Key) -> tuple[Update, NodeState]:
+        u, after = encode_all(self.transforms, u, self._apart(state), key)
+        return u, self._together(after)
+
+    def decode(self, u: Update, shapes: Shapes) -> Update:
+        return self.receive(u, shapes, {})[0]
+
+    def receive(self, u: Update, shapes: Shapes, memory: NodeState) -> tuple[Update, NodeState]:
+        u, after = decode_all(self.transforms, u, wire_chain(self.transforms, shapes), self._apart(memory))
+        return u, self._together(after)
+
+    def init(self, shapes: Shapes) -> Any:
+        return [t.init(shapes) for t in self.transforms]
+
+    def finish(self, total: Tensors, state: Any, key: Key) -> tuple[Tensors, Any]:
+        after = []
+        for i, (t, s) in enumerate(zip(self.transforms, state, strict=True)):
+            total, s = t.finish(total, s, key.child(i))
+            after.append(s)
+        return total, after
+
+    def _apart(self, state: NodeState) -> list[NodeState]:
+        return [below(state, f"{i}:") for i in range(len(self.transforms))]
+
+    def _together(self, states: list[NodeState]) -> dict[str, Tensor]:
+        return {k: v for i, s in enumerate(states) for k, v in under(f"{i}:", s).items()}

@@ -1,0 +1,82 @@
+"""The base of transforms around another one, which need to know at the node what the coordinator will make of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from foedus.core.job import NodeState
+from foedus.core.keys import Key
+from foedus.core.model import Layout
+from foedus.core.transform import Plain, Sends, Shapes, Transform, shapes_of
+from foedus.core.update import Tensors, Update
+
+
+@dataclass(frozen=True)
+class Wrapper(Plain):
+    """Hands everything on to ``inner``."""
+
+    inner: Transform
+
+    @property
+    def bounds(self) -> bool:
+        return self.inner.bounds
+
+    @property
+    def noise(self) -> bool:
+        return self.inner.noise
+
+    @property
+    def lengthens(self) -> bool:
+        return True
+
+    @property
+    def overshoots(self) -> bool:
+        return self.inner.overshoots
+
+    @property
+    def remembers(self) -> bool:
+        return True
+
+    @property
+    def sends(self) -> Sends:
+        return self.inner.sends
+
+    def fit(self, layout: Layout) -> Transform:
+        return replace(self, inner=self.inner.fit(layout))
+
+    def wire(self, shapes: Shapes) -> Shapes:
+        return self.inner.wire(shapes)
+
+    def decode(self, u: Update, shapes: Shapes) -> Update:
+        return self.receive(u, shapes, {})[0]
+
+    def receive(self, u: Update, shapes: Shapes, memory: NodeState) -> tuple[Update, NodeState]:
+        return self.inner.receive(u, shapes, memory)
+
+    def init(self, shapes: Shapes) -> Any:
+        return self.inner.init(shapes)
+
+    def finish(self, total: Tensors, state: Any, key: Key) -> tuple[Tensors, Any]:
+        return self.inner.finish(total, state, key)
+
+    def pass_inner(self, u: Update, state: NodeState, key: Key) -> tuple[Update, Tensors, dict[str, Tensor]]:
+        """Encode by ``inner``: what travels, what the coordinator will make of it, and what to remember of it.
+
+        What the coordinator remembers is remembered here too: both do the same with the same numbers.
+        """
+        sent, mine = self.inner.encode(u, below(state, "inner:"), key)
+        got, theirs = self.inner.receive(sent, shapes_of(u.parts), below(state, "received:"))
+        return sent, got.parts, {**under("inner:", mine), **under("received:", theirs)}
+
+
+def below(state: NodeState, prefix: str) -> dict[str, Tensor]:
+    """The tensors of a state under a prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def under(prefix: str, state: NodeState) -> dict[str, Tensor]:
+    """The tensors of a state with a prefix before their names."""
+    return {prefix + k: v for k, v in state.items()}
