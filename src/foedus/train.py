@@ -28,6 +28,7 @@ from foedus.core.runtime import Engine, Runtime
 from foedus.core.session import Options, Session
 from foedus.runtimes import Simulation
 from foedus.sampling import StopRule
+from foedus.tracking import About, Tracker, Trackers, settings
 
 log = logging.getLogger("foedus")
 
@@ -64,6 +65,7 @@ def train(
     evaluate_nodes: int = 0,
     per_node: bool = False,
     config: str | None = None,
+    track: Tracker | Sequence[Tracker] = (),
     progress: bool | Callable[[Record], None] = False,
 ) -> Run:
     """Run a program.
@@ -78,6 +80,7 @@ def train(
                   ``Run.node_metrics`` each node's. A measurement: its time and its bytes are nobody's.
     ``per_node``  keep the ledger by node as well.
     ``config``    the file the run is made from, as text; it is kept in ``out``.
+    ``track``     trackers that are told of every commit, such as ``TensorBoard()``.
     ``progress``  True shows progress; a callable is given every ``Record``.
 
     Errors: ``BadInput`` before anything runs; ``Diverged``, ``NodeFailed`` and ``WorkerError`` with the run up to its
@@ -102,7 +105,8 @@ def train(
     engine: Engine | None = None
     try:
         check(program, model, data)
-        show = _Progress(program, progress)
+        context.trackers = Trackers.open(track, _about(context, data, seed, checkpoint), None if out is None else Path(out))
+        show = _Progress(program, progress, context.trackers)
         engine = (runtime if runtime is not None else Simulation()).start(model, data, seed)
         session = Session(
             model=model,
@@ -134,11 +138,12 @@ def train(
             engine.executor.close()
         if folder is not None:
             folder.close()
+        context.trackers.__exit__(None, None, None)
         torch.set_num_threads(threads)
         torch.random.set_rng_state(random_state)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class _Context:
     """What a run is told by, besides its session."""
 
@@ -148,6 +153,16 @@ class _Context:
     origin: dict[str, str]
     notices: list[str]
     config: str | None
+    trackers: Trackers = dataclasses.field(default_factory=lambda: Trackers([], None))
+
+
+def _about(context: _Context, data: FederatedDataset, seed: int, checkpoint: Checkpoint | None) -> About:
+    program = context.program
+    told = settings(
+        program=program, runtime=context.runtime, data=data.name, partition=data.partition, nodes=data.nodes
+    )
+    history = () if checkpoint is None else checkpoint.history
+    return About(type(program).__name__, seed, repr(program), told, tuple(history))
 
 
 def _drive(context: _Context, session: Session, show: _Progress) -> Run:
@@ -158,6 +173,7 @@ def _drive(context: _Context, session: Session, show: _Progress) -> Run:
         ended = _make_run(context, session, status, session.checkpoint() if session.history else None)
         if folder is not None and not folder.broken:
             saved.save(ended, folder)
+        context.trackers.close(ended)
         return ended
 
     how = f'resume=True, out="{out}"' if out is not None else "resume=error.run"
@@ -290,9 +306,10 @@ def takes_peer(program: Any) -> bool:
 
 
 class _Progress:
-    """The live view of a run, or nothing."""
+    """Whoever is told of every commit: trackers, the live view of a run, a callable."""
 
-    def __init__(self, program: Any, wanted: bool | Callable[[Record], None]) -> None:
+    def __init__(self, program: Any, wanted: bool | Callable[[Record], None], trackers: Trackers) -> None:
+        self._trackers = trackers
         self._call = wanted if callable(wanted) else None
         self._live = report.Live(getattr(program, "rounds", None), type(program).__name__) if wanted is True else None
 
@@ -306,6 +323,7 @@ class _Progress:
 
     def update(self, record: Record) -> None:
         """Show one commit."""
+        self._trackers.record(record)
         if self._live is not None:
             self._live.update(record)
         if self._call is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -13,6 +14,9 @@ def main() -> None:
     """Run the command line. Errors that a user can act on are lines, and their status is 2, or 1 if a run failed."""
     from foedus.core.errors import BadInput, FoedusError
 
+    warnings = logging.StreamHandler()
+    warnings.setFormatter(logging.Formatter("foedus: %(message)s"))
+    logging.getLogger("foedus").addHandler(warnings)
     try:
         app()
     except BadInput as e:

@@ -171,8 +171,6 @@ def _one(experiment: Experiment, folder: Path, resume: bool, json: bool, quiet: 
             row.finish(done)
     except Interrupted as e:
         _interrupted(folder, e.run.history[-1].round if e.run.history else 0)
-    for notice in done.notices:
-        say(notice)
     if done.history:
         page = _pictures(done, folder) if folder.is_dir() and not (failed and not _writable(failed)) else None
         if json:

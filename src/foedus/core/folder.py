@@ -32,6 +32,8 @@ class RunFolder:
         self.files = dict(files or {})
         self.about: Callable[[], dict[str, Any]] | None = None
         self._resumed = resumed
+        self._ours = False
+        """Whether what stands in the folder is known to be this run's."""
         self._lock = FolderLock(path)
         self._open = False
         self._durable = 0 if resumed is None else resumed.tree["round"]
@@ -61,6 +63,7 @@ class RunFolder:
         if begun(path) and not (path / CHECKPOINT).exists():
             found = RunFolder(path, None, files)
             found._lock.acquire()
+            found._ours = True
             return found, None
         if not (path / CHECKPOINT).exists():
             raise BadInput(f"there is no run to resume in {path}: {CHECKPOINT} is missing")
@@ -72,7 +75,7 @@ class RunFolder:
             lock.release()
             raise
         found = RunFolder(path, checkpoint, files)
-        found._lock = lock
+        found._lock, found._ours = lock, True
         return found, checkpoint
 
     def commit(self, record: Record, ledger: Mapping[str, Any], checkpoint: Callable[[], Checkpoint] | None) -> None:
@@ -116,7 +119,7 @@ class RunFolder:
         for left in self.path.glob("*.tmp"):  # by a process that was killed while it wrote
             left.unlink(missing_ok=True)
         own = {LOCK, HISTORY, LEDGER, ABOUT, *self.files}
-        if self._resumed is None and any(p.name not in own for p in self.path.iterdir()):
+        if not self._ours and any(p.name not in own for p in self.path.iterdir()):
             raise BadInput(f"{self.path} has been filled by somebody else meanwhile: choose another folder")
         for name, data in self.files.items():
             write_atomically(self.path / name, data)
