@@ -257,7 +257,9 @@ def _load(
         row, lost = int(np.flatnonzero(~known_target)[0]), int((~known_target).sum())
         if options.missing == "refuse":
             raise BadInput(
-                f"target {wanted.target} is missing in {sheet.place(row)} and in {lost - 1} other rows: "
+                f"target {wanted.target} is missing in {sheet.place(row)}"
+                + (f" and {lost - 1} more" if lost > 1 else "")
+                + ": "
                 "missing='impute' leaves such rows out"
             )
         if lost == sheet.rows:
@@ -422,7 +424,7 @@ def _target(wanted: _Wanted, sheet: Sheet, options: Options) -> tuple[Kind, NDAr
     task = wanted.task or ("classification" if values is None or few else "regression")
     if task == "regression":
         why = f"{name} is a number to predict" + ("" if wanted.task else " (task='classification' makes labels of it)")
-        column = numbers(name, cells, sheet.place)
+        column = numbers(name, cells, sheet.place, "task='classification'")
         if len(set(column[~np.isnan(column)].tolist())) < 2:
             raise BadInput(f"target {name} is the same in all rows: there is nothing to learn")
         return "number", column, why

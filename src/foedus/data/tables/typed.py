@@ -26,6 +26,8 @@ _DATE = re.compile(
     r"|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
 )
 
+_COMMA = re.compile(r"[+-]?\d*,\d+")
+
 
 def are_dates(words: Sequence[str]) -> bool:
     """Whether nearly all of these are dates or times of day."""
@@ -56,10 +58,11 @@ def kind_of(name: str, cells: Cells, place: Place) -> Kind:
     if not cells.dated and cells.numbers() is not None:
         return "number"
     codes, words = cells.texts()
-    numeric = np.array([NUMBER.fullmatch(w) is not None for w in words])
+    # Numbers with a decimal comma are numbers that have to be read otherwise, not categories.
+    numeric = np.array([NUMBER.fullmatch(w) is not None or _COMMA.fullmatch(w) is not None for w in words])
     rows = np.bincount(codes[codes >= 0], minlength=len(words))
     if rows[numeric].sum() * 2 > rows.sum():
-        raise _not_a_number(name, cells, place)
+        raise _not_a_number(name, cells, place, f"text=({name!r},) or drop=({name!r},)")
     if cells.dated or are_dates(words):
         raise BadInput(
             f"column {name} holds dates or times, such as {words[0]!r}: drop=({name!r},), or make a number of them "
@@ -73,34 +76,38 @@ def kind_of(name: str, cells: Cells, place: Place) -> Kind:
     return "text"
 
 
-def numbers(name: str, cells: Cells, place: Place) -> NDArray[np.float64]:
-    """The cells as numbers (N,), NaN where missing. Errors: ``BadInput`` for what is none, is infinite or too large."""
+def numbers(name: str, cells: Cells, place: Place, else_: str = "") -> NDArray[np.float64]:
+    """The cells as numbers (N,), NaN where missing. ``else_`` is what to do if the column is no number.
+
+    Errors: ``BadInput`` for a cell that is no number, is infinite or too large.
+    """
+    else_ = else_ or f"text=({name!r},) or drop=({name!r},)"
     values = cells.numbers()
     if values is None:
-        raise _not_a_number(name, cells, place)
+        raise _not_a_number(name, cells, place, else_)
     large = np.flatnonzero(np.abs(values) > LARGEST)  # NaN is not larger
     if len(large):
         row = int(large[0])
         what = "is infinite" if np.isinf(values[row]) else f"is beyond {LARGEST:g}"
         raise BadInput(
             f"column {name}: {cells[row]!r} in {place(row)} {what}; if it stands for a missing value, name it in "
-            f"missing_values=; if the column is no number: text=({name!r},) or drop=({name!r},)"
+            f"missing_values=; if the column is no number: {else_}"
         )
     return values
 
 
-def _not_a_number(name: str, cells: Cells, place: Place) -> BadInput:
+def _not_a_number(name: str, cells: Cells, place: Place, else_: str) -> BadInput:
     codes, words = cells.texts()
     wrong = np.array([NUMBER.fullmatch(w) is None for w in words])
     at = np.flatnonzero(np.append(wrong, False)[codes])
     row = int(at[0])
     word = str(cells[row])
     more = f" (nor are {len(at) - 1} more)" if len(at) > 1 else ""
-    comma = re.fullmatch(r"[+-]?\d*,\d+", word) is not None
+    comma = _COMMA.fullmatch(word) is not None
     return BadInput(
         f"column {name}: {word!r} in {place(row)} is not a number{more}; "
         + ("if the comma is its decimal mark: decimal=','; " if comma else "")
-        + f"if it stands for a missing value, name it in missing_values=; if the column is text: text=({name!r},)"
+        + f"if it stands for a missing value, name it in missing_values=; if the column is no number: {else_}"
     )
 
 
