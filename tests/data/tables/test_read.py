@@ -233,6 +233,13 @@ def test_the_task_is_guessed_from_the_target_and_said(write, values, task, class
     assert any(said.startswith(line) for said in table.lines)
 
 
+def test_the_positive_label_is_class_one(write):
+    table = read(write("a,y\n1,Sick\n2,well\n3,sick\n"), positive="SICK")
+    assert (table.class_names, table.y.tolist()) == (("well", "sick"), [1, 0, 1])
+    fed = table.split(IID(), nodes=2)
+    assert (fed.class_names, fed.y.tolist()) == (("well", "sick"), [1, 0, 1])
+
+
 def test_a_table_divides_like_any_data_set(write):
     rows = "".join(f"{i % 7},{'uv'[i % 2]},{i % 3}\n" for i in range(60))
     table = read(write("a,w,y\n" + rows), test=0.2)

@@ -184,9 +184,7 @@ def _labels(found: dict[str, int], options: Options) -> tuple[Target, str]:
         raise BadInput(
             f"target {name}: all training rows have the label {next(iter(found), '')!r}, so there is nothing to learn"
         )
-    labels = label_order(list(found))
-    if options.positive is not None:
-        labels = (*(w for w in labels if w != options.positive), options.positive)
+    labels = label_order(found, options.positive)
     line = f"{name}: {len(labels)} classes, {listed([f'{w} ({found[w]:,})' for w in labels], 6)}"
     return Target(name, labels, ignore_case=options.ignore_case), line
 

@@ -5,7 +5,8 @@ Legend: N rows, F features.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -218,12 +219,12 @@ def _sheet(source: Mapping[str, Sequence[Any]], reading: Reading) -> Sheet:
     return Sheet(cells, (), lambda row: f"row {row}")
 
 
-def label_order(labels: Sequence[str]) -> tuple[str, ...]:
-    """Labels in the order of their classes: by value where all are numbers, else as text."""
-    try:
-        return tuple(sorted(labels, key=lambda w: (float(w), w)))
-    except ValueError:
-        return tuple(sorted(labels))
+def label_order(labels: Iterable[str], positive: str | None) -> tuple[str, ...]:
+    """Labels in the order of their classes: by value where all are numbers, else as text; ``positive`` is the last."""
+    labels = sorted(labels)
+    with suppress(ValueError):
+        labels.sort(key=float)
+    return tuple(sorted(labels, key=lambda w: w == positive))
 
 
 def same_label(given: Any, ignore_case: bool) -> str:

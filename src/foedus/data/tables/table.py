@@ -307,11 +307,10 @@ def _table(
     labels: tuple[str, ...] | None = None
     if kinds[wanted.target] == "text":
         named, y_N = np.unique(columns[wanted.target], return_inverse=True)
-        labels = label_order([w.decode() for w in named.tolist()])
-        positive = _positive(labels, wanted, options)
-        if positive is not None:
-            labels = (*(w for w in labels if w != positive), positive)
-        place = np.array([labels.index(w.decode()) for w in named.tolist()])
+        words = [w.decode() for w in named.tolist()]
+        positive = _positive(words, wanted, options)
+        labels = label_order(words, positive)
+        place = np.array([labels.index(w) for w in words])
         y = torch.from_numpy(place[y_N.reshape(-1)])
         options = replace(options, classes=True, positive=positive)
     else:
@@ -445,7 +444,7 @@ def _target(wanted: _Wanted, sheet: Sheet, options: Options) -> tuple[Kind, NDAr
     return "text", labels, f"{name} has {len(named)} classes{hint}"
 
 
-def _positive(labels: tuple[str, ...], wanted: _Wanted, options: Options) -> str | None:
+def _positive(labels: Sequence[str], wanted: _Wanted, options: Options) -> str | None:
     if wanted.positive is None:
         return None
     if len(labels) != 2:
