@@ -353,6 +353,12 @@ def test_new_rows_that_do_not_fit(table, source, message):
         recipe(table).transform(source)
 
 
+def test_a_recipe_refuses_what_its_table_refused(table):
+    made = table({"a": [1, 2], "y": "01"}, missing="refuse").split(IID(), nodes=1).preparation.recipe
+    with pytest.raises(BadInput, match=r"column a is empty in row 1, and missing='refuse'"):
+        Recipe.from_dict(made.to_dict()).transform({"a": [1, None]})
+
+
 @pytest.mark.parametrize(
     ("said", "message"),
     [

@@ -31,7 +31,6 @@ class Options:
     """How a table is prepared; see ``csv``."""
 
     target: str
-    classes: bool
     positive: str | None = None
     missing: str = "impute"
     mark_missing: bool = True
@@ -135,7 +134,7 @@ def agree(raw: FederatedDataset, schema: Schema, options: Options) -> Preparatio
                 line += "; the same in all rows" if d == 0 else "" if options.scale else "; not scaled"
                 line += _filled(rows - n, "the mean", number.marked)
         lines.append(line)
-    recipe = Recipe(tuple(columns), target, options.reading, options.rename)
+    recipe = Recipe(tuple(columns), target, options.reading, options.rename, options.missing)
     lines += _alone(raw)
     lines.append(
         f"to agree on {len(recipe.feature_names)} features of {len(columns)} columns, {_plural(raw.nodes, 'node')} "

@@ -48,10 +48,6 @@ class Cells:
         # Typed differently by their files (integers here, text there): text is what they have in common.
         return cls(pa.concat_arrays([_text(p._array) for p in parts]))
 
-    def take(self, keep_N: NDArray[np.bool_]) -> Cells:
-        """The cells where this is true."""
-        return Cells(self._array.filter(_pyarrow().array(keep_N)))
-
     @property
     def missing(self) -> NDArray[np.bool_]:
         """Where nothing is (N,)."""

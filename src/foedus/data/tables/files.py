@@ -135,13 +135,11 @@ class Text:
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
         """Every row's first line in the file, from 1, and its fields. Slow: for telling where an error is."""
-        for line, _, fields in _records(self.path, self.data, self.delimiter):
-            if self.start == 0 or line > self._header_lines:
-                yield line, fields
-
-    @property
-    def _header_lines(self) -> int:
-        return len(io.StringIO(self.data[: self.start].decode(), newline=None).readlines())
+        records = _records(self.path, self.data, self.delimiter)
+        if self.start:
+            next(records)  # the header
+        for line, _, fields in records:
+            yield line, fields
 
 
 def open_text(path: Path, reading: Reading) -> Text:

@@ -21,7 +21,7 @@ from foedus.data.tables.arrow import Cells
 from foedus.data.tables.files import Paths, Reading, near
 from foedus.data.tables.read import Sheet, read
 from foedus.data.tables.schema import Columns, Kind
-from foedus.data.tables.typed import canonical, numbers, texts
+from foedus.data.tables.typed import canonical, numbers, refuse_missing, texts
 
 VERSION = 1
 
@@ -131,6 +131,7 @@ class Recipe:
     target: Target
     reading: Reading = Reading()
     rename: tuple[tuple[str, str], ...] = ()
+    missing: str = "impute"
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -165,6 +166,8 @@ class Recipe:
                     f"{near(c.name, sheet.cells)}They have {', '.join(sheet.cells) or 'none that it knows'}"
                 )
             cells = sheet.cells[c.name]
+            if self.missing == "refuse":
+                refuse_missing(c.name, cells, sheet.place)
             if isinstance(c, Category):
                 columns[c.name] = texts(c.name, cells, sheet.place, c.ignore_case)
             else:
@@ -186,6 +189,7 @@ class Recipe:
             "target": asdict(self.target),
             "reading": asdict(self.reading),
             "rename": dict(self.rename),
+            "missing": self.missing,
         }
 
     @classmethod
@@ -200,6 +204,7 @@ class Recipe:
                 _built(Target, said["target"]),
                 _built(Reading, said["reading"]),
                 tuple(said["rename"].items()),
+                said["missing"],
             )
         except (KeyError, TypeError, AttributeError) as e:
             raise BadInput(f"this is no recipe of a table ({type(e).__name__}: {e}): Recipe.to_dict makes one") from e

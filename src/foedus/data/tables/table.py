@@ -25,7 +25,7 @@ from foedus.data.tables.files import CSV, MISSING, PARQUET, Paths, Reading, list
 from foedus.data.tables.read import Sheet, check_known, read
 from foedus.data.tables.recipe import label_order, same_label
 from foedus.data.tables.schema import Kind, Schema, widths
-from foedus.data.tables.typed import kind_of, numbers, texts
+from foedus.data.tables.typed import kind_of, numbers, refuse_missing, texts
 
 MOST_CLASSES = 100
 """A target of text with more labels than this is no target of a classification."""
@@ -84,13 +84,13 @@ class Table:
         in ``Dataset.split``. What is agreed comes from training rows alone, and is in the answer's ``preparation``.
         Errors: ``BadInput`` where not every node can get a row, and for what a column needs and no training row has.
         """
-        if partition is None or isinstance(partition, Natural):
+        if partition is None:
             partition = Natural()
-            if self.node is None:
-                raise BadInput(
-                    f"{self.name!r} does not say whose rows are whose: name the column with node=, give one file for "
-                    "each node, or divide by another partition such as IID()"
-                )
+        if isinstance(partition, Natural) and self.node is None:
+            raise BadInput(
+                f"{self.name!r} does not say whose rows are whose: name the column with node=, give one file for "
+                "each node, or divide by another partition such as IID()"
+            )
         d = divide(self, partition, nodes, seed, holdout)
         raw = FederatedDataset(
             self.records, self.y, d.index, d.offsets, classes=self.classes, name=self.name, node_names=d.node_names
@@ -174,9 +174,7 @@ def csv(
     wanted = _Wanted(
         target, node, id, _words("drop", drop), _words("text", text), _words("numeric", numeric), task, positive, test
     )
-    options = Options(
-        target, True, None, missing, mark_missing, scale, scale_target, max_categories, ignore_case, reading
-    )
+    options = Options(target, None, missing, mark_missing, scale, scale_target, max_categories, ignore_case, reading)
     return _load(path, CSV, wanted, options, rename)
 
 
@@ -206,9 +204,7 @@ def parquet(
         target, node, id, _words("drop", drop), _words("text", text), _words("numeric", numeric), task, positive, test
     )
     reading = Reading(_words("missing_values", missing_values))
-    options = Options(
-        target, True, None, missing, mark_missing, scale, scale_target, max_categories, ignore_case, reading
-    )
+    options = Options(target, None, missing, mark_missing, scale, scale_target, max_categories, ignore_case, reading)
     return _load(path, PARQUET, wanted, options, rename)
 
 
@@ -251,21 +247,12 @@ def _load(
     owner = _owners(wanted, sheet)
     lines = [_read_line(sheet)]
 
-    known_target = ~sheet.cells[wanted.target].missing
-    keep = None
-    if not known_target.all():
-        row, lost = int(np.flatnonzero(~known_target)[0]), int((~known_target).sum())
-        if options.missing == "refuse":
-            raise BadInput(
-                f"target {wanted.target} is missing in {sheet.place(row)}"
-                + (f" and {lost - 1} more" if lost > 1 else "")
-                + ": "
-                "missing='impute' leaves such rows out"
-            )
-        if lost == sheet.rows:
-            raise BadInput(f"target {wanted.target} is missing in all {lost} rows")
-        lines.append(f"{lost:,} row{'s' if lost > 1 else ''} without a {wanted.target} left out")
-        keep = known_target
+    if options.missing == "refuse":
+        for name, cells in sheet.cells.items():
+            refuse_missing(name, cells, sheet.place)
+    unknown = sheet.cells[wanted.target].missing
+    if unknown.all():
+        raise BadInput(f"target {wanted.target} is missing in all {sheet.rows} rows")
 
     features = [n for n in sheet.cells if n not in (wanted.target, wanted.node, wanted.id)]
     if not features:
@@ -275,22 +262,17 @@ def _load(
     for name in features:
         cells = sheet.cells[name]
         kinds[name] = _kind(name, cells, sheet, wanted)
-        if options.missing == "refuse" and cells.missing.any():
-            row, empty = int(np.flatnonzero(cells.missing)[0]), int(cells.missing.sum())
-            raise BadInput(
-                f"column {name} is empty in {sheet.place(row)}"
-                + (f" and {empty - 1} more" if empty > 1 else "")
-                + f": missing='impute' puts something in, drop=({name!r},) leaves the column out"
-            )
         if kinds[name] == "number":
             columns[name] = numbers(name, cells, sheet.place)
         else:
             columns[name] = texts(name, cells, sheet.place, options.ignore_case)
     kinds[wanted.target], columns[wanted.target], why = _target(wanted, sheet, options)
     lines.append(why)
-    if keep is not None:
-        columns = {n: v[keep] for n, v in columns.items()}
-        owner = None if owner is None else owner[keep]
+    if unknown.any():
+        lost = int(unknown.sum())
+        lines.append(f"{lost:,} row{'s' if lost > 1 else ''} without a {wanted.target} left out")
+        columns = {n: v[~unknown] for n, v in columns.items()}
+        owner = None if owner is None else owner[~unknown]
     return _table(columns, kinds, owner, wanted, options, sheet, lines)
 
 
@@ -312,10 +294,9 @@ def _table(
         labels = label_order(words, positive)
         place = np.array([labels.index(w) for w in words])
         y = torch.from_numpy(place[y_N.reshape(-1)])
-        options = replace(options, classes=True, positive=positive)
+        options = replace(options, positive=positive)
     else:
         y = torch.from_numpy(columns[wanted.target].astype(np.float32))
-        options = replace(options, classes=False)
     name = stem(sheet.parts[0].path) if len(sheet.parts) == 1 else sheet.parts[0].path.parent.name or "table"
     table = Table(
         schema.pack(columns),

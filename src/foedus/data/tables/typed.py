@@ -124,3 +124,14 @@ def texts(name: str, cells: Cells, place: Place, ignore_case: bool = True) -> ND
         )
     known: NDArray[Any] = np.array([*encoded, b""], dtype=np.bytes_)
     return known[codes]
+
+
+def refuse_missing(name: str, cells: Cells, place: Place) -> None:
+    """Errors: ``BadInput`` for a column with an empty cell, with the first of them."""
+    empty = np.flatnonzero(cells.missing)
+    if len(empty):
+        more = f" and {len(empty) - 1} more" if len(empty) > 1 else ""
+        raise BadInput(
+            f"column {name} is empty in {place(int(empty[0]))}{more}, and missing='refuse': fill it in, "
+            f"drop=({name!r},), or missing='impute' (which leaves out rows without a target)"
+        )
