@@ -65,10 +65,13 @@ class _Nodes:
         """The aggregate of all nodes' answers. Errors: ``BadInput`` with the first node that could not answer."""
         plan = Plan(job, aggregator=aggregator)
         groups = [[Task(n, self._asked, {}) for n in block] for block in blocks(self._raw.nodes)]
-        state = torch.random.get_rng_state()  # every task seeds torch's default generator
+        # As in any worker: one thread, and every task seeds torch's default generator.
+        threads, state = torch.get_num_threads(), torch.random.get_rng_state()
+        torch.set_num_threads(1)
         try:
             result = self._site.run(plan, args, groups)
         finally:
+            torch.set_num_threads(threads)
             torch.random.set_rng_state(state)
         for outcome in result.outcomes:
             if outcome.failed is not None:
