@@ -12,9 +12,13 @@ from foedus.data import load
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("digit", {}, r"unknown data set 'digit': did you mean 'digits'\? There are: digits, breast-cancer, idx$"),
+        (
+            "digit",
+            {},
+            r"unknown data set 'digit': did you mean 'digits'\? There are: digits, breast-cancer, idx, csv, parquet$",
+        ),
         ("Breast_Cancer", {}, r"did you mean 'breast-cancer'\?"),
-        ("imagenet", {}, r"unknown data set 'imagenet': There are: digits, breast-cancer, idx$"),
+        ("imagenet", {}, r"unknown data set 'imagenet': There are: digits, breast-cancer, idx, csv, parquet$"),
         (3, {}, r"unknown data set 3: There are"),
         ("digits", {"tests": 0.1}, r"'digits' has no option 'tests': did you mean 'test'\? It takes: test$"),
         ("idx", {"folder": "."}, r"'idx' has no option 'folder': It takes: path, flat, limit$"),

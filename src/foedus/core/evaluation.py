@@ -67,7 +67,7 @@ class Evaluate:
                 sums[name] = sums.get(name, 0.0) + value
             if "auc" in node.model.metrics:
                 scores.append(node.model.scores(output))
-                labels.append(y.flatten())
+                labels.append(y.flatten().float())  # as announced
         n = max(1, len(span))
         metrics = {name: value / n for name, value in sums.items()}
         parts: dict[str, Tensor] = {}

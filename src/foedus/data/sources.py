@@ -5,27 +5,39 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal, overload
 
 from foedus.core.errors import BadInput
 from foedus.data.bundled import breast_cancer, digits
 from foedus.data.dataset import Dataset
 from foedus.data.idx import idx
+from foedus.data.tables import Table, csv, parquet
 
-SOURCES: dict[str, Callable[..., Dataset]] = {"digits": digits, "breast-cancer": breast_cancer, "idx": idx}
+SOURCES: dict[str, Callable[..., Dataset | Table]] = {
+    "digits": digits,
+    "breast-cancer": breast_cancer,
+    "idx": idx,
+    "csv": csv,
+    "parquet": parquet,
+}
 
 
-def load(name: str, **options: Any) -> Dataset:
+@overload
+def load(name: Literal["csv", "parquet"], **options: Any) -> Table: ...
+@overload
+def load(name: str, **options: Any) -> Dataset: ...
+def load(name: str, **options: Any) -> Dataset | Table:
     """The data set of this name; the options are those of its source.
 
-    ``"digits"`` (test=0.2), ``"breast-cancer"`` (test=0.2), ``"idx"`` (path=folder, flat=True, limit=None).
+    ``"digits"`` (test=0.2), ``"breast-cancer"`` (test=0.2), ``"idx"`` (path=folder, flat=True, limit=None),
+    ``"csv"`` and ``"parquet"`` (path=file or folder, target=column, node=column, ...).
     Errors: ``BadInput`` for a name or an option that does not exist, and whatever the source says of its files.
 
     >>> load("digits")
     Dataset('digits': 1,438 rows of (64,), 10 classes, 359 test rows)
     >>> load("digit")
     Traceback (most recent call last):
-    foedus.core.errors.BadInput: unknown data set 'digit': did you mean 'digits'? There are: digits, breast-cancer, idx
+    foedus.core.errors.BadInput: unknown data set 'digit': did you mean 'digits'? There are: digits, breast-cancer, ...
     """
     source = SOURCES.get(name) if isinstance(name, str) else None
     if source is None:

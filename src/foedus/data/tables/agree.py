@@ -1,0 +1,224 @@
+"""What the nodes agree on before they train, by jobs over their own training rows: a recipe that makes numbers of rows.
+
+First the values of the columns of text, and counts and sums of the columns of numbers; then, about the means that come
+of it, sums of squares, and how often each value is there. It is what one place with all rows would compute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from foedus.core.aggregator import Aggregator, blocks
+from foedus.core.data import FederatedDataset
+from foedus.core.errors import BadInput
+from foedus.core.execute import Plan, Site, Task, message_bytes
+from foedus.core.job import Job
+from foedus.core.model import Model
+from foedus.core.transform import nbytes, shapes_of
+from foedus.core.update import Tensors
+from foedus.data.tables.files import Reading, listed
+from foedus.data.tables.jobs import Spread, Sum, Sums, Union, Vocabulary, decode, encode
+from foedus.data.tables.recipe import Category, Number, Recipe, Target, label_order
+from foedus.data.tables.schema import Schema
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a table is prepared; see ``csv``."""
+
+    target: str
+    positive: str | None = None
+    missing: str = "impute"
+    mark_missing: bool = True
+    scale: bool = True
+    scale_target: bool = False
+    max_categories: int = 100
+    ignore_case: bool = True
+    reading: Reading = Reading()
+    rename: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a table became numbers: the ``recipe``, what there is to say about it, and what was sent to agree on it."""
+
+    recipe: Recipe
+    lines: list[str]
+    bytes: int
+    messages: int
+
+
+class _Nodes:
+    """The nodes of a raw table, to be asked one job after the other, and an account of what was sent."""
+
+    def __init__(self, raw: FederatedDataset) -> None:
+        self._raw = raw
+        # There has to be a model, though no job here looks at it.
+        self._site = Site(Model(nn.ParameterList([torch.zeros(1)])), raw, seed=0)
+        self._asked = self.bytes = self.messages = 0
+
+    def ask(self, job: Job, args: Tensors, aggregator: Aggregator) -> Tensors:
+        """The aggregate of all nodes' answers. Errors: ``BadInput`` with the first node that could not answer."""
+        plan = Plan(job, aggregator=aggregator)
+        groups = [[Task(n, self._asked, {}) for n in block] for block in blocks(self._raw.nodes)]
+        # As in any worker: one thread, and every task seeds torch's default generator.
+        threads, state = torch.get_num_threads(), torch.random.get_rng_state()
+        torch.set_num_threads(1)
+        try:
+            result = self._site.run(plan, args, groups)
+        finally:
+            torch.set_num_threads(threads)
+            torch.random.set_rng_state(state)
+        for outcome in result.outcomes:
+            if outcome.failed is not None:
+                names = self._raw.node_names
+                who = outcome.node if names is None else names[outcome.node]
+                raise BadInput(f"node {who} cannot prepare its table: {outcome.failed.reason}")
+        self._asked += 1
+        self.bytes += sum(message_bytes(plan, nbytes(shapes_of(args)), self._site.model)) * self._raw.nodes
+        self.messages += 2 * self._raw.nodes
+        total, _ = aggregator.read(result.acc, None)
+        return total
+
+    def vocabulary(self, schema: Schema) -> Tensor:
+        """The values of the columns of text, as bytes. Asked again with more room if a node needs it."""
+        size = 1024
+        while True:
+            said = self.ask(Vocabulary(schema, size), {}, Union())
+            needed = int(said["needed"])
+            if needed <= size:
+                return said["text"]
+            size = 1 << (needed - 1).bit_length()
+
+
+def agree(raw: FederatedDataset, schema: Schema, options: Options) -> Preparation:
+    """The recipe of a table whose rows are records (N, W), divided among nodes. Only training rows take part.
+
+    Errors: ``BadInput`` for a column without a value in any training row, and a target with a single label there.
+    """
+    nodes = _Nodes(raw)
+    text = nodes.vocabulary(schema) if schema.texts else torch.tensor(list(encode([])), dtype=torch.uint8)
+    words = dict(zip(schema.texts, decode(text), strict=True))
+    sums = nodes.ask(Sums(schema), {}, Sum())
+    rows, count = int(sums["rows"]), sums["count"]
+    mean = sums["sum"] / count.clamp(min=1)
+    spread = nodes.ask(Spread(schema, sum(map(len, words.values()))), {"mean": mean, "text": text}, Sum())
+    deviation = _deviation(count, mean, spread["squares"])
+    counts = iter(spread["count"].int().tolist())
+    found = {name: {w: next(counts) for w in known} for name, known in words.items()}
+
+    columns: list[Number | Category] = []
+    lines: list[str] = []
+    target = Target(options.target, ignore_case=options.ignore_case)
+    for name in (c.name for c in schema.columns):
+        if name in found:
+            if name == options.target:
+                target, line = _labels(found[name], options)
+            else:
+                column, line = _category(name, found[name], rows, options)
+                columns.append(column)
+        else:
+            i = schema.numbers.index(name)
+            m, d, n = float(mean[i]), float(deviation[i]), int(count[i])
+            if n == 0:
+                raise _nothing(name, rows)
+            line = f"{name}: mean {m:.4g}, deviation {d:.4g}, from {_holders(int(sums['holders'][i]), raw.nodes)}"
+            if name == options.target:
+                if options.scale_target:
+                    target = Target(name, shift=m, scale=d or 1.0)
+                line += "; scaled" if options.scale_target else "; not scaled (scale_target=True does)"
+            else:
+                number = _number(name, m, d, rows - n, options)
+                columns.append(number)
+                line += "; the same in all rows" if d == 0 else "" if options.scale else "; not scaled"
+                line += _filled(rows - n, "the mean", number.marked)
+        lines.append(line)
+    recipe = Recipe(tuple(columns), target, options.reading, options.rename, options.missing)
+    lines += _alone(raw)
+    lines.append(
+        f"to agree on {len(recipe.feature_names)} features of {len(columns)} columns, {_plural(raw.nodes, 'node')} "
+        f"exchanged {nodes.messages:,} messages of {nodes.bytes:,} bytes: values of text, counts and sums, no rows"
+    )
+    return Preparation(recipe, lines, nodes.bytes, nodes.messages)
+
+
+def _deviation(count: Tensor, mean: Tensor, squares: Tensor) -> Tensor:
+    """Deviations (C,), exactly 0 for a column whose values differ by no more than the rounding of their mean."""
+    variance = squares / count.clamp(min=1)
+    rounding = (mean.abs() * torch.finfo(torch.float64).eps * count.clamp(min=1)).square()
+    return torch.where(variance <= rounding, torch.zeros_like(variance), variance.sqrt())
+
+
+def _number(name: str, mean: float, deviation: float, missing: int, options: Options) -> Number:
+    marked = options.mark_missing and missing > 0
+    if not options.scale:
+        return Number(name, fill=mean, marked=marked)
+    return Number(name, fill=mean, shift=mean, scale=deviation or 1.0, marked=marked)
+
+
+def _category(name: str, found: dict[str, int], rows: int, options: Options) -> tuple[Category, str]:
+    missing = rows - sum(found.values())
+    if not found:
+        raise _nothing(name, rows)
+    often = sorted(found, key=lambda w: (-found[w], w))
+    kept = often if len(often) <= options.max_categories else often[: options.max_categories - 1]
+    column = Category(
+        name,
+        words=tuple(sorted(kept)),
+        fill=often[0],
+        other=len(kept) < len(often),
+        marked=options.mark_missing and missing > 0,
+        ignore_case=options.ignore_case,
+    )
+    line = f"{name}: {_plural(len(column.words), 'value')} ({listed(column.words, 6)})"
+    if column.other:
+        line += f"; {len(often) - len(kept)} rarer ones become 'other'"
+    return column, line + _filled(missing, repr(often[0]), column.marked)
+
+
+def _labels(found: dict[str, int], options: Options) -> tuple[Target, str]:
+    name = options.target
+    if len(found) < 2:
+        raise BadInput(
+            f"target {name}: all training rows have the label {next(iter(found), '')!r}, so there is nothing to learn"
+        )
+    labels = label_order(found, options.positive)
+    line = f"{name}: {len(labels)} classes, {listed([f'{w} ({found[w]:,})' for w in labels], 6)}"
+    return Target(name, labels, ignore_case=options.ignore_case), line
+
+
+def _nothing(name: str, rows: int) -> BadInput:
+    return BadInput(
+        f"column {name} has no value in any of the {rows} training rows, so nothing can be put in: drop=({name!r},)"
+    )
+
+
+def _filled(missing: int, by: str, marked: bool) -> str:
+    if not missing:
+        return ""
+    become = "becomes" if missing == 1 else "become"
+    return f"; {_plural(missing, 'missing value')} {become} {by}" + (", and a feature marks where" if marked else "")
+
+
+def _alone(raw: FederatedDataset) -> list[str]:
+    """A warning for nodes whose sums are one row."""
+    single = [n for n, size in enumerate(raw.sizes) if size == 1]
+    names: Sequence[str] = [f"{n}" for n in single] if raw.node_names is None else [raw.node_names[n] for n in single]
+    if not single:
+        return []
+    return [
+        f"{_plural(len(single), 'node')} with a single training row ({listed(names, 4)}): what such a node answers is "
+        "that row; give it more rows or leave it out where that must not be seen"
+    ]
+
+
+def _holders(holders: int, nodes: int) -> str:
+    return _plural(nodes, "node") if holders == nodes else f"{holders} of {_plural(nodes, 'node')}"
+
+
+def _plural(n: int, what: str) -> str:
+    return f"{n:,} {what}" + ("" if n == 1 else "s")

@@ -1,0 +1,177 @@
+"""Columns as they come out of files, held by Arrow: this is the only file that imports pyarrow, and only when asked."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foedus.core.errors import BadInput
+from foedus.data.tables.files import Reading, Text, check_names
+
+
+def _pyarrow(part: str = "") -> Any:
+    # By name: importing it takes a third of a second, which only those who read tables should wait.
+    try:
+        return importlib.import_module(f"pyarrow.{part}" if part else "pyarrow")
+    except ImportError as e:
+        raise BadInput(f"tables are read by pyarrow, which is not installed: pip install pyarrow ({e})") from e
+
+
+class Cells:
+    """One column of N cells: text without spaces around it, or numbers of a typed file; null where missing."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    @classmethod
+    def of(cls, values: Sequence[Any], reading: Reading) -> Cells:
+        """Python values: numbers, text, booleans, None."""
+        shown = [None if v is None else str(v).lower() if isinstance(v, bool | np.bool_) else str(v) for v in values]
+        return cls(_clean(_pyarrow().array(shown, _pyarrow().string()), reading))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Cells]) -> Cells:
+        """The cells of several files, one after the other."""
+        pa = _pyarrow()
+        kinds = {str(p._array.type) for p in parts}
+        if len(kinds) == 1:
+            return cls(pa.concat_arrays([p._array for p in parts]))
+        # Typed differently by their files (integers here, text there): text is what they have in common.
+        return cls(pa.concat_arrays([_text(p._array) for p in parts]))
+
+    @property
+    def missing(self) -> NDArray[np.bool_]:
+        """Where nothing is (N,)."""
+        return np.asarray(self._array.is_null().to_numpy(zero_copy_only=False), dtype=bool)
+
+    @property
+    def dated(self) -> bool:
+        """Whether a typed file calls it a date or a time."""
+        return bool(_pyarrow("types").is_temporal(self._array.type))
+
+    def numbers(self) -> NDArray[np.float64] | None:
+        """The cells as numbers (N,), NaN where missing; None if one of them is not a number."""
+        pa, pc = _pyarrow(), _pyarrow("compute")
+        if self.dated:
+            return None
+        try:
+            cast = pc.cast(self._array, pa.float64(), safe=False)
+        except pa.ArrowInvalid:
+            return None
+        values: NDArray[np.float64] = cast.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+        return None if int(np.isnan(values).sum()) > self._array.null_count else values
+
+    def texts(self) -> tuple[NDArray[np.int64], list[str]]:
+        """``(codes, words)``: the cells (N,) as places in the list of their different values, -1 where missing."""
+        encoded = _text(self._array).dictionary_encode()
+        codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        return codes, encoded.dictionary.to_pylist()
+
+    def __getitem__(self, row: int) -> str | None:
+        """One cell as text."""
+        value: str | None = _text(self._array.slice(row, 1))[0].as_py()
+        return value
+
+
+def read_csv(file: Text, reading: Reading, keep: Callable[[str], bool]) -> dict[str, Cells]:
+    """The columns of a CSV file whose names are to be kept. Errors: ``BadInput`` for rows of different lengths."""
+    pa, csv = _pyarrow(), _pyarrow("csv")
+    rest = memoryview(file.data)[file.start :]
+    if not bytes(rest[:65536]).strip() and not bytes(rest).strip():
+        raise BadInput(f"{file.path} has names of columns but no rows")
+    kept = [n for n in file.names if keep(n)]
+    try:
+        table = csv.read_csv(
+            pa.py_buffer(rest),
+            read_options=csv.ReadOptions(column_names=file.names),
+            # A quoted newline keeps the reader from dividing the file among threads.
+            parse_options=csv.ParseOptions(delimiter=file.delimiter, newlines_in_values=b'"' in file.data),
+            convert_options=csv.ConvertOptions(
+                column_types=dict.fromkeys(file.names, pa.string()), include_columns=kept, strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid as e:
+        for line, fields in file.records():
+            if len(fields) != len(file.names):
+                raise BadInput(
+                    f"line {line} of {file.path} has {len(fields)} values, the header {len(file.names)} names: "
+                    f"mend the line, or quote a value that holds {file.delimiter!r}"
+                ) from e
+        raise BadInput(f"{file.path} cannot be read as CSV: {str(e).splitlines()[0]}") from e
+    return {name: Cells(_clean(_one(table.column(name)), reading)) for name in kept}
+
+
+def read_parquet(path: Path, reading: Reading, keep: Callable[[str], bool]) -> tuple[dict[str, Cells], list[str]]:
+    """The columns of a Parquet file whose names are to be kept, and all names.
+
+    Errors: ``BadInput`` for a file that is not Parquet, has no rows, or a column that holds lists or bytes.
+    """
+    pa, parquet = _pyarrow(), _pyarrow("parquet")
+    try:
+        with parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            check_names(path, names)
+            table = file.read(columns=[n for n in names if keep(n)])
+    except (pa.ArrowException, OSError) as e:
+        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
+        raise BadInput(f"{path} cannot be read as Parquet: {reason}") from e
+    if not len(table):
+        raise BadInput(f"{path} has names of columns but no rows")
+    cells = {name: Cells(_typed(name, path, _one(table.column(name)), reading)) for name in table.column_names}
+    return cells, list(names)
+
+
+def _one(column: Any) -> Any:
+    """The chunks of a column as one array."""
+    whole = column.combine_chunks()
+    pa = _pyarrow()
+    if isinstance(whole, pa.ChunkedArray):
+        return pa.concat_arrays(whole.chunks) if whole.num_chunks else pa.array([], whole.type)
+    return whole
+
+
+def _typed(name: str, path: Path, array: Any, reading: Reading) -> Any:
+    pa, pc, types = _pyarrow(), _pyarrow("compute"), _pyarrow("types")
+    kind = array.type
+    if types.is_dictionary(kind):
+        array, kind = array.cast(kind.value_type), kind.value_type
+    if types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view":
+        return _clean(array.cast(pa.string()), reading)
+    if types.is_boolean(kind) or types.is_null(kind):
+        return array.cast(pa.string())
+    if types.is_floating(kind):
+        return pc.if_else(pc.is_nan(array), pa.scalar(None, kind), array)
+    if types.is_decimal(kind):
+        return array.cast(pa.float64())
+    if types.is_integer(kind) or types.is_temporal(kind):
+        return array
+    raise BadInput(f"column {name} of {path} holds {kind}, neither numbers nor text: drop=({name!r},)")
+
+
+def _clean(array: Any, reading: Reading) -> Any:
+    """Text without spaces around it, null where it stands for nothing, with a point as its decimal mark."""
+    pa, pc = _pyarrow(), _pyarrow("compute")
+    array = pc.utf8_trim_whitespace(array)
+    nothing = pa.array(sorted({v.strip().lower() for v in reading.missing_values}), pa.string())
+    array = pc.if_else(pc.is_in(pc.utf8_lower(array), value_set=nothing), pa.scalar(None, pa.string()), array)
+    if reading.decimal == ",":
+        array = pc.replace_substring_regex(array, r"^([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)$", r"\1.\2")
+    return array
+
+
+def _text(array: Any) -> Any:
+    pa, pc = _pyarrow(), _pyarrow("compute")
+    return array if array.type == pa.string() else pc.cast(array, pa.string())
+
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+"""What is a number in a cell."""

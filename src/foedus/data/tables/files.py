@@ -1,0 +1,292 @@
+"""Which files a table is, and what their bytes say: encoding, delimiter, names of the columns, the line of a row."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import difflib
+import gzip
+import io
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from glob import glob, has_magic
+from pathlib import Path
+from typing import Any
+
+from foedus.core.errors import BadInput
+
+Paths = str | Path | Sequence[str | Path]
+
+MISSING = ("", "?", "NA", "N/A", "#N/A", "NaN", "null")
+"""What stands for a missing value, whatever its case."""
+
+DELIMITERS = ",;\t|"
+CSV = (".csv", ".tsv", ".txt", ".data", ".csv.gz", ".tsv.gz")
+PARQUET = (".parquet", ".pq")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file is read: what is missing, its encoding, what divides its columns (None: found out), its decimal mark.
+
+    ``names`` are the columns' names, for files whose first line is already data.
+    """
+
+    missing_values: tuple[str, ...] = MISSING
+    encoding: str = "utf-8"
+    delimiter: str | None = None
+    decimal: str = "."
+    names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            codecs.lookup(self.encoding)
+        except (LookupError, TypeError):
+            raise BadInput(
+                f"unknown encoding {self.encoding!r}: use one that Python knows, such as 'utf-8', 'latin-1', 'cp1252'"
+            ) from None
+        if self.delimiter is not None and (not isinstance(self.delimiter, str) or len(self.delimiter) != 1):
+            raise BadInput(f"delimiter must be one character such as ',' or ';', or None; got {self.delimiter!r}")
+        if self.decimal not in (".", ","):
+            raise BadInput(f"decimal must be '.' or ',', got {self.decimal!r}")
+        if self.decimal == "," == self.delimiter:
+            raise BadInput("decimal and delimiter are both ',': a number could not be told from two columns")
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """``"did you mean 'chol'? "``, or nothing where nothing is near."""
+    known = list(known)
+    lower = {k.lower(): k for k in reversed(known)}
+    close = difflib.get_close_matches(word.lower(), list(lower), n=1)
+    return f"did you mean {lower[close[0]]!r}? " if close else ""
+
+
+def listed(names: Iterable[str], most: int = 12) -> str:
+    """Names with commas between, the first few of them."""
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def find(path: Paths, suffixes: tuple[str, ...]) -> list[Path]:
+    """The files of a path: a file, a folder, a pattern such as ``data/*.csv``, or a list of these; sorted by name.
+
+    Errors: ``BadInput`` for what does not exist, and a folder or a pattern in which there is nothing.
+    """
+    if isinstance(path, str | os.PathLike):
+        return _find(os.fspath(path), suffixes)
+    if not isinstance(path, Sequence) or not path:
+        raise BadInput(
+            f"path must be a file, a folder, a pattern such as 'data/*.csv', or a list of them; got {path!r}"
+        )
+    found = [f for p in path for f in find(p, suffixes)]
+    if len(set(found)) < len(found):
+        twice = next(f for f in found if found.count(f) > 1)
+        raise BadInput(f"{twice} is named twice: its rows would count twice")
+    return found
+
+
+def _find(given: str, suffixes: tuple[str, ...]) -> list[Path]:
+    path = Path(given).expanduser()
+    if path.is_dir():
+        found = sorted(p for p in path.iterdir() if p.name.lower().endswith(suffixes) and p.is_file())
+        if not found:
+            inside = listed(sorted(p.name for p in path.iterdir()), 5) or "nothing"
+            raise BadInput(f"the folder {given} has no file that ends in {', '.join(suffixes)}; it holds {inside}")
+        return found
+    if path.exists():
+        return [path]
+    if has_magic(given):
+        found = sorted(p for p in map(Path, glob(str(path), recursive=True)) if p.is_file())
+        if not found:
+            raise BadInput(f"no file matches {given}: is it relative to {Path.cwd()}?")
+        return found
+    parent = path.parent
+    beside = sorted(p.name for p in parent.iterdir()) if parent.is_dir() else []
+    where = near(path.name, beside) if beside else ("" if parent.is_dir() else f"there is no folder {parent} either. ")
+    raise BadInput(f"there is no file {given}: {where}Paths are relative to {Path.cwd()}")
+
+
+def stem(path: Path) -> str:
+    """The file's name without its endings."""
+    return Path(path.name.removesuffix(".gz")).stem
+
+
+def read_bytes(path: Path) -> bytes:
+    """All bytes of a file, unpacked if it is a gzip. Errors: ``BadInput`` for one that cannot be read."""
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    except (OSError, EOFError, zlib.error) as e:
+        reason = e.strerror if isinstance(e, OSError) and e.strerror else e
+        raise BadInput(f"{path} cannot be read: {reason}") from e
+
+
+@dataclass(frozen=True)
+class Text:
+    """A CSV file in memory: its bytes as UTF-8, the columns' names, and where the rows begin."""
+
+    path: Path
+    data: bytes
+    names: tuple[str, ...]
+    delimiter: str
+    start: int
+
+    def records(self) -> Iterator[tuple[int, list[str]]]:
+        """Every row's first line in the file, from 1, and its fields. Slow: for telling where an error is."""
+        records = _records(self.path, self.data, self.delimiter)
+        if self.start:
+            next(records)  # the header
+        for line, _, fields in records:
+            yield line, fields
+
+
+def open_text(path: Path, reading: Reading) -> Text:
+    """Read a CSV file up to its header.
+
+    Errors: ``BadInput`` for a file that is empty, binary or in another encoding, and for a header that is not one.
+    """
+    data = _utf8(path, read_bytes(path), reading.encoding)
+    if not data.strip():
+        raise BadInput(f"{path} is empty: a table needs a line with the names of its columns, then rows")
+    delimiter = reading.delimiter or _sniff(path, data, reading.decimal)
+    if data.count(b'"') % 2:  # an open quote would swallow all lines that follow
+        for _ in _records(path, data, delimiter, strict=True):
+            pass
+    line, end, header = next(_records(path, data, delimiter))
+    if reading.names is not None:
+        if len(reading.names) != len(header):
+            raise BadInput(f"names has {len(reading.names)} names, but line {line} of {path} has {len(header)} columns")
+        names, end = reading.names, 0
+    else:
+        names = tuple(h.strip() for h in header)
+    _check_names(path, names, header_is_data=reading.names is None and _all_values(names))
+    return Text(path, data, names, delimiter, end)
+
+
+def line_of(path: Path, reading: Reading, row: int) -> int:
+    """The line in which this row (from 0) of a CSV file begins."""
+    for i, (line, _) in enumerate(open_text(path, reading).records()):
+        if i == row:
+            return line
+    return row + 2
+
+
+def check_names(path: Path, names: Sequence[str]) -> None:
+    """Errors: ``BadInput`` for a column without a name and two with the same."""
+    _check_names(path, names, header_is_data=False)
+
+
+def _check_names(path: Path, names: Sequence[str], header_is_data: bool) -> None:
+    if header_is_data:
+        raise BadInput(
+            f"the first line of {path} looks like data, not like names of columns ({listed(names, 4)}): put a line "
+            "with names above it, or pass names=('age', ...)"
+        )
+    for i, name in enumerate(names):
+        if not name:
+            hint = " (pandas writes its index so: use to_csv(..., index=False))" if i == 0 else ""
+            raise BadInput(f"column {i + 1} of {path} has no name in the header{hint}: give it one")
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise BadInput(f"{path} has more than one column named {', '.join(map(repr, twice))}: give each its own name")
+
+
+def _all_values(names: Sequence[str]) -> bool:
+    def value(name: str) -> bool:
+        try:
+            float(name.replace(",", "."))
+        except ValueError:
+            return name in MISSING and name != ""
+        return True
+
+    return sum(map(value, names)) * 2 > len(names)
+
+
+_FORMATS = {
+    b"PAR1": 'a Parquet file: load("parquet", path=...)',
+    b"PK\x03\x04": "a zip or Excel file: save the sheet as CSV",
+    b"\xd0\xcf\x11\xe0": "an old Excel file: save the sheet as CSV",
+    b"%PDF": "a PDF: export the table as CSV",
+    b"SQLite format 3": "a SQLite database: export the table as CSV",
+    b"\x89HDF": "an HDF5 file: export the table as CSV",
+}
+
+
+def _utf8(path: Path, data: bytes, encoding: str) -> bytes:
+    """The bytes as UTF-8 without a byte order mark."""
+    for magic, what in _FORMATS.items():
+        if data.startswith(magic):
+            raise BadInput(f"{path} is {what}")
+    if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise BadInput(f"{path} is UTF-16, not UTF-8: convert it, or pass encoding='utf-16'")
+        if b"\0" in data:
+            raise BadInput(
+                f"{path} is binary, not a CSV: its byte {data.index(0)} is NUL. "
+                "If it is text in another encoding, pass encoding='utf-16'"
+            )
+        data = data.removeprefix(codecs.BOM_UTF8)
+        _decode(path, data, "utf-8")
+        return data
+    text = _decode(path, data, encoding).removeprefix("\ufeff")
+    if "\0" in text:
+        raise BadInput(f"{path} holds NUL characters when it is read as {encoding}: is it binary?")
+    return text.encode()
+
+
+def _decode(path: Path, data: bytes, encoding: str) -> str:
+    try:
+        return data.decode(encoding)
+    except UnicodeError as e:
+        at = getattr(e, "start", 0)
+        line = data.count(b"\n", 0, at) + 1
+        shown = f"byte {at} (0x{data[at]:02x}, line {line})" if at < len(data) else "its end"
+        raise BadInput(
+            f"{path} is not {encoding.upper()}: {shown} does not decode; convert the file, or say what it is: "
+            "encoding='latin-1' (Western Europe), 'cp1252' (Windows)"
+        ) from e
+
+
+def _records(path: Path, data: bytes, delimiter: str, strict: bool = False) -> Iterator[tuple[int, int, list[str]]]:
+    """For every record but blank lines: its first line, the byte after it, its fields."""
+    at = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal at
+        for line in io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline=""):
+            at += len(line.encode())
+            yield line
+
+    reader = csv.reader(lines(), delimiter=delimiter, strict=strict)
+    before = 0
+    try:
+        for fields in reader:
+            if fields:
+                yield before + 1, at, fields
+            before = reader.line_num
+    except csv.Error as e:
+        raise BadInput(f"line {before + 1} of {path} is not CSV: {e}; is a quote never closed?") from e
+
+
+def _sniff(path: Path, data: bytes, decimal: str) -> str:
+    """The delimiter that divides the first records alike, and into most columns."""
+    best: tuple[Any, ...] = (0, 1)
+    found = ","
+    for delimiter in DELIMITERS:
+        if delimiter == decimal:
+            continue
+        widths = []
+        try:
+            for _, _, fields in _records(path, data, delimiter):
+                widths.append(len(fields))
+                if len(widths) == 50:
+                    break
+        except BadInput:
+            continue
+        # How many records are as wide as the header; a wider table wins among equals.
+        score = (sum(w == widths[0] for w in widths) if widths[0] > 1 else 0, widths[0])
+        if score > best:
+            best, found = score, delimiter
+    return found

@@ -1,0 +1,444 @@
+"""Tables: columns of numbers and text, with missing values, that nodes make into numbers together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from foedus.core.data import FederatedDataset
+from foedus.core.errors import BadInput
+from foedus.core.keys import Key
+from foedus.data.divide import divide
+from foedus.data.holdout import holdout as hold_out
+from foedus.data.partitions.natural import Natural
+from foedus.data.partitions.partition import Partition
+from foedus.data.tables.agree import Options, agree
+from foedus.data.tables.arrow import Cells
+from foedus.data.tables.files import CSV, MISSING, PARQUET, Paths, Reading, listed, near, stem
+from foedus.data.tables.read import Sheet, check_known, read
+from foedus.data.tables.recipe import label_order, same_label
+from foedus.data.tables.schema import Kind, Schema, widths
+from foedus.data.tables.typed import kind_of, numbers, refuse_missing, texts
+
+MOST_CLASSES = 100
+"""A target of text with more labels than this is no target of a classification."""
+FEW_INTEGERS = 20
+"""Integers of a target with at most so many different values are labels, not amounts."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Table:
+    """Rows of a table that are not numbers yet: what the numbers are, the nodes agree on when it is split.
+
+    ``records`` (N, W) uint8: the raw rows as ``schema`` packs them. ``y`` (N,) int64 labels or float32 targets.
+    ``classes``, ``class_names``, ``node``, ``name`` as in ``Dataset``. ``test_records``: rows of no node, or None.
+    ``lines``: what there is to say about how it was read.
+    """
+
+    records: Tensor
+    y: Tensor
+    schema: Schema
+    options: Options
+    classes: int | None = None
+    class_names: tuple[str, ...] | None = None
+    node: NDArray[Any] | None = None
+    test_records: Tensor | None = None
+    name: str = "table"
+    lines: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __repr__(self) -> str:
+        kind = f"regression of {self.options.target}"
+        if self.class_names is not None:
+            kind = f"{self.classes} classes of {self.options.target} ({listed(self.class_names, 4)})"
+        test = "no" if self.test_records is None else f"{len(self.test_records):,}"
+        node = "" if self.node is None else f", {len(np.unique(self.node)):,} nodes"
+        columns = len(self.schema.columns) - 1
+        return f"Table({self.name!r}: {len(self):,} rows of {columns} columns, {kind}, {test} test rows{node})"
+
+    @cached_property
+    def x(self) -> Tensor:
+        """The features (N, F) that one node with all rows would make: for partitions that divide by features.
+
+        A simulation's eye only, which sees all rows; the nodes' own numbers come from what they agree on.
+        """
+        rows = len(self)
+        raw = FederatedDataset(self.records, self.y, torch.arange(rows), torch.tensor([0, rows]), classes=self.classes)
+        return agree(raw, self.schema, self.options).recipe.apply(self.schema.unpack(self.records))
+
+    def split(
+        self, partition: Partition | None = None, nodes: int | None = None, seed: int = 0, holdout: float | None = None
+    ) -> FederatedDataset:
+        """Divide the training rows among nodes, who then agree on how to make numbers of them.
+
+        ``partition`` says how; by default ``Natural()``, every node its own rows. ``nodes``, ``seed``, ``holdout`` as
+        in ``Dataset.split``. What is agreed comes from training rows alone, and is in the answer's ``preparation``.
+        Errors: ``BadInput`` where not every node can get a row, and for what a column needs and no training row has.
+        """
+        if partition is None:
+            partition = Natural()
+        if isinstance(partition, Natural) and self.node is None:
+            raise BadInput(
+                f"{self.name!r} does not say whose rows are whose: name the column with node=, give one file for "
+                "each node, or divide by another partition such as IID()"
+            )
+        d = divide(self, partition, nodes, seed, holdout)
+        raw = FederatedDataset(
+            self.records, self.y, d.index, d.offsets, classes=self.classes, name=self.name, node_names=d.node_names
+        )
+        agreed = agree(raw, self.schema, self.options)
+        columns = self.schema.unpack(self.records)
+        target = agreed.recipe.target
+        tests = None if self.test_records is None else self.schema.unpack(self.test_records)
+        return FederatedDataset(
+            x=agreed.recipe.apply(columns),
+            y=target.apply(columns[target.name]),
+            index=d.index,
+            offsets=d.offsets,
+            test_x=None if tests is None else agreed.recipe.apply(tests),
+            test_y=None if tests is None else target.apply(tests[target.name]),
+            classes=None if target.labels is None else len(target.labels),
+            class_names=target.labels,
+            name=self.name,
+            partition=repr(partition),
+            held_index=d.held_index,
+            held_offsets=d.held_offsets,
+            node_names=d.node_names,
+            feature_names=agreed.recipe.feature_names,
+            preparation=replace(agreed, lines=[*self.lines, *agreed.lines]),
+        )
+
+
+def csv(
+    path: Paths,
+    target: str,
+    node: str | None = None,
+    *,
+    test: float | None = 0.2,
+    id: str | None = None,
+    drop: Sequence[str] = (),
+    rename: Mapping[str, str] | None = None,
+    text: Sequence[str] = (),
+    numeric: Sequence[str] = (),
+    task: str | None = None,
+    positive: Any = None,
+    missing: str = "impute",
+    missing_values: Sequence[str] = MISSING,
+    mark_missing: bool = True,
+    scale: bool = True,
+    scale_target: bool = False,
+    max_categories: int = 100,
+    ignore_case: bool = True,
+    encoding: str = "utf-8",
+    delimiter: str | None = None,
+    decimal: str = ".",
+    names: Sequence[str] | None = None,
+) -> Table:
+    """A table from CSV files.
+
+    ``path`` is a file, a folder, a pattern such as ``"data/*.csv"``, or a list; all files have the same columns.
+    ``target`` is the column to learn. ``node`` is the column that says whose row it is; without it, several files are
+    one node each, named after the file.
+
+    *Columns.* ``id`` must be different in every row and is not learned from; ``drop`` leaves columns out; ``rename`` is
+    from a name in the file to the name used here and in all other options. A column is of numbers if all its cells are;
+    ``text`` and ``numeric`` say it yourself (codes such as 1, 2, 3 that are no amounts are text).
+    *Target.* ``task`` is ``"classification"`` or ``"regression"``; by default text and few different integers are
+    classes. ``positive`` is the label of class 1. Rows without a target are left out. ``scale_target`` scales the
+    target of a regression.
+    *Cells.* ``missing_values`` are read as nothing there, whatever their case; ``missing="impute"`` puts in the mean or
+    the most frequent text and (``mark_missing``) marks it in a feature of its own, ``"refuse"`` is an error instead.
+    ``scale`` standardises numbers. ``max_categories``: of a column with more different texts, the rarest share the
+    feature "other". ``ignore_case``: "Male" and "male " are one.
+    *Files.* ``encoding``; ``delimiter`` (one of , ; tab | is found out); ``decimal``; ``names`` of the columns, where
+    the first line is data already. ``test`` is the fraction of rows held out for a test, or None.
+
+    Errors: ``BadInput`` with the file, the line and the column, and what to do about it.
+    """
+    reading = Reading(
+        _words("missing_values", missing_values),
+        encoding,
+        delimiter,
+        decimal,
+        None if names is None else _words("names", names),
+    )
+    wanted = _Wanted(
+        target, node, id, _words("drop", drop), _words("text", text), _words("numeric", numeric), task, positive, test
+    )
+    options = Options(target, None, missing, mark_missing, scale, scale_target, max_categories, ignore_case, reading)
+    return _load(path, CSV, wanted, options, rename)
+
+
+def parquet(
+    path: Paths,
+    target: str,
+    node: str | None = None,
+    *,
+    test: float | None = 0.2,
+    id: str | None = None,
+    drop: Sequence[str] = (),
+    rename: Mapping[str, str] | None = None,
+    text: Sequence[str] = (),
+    numeric: Sequence[str] = (),
+    task: str | None = None,
+    positive: Any = None,
+    missing: str = "impute",
+    missing_values: Sequence[str] = MISSING,
+    mark_missing: bool = True,
+    scale: bool = True,
+    scale_target: bool = False,
+    max_categories: int = 100,
+    ignore_case: bool = True,
+) -> Table:
+    """A table from Parquet files; everything as in ``csv``. Booleans are text, nulls and NaN are missing."""
+    wanted = _Wanted(
+        target, node, id, _words("drop", drop), _words("text", text), _words("numeric", numeric), task, positive, test
+    )
+    reading = Reading(_words("missing_values", missing_values))
+    options = Options(target, None, missing, mark_missing, scale, scale_target, max_categories, ignore_case, reading)
+    return _load(path, PARQUET, wanted, options, rename)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Which column is what."""
+
+    target: str
+    node: str | None
+    id: str | None
+    drop: tuple[str, ...]
+    text: tuple[str, ...]
+    numeric: tuple[str, ...]
+    task: str | None
+    positive: Any
+    test: float | None
+
+
+def _words(option: str, given: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(given, str) or not all(isinstance(w, str) for w in given):
+        raise BadInput(f"{option} must be a list of names, such as {option}=({str(given)!r},); got {given!r}")
+    return tuple(given)
+
+
+def _load(
+    path: Paths, suffixes: tuple[str, ...], wanted: _Wanted, options: Options, rename: Mapping[str, str] | None
+) -> Table:
+    _check(wanted, options)
+    renames = dict(rename or {})
+    options = replace(options, rename=tuple(renames.items()))
+    sheet = read(path, suffixes, options.reading, renames, lambda name: name not in wanted.drop)
+    known = sheet.names
+    check_known("drop", wanted.drop, known)
+    for option, names in (("target", [wanted.target]), ("node", [wanted.node]), ("id", [wanted.id])):
+        check_known(option, [n for n in names if n is not None], list(sheet.cells))
+    check_known("text", wanted.text, list(sheet.cells))
+    check_known("numeric", wanted.numeric, list(sheet.cells))
+    if wanted.id is not None:
+        _check_unique(wanted.id, sheet)
+    owner = _owners(wanted, sheet)
+    lines = [_read_line(sheet)]
+
+    if options.missing == "refuse":
+        for name, cells in sheet.cells.items():
+            refuse_missing(name, cells, sheet.place)
+    unknown = sheet.cells[wanted.target].missing
+    if unknown.all():
+        raise BadInput(f"target {wanted.target} is missing in all {sheet.rows} rows")
+
+    features = [n for n in sheet.cells if n not in (wanted.target, wanted.node, wanted.id)]
+    if not features:
+        raise BadInput(f"there is no column to learn {wanted.target} from: the table has {listed(known)}")
+    kinds: dict[str, Kind] = {}
+    columns: dict[str, NDArray[Any]] = {}
+    for name in features:
+        cells = sheet.cells[name]
+        kinds[name] = _kind(name, cells, sheet, wanted)
+        if kinds[name] == "number":
+            columns[name] = numbers(name, cells, sheet.place)
+        else:
+            columns[name] = texts(name, cells, sheet.place, options.ignore_case)
+    kinds[wanted.target], columns[wanted.target], why = _target(wanted, sheet, options)
+    lines.append(why)
+    if unknown.any():
+        lost = int(unknown.sum())
+        lines.append(f"{lost:,} row{'s' if lost > 1 else ''} without a {wanted.target} left out")
+        columns = {n: v[~unknown] for n, v in columns.items()}
+        owner = None if owner is None else owner[~unknown]
+    return _table(columns, kinds, owner, wanted, options, sheet, lines)
+
+
+def _table(
+    columns: dict[str, NDArray[Any]],
+    kinds: dict[str, Kind],
+    owner: NDArray[Any] | None,
+    wanted: _Wanted,
+    options: Options,
+    sheet: Sheet,
+    lines: list[str],
+) -> Table:
+    schema = widths(columns, kinds)
+    labels: tuple[str, ...] | None = None
+    if kinds[wanted.target] == "text":
+        named, y_N = np.unique(columns[wanted.target], return_inverse=True)
+        words = [w.decode() for w in named.tolist()]
+        positive = _positive(words, wanted, options)
+        labels = label_order(words, positive)
+        place = np.array([labels.index(w) for w in words])
+        y = torch.from_numpy(place[y_N.reshape(-1)])
+        options = replace(options, positive=positive)
+    else:
+        y = torch.from_numpy(columns[wanted.target].astype(np.float32))
+    name = stem(sheet.parts[0].path) if len(sheet.parts) == 1 else sheet.parts[0].path.parent.name or "table"
+    table = Table(
+        schema.pack(columns),
+        y,
+        schema,
+        options,
+        classes=None if labels is None else len(labels),
+        class_names=labels,
+        node=owner,
+        name=name,
+        lines=tuple(lines),
+    )
+    if wanted.test is None:
+        return table
+    train, test = hold_out(table.y, table.classes, wanted.test, Key(0).child("holdout"))
+    return replace(
+        table,
+        records=table.records[train],
+        y=table.y[train],
+        node=None if owner is None else owner[train.numpy()],
+        test_records=table.records[test],
+        lines=(*lines, f"{len(test):,} of {len(table):,} rows are held out for the test; no node has them"),
+    )
+
+
+def _check(wanted: _Wanted, options: Options) -> None:
+    """Errors: ``BadInput`` for options that do not fit, before any file is read."""
+    if options.missing not in ("impute", "refuse"):
+        raise BadInput(f"missing must be 'impute' or 'refuse', got {options.missing!r}")
+    if wanted.task not in (None, "classification", "regression"):
+        raise BadInput(f"task must be 'classification', 'regression' or None (by the target), got {wanted.task!r}")
+    if isinstance(options.max_categories, bool) or not isinstance(options.max_categories, int):
+        raise BadInput(f"max_categories must be an integer, got {options.max_categories!r}")
+    if options.max_categories < 2:
+        raise BadInput(f"max_categories must be at least 2, got {options.max_categories}")
+    if wanted.test is not None and not (isinstance(wanted.test, float) and 0 < wanted.test < 1):
+        raise BadInput(f"test must be a fraction between 0 and 1 such as 0.2, or None; got {wanted.test!r}")
+    roles = {"target": wanted.target, "node": wanted.node, "id": wanted.id}
+    for role, name in roles.items():
+        if name is not None and not isinstance(name, str):
+            raise BadInput(f"{role} must be the name of a column, got {name!r}")
+        if name is not None and name in wanted.drop:
+            raise BadInput(f"column {name!r} is the {role}, and drop names it too: a dropped column is not read")
+        for other, taken in roles.items():
+            if name is not None and name == taken and role < other:
+                raise BadInput(f"column {name!r} cannot be both {role} and {other}")
+    both = sorted({*wanted.text} & {*wanted.numeric})
+    if both:
+        raise BadInput(f"column {both[0]!r} is in text and in numeric: it can be only one")
+
+
+def _check_unique(name: str, sheet: Sheet) -> None:
+    codes, words = sheet.cells[name].texts()
+    if (codes < 0).any():
+        raise BadInput(f"id {name} is missing in {sheet.place(int(np.flatnonzero(codes < 0)[0]))}")
+    rows = np.bincount(codes)
+    twice = np.flatnonzero(rows > 1)
+    if len(twice):
+        first, second = (sheet.place(int(r)) for r in np.flatnonzero(codes == twice[0])[:2])
+        more = f"; so are {listed([words[i] for i in twice[1:]], 4)}" if len(twice) > 1 else ""
+        raise BadInput(
+            f"id {name}: {words[twice[0]]!r} is in {first} and again in {second}{more}: remove what is there twice, or "
+            f"drop=({name!r},) if rows may share it"
+        )
+
+
+def _owners(wanted: _Wanted, sheet: Sheet) -> NDArray[Any] | None:
+    """The node of every row, as text (integers where all are), or None where nothing says it."""
+    if wanted.node is None:
+        if len(sheet.parts) == 1:
+            return None
+        paths = [p.path for p in sheet.parts]
+        names = [stem(p) for p in paths]
+        if len(set(names)) < len(names):
+            names = [f"{p.parent.name}/{stem(p)}" for p in paths]
+        if len(set(names)) < len(names):
+            twice = next(n for n in names if names.count(n) > 1)
+            raise BadInput(f"two files would be the node {twice!r}: a node is named after its file, rename one of them")
+        return np.repeat(np.array(names), [p.rows for p in sheet.parts])
+    codes, words = sheet.cells[wanted.node].texts()
+    if (codes < 0).any():
+        none = np.flatnonzero(codes < 0)
+        more = f" and in {len(none) - 1} other rows" if len(none) > 1 else ""
+        raise BadInput(
+            f"node column {wanted.node} is empty in {sheet.place(int(none[0]))}{more}: every row needs an owner"
+        )
+    # Integers are ordered by value.
+    if all(w.isascii() and w.isdecimal() and len(w) < 19 and str(int(w)) == w for w in words):
+        return np.array([int(w) for w in words], np.int64)[codes]
+    return np.array(words)[codes]
+
+
+def _kind(name: str, cells: Cells, sheet: Sheet, wanted: _Wanted) -> Kind:
+    if cells.missing.all() or name not in (*wanted.text, *wanted.numeric):
+        return kind_of(name, cells, sheet.place)
+    return "text" if name in wanted.text else "number"
+
+
+def _target(wanted: _Wanted, sheet: Sheet, options: Options) -> tuple[Kind, NDArray[Any], str]:
+    """Whether the target is text (labels) or a number, its cells, and why."""
+    name, cells = wanted.target, sheet.cells[wanted.target]
+    values = None if cells.dated or name in wanted.text else cells.numbers()
+    different = set() if values is None else set(np.unique(values[~np.isnan(values)]).tolist())
+    few = len(different) <= FEW_INTEGERS and all(v.is_integer() for v in different)
+    task = wanted.task or ("classification" if values is None or few else "regression")
+    if task == "regression":
+        why = f"{name} is a number to predict" + ("" if wanted.task else " (task='classification' makes labels of it)")
+        column = numbers(name, cells, sheet.place, "task='classification'")
+        if len(set(column[~np.isnan(column)].tolist())) < 2:
+            raise BadInput(f"target {name} is the same in all rows: there is nothing to learn")
+        return "number", column, why
+    labels = texts(name, cells, sheet.place, options.ignore_case)
+    named = np.unique(labels[labels != b""])
+    if len(named) < 2:
+        raise BadInput(
+            f"target {name} is {named[0].decode()!r} in all {sheet.rows} rows: with a single class there is nothing to "
+            "learn"
+        )
+    if len(named) > MOST_CLASSES:
+        advice = f"drop=({name!r},) and another target" if values is None else "task='regression'"
+        raise BadInput(f"target {name} has {len(named)} different labels, at most {MOST_CLASSES} are classes: {advice}")
+    kind = "few different integers" if values is not None else "text"
+    hint = "" if wanted.task else f", as it holds {kind}"
+    if values is not None and not wanted.task:
+        hint += " (task='regression' makes it a number to predict)"
+    return "text", labels, f"{name} has {len(named)} classes{hint}"
+
+
+def _positive(labels: Sequence[str], wanted: _Wanted, options: Options) -> str | None:
+    if wanted.positive is None:
+        return None
+    if len(labels) != 2:
+        raise BadInput(f"positive is for two classes, the target {wanted.target} has {len(labels)}: {listed(labels)}")
+    positive = same_label(wanted.positive, options.ignore_case)
+    if positive not in labels:
+        raise BadInput(
+            f"positive: the target {wanted.target} has no label {wanted.positive!r}: {near(positive, labels)}"
+            f"It has {listed(labels)}"
+        )
+    return positive
+
+
+def _read_line(sheet: Sheet) -> str:
+    files = str(sheet.parts[0].path) if len(sheet.parts) == 1 else f"{len(sheet.parts)} files"
+    return f"{files}: {sheet.rows:,} rows of {len(sheet.names)} columns"
