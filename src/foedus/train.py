@@ -105,7 +105,8 @@ def train(
     engine: Engine | None = None
     try:
         check(program, model, data)
-        context.trackers = Trackers.open(track, _about(context, data, seed, checkpoint), None if out is None else Path(out))
+        about = _about(context, data, seed, checkpoint)
+        context.trackers = Trackers.open(track, about, None if out is None else Path(out))
         show = _Progress(program, progress, context.trackers)
         engine = (runtime if runtime is not None else Simulation()).start(model, data, seed)
         session = Session(

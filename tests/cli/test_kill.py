@@ -35,7 +35,7 @@ def child(*args):
         finally:
             os._exit(0)
     os.close(writer)
-    return pid, open(reader, "rb", buffering=0)  # noqa: SIM115
+    return pid, open(reader, "rb", buffering=0)
 
 
 def killed(folder, draw, *args):

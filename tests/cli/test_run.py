@@ -109,9 +109,9 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     child.send_signal(signal.SIGINT)
     _, errors = child.communicate(timeout=60)
     assert child.returncode == 130
-    assert re.fullmatch(
-        r"foedus: stopped at round \d+; go on with: foedus run --resume x", errors.splitlines()[-1]
-    ), errors
+    assert re.fullmatch(r"foedus: stopped at round \d+; go on with: foedus run --resume x", errors.splitlines()[-1]), (
+        errors
+    )
     assert "Traceback" not in errors
 
 
@@ -216,9 +216,10 @@ def test_show_and_report(foedus, small, tmp_path):
     told = json.loads(foedus("show", "x", "--json").out)
     assert told["sha256"] == sha("x")
     said = foedus("report", "x", "-o", "page.html")
-    assert "program = " in (tmp_path / "page.html").read_text() or "[program.fedavg]" in (
-        tmp_path / "page.html"
-    ).read_text()
+    assert (
+        "program = " in (tmp_path / "page.html").read_text()
+        or "[program.fedavg]" in (tmp_path / "page.html").read_text()
+    )
 
 
 def test_data_as_text_picture_and_page(foedus, small, tmp_path):

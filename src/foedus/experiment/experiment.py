@@ -19,7 +19,7 @@ from foedus.core.errors import BadInput
 from foedus.core.model import Model
 from foedus.core.run import Record
 from foedus.core.runtime import Runtime
-from foedus.data import Dataset, Natural
+from foedus.data import Dataset, Natural, Table
 from foedus.experiment.kinds import parameters, shape
 from foedus.experiment.problems import BadExperiment
 from foedus.experiment.tables import Program, Tables, Tracker
@@ -78,7 +78,7 @@ class Experiment:
             whole = t.source.function(**t.source.options)
             if isinstance(whole, FederatedDataset) and t.split is None and t.nodes is None and t.holdout is None:
                 return whole
-            if not isinstance(whole, Dataset):
+            if not isinstance(whole, Dataset | Table):
                 raise BadInput(f"{t.source.name} must return a foedus Dataset, it returned a {type(whole).__name__}")
         split = t.split
         if split is None:
@@ -86,9 +86,9 @@ class Experiment:
                 with self._placed("data", "split"):
                     raise BadInput(f"missing: {t.source.name} does not say whose each row is, so say how to divide it")
             split = Natural()
-        held = {} if t.holdout is None else {"holdout": t.holdout}
+        seed = self.seed if t.seed is None else t.seed
         with self._placed("data", "split"):
-            return whole.split(split, nodes=t.nodes, seed=self.seed if t.seed is None else t.seed, **held)
+            return whole.split(split, nodes=t.nodes, seed=seed, holdout=t.holdout)
 
     def model(self, data: FederatedDataset) -> Model:
         """Make the model for this data. Errors: ``BadExperiment`` with the place in the file."""

@@ -103,9 +103,9 @@ def _table(data: Path, path: Line) -> tuple[str, list[Line], bool, bool]:
 
     found = look(str(data))
     lines: list[Line] = [(f"source = {json.dumps(found.source)}", ""), path]
-    lines.append((f"target = {_quoted(found.target.name)}", f"{MARK} what is to be learned: {found.target.why}"))
+    lines.append((f"target = {_quoted(found.target.name)}", f"{MARK} to be learned, {found.target.why}"))
     if found.node is not None:
-        lines.append((f"node = {_quoted(found.node.name)}", f"{MARK} whose each row is: {found.node.why}"))
+        lines.append((f"node = {_quoted(found.node.name)}", f"{MARK} whose row it is, {found.node.why}"))
     elif len(found.files) < 2:
         lines.append(('split = "iid"', f"{MARK} no column names a node: rows are dealt out at random"))
         lines.append(("nodes = 5", MARK))
