@@ -31,7 +31,7 @@ def holdout(y: Tensor, classes: int | None, fraction: float, key: Key) -> tuple[
     remainder_C = np.where(left_C > 1, share_C - take_C, left_C - 2.0)
     take_C[np.argsort(-remainder_C, kind="stable")[: wanted - int(take_C.sum())]] += 1
 
-    shuffled = key.numpy().permutation(rows)
+    shuffled = key.permutation(rows).numpy()
     order = shuffled[np.argsort(labels[shuffled], kind="stable")]  # by class, at random within each
     place = np.arange(rows) - np.repeat(np.cumsum(size_C) - size_C, size_C)
     held = np.zeros(rows, dtype=bool)
