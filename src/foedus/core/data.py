@@ -216,15 +216,18 @@ class FederatedDataset:
 
 def row_shape(x: Tensor | Examples) -> tuple[int, ...]:
     """Shape of one input."""
-    return tuple((x if isinstance(x, Tensor) else glimpse(x, 1)).shape[1:])
+    return tuple(glimpse(x, 1).shape[1:])
 
 
-def glimpse(examples: Examples, rows: int) -> Tensor:
-    """Some evenly spaced inputs, as they are under one fixed seed; torch's default generator stays as it was."""
+def glimpse(x: Tensor | Examples, rows: int) -> Tensor:
+    """At most so many inputs, evenly spaced, as they are under one fixed seed; torch's generator stays as it was."""
+    n = min(rows, len(x))
+    index = torch.arange(n) * len(x) // max(1, n)
+    if isinstance(x, Tensor):
+        return x[index]
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
-        n = len(examples)
-        return examples.gather(torch.arange(min(rows, n)) * n // max(1, min(rows, n)))
+        return x.gather(index)
 
 
 def check_rows(x: Tensor | Examples, y: Tensor, classes: int | None, what: str) -> None:

@@ -3,7 +3,11 @@
 from foedus.core.data import FederatedDataset
 from foedus.data.dataset import Dataset
 from foedus.data.from_arrays import arrays
-from foedus.data.partitions import IID, Dirichlet, Natural, Partition, Shards
+from foedus.data.noise import feature_noise
+from foedus.data.partitions import IID, Dirichlet, FeatureSkew, LabelSkew, Natural, Partition, QuantitySkew, Shards
 from foedus.data.sources import load
 
-__all__ = ["IID", "Dataset", "Dirichlet", "FederatedDataset", "Natural", "Partition", "Shards", "arrays", "load"]
+__all__ = [
+    "IID", "Dataset", "Dirichlet", "FeatureSkew", "FederatedDataset", "LabelSkew", "Natural", "Partition",
+    "QuantitySkew", "Shards", "arrays", "feature_noise", "load",
+]  # fmt: skip
