@@ -141,7 +141,7 @@ def test_damaged_gz(tmp_path, damage):
     ("options", "message"),
     [
         ({"path": "no/such/folder"}, r"no/such/folder is not a folder: path must be the folder"),
-        ({"path": 3}, r"path must be a folder's name, got 3"),
+        ({"path": 3}, r"path must be the name of a file or folder, got 3"),
         ({"limit": 0}, r"limit must be a positive integer or None, got 0"),
         ({"limit": 1.5}, r"limit must be a positive integer or None, got 1\.5"),
         ({"flat": "no"}, r"flat must be True or False, got 'no'"),

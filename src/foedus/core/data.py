@@ -45,10 +45,18 @@ class IndexedRows:
     def __len__(self) -> int:
         return len(self.index)
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether inputs are the same whenever they are asked for; else they may be augmented, and cost a read."""
+        return isinstance(self.x, Tensor)
+
     def batch(self, positions: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """``(x, y)`` of the rows at these positions (int64, 0 .. len-1), or of all rows in order."""
         index = self.index if positions is None else self.index.index_select(0, positions)
-        x = self.x.index_select(0, index) if isinstance(self.x, Tensor) else self.x.gather(index.long())
+        if isinstance(self.x, Tensor):
+            x = self.x.index_select(0, index)
+        else:
+            x = self.x.gather(index.long()) if len(index) else glimpse(self.x, 1)[:0]
         return x, self.y.index_select(0, index)
 
 

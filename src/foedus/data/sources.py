@@ -8,24 +8,42 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from foedus.core.errors import BadInput
-from foedus.data.bundled import breast_cancer, digits
+from foedus.data.bundled import breast_cancer, diabetes, digits, iris, wine
 from foedus.data.dataset import Dataset
+from foedus.data.huggingface import huggingface
 from foedus.data.idx import idx
+from foedus.data.images import images
+from foedus.data.map_style import torch_dataset
+from foedus.data.npz import npz
+from foedus.data.shakespeare import shakespeare
+from foedus.data.synthetic import synthetic
 
-SOURCES: dict[str, Callable[..., Dataset]] = {"digits": digits, "breast-cancer": breast_cancer, "idx": idx}
+SOURCES: dict[str, Callable[..., Dataset]] = {
+    "digits": digits,
+    "breast-cancer": breast_cancer,
+    "wine": wine,
+    "iris": iris,
+    "diabetes": diabetes,
+    "synthetic": synthetic,
+    "shakespeare": shakespeare,
+    "idx": idx,
+    "npz": npz,
+    "images": images,
+    "huggingface": huggingface,
+    "torch": torch_dataset,
+}
 
 
 def load(name: str, **options: Any) -> Dataset:
-    """The data set of this name; the options are those of its source.
+    """The data set of this name; the options are those of its source (docs/data.md lists both).
 
-    ``"digits"`` (test=0.2), ``"breast-cancer"`` (test=0.2), ``"idx"`` (path=folder, flat=True, limit=None).
     Errors: ``BadInput`` for a name or an option that does not exist, and whatever the source says of its files.
 
     >>> load("digits")
     Dataset('digits': 1,438 rows of (64,), 10 classes, 359 test rows)
     >>> load("digit")
     Traceback (most recent call last):
-    foedus.core.errors.BadInput: unknown data set 'digit': did you mean 'digits'? There are: digits, breast-cancer, idx
+    foedus.core.errors.BadInput: unknown data set 'digit': did you mean 'digits'? There are: digits, breast-cancer, ...
     """
     source = SOURCES.get(name) if isinstance(name, str) else None
     if source is None:

@@ -116,20 +116,19 @@ class LocalSGD:
     def _batches(self, node: NodeView) -> Iterator[tuple[Tensor, Tensor]]:
         n = len(node.rows)
         left = self.steps_on(n)
-        # Inputs that are read when asked for are read batch by batch, and in every pass anew: they may be augmented.
-        in_memory = isinstance(node.rows.x, Tensor)
         if self.batch_size is None or (self.batch_size >= n):
             # One batch holds every row: their order is that of the node, so that no sum changes with the draw.
             x, y = node.rows.batch()
             yield x, y
             for _ in range(left - 1):
-                yield (x, y) if in_memory else node.rows.batch()
+                yield (x, y) if node.rows.in_memory else node.rows.batch()
             return
         key, epoch = node.key.child("shuffle"), 0
-        # One gather a pass; its batches are slices at fixed offsets of fresh memory, so alignment is fixed too.
-        gathered = n if in_memory else self.batch_size
+        # One gather a pass; its batches are slices at fixed offsets of fresh memory, so alignment is fixed too. Inputs
+        # that are read when asked for are read batch by batch, since a pass of them may not fit into memory.
+        gathered = n if node.rows.in_memory else self.batch_size
         while left:
-            for positions in key.child(epoch).permutation(n).split(gathered):
+            for positions in torch.split(key.child(epoch).permutation(n), gathered):
                 x, y = node.rows.batch(positions)
                 for x_B, y_B in zip(torch.split(x, self.batch_size), torch.split(y, self.batch_size), strict=True):
                     yield x_B, y_B

@@ -76,7 +76,7 @@ def _places(dataset: Dataset) -> NDArray[np.float64]:
     rows = IndexedRows(dataset.x, dataset.y, torch.arange(len(dataset)))
     with torch.random.fork_rng(devices=[]):  # inputs that are augmented: under one fixed seed, and nobody else's
         torch.default_generator.manual_seed(0)
-        batches = (rows.batch(at_B)[0] for at_B in torch.arange(len(dataset)).split(BATCH))
+        batches = (rows.batch(at_B)[0] for at_B in torch.split(torch.arange(len(dataset)), BATCH))
         return np.concatenate([(_features(dataset, x_BF) - mean_F) @ weight_F for x_BF in batches])
 
 
