@@ -3,11 +3,12 @@
 from foedus.core.data import FederatedDataset
 from foedus.data.dataset import Dataset
 from foedus.data.from_arrays import arrays
+from foedus.data.map_style import torch_dataset
 from foedus.data.noise import feature_noise
 from foedus.data.partitions import IID, Dirichlet, FeatureSkew, LabelSkew, Natural, Partition, QuantitySkew, Shards
 from foedus.data.sources import load
 
 __all__ = [
     "IID", "Dataset", "Dirichlet", "FeatureSkew", "FederatedDataset", "LabelSkew", "Natural", "Partition",
-    "QuantitySkew", "Shards", "arrays", "feature_noise", "load",
+    "QuantitySkew", "Shards", "arrays", "feature_noise", "load", "torch_dataset",
 ]  # fmt: skip
