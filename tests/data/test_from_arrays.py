@@ -158,6 +158,7 @@ def test_bad_input(x, y, options, message):
         (np.uint8, torch.uint8),
         (np.int64, torch.int64),
         (np.int16, torch.int64),
+        (np.int8, torch.int64),
         (np.float64, torch.float32),
         (bool, torch.float32),
     ],

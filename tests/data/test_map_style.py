@@ -217,7 +217,7 @@ class Endless(IterableDataset):
         ([("text", 0)], {}, "x of row 0 is a str, no numbers: let the transform make a tensor of it"),
         (Rows(), {"test": 7}, "test must be a fraction between 0 and 1"),
         (Rows(), {"test": [1]}, "row 0 of the torch dataset is a int"),
-        (Rows(), {"test": "test"}, "row 0 of the torch dataset is a str"),
+        (Rows(), {"test": "test"}, "test must be the dataset itself, got the text 'test'"),
         (Rows(), {"labels": [0, 1]}, "60 rows of x but 2 of y"),
         (Rows(), {"labels": ["a"] * 60}, "y holds text"),
         (Rows(), {"node": [1, 2]}, "node must hold one id per row"),

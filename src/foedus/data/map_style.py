@@ -121,6 +121,8 @@ def _all_generators_seeded() -> Iterator[None]:
 
 
 def _check_map_style(dataset: Any, what: str) -> None:
+    if isinstance(dataset, str):
+        raise BadInput(f"{what} must be the dataset itself, got the text {dataset!r}")
     if isinstance(dataset, IterableDataset) or not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
         raise BadInput(
             f"{what} must be a map-style dataset, with __len__ and __getitem__; a {type(dataset).__name__} is none"

@@ -32,6 +32,13 @@ def test_full_strength_gives_disjoint_bands_in_whatever_units(scale):
         assert high < low + 0.01  # the noise may swap neighbours
 
 
+def test_a_feature_in_large_units_is_one_among_others():
+    data, place = cloud()
+    noise = torch.randn(600, 1, generator=torch.Generator().manual_seed(0)) * 1e4
+    fed = arrays(torch.cat([data.x, noise], 1), data.y).split(FeatureSkew(1.0), 6)
+    assert between(fed, place) > 0.9
+
+
 def test_which_node_has_which_band_is_drawn():
     data, place = cloud()
     orders = {tuple(np.argsort(ranges(data.split(FeatureSkew(1.0), 6, seed=s), place), axis=0)[:, 0]) for s in range(5)}

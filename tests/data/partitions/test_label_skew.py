@@ -51,6 +51,13 @@ def test_every_pair_of_labels_meets():
     assert len(pairs) == 45
 
 
+def test_which_rows_of_a_label_a_node_has_is_drawn():
+    data = arrays(torch.zeros(100, 1), torch.zeros(100, dtype=torch.int64))
+    rows = data.split(LabelSkew(1), 2).rows(0).index
+    assert len(rows) == 50
+    assert 15 < int((rows < 50).sum()) < 35
+
+
 def test_labels_that_do_not_occur_are_no_labels():
     data = arrays(torch.zeros(20, 1), torch.tensor([0, 5] * 10), classes=8)
     assert data.split(LabelSkew(1), 2).sizes == [10, 10]
