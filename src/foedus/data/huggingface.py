@@ -26,7 +26,7 @@ from foedus.data.pillow import GREY, pixels
 class ImageColumn:
     """The pictures of a column, uint8 (C, H, W), read from the memory-mapped files when asked for.
 
-    ``size`` (H, W) is theirs if ``resize`` is None, else they are brought to it.
+    ``size`` (H, W) is theirs, or where ``resizes`` is set that to which they are brought.
     """
 
     dataset: Any

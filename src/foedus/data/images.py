@@ -89,9 +89,7 @@ def images(
     x, y = rows(train_files)
     x_test, y_test = rows(test_files) if test_files else (None, None)
     owners = np.array([f.parent.parent.name for f in train_files]) if node is not None else None
-    data = Dataset(
-        x, y, len(names), names, owners, test_x=x_test, test_y=y_test, name=root.resolve().name
-    )  # fmt: skip
+    data = Dataset(x, y, len(names), names, owners, x_test, y_test, root.resolve().name)
     return data if fraction is None else held_out(data, fraction)
 
 
