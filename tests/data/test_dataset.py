@@ -86,6 +86,16 @@ X, Y = torch.zeros(4, 2), torch.tensor([0, 1, 0, 1])
         ({"test_x": X, "test_y": Y + 1}, r"the test set: label 2 in row 1 is outside the 2 classes"),
         ({"class_names": ("a",)}, r"1 class names for 2 classes"),
         ({"node": np.arange(3)}, r"node must hold one id per row, shape \(4,\); it has shape \(3,\)"),
+        (
+            {"test_x": X.to(torch.uint8), "test_y": Y},
+            r"x of the test set is torch\.uint8, x torch\.float32: they must be",
+        ),
+        ({"node_names": ("a", "b")}, r"node_names needs node to hold integers"),
+        ({"node_names": ("a", "b"), "node": np.array(list("abab"))}, r"node_names needs node to hold integers"),
+        (
+            {"node_names": ("a", "b"), "node": np.array([0, 1, 2, 0])},
+            r"node goes from 0 to 2, but there are 2 node_names",
+        ),
         ({"node": np.zeros((4, 1))}, r"node must hold one id per row.*\(4, 1\)"),
     ],
 )

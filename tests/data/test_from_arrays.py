@@ -150,3 +150,44 @@ def test_node_ids(node, order):
 def test_bad_input(x, y, options, message):
     with pytest.raises(BadInput, match=message):
         arrays(x, y, **options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "kept"),
+    [
+        (np.uint8, torch.uint8),
+        (np.int64, torch.int64),
+        (np.int16, torch.int64),
+        (np.int8, torch.int64),
+        (np.float64, torch.float32),
+        (bool, torch.float32),
+    ],
+)
+def test_the_type_is_kept_where_asked(kind, kept):
+    x = X.astype(kind)
+    data = arrays(x, Y, test=(x[:2], Y[:2]), keep_dtype=True)
+    assert (data.x.dtype, data.test_x.dtype) == (kept, kept)
+    assert np.array_equal(data.x.numpy(), x)
+    assert arrays(torch.from_numpy(x), Y, test=0.5, keep_dtype=True).test_x.dtype == kept
+
+
+def test_pixels_are_shared_where_they_are_kept():
+    x = torch.zeros(6, 2, dtype=torch.uint8)
+    assert arrays(x, Y, keep_dtype=True).x.data_ptr() == x.data_ptr()
+
+
+def test_inputs_that_are_asked_for_stay_that():
+    class Doubled:
+        def __len__(self):
+            return 6
+
+        def gather(self, index):
+            return 2.0 * index[:, None]
+
+    x = Doubled()
+    assert arrays(x, Y).x is x
+    data = arrays(x, Y, node=list("aabbcc"), test=0.5)
+    rows = [(float(v), int(y)) for v, y in zip(data.x.gather(torch.arange(3)), data.y, strict=True)]
+    held = [(float(v), int(y)) for v, y in zip(data.test_x.gather(torch.arange(3)), data.test_y, strict=True)]
+    assert sorted(rows + held) == [(2.0 * i, i % 3) for i in range(6)]
+    assert arrays(X, Y, test=(X[:1], Y[:1])).test_x.tolist() == [[0.0, 1.0]]

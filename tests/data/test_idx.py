@@ -59,6 +59,15 @@ def test_images_keep_their_shape_when_asked(tmp_path):
     assert torch.equal(square.x.flatten(1), flat.x)
 
 
+def test_bytes_stay_bytes_when_asked(tmp_path):
+    write(tmp_path)
+    small, usual = load("idx", path=tmp_path, dtype="uint8"), load("idx", path=tmp_path)
+    assert (small.x.dtype, small.test_x.dtype) == (torch.uint8, torch.uint8)
+    assert np.array_equal(small.x.numpy(), IMAGES.reshape(7, 15))
+    assert torch.equal(small.x.float() / 255, usual.x)
+    assert load("idx", path=tmp_path, dtype="uint8", flat=False).x.shape == (7, 1, 3, 5)
+
+
 def test_limit_keeps_the_first_rows_and_all_classes(tmp_path):
     data = load("idx", path=write(tmp_path, train_labels=encode(LABELS[::-1].copy())), limit=4)
     assert data.y.tolist() == [2, 1, 0, 2]
@@ -141,9 +150,10 @@ def test_damaged_gz(tmp_path, damage):
     ("options", "message"),
     [
         ({"path": "no/such/folder"}, r"no/such/folder is not a folder: path must be the folder"),
-        ({"path": 3}, r"path must be a folder's name, got 3"),
+        ({"path": 3}, r"path must be the name of a file or folder, got 3"),
         ({"limit": 0}, r"limit must be a positive integer or None, got 0"),
         ({"limit": 1.5}, r"limit must be a positive integer or None, got 1\.5"),
+        ({"dtype": "float64"}, r"dtype must be \"float32\" or \"uint8\", got 'float64'"),
         ({"flat": "no"}, r"flat must be True or False, got 'no'"),
     ],
 )

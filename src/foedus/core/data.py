@@ -17,6 +17,8 @@ POOLED = -1
 """The pseudo-node that holds all rows: the baseline that pools the data."""
 TEST = -2
 """The pseudo-node that holds the test set: rows of no node, else all that nodes hold out, else the training rows."""
+PROBES = 16
+"""How many inputs that are read when asked for are looked at to tell one data set from another."""
 
 
 @runtime_checkable
@@ -43,10 +45,18 @@ class IndexedRows:
     def __len__(self) -> int:
         return len(self.index)
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether inputs are the same whenever they are asked for; else they may be augmented, and cost a read."""
+        return isinstance(self.x, Tensor)
+
     def batch(self, positions: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """``(x, y)`` of the rows at these positions (int64, 0 .. len-1), or of all rows in order."""
         index = self.index if positions is None else self.index.index_select(0, positions)
-        x = self.x.index_select(0, index) if isinstance(self.x, Tensor) else self.x.gather(index.long())
+        if isinstance(self.x, Tensor):
+            x = self.x.index_select(0, index)
+        else:
+            x = self.x.gather(index.long()) if len(index) else glimpse(self.x, 1)[:0]
         return x, self.y.index_select(0, index)
 
 
@@ -103,6 +113,15 @@ class FederatedDataset:
         for index in (self.index, self.held_index):
             if index is not None and len(index) and not (int(index.min()) >= 0 and int(index.max()) < len(self.x)):
                 raise BadInput(f"the partition names rows outside 0..{len(self.x) - 1}")
+        if (self.held_index is None) != (self.held_offsets is None):
+            raise BadInput("rows that are held out need both held_index and held_offsets, or neither")
+        if self.held_index is not None and self.held_offsets is not None:
+            held = self.held_offsets.tolist()
+            if len(held) != len(self.offsets) or held[0] != 0 or held[-1] != len(self.held_index):
+                raise BadInput(
+                    f"held_offsets must be {len(self.offsets)} numbers from 0 to {len(self.held_index)}, the length of "
+                    f"held_index; it has {len(held)}, from {held[0] if held else None} to {held[-1] if held else None}"
+                )
         if self.node_names is not None and len(self.node_names) != self.nodes:
             raise BadInput(f"{len(self.node_names)} node names for {self.nodes} nodes")
 
@@ -151,7 +170,7 @@ class FederatedDataset:
             if self.test_x is not None and self.test_y is not None:
                 return IndexedRows(self.test_x, self.test_y, torch.arange(len(self.test_x)))
             held = self.held_index if self.tested_on == "held out" else None
-            return IndexedRows(self.x, self.y, torch.arange(len(self.x)) if held is None else held)
+            return IndexedRows(self.x, self.y, self.index.sort().values if held is None else held)
         return IndexedRows(self.x, self.y, self.index[int(self._bounds[node]) : int(self._bounds[node + 1])])
 
     def held_out(self, node: int) -> IndexedRows | None:
@@ -164,13 +183,17 @@ class FederatedDataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that depend on every number of the data and on whose it is."""
+        """16 hexadecimal digits that depend on every number of the data and on whose it is.
+
+        Of inputs that are read when asked for, which may be many, it depends on some evenly spaced ones.
+        """
         digest = hashlib.blake2b(digest_size=8)
         for name, t in self.tensors().items():
             digest.update(f"{name} {t.dtype} {tuple(t.shape)}".encode())
             digest.update(t.contiguous().reshape(-1).view(torch.uint8).numpy().data if t.numel() else b"")
-        for name, examples in self.elsewhere().items():  # inputs that are read when asked for: their labels must do
+        for name, examples in self.elsewhere().items():
             digest.update(f"{name} {type(examples).__qualname__} {len(examples)}".encode())
+            digest.update(glimpse(examples, PROBES).contiguous().reshape(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
     def label_counts(self) -> list[list[int]] | None:
@@ -201,7 +224,18 @@ class FederatedDataset:
 
 def row_shape(x: Tensor | Examples) -> tuple[int, ...]:
     """Shape of one input."""
-    return tuple((x[:1] if isinstance(x, Tensor) else x.gather(torch.tensor([0]))).shape[1:])
+    return tuple(glimpse(x, 1).shape[1:])
+
+
+def glimpse(x: Tensor | Examples, rows: int) -> Tensor:
+    """At most so many inputs, evenly spaced, as they are under one fixed seed; torch's generator stays as it was."""
+    n = min(rows, len(x))
+    index = torch.arange(n) * len(x) // max(1, n)
+    if isinstance(x, Tensor):
+        return x[index]
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        return x.gather(index)
 
 
 def check_rows(x: Tensor | Examples, y: Tensor, classes: int | None, what: str) -> None:
@@ -212,7 +246,7 @@ def check_rows(x: Tensor | Examples, y: Tensor, classes: int | None, what: str) 
         raise BadInput(f"{what}: there are no rows")
     for name, t in (("x", x), ("y", y)):
         if not isinstance(t, Tensor):
-            t = t.gather(torch.arange(min(2, len(t))))  # the others are seen when they are asked for
+            t = glimpse(t, 1)  # the others are seen when they are asked for
         # The sum is finite unless a value is not (or it overflows): the slow search runs only then.
         if t.is_floating_point() and not bool(torch.isfinite(t.sum(dtype=torch.float64))):
             bad = (~torch.isfinite(t)).nonzero()

@@ -245,6 +245,7 @@ class Federation:
         args_bytes, up = message_bytes(plan, nbytes(shapes_of(args)), s.model)
         counts = [s.next_count(n) for n in nodes]
         call = _Call(plan, s.executor.place(args), nodes, counts, args_bytes, up, self.now)
+        running: InOrder | None = None  # Ctrl-C can come before there is one
         self._open += 1
         try:
             everyone = needed == len(nodes) and until.seconds is None

@@ -43,6 +43,11 @@ class Rows(Protocol):
 
     def __len__(self) -> int: ...
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether inputs are the same whenever they are asked for; else they may be augmented, and cost a read."""
+        ...
+
     def batch(self, positions: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """``(x, y)`` of the rows at these positions (int64, 0 .. len-1), or of all rows in order."""
         ...

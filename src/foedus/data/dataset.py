@@ -23,6 +23,7 @@ class Dataset:
     that are read when asked for. ``y`` (N,) int64 labels 0 .. classes-1, or (N, ...) float32 targets.
     ``classes`` is the number of classes, or None for regression; ``class_names`` has one name for each.
     ``node`` (N,) one id per row, integers or strings: whose row it is. ``Natural()`` divides by it.
+    ``node_names``: where ids are integers from 0 up, the name of each; else an id is its own name.
     ``test_x``, ``test_y``: held-out rows of the same shapes, or None. They belong to no node.
     Errors: ``BadInput`` for shapes, lengths or types that do not fit, NaN or infinity (with its place), labels outside
     the classes.
@@ -45,6 +46,7 @@ class Dataset:
     test_y: Tensor | None = None
     name: str = "arrays"
     feature_names: tuple[str, ...] | None = None
+    node_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         _check_part(self.x, self.y, self.classes, "the data")
@@ -58,12 +60,22 @@ class Dataset:
                         f"a test row of {part} has shape {row_shape(test)}, "
                         f"a training row {row_shape(train)}: they must be the same"
                     )
+            if isinstance(self.x, Tensor) and isinstance(self.test_x, Tensor) and self.x.dtype != self.test_x.dtype:
+                raise BadInput(f"x of the test set is {self.test_x.dtype}, x {self.x.dtype}: they must be the same")
         if self.class_names is not None and len(self.class_names) != self.classes:
             raise BadInput(f"{len(self.class_names)} class names for {self.classes} classes")
         if self.node is not None and self.node.shape != (len(self.x),):
             raise BadInput(
                 f"node must hold one id per row, shape ({len(self.x)},); it has shape {tuple(self.node.shape)}"
             )
+        if self.node_names is not None:
+            known = len(self.node_names)
+            if self.node is None or self.node.dtype.kind not in "iu":
+                raise BadInput("node_names needs node to hold integers, the positions of names")
+            if not 0 <= int(self.node.min()) <= int(self.node.max()) < known:
+                raise BadInput(
+                    f"node goes from {self.node.min()} to {self.node.max()}, but there are {known} node_names"
+                )
 
     def __len__(self) -> int:
         return len(self.x)

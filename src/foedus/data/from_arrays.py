@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,18 +11,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from foedus.core.data import Examples
 from foedus.core.errors import BadInput
 from foedus.core.keys import Key
 from foedus.data.dataset import Dataset
+from foedus.data.examples import take
 from foedus.data.holdout import holdout
 
 
 def arrays(
-    x: Any, y: Any, node: Any = None, test: Any = None, *, classes: int | None = None, name: str = "arrays"
+    x: Any,
+    y: Any,
+    node: Any = None,
+    test: Any = None,
+    *,
+    classes: int | None = None,
+    name: str = "arrays",
+    keep_dtype: bool = False,
 ) -> Dataset:
     """A data set of NumPy arrays, torch tensors, or anything that ``numpy.asarray`` understands.
 
     ``x`` (N, ...) numbers, converted to float32 without scaling; a contiguous, writable float32 array is not copied.
+    With ``keep_dtype`` uint8 pixels stay uint8 (a ``Model`` scales them to [0, 1]) and others are tokens, int64.
+    ``Examples`` stay what they are.
     ``y`` decides by its type what is learned. Integers or booleans (N,) are labels 0 .. C-1; ``classes`` is C, by
     default the largest label of training and test rows plus one. Floats (N,) or (N, ...) are targets of a regression.
     ``node`` (N,) one id per row, integers or strings, for ``Natural()``.
@@ -35,26 +47,32 @@ def arrays(
     >>> arrays(np.ones((10, 3)), np.linspace(0, 1, 10))
     Dataset('arrays': 10 rows of (3,), regression, no test rows)
     """
-    x_all, y_all = _numbers(x, "x"), _targets(y, "y")
-    x_test, y_test, fraction = _test(test)
+
+    def read(values: Any, what: str) -> Tensor | Examples:
+        if isinstance(values, Examples) and not hasattr(values, "__array__"):
+            return values
+        return _kept(values, what) if keep_dtype else _numbers(values, what)
+
+    x_all, y_all = read(x, "x"), _targets(y, "y")
+    x_test, y_test, fraction = _test(test, read)
     if y_test is not None and y_test.dtype != y_all.dtype:
         raise BadInput("y of the test set must be of the same kind as y: both integer labels or both float targets")
     count = _classes(y_all, y_test, classes)
     data = Dataset(
         x_all, y_all, count, node=None if node is None else _node_ids(node), test_x=x_test, test_y=y_test, name=name
     )
-    return data if fraction is None else _held_out(data, fraction)
+    return data if fraction is None else held_out(data, fraction)
 
 
-def _held_out(data: Dataset, fraction: float) -> Dataset:
-    assert isinstance(data.x, Tensor)
+def held_out(data: Dataset, fraction: float) -> Dataset:
+    """The data set with this fraction of its rows, always the same, as its test set; classes in proportion."""
     train, test = holdout(data.y, data.classes, fraction, Key(0).child("holdout"))
     return replace(
         data,
-        x=data.x[train],
+        x=take(data.x, train),
         y=data.y[train],
         node=None if data.node is None else data.node[train.numpy()],
-        test_x=data.x[test],
+        test_x=take(data.x, test),
         test_y=data.y[test],
     )
 
@@ -97,6 +115,13 @@ def _numbers(values: Any, what: str) -> Tensor:
     return t
 
 
+def _kept(values: Any, what: str) -> Tensor:
+    a = _array(values, what)
+    if a.dtype.kind in "iu":
+        return _tensor(a, np.uint8 if a.dtype == np.uint8 else np.int64)
+    return _numbers(a, what)
+
+
 def _targets(values: Any, what: str) -> Tensor:
     a = _array(values, what)
     if a.dtype.kind == "f":
@@ -111,11 +136,13 @@ def _targets(values: Any, what: str) -> Tensor:
     return labels
 
 
-def _test(test: Any) -> tuple[Tensor | None, Tensor | None, float | None]:
+def _test(
+    test: Any, read: Callable[[Any, str], Tensor | Examples]
+) -> tuple[Tensor | Examples | None, Tensor | None, float | None]:
     if test is None:
         return None, None, None
     if isinstance(test, tuple | list) and len(test) == 2:
-        return _numbers(test[0], "x of the test set"), _targets(test[1], "y of the test set"), None
+        return read(test[0], "x of the test set"), _targets(test[1], "y of the test set"), None
     if isinstance(test, float | np.floating) and 0.0 < test < 1.0:
         return None, None, float(test)
     shown = repr(test) if isinstance(test, int | float | str) else f"a {type(test).__name__}"

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from foedus.core.errors import BadInput
 from foedus.core.keys import Key
+
+
+def check_fraction(test: Any) -> float | None:
+    """The fraction of rows to hold out, or None. Errors: ``BadInput`` for anything else."""
+    if test is None or (isinstance(test, float | np.floating) and 0.0 < test < 1.0):
+        return None if test is None else float(test)
+    shown = repr(test) if isinstance(test, int | float | str) else f"a {type(test).__name__}"
+    raise BadInput(f"test must be a fraction between 0 and 1 such as 0.2, or None; got {shown}")
 
 
 def holdout(y: Tensor, classes: int | None, fraction: float, key: Key) -> tuple[Tensor, Tensor]:
@@ -31,7 +41,7 @@ def holdout(y: Tensor, classes: int | None, fraction: float, key: Key) -> tuple[
     remainder_C = np.where(left_C > 1, share_C - take_C, left_C - 2.0)
     take_C[np.argsort(-remainder_C, kind="stable")[: wanted - int(take_C.sum())]] += 1
 
-    shuffled = key.numpy().permutation(rows)
+    shuffled = key.permutation(rows).numpy()
     order = shuffled[np.argsort(labels[shuffled], kind="stable")]  # by class, at random within each
     place = np.arange(rows) - np.repeat(np.cumsum(size_C) - size_C, size_C)
     held = np.zeros(rows, dtype=bool)

@@ -19,38 +19,39 @@ from numpy.typing import NDArray
 
 from foedus.core.errors import BadInput
 from foedus.data.dataset import Dataset
+from foedus.data.files import existing_folder
 from foedus.data.from_arrays import arrays
 
 UNSIGNED_BYTE = 0x08
 
 
-def idx(path: str | os.PathLike[str], flat: bool = True, limit: int | None = None) -> Dataset:
+def idx(path: str | os.PathLike[str], flat: bool = True, limit: int | None = None, dtype: str = "float32") -> Dataset:
     """The four idx files of a folder, with pixels scaled to [0, 1].
 
     ``path``   a folder with ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and
                ``t10k-labels-idx1-ubyte``; a ``.`` may stand before ``idx``, and each may end in ``.gz``.
     ``flat``   rows of x are (height * width,), or else (1, height, width).
     ``limit``  keep no more than so many rows of each part, from its beginning; the classes are those of all rows.
+    ``dtype``  ``"float32"``, or ``"uint8"``: a quarter of the memory; a ``Model`` scales pixels itself.
     Errors: ``BadInput`` for a missing file (with the names looked for), a wrong magic number, a file shorter or longer
     than its header says, a damaged .gz, or counts of images and labels that differ.
     Source: http://yann.lecun.com/exdb/mnist (LeCun, Cortes and Burges).
     """
-    if not isinstance(path, str | os.PathLike):
-        raise BadInput(f"path must be a folder's name, got {path!r}")
     if not isinstance(flat, bool):
         raise BadInput(f"flat must be True or False, got {flat!r}")
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise BadInput(f"limit must be a positive integer or None, got {limit!r}")
-    folder = Path(path).expanduser()
-    if not folder.is_dir():
-        raise BadInput(f"{folder} is not a folder: path must be the folder that holds the idx files")
+    if dtype not in ("float32", "uint8"):
+        raise BadInput(f'dtype must be "float32" or "uint8", got {dtype!r}')
+    folder = existing_folder(path, "the folder that holds the idx files")
     (x, y), (x_test, y_test) = _part(folder, "train"), _part(folder, "t10k")
     return arrays(
-        _pixels(x[:limit], flat),
+        _pixels(x[:limit], flat, dtype),
         y[:limit],
-        test=(_pixels(x_test[:limit], flat), y_test[:limit]),
+        test=(_pixels(x_test[:limit], flat, dtype), y_test[:limit]),
         classes=1 + max(int(y.max()), int(y_test.max())),
         name=folder.resolve().name,
+        keep_dtype=True,
     )
 
 
@@ -113,8 +114,10 @@ def _bytes(file: Path) -> bytes:
         raise BadInput(f"{file} cannot be read: {e.strerror or e}") from e
 
 
-def _pixels(images: NDArray[np.uint8], flat: bool) -> NDArray[Any]:
+def _pixels(images: NDArray[np.uint8], flat: bool, dtype: str) -> NDArray[Any]:
     n, height, width = images.shape
-    x = images.astype(np.float32).reshape((n, height * width) if flat else (n, 1, height, width))
-    x /= 255.0
+    x: NDArray[Any] = images.reshape((n, height * width) if flat else (n, 1, height, width))
+    if dtype == "float32":
+        x = x.astype(np.float32)
+        x /= 255.0
     return x

@@ -8,17 +8,32 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal, overload
 
 from foedus.core.errors import BadInput
-from foedus.data.bundled import breast_cancer, digits
+from foedus.data.bundled import breast_cancer, diabetes, digits, iris, wine
 from foedus.data.dataset import Dataset
+from foedus.data.huggingface import huggingface
 from foedus.data.idx import idx
+from foedus.data.images import images
+from foedus.data.map_style import torch_dataset
+from foedus.data.npz import npz
+from foedus.data.shakespeare import shakespeare
+from foedus.data.synthetic import synthetic
 from foedus.data.tables import Table, csv, parquet
 
 SOURCES: dict[str, Callable[..., Dataset | Table]] = {
     "digits": digits,
     "breast-cancer": breast_cancer,
+    "wine": wine,
+    "iris": iris,
+    "diabetes": diabetes,
+    "synthetic": synthetic,
+    "shakespeare": shakespeare,
     "idx": idx,
+    "npz": npz,
     "csv": csv,
     "parquet": parquet,
+    "images": images,
+    "huggingface": huggingface,
+    "torch": torch_dataset,
 }
 
 
@@ -27,10 +42,8 @@ def load(name: Literal["csv", "parquet"], **options: Any) -> Table: ...
 @overload
 def load(name: str, **options: Any) -> Dataset: ...
 def load(name: str, **options: Any) -> Dataset | Table:
-    """The data set of this name; the options are those of its source.
+    """The data set of this name; the options are those of its source (docs/data.md lists both).
 
-    ``"digits"`` (test=0.2), ``"breast-cancer"`` (test=0.2), ``"idx"`` (path=folder, flat=True, limit=None),
-    ``"csv"`` and ``"parquet"`` (path=file or folder, target=column, node=column, ...).
     Errors: ``BadInput`` for a name or an option that does not exist, and whatever the source says of its files.
 
     >>> load("digits")

@@ -93,7 +93,10 @@ def _call(call: Call, path: Path) -> Any:
     options = {}
     for name, value in call.options.items():
         takes = parameters(call.function)
-        options[name] = plain(takes[name if name in takes else "**"].hint, value, (*path, call.name, name))
+        hint = takes[name if name in takes else "**"].hint
+        if value is None and shape(hint).anything:
+            continue  # a place that takes anything would read the word for None as a text; unsaid it is None
+        options[name] = plain(hint, value, (*path, call.name, name))
     return {call.name: options} if options else call.name
 
 

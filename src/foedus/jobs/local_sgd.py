@@ -119,16 +119,20 @@ class LocalSGD:
         if self.batch_size is None or (self.batch_size >= n):
             # One batch holds every row: their order is that of the node, so that no sum changes with the draw.
             x, y = node.rows.batch()
-            for _ in range(left):
-                yield x, y
+            yield x, y
+            for _ in range(left - 1):
+                yield (x, y) if node.rows.in_memory else node.rows.batch()
             return
         key, epoch = node.key.child("shuffle"), 0
+        # One gather a pass; its batches are slices at fixed offsets of fresh memory, so alignment is fixed too. Inputs
+        # that are read when asked for are read batch by batch, since a pass of them may not fit into memory.
+        gathered = n if node.rows.in_memory else self.batch_size
         while left:
-            # One gather a pass; its batches are slices at fixed offsets of fresh memory, so alignment is fixed too.
-            x, y = node.rows.batch(key.child(epoch).permutation(n))
+            for positions in torch.split(key.child(epoch).permutation(n), gathered):
+                x, y = node.rows.batch(positions)
+                for x_B, y_B in zip(torch.split(x, self.batch_size), torch.split(y, self.batch_size), strict=True):
+                    yield x_B, y_B
+                    left -= 1
+                    if not left:
+                        return
             epoch += 1
-            for x_B, y_B in zip(torch.split(x, self.batch_size), torch.split(y, self.batch_size), strict=True):
-                yield x_B, y_B
-                left -= 1
-                if not left:
-                    return

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from foedus.core.errors import BadInput
 from foedus.data import Dirichlet, arrays
-from foedus.data.partitions.dirichlet import _drawn, _mended, _proportions
+from foedus.data.partitions.dirichlet import _drawn, _mended
+from foedus.data.partitions.partition import proportions
 
 
 def dataset(y):
@@ -64,14 +65,14 @@ def test_balance_closes_a_node_that_has_its_part():
 def test_a_class_is_divided_by_a_dirichlet_draw():
     # One class, before anything closes: variance of a Dirichlet(a) share of K nodes is (1/K)(1-1/K)/(K a + 1).
     random, nodes, alpha = np.random.default_rng(0), 8, 0.5
-    shares = np.array([_proportions(np.ones(nodes, dtype=bool), alpha, random) for _ in range(4000)])
+    shares = np.array([proportions(np.ones(nodes, dtype=bool), alpha, random) for _ in range(4000)])
     assert np.allclose(shares.sum(1), 1)
     assert shares.mean(0) == pytest.approx(np.full(nodes, 1 / nodes), abs=0.012)
     assert shares.var(0).mean() == pytest.approx((1 / 8) * (7 / 8) / (8 * 0.5 + 1), rel=0.05)
 
 
 def test_closed_nodes_get_no_share():
-    share = _proportions(np.array([True, False, True]), 0.3, np.random.default_rng(0))
+    share = proportions(np.array([True, False, True]), 0.3, np.random.default_rng(0))
     assert share[1] == 0
     assert share.sum() == pytest.approx(1)
 

@@ -1,5 +1,7 @@
 """Natural: whose row it is was known before."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -44,3 +46,10 @@ def test_without_a_node_column():
 def test_another_number_of_nodes(nodes):
     with pytest.raises(BadInput, match=rf"nodes={nodes}, but the node column of 'arrays' names 3: leave nodes out"):
         dataset(IDS).split(Natural(), nodes=nodes)
+
+
+def test_integers_may_be_positions_of_names():
+    data = replace(dataset([3, 1, 3, 1, 1, 3]), node_names=("ann", "bob", "cid", "dan"))
+    fed = data.split(Natural())
+    assert fed.node_names == ("bob", "dan")
+    assert fed.rows(1).index.tolist() == [0, 2, 5]

@@ -5,7 +5,6 @@ Legend: N rows, K nodes.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,9 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from foedus.core.errors import BadInput
 from foedus.core.keys import Key
-from foedus.data.partitions.partition import check_nodes, grouped, labels_of
+from foedus.data.partitions.partition import (
+    check_above_0,
+    check_count,
+    check_nodes,
+    grouped,
+    labels_of,
+    proportions,
+)
 
 if TYPE_CHECKING:
     from foedus.data.dataset import Dataset
@@ -46,11 +51,8 @@ class Dirichlet:
     min_rows: int = 1
 
     def __post_init__(self) -> None:
-        number = isinstance(self.alpha, int | float) and not isinstance(self.alpha, bool)
-        if not number or not math.isfinite(self.alpha) or self.alpha <= 0:
-            raise BadInput(f"Dirichlet: alpha must be a finite number above 0, got {self.alpha!r}")
-        if isinstance(self.min_rows, bool) or not isinstance(self.min_rows, int) or self.min_rows < 1:
-            raise BadInput(f"Dirichlet: min_rows must be a positive integer, got {self.min_rows!r}")
+        check_above_0(self, "alpha")
+        check_count(self, "min_rows")
 
     def assign(self, dataset: Dataset, nodes: int | None, key: Key) -> tuple[Tensor, Tensor]:
         """``(index, offsets)``; see ``Partition.assign``."""
@@ -80,7 +82,7 @@ def _drawn(labels: NDArray[np.int64], nodes: int, alpha: float, random: np.rando
         if len(members) == 0:
             continue
         open_K = size_K * nodes < rows  # some node is open as long as a row is left
-        share_K = _proportions(open_K, alpha, random) * len(members)
+        share_K = proportions(open_K, alpha, random) * len(members)
         # A hair less, so that float error cannot make the floors add up to more than there is.
         count_K = np.floor(share_K * (1 - 1e-12)).astype(np.int64)
         owed_K += share_K - count_K
@@ -91,17 +93,6 @@ def _drawn(labels: NDArray[np.int64], nodes: int, alpha: float, random: np.rando
         node[members] = np.repeat(np.arange(nodes), count_K)
         size_K += count_K
     return node
-
-
-def _proportions(open_K: NDArray[np.bool_], alpha: float, random: np.random.Generator) -> NDArray[np.float64]:
-    """A Dirichlet(alpha) draw over the nodes, those that are not open set to 0 and the rest made to sum to 1."""
-    # Gamma(alpha) = Gamma(alpha+1) * U^(1/alpha), in logarithms: as plain numbers all of them can underflow to 0.
-    a = max(alpha, 1e-300)
-    log_K = np.log(random.standard_gamma(a + 1, len(open_K))) + np.log1p(-random.random(len(open_K))) / a
-    log_K[~open_K] = -np.inf
-    share_K: NDArray[np.float64] = np.exp(log_K - log_K.max())
-    share_K /= share_K.sum()
-    return share_K
 
 
 def _mended(node: NDArray[np.int64], nodes: int, min_rows: int, random: np.random.Generator) -> NDArray[np.int64]:

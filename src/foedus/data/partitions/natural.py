@@ -37,5 +37,8 @@ class Natural:
         return grouped(node.astype(np.int64, copy=False), len(ids))
 
     def node_names(self, dataset: Dataset) -> tuple[str, ...]:
-        """The nodes' ids as text, in the order of their numbers."""
-        return () if dataset.node is None else tuple(str(i) for i in np.unique(dataset.node))
+        """The nodes' names, or their ids as text, in the order of their numbers."""
+        if dataset.node is None:
+            return ()
+        ids, names = np.unique(dataset.node), dataset.node_names
+        return tuple(str(i) if names is None else names[i] for i in ids)

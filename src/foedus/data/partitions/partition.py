@@ -6,6 +6,7 @@ given once and to one node, by construction.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -44,6 +45,42 @@ def grouped(node_N: NDArray[np.int64], nodes: int) -> tuple[Tensor, Tensor]:
 def evenly(rows: int, parts: int) -> NDArray[np.int64]:
     """The part of each of ``rows`` consecutive places, (rows,) ascending; sizes differ by at most one."""
     return np.arange(rows, dtype=np.int64) * parts // rows
+
+
+def proportions(open_K: NDArray[np.bool_], alpha: float, random: np.random.Generator) -> NDArray[np.float64]:
+    """A Dirichlet(alpha) draw over K nodes, those that are not open set to 0 and the rest made to sum to 1."""
+    # Gamma(alpha) = Gamma(alpha+1) * U^(1/alpha), in logarithms: as plain numbers all of them can underflow to 0.
+    a = max(alpha, 1e-300)
+    log_K = np.log(random.standard_gamma(a + 1, len(open_K))) + np.log1p(-random.random(len(open_K))) / a
+    log_K[~open_K] = -np.inf
+    share_K: NDArray[np.float64] = np.exp(log_K - log_K.max())
+    share_K /= share_K.sum()
+    return share_K
+
+
+def check_above_0(partition: Any, name: str) -> None:
+    """Errors: ``BadInput`` unless this field of a partition is a finite number above 0."""
+    value = getattr(partition, name)
+    if not _is_number(value) or not 0 < value < math.inf:
+        raise BadInput(f"{type(partition).__name__}: {name} must be a finite number above 0, got {value!r}")
+
+
+def check_fraction(partition: Any, name: str) -> None:
+    """Errors: ``BadInput`` unless this field of a partition is a number from 0 to 1."""
+    value = getattr(partition, name)
+    if not _is_number(value) or not 0 <= value <= 1:
+        raise BadInput(f"{type(partition).__name__}: {name} must be a number from 0 to 1, got {value!r}")
+
+
+def check_count(partition: Any, name: str) -> None:
+    """Errors: ``BadInput`` unless this field of a partition is a positive integer."""
+    value = getattr(partition, name)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise BadInput(f"{type(partition).__name__}: {name} must be a positive integer, got {value!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def check_nodes(nodes: int | None, rows: int, partition: Any, each: int = 1) -> int:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from foedus.core.errors import BadInput
 from foedus.core.keys import Key
-from foedus.data.partitions.partition import check_nodes, evenly, grouped, labels_of
+from foedus.data.partitions.partition import check_count, check_nodes, evenly, grouped, labels_of
 
 if TYPE_CHECKING:
     from foedus.data.dataset import Dataset
@@ -29,8 +28,7 @@ class Shards:
     per_node: int = 2
 
     def __post_init__(self) -> None:
-        if isinstance(self.per_node, bool) or not isinstance(self.per_node, int) or self.per_node < 1:
-            raise BadInput(f"Shards: per_node must be a positive integer, got {self.per_node!r}")
+        check_count(self, "per_node")
 
     def assign(self, dataset: Dataset, nodes: int | None, key: Key) -> tuple[Tensor, Tensor]:
         """``(index, offsets)``; see ``Partition.assign``."""
