@@ -118,7 +118,9 @@ def test_the_ledger_has_a_line_a_commit_and_resuming_cuts_both(data, model, tmp_
     assert not list(part.glob("*.tmp"))
 
 
-@pytest.mark.parametrize("left", [(ABOUT,), (ABOUT, LEDGER), (ABOUT, LEDGER, HISTORY, CHECKPOINT + ".tmp", LOCK)])
+@pytest.mark.parametrize(
+    "left", [(ABOUT + ".tmp",), (ABOUT,), (ABOUT, LEDGER), (ABOUT, LEDGER, HISTORY, CHECKPOINT + ".tmp", LOCK)]
+)
 def test_a_run_killed_before_its_first_checkpoint_begins_anew(data, model, tmp_path, left):
     whole, out = fd.train(FEDAVG, model, data, out=tmp_path / "whole"), tmp_path / "run"
     out.mkdir()
@@ -129,6 +131,21 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew(data, model, tmp_p
     assert again.sha256 == whole.sha256
     assert rounds(out / HISTORY) == [1, 2, 3, 4]
     assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in (tmp_path / "whole").iterdir())
+
+
+def test_a_run_killed_after_its_last_commit_writes_its_last_files(data, model, tmp_path):
+    whole, out = fd.train(FEDAVG, model, data, out=tmp_path / "whole"), tmp_path / "run"
+    shutil.copytree(tmp_path / "whole", out)
+    for name in ("model.safetensors", "best.safetensors"):
+        (out / name).unlink()
+    (out / "model.safetensors.tmp").write_bytes(b"half")
+    told = json.loads((out / ABOUT).read_text())
+    (out / ABOUT).write_text(json.dumps(told | {"status": "running", "sha256": "0"}))
+    assert fd.train(FEDAVG, model, data, out=out, resume=True).sha256 == whole.sha256
+    assert {p.name for p in out.iterdir()} == {p.name for p in (tmp_path / "whole").iterdir()}
+    for name in ("model.safetensors", HISTORY, LEDGER, CHECKPOINT):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert json.loads((out / ABOUT).read_text())["status"] == "finished"
 
 
 def test_what_a_resumed_run_does_not_share_with_its_first_part_is_said(data, model, tmp_path, caplog):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,8 @@ class RunFolder:
 
         Errors: ``BadInput`` if the folder exists and is not empty, or could not be made.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        # Half a file of a process that was killed right at its start is nobody's.
+        if path.exists() and (not path.is_dir() or any(p.suffix != ".tmp" for p in path.iterdir())):
             raise BadInput(f"{path} already exists: choose another folder, remove it, or resume that run (resume=True)")
         place = next(p for p in (path, *path.absolute().parents) if p.exists())
         if not (place.is_dir() and os.access(place, os.W_OK)):
@@ -60,7 +61,7 @@ class RunFolder:
 
         Errors: ``BadInput`` if there is no run, it is damaged, or another process is writing to it.
         """
-        if begun(path) and not (path / CHECKPOINT).exists():
+        if begun(path, files or ()) and not (path / CHECKPOINT).exists():
             found = RunFolder(path, None, files)
             found._lock.acquire()
             found._ours = True
@@ -100,9 +101,13 @@ class RunFolder:
                 raise self._failed(e) from e
 
     def write(self, name: str, data: bytes) -> None:
-        """Write a file of the folder, whole, if the folder has been begun. Errors: ``StorageFailed``."""
-        if self._open and not self.broken:
+        """Write a file of the folder, whole, if a run was begun there. Errors: ``StorageFailed``.
+
+        A run that was killed after its last commit has nothing more to commit, but its last files to write.
+        """
+        if (self._open or self._ours) and not self.broken:
             try:
+                self._begin()
                 write_atomically(self.path / name, data)
             except OSError as e:
                 raise self._failed(e) from e
@@ -157,9 +162,13 @@ class RunFolder:
         )
 
 
-def begun(folder: Path) -> bool:
-    """Whether a run was begun in this folder, so that it has to be resumed rather than started."""
-    return any((folder / name).exists() for name in (ABOUT, LEDGER, HISTORY))
+def begun(folder: Path, files: Iterable[str] = ()) -> bool:
+    """Whether a run was begun in this folder, so that it has to be resumed rather than started; ``files`` are its own.
+
+    A process can be killed after any write, the very first one included.
+    """
+    names = (ABOUT, LEDGER, HISTORY, *files)
+    return any((folder / name).exists() or (folder / f"{name}.tmp").exists() for name in names)
 
 
 def _line(fields: Mapping[str, Any]) -> bytes:

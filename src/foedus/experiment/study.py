@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from foedus import saved
+from foedus.core.checkpoint import write_atomically
 from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput, RunEnded, StorageFailed
 from foedus.core.folder import ABOUT, begun
@@ -77,7 +78,7 @@ class Study:
 
         Errors: ``BadInput`` if the folder exists and is not empty, or a case cannot be run; nothing is written then.
         """
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or any(p.suffix != ".tmp" for p in folder.iterdir())):
             raise BadInput(f"{folder} already exists: choose another folder, remove it, or go on with it (--resume)")
         data = _Data()
         for case in cases:
@@ -88,7 +89,7 @@ class Study:
             for i, c in enumerate(cases, 1)
         )
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / STUDY).write_bytes(saved.as_json({"cases": members}))
+        write_atomically(folder / STUDY, saved.as_json({"cases": members}))
         return Study(folder, members)
 
     @staticmethod
@@ -141,7 +142,11 @@ class Study:
         row = table.row(member.label, rounds(experiment), len(before.history) if before is not None else 0)
         try:
             run = experiment.train(
-                out=place, resume=begun(place), progress=row.update, data=data.of(experiment), config=member.config
+                out=place,
+                resume=begun(place, (saved.CONFIG,)),
+                progress=row.update,
+                data=data.of(experiment),
+                config=member.config,
             )
         except StorageFailed:
             raise

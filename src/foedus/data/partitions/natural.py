@@ -40,5 +40,5 @@ class Natural:
         """The nodes' names, or their ids as text, in the order of their numbers."""
         if dataset.node is None:
             return ()
-        ids, names = np.unique(dataset.node), dataset.node_names
+        ids, names = np.unique(dataset.node), getattr(dataset, "node_names", None)  # a Table has none
         return tuple(str(i) if names is None else names[i] for i in ids)
