@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 import foedus.models
@@ -144,7 +145,8 @@ class Experiment:
         outputs = 1 if loss == "bce" else data.classes
         if outputs is None:
             outputs = math.prod(data.y.shape[1:])
-        row = tuple(data.x.shape[1:])
+        x, _ = data.rows(0).batch(torch.zeros(1, dtype=torch.int64))
+        row = tuple(x.shape[1:])
         known: dict[str, Any] = {"classes": outputs, "outputs": outputs}
         takes = parameters(network.function)
         if "inputs" in takes and "inputs" not in network.options:
