@@ -389,6 +389,11 @@ def test_bad_sets(given, start):
     assert said[0].startswith(start)
 
 
+def test_of_two_sets_the_last_counts():
+    (said,) = problems(GOOD, ["program.fedavg.local={}", "program.fedavg.local.l=1"])
+    assert said.startswith("--set program.fedavg.local.l: unknown key")
+
+
 def test_all_sets_are_looked_at():
     assert len(problems(GOOD, ["x", "y", "seed=1"])) == 2
     assert len(problems(GOOD, ["data.nodes=x", "seed=y"])) == 2

@@ -154,6 +154,7 @@ def test_what_may_be_none_is_filled_in_only_where_that_is_no_contradiction():
 
 def test_a_ready_module_stays_as_it_is():
     ready = nn.Linear(6, 3)
+    assert experiment(ready)._module(dataset(), "mse") is not ready  # which freezing would change
     model = experiment(ready).model(dataset())
     assert torch.equal(model.initial[:18], ready.weight.flatten())
     model.flat.zero_()

@@ -105,6 +105,13 @@ def test_whole_tables_come_before_their_fields(order):
     assert {c.experiment.program.rounds for c in cases("\n".join(order))} == {2, 7}
 
 
+def test_cases_do_not_share_their_tables():
+    sweep = "program = [{ fedavg = { rounds = 2, local = { lr = 1.0 } } }]\n'program.fedavg.local.lr' = [0.5, 0.25]"
+    for case, lr in zip(cases(sweep), (0.5, 0.25), strict=True):
+        assert case.experiment.program.local.lr == lr
+        assert case.settings["program"] == {"fedavg": {"rounds": 2, "local": {"lr": 1.0}}}
+
+
 @settings(max_examples=20)
 @given(st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=3, unique=True), max_size=3))
 def test_the_grid_is_the_product(axes):

@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foedus import sampling
 from foedus.core.aggregator import Aggregator
+from foedus.core.errors import BadInput
 from foedus.experiment.build import BAD, Builder
-from foedus.experiment.kinds import Kind, misfit, parameters, shape
+from foedus.experiment.kinds import Kind, forget, misfit, parameters, shape
 from foedus.experiment.write import plain
 from foedus.jobs import LocalSGD
 from foedus.network import Exponential, Jitter, Links
@@ -136,6 +138,11 @@ def test_whatever_is_given_it_fits_or_is_told(hint, value):
     build(hint, value)
 
 
+def test_the_text_none_cannot_be_written_where_it_means_none():
+    with pytest.raises(BadInput, match='x is the text "none", which in a file means None'):
+        plain(str | None, "none", ("x",))
+
+
 # -- kinds -----------------------------------------------------------------------------------------------------------
 
 
@@ -152,6 +159,23 @@ class Runs(Protocol):
     size: int
 
     async def __call__(self, x: int) -> int: ...
+
+
+def test_what_is_not_frozen_is_not_configured(monkeypatch):
+    @dataclass
+    class Loose:
+        def draw(self, nodes, key): ...
+
+    assert misfit(Loose, Cohort) is None
+    forget()
+    monkeypatch.setattr(sampling, "__all__", [*sampling.__all__, "Loose"])
+    monkeypatch.setattr(sampling, "Loose", Loose, raising=False)
+    try:
+        assert "fixed" in Kind(Cohort).candidates()
+        assert "loose" not in Kind(Cohort).candidates()
+    finally:
+        monkeypatch.undo()
+        forget()
 
 
 def test_members_and_async():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tomllib
 from bisect import bisect_left
@@ -25,7 +26,8 @@ def lines(text: str) -> dict[Path, int]:
     4
     """
     scanner = _Scanner(text.replace("\r\n", "\n"))
-    scanner.scan()
+    with contextlib.suppress(ValueError, IndexError):  # of a later TOML that tomllib knows: a line less, no more
+        scanner.scan()
     return scanner.found
 
 
@@ -71,7 +73,9 @@ class _Scanner:
         for key in self._keys():
             path += (key,)
             self.found.setdefault(path, line)
-        self.at += 1  # the sign =
+        if self.text[self.at] != "=":
+            raise ValueError(f"no key and value in line {self._line()}")  # rather than look at one place for ever
+        self.at += 1
         self._skip(_SPACE)
         self._value(path)
 
