@@ -52,6 +52,20 @@ class _Everybody:
         return tuple(n for n in range(nodes) if n != node)
 
 
+def edges_of(topology: Topology, nodes: int) -> tuple[tuple[int, ...], ...]:
+    """Whom every node sends to, ascending. Errors: ``BadInput`` for ids that are not there, or the node's own."""
+    rows = []
+    for node in range(nodes):
+        row = tuple(sorted(set(topology.neighbours(node, nodes))))
+        for n in row:
+            if n == node or not 0 <= n < nodes:
+                raise BadInput(
+                    f"{topology!r} gives node {node} the neighbour {n}: ids are 0..{nodes - 1}, and not its own"
+                )
+        rows.append(row)
+    return tuple(rows)
+
+
 @dataclass(frozen=True)
 class Message:
     """What one peer sent another. ``seq`` counts the messages from ``frm`` to ``to``."""
@@ -106,7 +120,7 @@ class Peer:
 
     def __init__(self, hub: Hub, id: int) -> None:
         self._hub, self._s, self.id = hub, hub.session, id
-        self.neighbours = tuple(sorted(hub.topology.neighbours(id, hub.nodes)))
+        self.neighbours = hub.edges[id]
         self._b = _Books()
         self._inbox: list[Message] = []
         self._busy_until = 0.0
@@ -180,14 +194,13 @@ class Peer:
 
     async def send(self, to: int, parts: Tensors, tag: str = "") -> None:
         """Send tensors to a node. Messages leave one after the other over this node's own uplink."""
-        self._post(to, {k: v.clone() for k, v in parts.items()}, tag)
+        self._post(to, {k: v.clone() for k, v in parts.items()}, nbytes(shapes_of(parts)), tag)
 
-    def _post(self, to: int, parts: Tensors, tag: str) -> None:
+    def _post(self, to: int, parts: Tensors, size: int, tag: str) -> None:
         if to == self.id or not 0 <= to < self.nodes:
             raise ProgramError(f"peer {self.id} cannot send to {to}: ids are 0..{self.nodes - 1}, and not its own")
         b, wires = self._b, self._s.wires
         mine, theirs = wires.link(self.id), wires.link(to)
-        size = nbytes(shapes_of(parts))
         leaves = max(self.now, b.uplink_free)
         b.uplink_free = leaves + size / min(mine.up, theirs.down)
         seq = b.sent.get(to, 0)
@@ -233,8 +246,9 @@ class Peer:
             self._b.exchanges += 1
         name = f"exchange {tag}"
         copies = {k: v.clone() for k, v in parts.items()}
+        size = nbytes(shapes_of(parts))
         for n in self.neighbours if to is None else to:
-            self._post(n, copies, name)
+            self._post(n, copies, size, name)
         senders = self._hub.senders(self.id) if frm is None else frm
         began, found = self.now, {m.frm: m for m in reversed(self._inbox) if m.tag == name and m.frm in senders}
         missing = set(senders) - set(found)
@@ -314,17 +328,12 @@ class Hub:
     def __init__(self, program: Any, session: Session) -> None:
         self.session = session
         self.nodes = session.data.nodes
-        self.topology: Topology = getattr(program, "topology", None) or _Everybody()
+        self.edges = edges_of(getattr(program, "topology", None) or _Everybody(), self.nodes)
+        self._senders: list[list[int]] = [[] for _ in self.edges]
+        for node, row in enumerate(self.edges):
+            for n in row:
+                self._senders[n].append(node)
         self.peers = [Peer(self, n) for n in range(self.nodes)]
-        self._senders: list[list[int]] = [[] for _ in self.peers]
-        for p in self.peers:
-            for n in p.neighbours:
-                if n == p.id or not 0 <= n < self.nodes:
-                    raise BadInput(
-                        f"{self.topology!r} gives node {p.id} the neighbour {n}: ids are 0..{self.nodes - 1}, "
-                        "and not its own"
-                    )
-                self._senders[n].append(p.id)
         self._under_way: list[Message] = []
         self._cuts: dict[int, dict[int, _Books]] = {}
         self._dropped: set[tuple[int, int, int]] = set()
@@ -363,12 +372,14 @@ class Hub:
             m for m in self._under_way if m.seq < cut[m.frm].sent.get(m.to, 0) and (m.frm, m.to, m.seq) not in consumed
         ]
         orphans = {k for k in consumed | self._dropped if k[2] >= cut[k[0]].sent.get(k[1], 0)}
-        self._under_way = [m for m in self._under_way if (m.frm, m.to, m.seq) not in consumed - orphans]
-        for to, b in enumerate(cut):
-            kept = {(frm, seq) for frm, t, seq in orphans if t == to}
-            gone = set(b.taken) - kept
+        done = consumed - orphans
+        self._under_way = [m for m in self._under_way if (m.frm, m.to, m.seq) not in done]
+        gone: list[set[tuple[int, int]]] = [set() for _ in cut]
+        for frm, to, seq in done:
+            gone[to].add((frm, seq))
+        for to, settled in enumerate(gone):
             for books in [self.peers[to]._b, *(c[to] for c in self._cuts.values() if to in c)]:
-                books.taken = [x for x in books.taken if x not in gone]
+                books.taken = [x for x in books.taken if x not in settled]
         total = Costs()
         for n, b in enumerate(cut):
             total.add(b.costs)

@@ -74,7 +74,7 @@ class _Node:
             before = self.s
             while self.s is before if seconds is None else peer.now < (t + 1) * seconds:
                 began = peer.now
-                await (asyncio.gather(self.step(t), self.average()) if self.active else self.step(t))
+                await self.step(t)
                 if seconds is not None and peer.now == began:
                     raise BadInput("a commit every so many seconds needs a network in which a step takes time")
             if t == rounds - 1:
@@ -84,9 +84,10 @@ class _Node:
             await peer.commit(self.s, metrics={"steps": float(self.s.steps), **stale})
 
     async def step(self, t: int) -> None:
-        """A gradient at the model of now, and a step from the model of then."""
+        """A gradient at the model of now, and a step from the model of then: after an average, which would undo it."""
         averaged = self.s.averaged
-        u = await self.peer.run(self.program.local.at(t), {"w": self.s.w})
+        computed = self.peer.run(self.program.local.at(t), {"w": self.s.w})
+        u = (await asyncio.gather(computed, self.average()))[0] if self.active else await computed
         self.s = self.s.replace(
             w=self.s.w + join(u.parts, self.peer.layout),
             steps=self.s.steps + 1,
@@ -135,7 +136,5 @@ def active_side(graph: Graph) -> frozenset[int]:
             f"{', '.join(map(str, sides))} form an odd circle. Use a ring with an even number of nodes, a torus with "
             "even sides, a hypercube, a star, or take edges out until every circle is even"
         )
-    return frozenset(max(sides, key=len))
-
-
-__all__ = ["AdPsgd"]
+    one, other = sides
+    return frozenset(one if len(one) >= len(other) else other)

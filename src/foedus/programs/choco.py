@@ -22,10 +22,10 @@ from foedus.transforms import TopK
 class Choco:
     """CHOCO-SGD (Koloskova, Stich and Jaggi 2019, arXiv:1902.00340, Algorithm 2).
 
-    Every peer keeps an estimate x^_j of each neighbour's model and of its own, and all who keep one keep the same bits.
+    Every peer keeps an estimate x^_j of each neighbour's model and of its own; all who keep one keep the same bits.
     After its step it sends the compressed difference q_i = Q(x_i - x^_i), all add q_j to x^_j, and it moves by the
-    estimates alone: x_i <- x_i + gamma sum_j W_ij (x^_j - x^_i). Without a compressor and with gamma = 1 this is gossip.
-    The estimates start at the first model, which all peers share.
+    estimates alone: x_i <- x_i + gamma sum_j W_ij (x^_j - x^_i). Without a compressor and with gamma = 1 that is
+    gossip. The estimates start at the first model, which all peers share.
 
     ``gamma``     the consensus step, at most 1; the more is lost on the way, the less.
     ``compress``  the compressor Q, such as ``TopK(0.1)``; no error feedback, for x^ is one already.
@@ -52,8 +52,8 @@ class Choco:
         mixing = self.mixing(nodes)
         if mixing.period > 1:
             raise BadInput(
-                f"{self.topology!r} changes from round to round, but the estimates of CHOCO-SGD are kept up by a message "
-                "in every round: use a graph that stays, such as Exponential()"
+                f"{self.topology!r} changes from round to round, but CHOCO-SGD keeps its estimates up by a message in "
+                "every round: use a graph that stays, such as Exponential()"
             )
         mixing.check()
         return describe(self.topology, nodes, self.weights)

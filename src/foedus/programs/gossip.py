@@ -27,7 +27,7 @@ class Gossip:
     x_i <- sum_j W_ij (x_j + delta_j), which on the complete graph is FedAvg.
 
     ``topology``    who talks to whom; connected.
-    ``weights``     W, doubly stochastic in every round, so that the mean of the models follows SGD on the mean gradient.
+    ``weights``     W, doubly stochastic in every round: so the mean of the models follows SGD on the mean gradient.
     ``lr``, ``batch_size``  of the gradient step; of no use with ``local``.
     ``local``       a job such as ``LocalSGD(epochs=5)`` in place of the gradient.
     ``absences``    who is away in which rounds. W is made anew among the others, and who comes back goes on from the

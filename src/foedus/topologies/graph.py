@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from foedus.core.errors import BadInput
-from foedus.core.peer import Topology
+from foedus.core.peer import Topology, edges_of
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,9 @@ class Graph:
                         return _cycle(parent, i, j)
         return [i for i in side if not side[i]], [i for i in side if side[i]]
 
-    def spring(self, seed: int = 0) -> list[tuple[float, float]]:
-        """Positions of the nodes where neighbours are near each other (Fruchterman and Reingold 1991)."""
-        nx = _networkx()
-        at = nx.spring_layout(self._digraph().to_undirected(), seed=seed, iterations=200)
+    def spring(self) -> list[tuple[float, float]]:
+        """Positions of the nodes that are as far apart as the way between them (Kamada and Kawai 1989)."""
+        at = _networkx().kamada_kawai_layout(self._digraph().to_undirected())
         return [(float(at[i][0]), float(at[i][1])) for i in range(self.nodes)]
 
     def _digraph(self) -> Any:
@@ -121,16 +120,7 @@ def graph_of(topology: Topology, nodes: int) -> Graph:
     """The graph of a topology (of one instant, where it changes). Errors: ``BadInput`` if it does not fit the nodes."""
     if nodes < 1:
         raise BadInput(f"a graph has at least one node, got {nodes}")
-    rows = []
-    for i in range(nodes):
-        row = tuple(sorted(set(topology.neighbours(i, nodes))))
-        bad = [j for j in row if j == i or not 0 <= j < nodes]
-        if bad:
-            raise BadInput(
-                f"{topology!r} gives node {i} the neighbour {bad[0]}: ids are 0..{nodes - 1}, and not its own"
-            )
-        rows.append(row)
-    return Graph(tuple(rows))
+    return Graph(edges_of(topology, nodes))
 
 
 def random_regular(degree: int, nodes: int, seed: int) -> list[tuple[int, int]]:

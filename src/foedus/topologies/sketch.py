@@ -17,14 +17,14 @@ Point = tuple[float, float]
 class Sketch:
     """A graph as a picture: ``positions`` within the unit square, y downwards, and ``edges`` between them.
 
-    ``bent``  of the edges those that would run through other nodes if they were straight: the wraps of a grid.
-    ``title`` what it is, in one line.
+    ``wraps``  of the edges those that leave a grid on one side and come back on the other.
+    ``title``  what it is, in one line.
     """
 
     positions: tuple[Point, ...]
     edges: tuple[tuple[int, int], ...]
     directed: bool
-    bent: frozenset[tuple[int, int]]
+    wraps: frozenset[tuple[int, int]]
     title: str
 
 
@@ -38,10 +38,10 @@ def sketch(topology: Topology, nodes: int, weights: Weights | None = None) -> Sk
     """
     graph = graph_of(topology, nodes)
     layout = getattr(topology, "layout", "circle")
-    bent: frozenset[tuple[int, int]] = frozenset()
+    wraps: frozenset[tuple[int, int]] = frozenset()
     if layout == "grid":
         points = _grid(*topology.shape(nodes))  # type: ignore[attr-defined]
-        bent = frozenset(e for e in graph.edges if math.dist(points[e[0]], points[e[1]]) > 1.5)
+        wraps = frozenset(e for e in graph.edges if math.dist(points[e[0]], points[e[1]]) > 1.5)
     elif layout == "star":
         points = _star(topology.hub, nodes)  # type: ignore[attr-defined]
     elif layout == "cube":
@@ -50,7 +50,7 @@ def sketch(topology: Topology, nodes: int, weights: Weights | None = None) -> Sk
         points = graph.spring()
     else:
         points = _circle(nodes)
-    return Sketch(_fit(points), tuple(graph.edges), graph.directed, bent, describe(topology, nodes, weights))
+    return Sketch(_fit(points), tuple(graph.edges), graph.directed, wraps, describe(topology, nodes, weights))
 
 
 def _circle(nodes: int) -> list[Point]:
@@ -71,7 +71,7 @@ def _star(hub: int, nodes: int) -> list[Point]:
 def _cube(nodes: int) -> list[Point]:
     """Every binary digit is a direction of its own, the later ones shorter, so that no two nodes meet."""
     bits = max(1, (nodes - 1).bit_length())
-    arms = [(0.75**b * math.cos(math.pi * b / bits), -(0.75**b) * math.sin(math.pi * b / bits)) for b in range(bits)]
+    arms = [(0.62**b * math.cos(1.15 * b), -(0.62**b) * math.sin(1.15 * b)) for b in range(bits)]
     return [
         (
             sum(x for b, (x, _) in enumerate(arms) if i >> b & 1),
