@@ -249,9 +249,9 @@ class Peer:
         size = nbytes(shapes_of(parts))
         for n in self.neighbours if to is None else to:
             self._post(n, copies, size, name)
-        senders = self._hub.senders(self.id) if frm is None else frm
+        senders = set(self._hub.senders(self.id) if frm is None else frm)
         began, found = self.now, {m.frm: m for m in reversed(self._inbox) if m.tag == name and m.frm in senders}
-        missing = set(senders) - set(found)
+        missing = senders - set(found)
 
         def last(m: Message) -> bool:
             if m.tag == name and m.frm in missing:
@@ -284,12 +284,11 @@ class Peer:
                 alarm.cancel()
 
     def _blocked(self, began: float) -> float:
+        """Seconds since then in which this peer had nothing to compute."""
         return self.now - min(self.now, max(began, self._busy_until))
 
     def _take(self, messages: list[Message], began: float) -> None:
-        """Messages leave the inbox. The time since ``began`` was spent on the wire of the last, and else on waiting;
-        but a peer that computed meanwhile waited for nothing.
-        """
+        """Messages leave the inbox. The time since ``began`` was that of the last on the wire, the rest was waiting."""
         if not messages:
             return
         blocked, last = self._blocked(began), max(messages, key=lambda m: m.arrival)
