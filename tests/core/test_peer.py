@@ -105,6 +105,34 @@ def test_messages_under_way_across_a_cut(model, data):
         assert comparable(again) == comparable(whole), k
 
 
+def test_what_arrives_at_one_instant_is_in_the_same_order_after_a_resume(model, federation):
+    @dataclass(frozen=True)
+    class Even(Net):
+        def link(self, node, key):
+            return Link(0.25, float("inf"), float("inf"))
+
+    class Program:
+        """Peers 1 and 2 send at second 1: peer 1 after its first commit, peer 2 before, so that its message crosses."""
+
+        async def __call__(self, peer: fd.Peer):
+            s = await peer.begin(lambda w: fd.State(w=w, got=[]))
+            for t in peer.rounds(2):
+                if (peer.id, t) in ((2, 0), (1, 1)):
+                    await peer.sleep(1.0)
+                    await peer.send(0, {"w": s.w})
+                if (peer.id, t) == (0, 1):
+                    s = s.replace(got=[(await peer.recv()).frm for _ in range(2)])
+                await peer.commit(s)
+
+    data, runtime = federation(nodes=3), fd.Simulation(network=Even())
+    whole = fd.train(Program(), model, data, runtime=runtime)
+    part = fd.train(Program(), model, data, runtime=runtime, stop=fd.AfterCommits(1))
+    assert len(part.checkpoint.tree["extra"]["peers"]["messages"]) == 1
+    again = fd.train(Program(), model, data, runtime=runtime, resume=part)
+    for run in (whole, again):
+        assert run.checkpoint.tree["extra"]["peers"]["books"][0]["state"].got == [1, 2]
+
+
 def train(body, model, data, **options):
     @dataclass(frozen=True)
     class Program:
