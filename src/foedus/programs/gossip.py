@@ -31,7 +31,7 @@ class Gossip:
     ``lr``, ``batch_size``  of the gradient step; of no use with ``local``.
     ``local``       a job such as ``LocalSGD(epochs=5)`` in place of the gradient.
     ``absences``    who is away in which rounds. W is made anew among the others, and who comes back goes on from the
-                    model it left with. Neither its model nor anybody else's waits for it.
+                    model it left with. Nobody waits.
     """
 
     rounds: int
