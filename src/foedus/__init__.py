@@ -20,6 +20,7 @@ from foedus import (
     programs,
     report,
     sampling,
+    topologies,
     tracking,
     transforms,
 )
@@ -45,7 +46,7 @@ from foedus.core.run import Record
 from foedus.core.state import State, replace
 from foedus.core.update import Answer, Failed, Refused, Update
 from foedus.jobs import Evaluate, Gradient, LocalSGD
-from foedus.programs import Centralized, FedAvg, LocalOnly, SyncSGD
+from foedus.programs import AdPsgd, Centralized, Choco, FedAvg, Gossip, LocalOnly, PushSum, SyncSGD
 from foedus.runtimes import Local, Simulation
 from foedus.sampling import AfterCommits, All, Budget, Deadline, Fixed, Fraction, Patience, Poisson, Quorum, Target
 from foedus.tracking import MLflow, TensorBoard, WandB
@@ -71,15 +72,15 @@ except PackageNotFoundError:  # a checkout that was not installed
     __version__ = "0+unknown"
 
 __all__ = [
-    "AfterCommits", "All", "Answer", "BadInput", "Budget", "Cast", "Centralized", "Chain", "Checkpoint", "Clip",
-    "Deadline", "Deadlock", "Difference", "Diverged", "ErrorFeedback", "Evaluate", "Failed", "FedAvg",
-    "FederatedClassifier", "FederatedRegressor", "Federation", "Fixed", "FoedusError", "Fraction", "Gaussian",
-    "Gradient", "Interrupted", "Job", "Key", "Local", "LocalOnly", "LocalSGD", "MLflow", "MajorityVote", "Mean",
-    "Median", "Model", "NodeFailed", "NodeView", "Patience", "Peer", "Poisson", "PowerSGD", "ProgramError", "QSGD",
-    "Quorum", "RandomK", "Record", "Reduced", "Refused", "Run", "Sign", "Simulation", "State", "StorageFailed",
-    "SyncSGD", "Target", "TensorBoard", "Ternary", "TopK", "TrimmedMean", "Update", "WandB", "Work", "WorkerError",
-    "aggregators", "data", "jobs", "models", "network", "optimizers", "programs", "replace", "report", "sampling",
-    "tracking", "train", "transforms",
+    "AdPsgd", "AfterCommits", "All", "Answer", "BadInput", "Budget", "Cast", "Centralized", "Chain", "Checkpoint",
+    "Choco", "Clip", "Deadline", "Deadlock", "Difference", "Diverged", "ErrorFeedback", "Evaluate", "Failed",
+    "FedAvg", "FederatedClassifier", "FederatedRegressor", "Federation", "Fixed", "FoedusError", "Fraction",
+    "Gaussian", "Gossip", "Gradient", "Interrupted", "Job", "Key", "Local", "LocalOnly", "LocalSGD", "MLflow",
+    "MajorityVote", "Mean", "Median", "Model", "NodeFailed", "NodeView", "Patience", "Peer", "Poisson", "PowerSGD",
+    "ProgramError", "PushSum", "QSGD", "Quorum", "RandomK", "Record", "Reduced", "Refused", "Run", "Sign",
+    "Simulation", "State", "StorageFailed", "SyncSGD", "Target", "TensorBoard", "Ternary", "TopK", "TrimmedMean",
+    "Update", "WandB", "Work", "WorkerError", "aggregators", "data", "jobs", "models", "network", "optimizers",
+    "programs", "replace", "report", "sampling", "topologies", "tracking", "train", "transforms",
 ]  # fmt: skip
 
 

@@ -105,6 +105,34 @@ def test_messages_under_way_across_a_cut(model, data):
         assert comparable(again) == comparable(whole), k
 
 
+def test_what_arrives_at_one_instant_is_in_the_same_order_after_a_resume(model, federation):
+    @dataclass(frozen=True)
+    class Even(Net):
+        def link(self, node, key):
+            return Link(0.25, float("inf"), float("inf"))
+
+    class Program:
+        """Peers 1 and 2 send at second 1: peer 1 after its first commit, peer 2 before, so that its message crosses."""
+
+        async def __call__(self, peer: fd.Peer):
+            s = await peer.begin(lambda w: fd.State(w=w, got=[]))
+            for t in peer.rounds(2):
+                if (peer.id, t) in ((2, 0), (1, 1)):
+                    await peer.sleep(1.0)
+                    await peer.send(0, {"w": s.w})
+                if (peer.id, t) == (0, 1):
+                    s = s.replace(got=[(await peer.recv()).frm for _ in range(2)])
+                await peer.commit(s)
+
+    data, runtime = federation(nodes=3), fd.Simulation(network=Even())
+    whole = fd.train(Program(), model, data, runtime=runtime)
+    part = fd.train(Program(), model, data, runtime=runtime, stop=fd.AfterCommits(1))
+    assert len(part.checkpoint.tree["extra"]["peers"]["messages"]) == 1
+    again = fd.train(Program(), model, data, runtime=runtime, resume=part)
+    for run in (whole, again):
+        assert run.checkpoint.tree["extra"]["peers"]["books"][0]["state"].got == [1, 2]
+
+
 def train(body, model, data, **options):
     @dataclass(frozen=True)
     class Program:
@@ -141,6 +169,108 @@ def test_exchange_is_by_node_id_self_included(model, data):
     assert run.ledger.messages == 2 * 2 * 30
     assert run.history[-1].metrics["consensus_distance"] == pytest.approx(0.0, abs=1e-12)
     assert len(run.ledger.nodes) == 6
+
+
+def test_an_exchange_with_some_by_a_tag_of_ones_own(model, data):
+    async def body(peer, s, t):
+        if peer.id == 5:
+            return  # takes no part, and its count of exchanges stays behind without harm
+        to, frm = ((peer.id + 1) % 5,), ((peer.id - 1) % 5,)
+        near = await peer.exchange({"id": torch.tensor([float(peer.id)])}, to=to, frm=frm, tag=t)
+        assert list(near) == sorted([peer.id, *frm])
+        assert near[frm[0]]["id"].item() == frm[0]
+
+    run = train(body, model, data)
+    assert run.ledger.messages == 2 * 2 * 5
+
+
+def test_an_exchange_copies_once_and_what_was_sent_stays(model, federation):
+    seen = []
+
+    async def body(peer, s, t):
+        x = torch.full((3,), float(peer.id))
+        near = asyncio.ensure_future(peer.exchange({"x": x}))
+        await peer.sleep(0.0)
+        x.fill_(-1.0)
+        got = {n: m["x"] for n, m in (await near).items()}
+        assert all(v.tolist() == [float(n)] * 3 for n, v in got.items())
+        seen.append({n: v.data_ptr() for n, v in got.items()})
+
+    train(body, model, federation(nodes=3), stop=fd.AfterCommits(1))
+    for n in range(3):
+        assert len({got[n] for got in seen[:3]}) == 1  # one copy for all receivers, and for the sender
+
+
+def test_weights_and_metrics_of_a_commit(model, federation):
+    class Program:
+        async def __call__(self, peer: fd.Peer):
+            s = await peer.begin(lambda w: fd.State(w=torch.full_like(w, float(peer.id))))
+            for _ in peer.rounds(1):
+                metrics = {"mine": 10.0 * peer.id} if peer.id < 2 else None
+                await peer.commit(s, weight=(1.0, 3.0, 0.0)[peer.id], metrics=metrics)
+
+    run = fd.train(Program(), model, federation(nodes=3), runtime=SIM)
+    assert torch.equal(run.vector, torch.full_like(run.vector, 0.75))
+    record = run.history[0]
+    assert record.metrics["mine"] == 5.0
+    d = len(run.vector)
+    assert record.metrics["consensus_distance"] == pytest.approx(d * (0.75**2 + 0.25**2) / 2)
+    assert record.cohort == 2
+
+    class Nobody:
+        async def __call__(self, peer: fd.Peer):
+            s = await peer.begin(fd.State)
+            for _ in peer.rounds(1):
+                await peer.commit(s, weight=0.0)
+
+    with pytest.raises(fd.ProgramError, match="every peer's weight is 0"):
+        fd.train(Nobody(), model, federation(nodes=2), runtime=SIM)
+
+
+def test_time_computed_is_not_waited(model, federation):
+    async def body(peer, s, t):
+        if peer.id == 0:
+            await peer.run(fd.LocalSGD(batch_size=None), {"w": s.w})
+            await peer.send(1, {"x": torch.zeros(1)})
+        else:  # computes twice as long as the other, and the message comes meanwhile
+            job = peer.run(fd.LocalSGD(batch_size=None), {"w": s.w})
+            await asyncio.gather(job, peer.recv())
+
+    @dataclass(frozen=True)
+    class Two(Net):
+        def compute_seconds(self, node, work, flops, node_key, job_key):
+            return 1.0 + node
+
+    run = train(body, model, federation(nodes=2), runtime=fd.Simulation(network=Two()), stop=fd.AfterCommits(1))
+    assert run.ledger.total.compute_s == 3.0
+    assert run.ledger.total.waiting_s == run.ledger.total.wire_s == 0.0
+
+
+def test_neighbours_that_are_not_there(model, data):
+    @dataclass(frozen=True)
+    class Wrong:
+        def neighbours(self, node, nodes):
+            return (node + 1,)
+
+    @dataclass(frozen=True)
+    class Program:
+        topology: Wrong = Wrong()
+
+        async def __call__(self, peer: fd.Peer):
+            raise AssertionError
+
+    with pytest.raises(fd.BadInput, match=r"gives node 5 the neighbour 6: ids are 0\.\.5"):
+        fd.train(Program(), model, data)
+
+
+def test_keys_are_the_peers_own(model, federation):
+    drawn = {}
+
+    async def body(peer, s, t):
+        drawn[peer.id, t] = peer.key("partner", t).uniform()
+
+    train(body, model, federation(nodes=3))
+    assert len(set(drawn.values())) == 6
 
 
 def test_what_was_sent_is_a_copy(model, federation):

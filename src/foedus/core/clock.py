@@ -51,7 +51,7 @@ class Clock(Protocol):
         """Seconds since the run began."""
         ...
 
-    def schedule(self, when: float, rank: int, fn: Callable[[], None]) -> Event:
+    def schedule(self, when: float, rank: float, fn: Callable[[], None]) -> Event:
         """Call ``fn`` at ``when``; events of one time happen by rank (a node's id), then in the order scheduled."""
         ...
 
@@ -78,7 +78,7 @@ class VirtualClock:
 
     def __init__(self, now: float = 0.0) -> None:
         self._now = now
-        self._heap: list[tuple[float, int, int, Event]] = []
+        self._heap: list[tuple[float, float, int, Event]] = []
         self._sequence = itertools.count()
 
     @property
@@ -91,7 +91,7 @@ class VirtualClock:
         assert not self._heap
         self._now = now
 
-    def schedule(self, when: float, rank: int, fn: Callable[[], None]) -> Event:
+    def schedule(self, when: float, rank: float, fn: Callable[[], None]) -> Event:
         """Call ``fn`` at ``when``, or now if that has passed."""
         event = Event(max(when, self._now), fn)
         heapq.heappush(self._heap, (event.when, rank, next(self._sequence), event))
@@ -130,7 +130,7 @@ class RealClock:
         """Go on counting from the time of a checkpoint."""
         self._start = self._loop.time() - now
 
-    def schedule(self, when: float, rank: int, fn: Callable[[], None]) -> Event:
+    def schedule(self, when: float, rank: float, fn: Callable[[], None]) -> Event:
         """Call ``fn`` at ``when``, or soon if that has passed."""
         event = Event(when, fn)
         self._loop.call_at(self._start + when, lambda: None if event.cancelled else fn())

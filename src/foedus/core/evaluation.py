@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from foedus.core.job import NodeState, NodeView, Work
+from foedus.core.job import NodeState, NodeView, Parts, Work
 from foedus.core.model import Model
 from foedus.core.update import Tensors, Update
 
@@ -78,6 +78,35 @@ class Evaluate:
             if auc is not None:
                 metrics["auc"] = auc
         return Update(parts, float(len(span)), metrics, node.id), node.state
+
+
+@dataclass(frozen=True)
+class EvaluateEach:
+    """One metric of each of several models on all of a node's rows; the models are rows of ``args["w"]`` (K, D).
+
+    ``start`` and ``stop`` say which. Answers ``quality`` (stop - start,) float64, NaN where the metric does not apply.
+    For the coordinator's own test set: the answer does not travel.
+    """
+
+    metric: str
+    start: int = 0
+    stop: int = 0
+
+    def part(self, i: int, parts: int, models: int) -> EvaluateEach:
+        """This job on the i-th of so many even parts of the models."""
+        return replace(self, start=i * models // parts, stop=(i + 1) * models // parts)
+
+    def work(self, rows: int) -> Work:
+        return Work(evaluated=rows * (self.stop - self.start))
+
+    def parts(self, model: Model) -> Parts:
+        return {"quality": ((self.stop - self.start,), torch.float64)}
+
+    def __call__(self, node: NodeView, args: Tensors) -> tuple[Update, NodeState]:
+        evaluate = Evaluate()
+        metrics = [combine([evaluate(node, {"w": w})[0]]) for w in args["w"][self.start : self.stop]]
+        quality = torch.tensor([m.get(self.metric, math.nan) for m in metrics], dtype=torch.float64)
+        return Update({"quality": quality}, float(len(node.rows)), {}, node.id), node.state
 
 
 def combine(updates: Iterable[Update]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Report: the page, pictures, the live table, and what the command line prints."""
 
+from foedus.report.graph import draw
 from foedus.report.live import Live, LiveTable, Row
 from foedus.report.machine import as_json
 from foedus.report.page import holdings_page, page
@@ -17,6 +18,7 @@ __all__ = [
     "as_json",
     "by_setting",
     "comparison",
+    "draw",
     "holdings_figure",
     "holdings_page",
     "holdings_text",
