@@ -13,6 +13,7 @@ SHELL := /bin/bash
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.foedus-stamp
+TOOLS := $(VENV)/.foedus-tools-stamp
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: demo test lint format bench env clean help
@@ -20,23 +21,23 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 demo: $(STAMP) ## train one model across twenty nodes and write report.html (under a minute)
 	$(BIN)/foedus demo
 
-test: $(STAMP) ## run the tests, and the examples in the docstrings
+test: $(TOOLS) ## run the tests, and the examples in the docstrings
 	$(BIN)/python -m pytest --doctest-modules tests src
 
-lint: $(STAMP) ## style, types, and which way imports point
+lint: $(TOOLS) ## style, types, and which way imports point
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(STAMP) ## put the code in ruff's format
+format: $(TOOLS) ## put the code in ruff's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## compare the simulation's speed with the leanest loop
+bench: $(TOOLS) ## compare the simulation's speed with the leanest loop
 	$(BIN)/python benchmarks/simulation.py
 
-env: $(STAMP) ## make the environment and nothing else
+env: $(TOOLS) ## make the environment and nothing else
 
 # torch goes first and alone: the constraint names the version, the index the build without CUDA.
 $(STAMP): pyproject.toml constraints.txt
@@ -53,7 +54,13 @@ $(STAMP): pyproject.toml constraints.txt
 	    "$(TORCH_INDEX)" 2>/dev/null; then index="--extra-index-url $(TORCH_INDEX)"; fi; \
 	  echo "installing torch (about 200 MB, once)"; \
 	  $(PIP) install -c constraints.txt $$index torch
-	@echo "installing foedus and its tools"
+	@echo "installing foedus"
+	@$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+# What tests, style and pages need besides: the demonstration can do without.
+$(TOOLS): $(STAMP)
+	@echo "installing what tests and tools need"
 	@$(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $@
 

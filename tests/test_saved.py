@@ -37,7 +37,7 @@ def test_a_run_comes_back_from_its_folder(data, model, tmp_path):
     assert torch.equal(back.best_vector, run.best_vector)
     for field in (
         "sha256", "history", "status", "seed", "nodes", "sizes", "label_counts", "evaluated_on", "best", "name",
-        "node_metrics", "origin", "notices", "config", "node_names",
+        "node_metrics", "origin", "notices", "config", "node_names", "class_names",
     ):  # fmt: skip
         assert getattr(back, field) == getattr(run, field), field
     assert repr(back.program) == repr(run.program)
@@ -61,6 +61,15 @@ def test_the_models_file_holds_the_modules_own_names_and_numbers(data, model, tm
         assert held.keys() == trained.keys()
         assert all(torch.equal(held[k], trained[k]) for k in held)
         assert "1.num_batches_tracked" in held
+
+
+def test_a_model_leaves_as_onnx(data, model, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    run = fd.train(FEDAVG, model, data)
+    x, _ = data.rows(0).batch()
+    session = onnxruntime.InferenceSession(run.to_onnx(tmp_path / "model.onnx", x[:2]))
+    (out,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    assert torch.allclose(torch.from_numpy(out), run.model()(x), atol=1e-5)
 
 
 def test_a_run_that_goes_on_or_was_killed_can_be_looked_at(data, model, tmp_path):

@@ -49,6 +49,7 @@ def about(run: Run) -> dict[str, Any]:
         "sizes": run.sizes if few else None,
         "rows": sum(run.sizes),
         "label_counts": run.label_counts if few else None,
+        "class_names": None if run.class_names is None else list(run.class_names),
         "evaluated_on": run.evaluated_on,
         "rounds": len(run.history),
         "best": None if run.best is None else asdict(run.best),
@@ -143,6 +144,7 @@ def load(path: str | Path, kind: type[R] = Run) -> R:  # type: ignore[assignment
             notices=read["notices"],
             preparation=None if read["preparation"] is None else _Prepared(**read["preparation"]),
             node_names=None if read["node_names"] is None else tuple(read["node_names"]),
+            class_names=None if read["class_names"] is None else tuple(read["class_names"]),
         )
     except BadInput:
         raise

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from foedus import report, saved
+from foedus import models, report, saved
 from foedus.core.checkpoint import Checkpoint
 from foedus.core.data import POOLED, FederatedDataset
 from foedus.core.errors import BadInput, Diverged, FoedusError, Interrupted, RunEnded, WorkerError
@@ -48,6 +49,13 @@ class Run(_Run):
     def report(self, path: str | Path) -> Path:
         """Write one self-contained HTML page."""
         return report.page([self], path)
+
+    def to_onnx(self, path: str | Path, example_x: Tensor, which: str = "last") -> Path:
+        """Write the model as ONNX, for batches of any size; ``example_x`` (N, ...) is a batch that it takes.
+
+        Needs the extra ``onnx``. Errors: ``BadInput``, also for a run that was read from its folder.
+        """
+        return models.to_onnx(self.model(which), example_x, path)
 
 
 def train(
@@ -239,6 +247,7 @@ def _make_run(context: _Context, s: Session, status: str, checkpoint: Checkpoint
         notices=context.notices,
         preparation=s.data.preparation,
         node_names=s.data.node_names,
+        class_names=s.data.class_names,
         _model=s.model,
     )
 

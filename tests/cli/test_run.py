@@ -1,5 +1,6 @@
 """``foedus run``, ``compare``, ``reproduce``, ``show``, ``report`` and ``data``."""
 
+import contextlib
 import json
 import os
 import re
@@ -249,6 +250,113 @@ def test_a_run_in_use_is_left_alone(foedus, small, tmp_path):
     finally:
         lock.release()
     assert foedus("run", "--resume", "x", "-q").status == 0
+
+
+def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(foedus, small, small_disk, monkeypatch):
+    assert foedus("run", small, "-o", "whole", "-q").status == 0
+    filler, real = small_disk / "filler", fd.Model.load
+
+    def fill(self, vector):
+        if (small_disk / "x" / "checkpoint.safetensors").exists() and not filler.exists():
+            with open(filler, "wb", buffering=0) as f, contextlib.suppress(OSError):
+                while True:
+                    f.write(bytes(256))
+        return real(self, vector)
+
+    monkeypatch.setattr(fd.Model, "load", fill)  # whatever runs between two commits would do
+    said = foedus("run", small, "-o", small_disk / "x", "-q")
+    assert said.status == 1
+    assert "No space left on device" in said.err
+    assert "make room, then resume the run" in said.err
+    assert len(said.err.splitlines()) == 1
+    monkeypatch.setattr(fd.Model, "load", real)
+    filler.unlink()
+    said = foedus("run", "--resume", small_disk / "x", "-q")
+    assert said.status == 1  # the run is whole, but its pictures need more than this disk
+    assert "the run is finished, but the plot cannot be written" in said.err
+    assert sha(small_disk / "x") == sha("whole")
+
+
+def test_trackers_stand_in_the_file(foedus, small, tmp_path):
+    pytest.importorskip("tensorboard")
+    small.write_text(small.read_text() + '[track]\ntensorboard = { folder = "tb" }\n')
+    assert foedus("run", small, "-o", "x", "-q").status == 0
+    assert list((tmp_path / "tb").rglob("events.out.tfevents.*"))
+
+
+# -- tables --------------------------------------------------------------------------------------------------------
+
+HOSPITALS = Path(__file__).parents[2] / "examples" / "hospitals.csv"
+
+
+def test_from_a_csv_to_a_page_in_three_commands(foedus, tmp_path):
+    (tmp_path / "hospitals.csv").write_bytes(HOSPITALS.read_bytes())
+    said = foedus("data", "hospitals.csv")
+    assert said.status == 0
+    assert "foedus init hospitals.csv" in said.out
+    assert foedus("init", "hospitals.csv").status == 0
+    text = (tmp_path / "hospitals.toml").read_text()
+    assert 'target = "disease"' in text
+    assert 'node = "hospital"' in text
+    assert sum(bool(line) and not line.startswith("#") for line in text.splitlines()) <= 24
+    said = foedus("data", "hospitals.toml")
+    assert said.status == 0
+    assert "Switzerland" in said.out
+    assert "no rows" in said.out
+    said = foedus("run", "hospitals.toml", "-q", "--json")
+    assert said.status == 0, said.err
+    auc = {g["label"]: g["final"]["mean"] for g in json.loads(said.out)["groups"]}
+    assert auc["fedavg"] > auc["local_only"] + 0.04
+    assert auc["fedavg"] > auc["centralized"] - 0.02
+    page = (tmp_path / "runs" / "hospitals" / "report.html").read_text()
+    for words in ("Cleveland", "How it is for each node", "How the tables were prepared"):
+        assert words in page
+
+
+def table(tmp_path, change):
+    lines = HOSPITALS.read_text().splitlines()
+    (tmp_path / "t.csv").write_bytes(change(lines))
+    (tmp_path / "t.toml").write_text(
+        '[data]\nsource = "csv"\npath = "t.csv"\ntarget = "disease"\nnode = "hospital"\nid = "patient"\n'
+        '[model]\nnetwork = "logistic"\n[program.fedavg]\nrounds = 2\n'
+    )
+
+
+def text_of(lines):
+    return ("\n".join(lines) + "\n").encode()
+
+
+TABLES = {
+    "without the target": (lambda r: text_of([r[0].replace("disease", "Diseases"), *r[1:]]), ["mean 'Diseases'"]),
+    "without the node's column": (lambda r: text_of([r[0].replace("hospital", "clinic"), *r[1:]]), ["hospital"]),
+    "empty": (lambda r: b"", ["t.csv", "empty"]),
+    "a header alone": (lambda r: text_of(r[:1]), ["t.csv", "no rows"]),
+    "binary": (lambda r: b"\x00\x01\x02" * 9, ["t.csv", "binary"]),
+    "not UTF-8": (lambda r: text_of(r).replace(b"Cleveland", b"Z\xfcrich"), ["t.csv", "UTF-8", "encoding"]),
+    "an id twice": (lambda r: text_of([*r, r[5]]), ["patient", r"twice|duplicate|again|more than once"]),
+    "one class only": (lambda r: text_of([r[0], *(x for x in r[1:] if x.endswith(",no"))]), ["disease", "class|value"]),
+    "a ragged row": (lambda r: text_of([*r[:9], r[9] + ",x", *r[10:]]), ["t.csv", "line 10"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", TABLES)
+def test_a_table_that_cannot_be_used_is_one_line_with_its_place(foedus, tmp_path, what):
+    change, says = TABLES[what]
+    table(tmp_path, change)
+    said = foedus("run", "t.toml")
+    assert said.status == 2, said
+    assert len(said.err.splitlines()) == 1
+    assert "t.toml:" in said.err
+    for s in says:
+        assert re.search(s, said.err), said.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_node_with_one_class_is_no_error(foedus, tmp_path):
+    table(tmp_path, lambda r: text_of([r[0], *(x for x in r[1:] if "Switzerland" not in x or x.endswith(",yes"))]))
+    said = foedus("run", "t.toml", "--set", "evaluate.nodes=1", "--set", "model.metrics=['auc']", "-q", "-o", "x")
+    assert said.status == 0, said.err
+    assert json.loads((tmp_path / "x" / "run.json").read_text())["node_metrics"]["auc"][3] is None
 
 
 BAD = {

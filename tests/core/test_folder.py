@@ -168,20 +168,6 @@ def test_what_a_resumed_run_does_not_share_with_its_first_part_is_said(data, mod
 # -- a disk that is full -------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 64 KiB of its own, where the system lets us make one."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    if not shutil.which("mount"):
-        pytest.skip("there is no mount here")
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)], capture_output=True)
-    if made.returncode:
-        pytest.skip("this system lets only its administrator make a file system")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
 def test_a_full_disk_stops_the_run_with_one_line_and_it_goes_on_when_there_is_room(data, model, small_disk):
     whole, out = fd.train(FEDAVG, model, data), small_disk / "run"
     filler = small_disk / "filler"

@@ -150,7 +150,7 @@ def _go_on(folder: Path, sets: list[str], out: Path | None, json: bool, quiet: b
 
 def _one(experiment: Experiment, folder: Path, resume: bool, json: bool, quiet: bool) -> None:
     from foedus import report
-    from foedus.core.errors import Interrupted, RunEnded
+    from foedus.core.errors import BadInput, Interrupted, RunEnded, StorageFailed
     from foedus.core.folder import ABOUT
     from foedus.experiment import to_toml
     from foedus.experiment.study import rounds
@@ -172,8 +172,14 @@ def _one(experiment: Experiment, folder: Path, resume: bool, json: bool, quiet: 
             row.finish(done)
     except Interrupted as e:
         _interrupted(folder, e.run.history[-1].round if e.run.history else 0)
+    unseen: BadInput | None = None
     if done.history:
-        page = _pictures(done, folder) if folder.is_dir() and not (failed and not _writable(failed)) else None
+        page = None
+        if folder.is_dir() and not isinstance(failed, StorageFailed):
+            try:
+                page = _pictures(done, folder)
+            except BadInput as e:  # the run is whole without them
+                unseen = e
         if json:
             print_json(report.as_json(done))
         else:
@@ -182,12 +188,9 @@ def _one(experiment: Experiment, folder: Path, resume: bool, json: bool, quiet: 
                 typer.echo(f"\nThe page: {page.resolve()}")
     if failed is not None:
         raise failed
-
-
-def _writable(e: Exception) -> bool:
-    from foedus.core.errors import StorageFailed
-
-    return not isinstance(e, StorageFailed)
+    if unseen is not None:
+        say(f"the run is {done.status}, but {unseen}")
+        raise typer.Exit(1)
 
 
 def _pictures(done: Run, folder: Path) -> Path:

@@ -88,6 +88,7 @@ class Run:
     notices: list[str] = field(default_factory=list)
     preparation: Any = None
     node_names: tuple[str, ...] | None = None
+    class_names: tuple[str, ...] | None = None
     _model: Model | None = None
 
     @property

@@ -105,7 +105,7 @@ def of_run(run: Run) -> Split | None:
     names, counts = node_names(run), run.label_counts
     if not counts or len(counts) != len(run.sizes) or not counts[0]:
         return Split(tuple(run.sizes), names=names)
-    classes = tuple(f"class {k}" for k in range(len(counts[0])))
+    classes = _class_names(run.class_names, len(counts[0]))
     return Split(tuple(run.sizes), tuple(map(tuple, counts)), classes, names)
 
 
@@ -116,9 +116,7 @@ def of_data(data: FederatedDataset) -> Split:
     held = tuple(held) if held and any(held) else None
     counts = data.label_counts()
     if counts is not None:
-        classes = tuple(map(str, data.class_names or range(len(counts[0]))))
-        if all(name.isdigit() for name in classes):
-            classes = tuple(f"class {name}" for name in classes)
+        classes = _class_names(data.class_names, len(counts[0]))
         return Split(sizes, tuple(map(tuple, counts)), classes, names, held)
     y = data.y.flatten() if data.y.numel() == len(data.y) else None
     if y is None:
@@ -127,6 +125,12 @@ def of_data(data: FederatedDataset) -> Split:
     node_M = torch.repeat_interleave(torch.arange(data.nodes), data.offsets[1:] - data.offsets[:-1])
     quantiles, between = _quantiles(y_M, node_M, data.offsets), _between(y_M, node_M, sizes)
     return Split(sizes, names=names, holdout=held, targets=quantiles, between=between)
+
+
+def _class_names(names: Sequence[str] | None, classes: int) -> tuple[str, ...]:
+    """What the classes are called; a number alone would not say that it is a class."""
+    called = tuple(map(str, names or range(classes)))
+    return tuple(f"class {name}" for name in called) if all(name.isdigit() for name in called) else called
 
 
 def _quantiles(y_M: Tensor, node_M: Tensor, offsets: Tensor) -> tuple[tuple[float, ...], ...]:

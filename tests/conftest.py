@@ -1,0 +1,20 @@
+"""What tests of several packages share."""
+
+import shutil
+import subprocess
+
+import pytest
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 64 KiB of its own, where the system lets us make one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if not shutil.which("mount"):
+        pytest.skip("there is no mount here")
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)], capture_output=True)
+    if made.returncode:
+        pytest.skip("this system lets only its administrator make a file system")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
