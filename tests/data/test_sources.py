@@ -33,7 +33,7 @@ def test_every_source_says_what_it_takes():
     for name, source in SOURCES.items():
         assert inspect.getdoc(source), name
         for parameter in inspect.signature(source).parameters.values():
-            assert parameter.kind is parameter.POSITIONAL_OR_KEYWORD, (name, parameter)
+            assert parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY), (name, parameter)
             assert parameter.annotation is not parameter.empty, (name, parameter)
 
 

@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import foedus as fd
-from foedus.core.errors import BadInput
+from foedus.core.errors import BadInput, plain_name
 from foedus.experiment import BadExperiment, Experiment, parse, resolved, to_toml
 from foedus.experiment.kinds import exports, parameters, shape
-from foedus.experiment.names import normal
 from foedus.experiment.tables import Data, Evaluate, Model, Network, Source, Tables
 
 
@@ -134,7 +133,7 @@ def test_every_field_can_be_written(cls):
 def test_no_two_of_a_kind_share_a_name(cls):
     for p in parameters(cls).values():
         s = shape(p.hint)
-        names = [normal(n) for kind in s.kinds for n in kind.candidates()]
+        names = [plain_name(n) for kind in s.kinds for n in kind.candidates()]
         assert len(names) == len(set(names))
 
 

@@ -35,7 +35,9 @@ def test_exact_on_matrices_of_its_rank(n: int, m: int, rank: int, seed: int) -> 
     # Also after an update of lower rank, or of none, has left its traces in the start of the next step.
     for other in (_low_rank(n, m, 1, seed + 1), torch.zeros(n, m), u):
         came, state = _send(PowerSGD(rank), {"w": other}, state)
-        assert torch.allclose(came["w"], other, atol=1e-4 * float(u.abs().max()), rtol=0)
+        # A start that is almost at right angles to the new matrix costs float32 digits: one in a thousand is left.
+        size = max(float(u.abs().max()), float(other.abs().max()))
+        assert torch.allclose(came["w"], other, atol=1e-3 * size, rtol=0)
 
 
 def test_repeated_it_finds_the_best_subspace() -> None:

@@ -2,7 +2,35 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import Any
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known name that somebody who wrote this word may have meant; case, ``_`` and ``-`` make no difference.
+
+    >>> closest("Trimmed-Maen", ["median", "trimmed_mean"])
+    'trimmed_mean'
+    """
+    by_plain = {plain_name(k): k for k in reversed(list(known))}
+    close = difflib.get_close_matches(plain_name(word), by_plain, n=1)
+    return by_plain[close[0]] if close else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``"did you mean 'x'? "``, to stand before what else there is; nothing where no known name is close."""
+    close = closest(word, known)
+    return "" if close is None else f"did you mean {close!r}? "
+
+
+def plain_name(name: str) -> str:
+    """A name without what makes no difference.
+
+    >>> plain_name("FedAvg") == plain_name("fed_avg") == plain_name("fed-avg")
+    True
+    """
+    return name.replace("_", "").replace("-", "").lower()
 
 
 class FoedusError(Exception):

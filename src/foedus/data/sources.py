@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Literal, overload
 
-from foedus.core.errors import BadInput
+from foedus.core.errors import BadInput, did_you_mean
 from foedus.data.bundled import breast_cancer, diabetes, digits, iris, wine
 from foedus.data.dataset import Dataset
 from foedus.data.huggingface import huggingface
@@ -54,20 +53,15 @@ def load(name: str, **options: Any) -> Dataset | Table:
     """
     source = SOURCES.get(name) if isinstance(name, str) else None
     if source is None:
-        raise BadInput(f"unknown data set {name!r}: {_near(str(name), SOURCES)}There are: {', '.join(SOURCES)}")
+        raise BadInput(f"unknown data set {name!r}: {did_you_mean(str(name), SOURCES)}There are: {', '.join(SOURCES)}")
     parameters = inspect.signature(source).parameters
     for option in options:
         if option not in parameters:
             raise BadInput(
-                f"data set {name!r} has no option {option!r}: {_near(option, parameters)}"
+                f"data set {name!r} has no option {option!r}: {did_you_mean(option, parameters)}"
                 f"It takes: {', '.join(parameters)}"
             )
     for required, p in parameters.items():
         if p.default is p.empty and required not in options:
             raise BadInput(f"data set {name!r} needs the option {required}: load({name!r}, {required}=...)")
     return source(**options)
-
-
-def _near(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word.lower(), list(known), n=1)
-    return f"did you mean {close[0]!r}? " if close else ""

@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
-from foedus.core.errors import BadInput
+from foedus.core.errors import BadInput, did_you_mean, plain_name
 from foedus.experiment import user_code
 from foedus.experiment.kinds import Call, Kind, Shape, parameters, shape
-from foedus.experiment.names import NONE, among, counted, near, normal
+from foedus.experiment.names import NONE, among, counted
 from foedus.experiment.problems import Path
 from foedus.experiment.tables import Data
 
@@ -191,7 +191,9 @@ class Builder:
             elif name is None and key == FIRST:
                 self.fail(at, f"{label} takes no fields, got {given(value)}")
             elif name is None:
-                self.fail(at, f"unknown key; {near(key, [*takes, *others])}{label} takes: {counted(takes)}{also}")
+                self.fail(
+                    at, f"unknown key; {did_you_mean(key, [*takes, *others])}{label} takes: {counted(takes)}{also}"
+                )
             elif key == FIRST and any(_find(k, takes) == name for k in arguments):
                 continue  # given by its name as well
             elif name in values:
@@ -257,8 +259,8 @@ def _find(name: str, known: Mapping[str, Any]) -> str | None:
     """The known name that is this one but for case, ``_`` and ``-``."""
     if name in known:
         return name
-    wanted = normal(name)
-    return next((k for k in known if normal(k) == wanted), None)
+    wanted = plain_name(name)
+    return next((k for k in known if plain_name(k) == wanted), None)
 
 
 def _call_kind(s: Shape) -> type[Call] | None:

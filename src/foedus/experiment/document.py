@@ -11,13 +11,13 @@ from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any
 
-from foedus.core.errors import BadInput
+from foedus.core.errors import BadInput, plain_name
 from foedus.core.keys import Key
 from foedus.experiment.build import BAD, FIRST, Builder
 from foedus.experiment.experiment import Experiment
 from foedus.experiment.kinds import Kind
 from foedus.experiment.lines import lines
-from foedus.experiment.names import normal, written
+from foedus.experiment.names import written
 from foedus.experiment.problems import BadExperiment, Path, Problem, dotted
 from foedus.experiment.tables import Tables
 from foedus.sampling import Cohort
@@ -91,14 +91,14 @@ class Document:
                     raise BadInput(f"{dotted(path)} is a list of {len(here)}, it has no element {key!r}: count from 0")
                 at = int(key)
             elif key not in here:
-                at = next((k for k in here if normal(k) == normal(key)), key)
+                at = next((k for k in here if plain_name(k) == plain_name(key)), key)
             path += (at,)
             if depth == len(keys) - 1:
                 here[at] = value
                 break
             below: Any = here.get(at, {}) if isinstance(here, dict) else here[at]
             if not isinstance(below, dict | list):
-                if isinstance(below, str) and normal(below) == normal(keys[depth + 1]):
+                if isinstance(below, str) and plain_name(below) == plain_name(keys[depth + 1]):
                     below = {below: {}}  # program = "fedavg" is fedavg with its defaults
                 else:
                     below = {FIRST: below}  # cohort = { fixed = 10 } is the value of fixed's first field
@@ -129,7 +129,7 @@ class Document:
 
 
 def _normal(path: Path) -> Path:
-    return tuple(normal(k) if isinstance(k, str) else k for k in path)
+    return tuple(plain_name(k) if isinstance(k, str) else k for k in path)
 
 
 def _check_cohorts(t: Tables, builder: Builder, nodes: int) -> None:

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from typing import Any
 
+from foedus.core.errors import did_you_mean, plain_name
+
 NONE = "none"
 """What a file says for ``None``, which TOML cannot write."""
-
-
-def normal(name: str) -> str:
-    """The name without what makes no difference.
-
-    >>> normal("FedAvg") == normal("fed_avg") == normal("fed-avg")
-    True
-    """
-    return name.replace("_", "").replace("-", "").lower()
 
 
 def snake(name: str) -> str:
@@ -37,18 +29,7 @@ def written(target: Any) -> str:
     """
     module: str = target.__module__.rpartition(".")[2]
     own: str = target.__name__
-    return module if normal(module) == normal(own) else snake(own)
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """``"did you mean 'x'? "`` if one of the known names is close, else nothing.
-
-    >>> near("lokal", ["rounds", "local"])
-    "did you mean 'local'? "
-    """
-    by_normal = {normal(k): k for k in known}
-    close = difflib.get_close_matches(normal(word), by_normal, n=1)
-    return f"did you mean {by_normal[close[0]]!r}? " if close else ""
+    return module if plain_name(module) == plain_name(own) else snake(own)
 
 
 def among(word: str, known: Iterable[str], what: str = "there are") -> str:
@@ -60,7 +41,7 @@ def among(word: str, known: Iterable[str], what: str = "there are") -> str:
     'there are: rounds, local'
     """
     known = list(known)
-    close = near(word, known)
+    close = did_you_mean(word, known)
     return f"{close}{what[0].upper() if close else what[0]}{what[1:]}: {counted(known)}"
 
 

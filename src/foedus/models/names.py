@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+from foedus.core.errors import closest
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -12,5 +13,5 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     >>> did_you_mean("layer.wieght", ["layer.weight", "layer.bias"])
     " (did you mean 'layer.weight'?)"
     """
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    close = closest(word, known)
+    return "" if close is None else f" (did you mean {close!r}?)"

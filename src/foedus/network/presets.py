@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 
-from foedus.core.errors import BadInput
+from foedus.core.errors import BadInput, did_you_mean
 from foedus.network.model import CostModel, Device, Links, LogNormal, ShiftedExponential
 from foedus.network.units import gbit, mbit, milliseconds
 
@@ -54,7 +53,7 @@ def by_name(name: str) -> CostModel:
     """
     preset = PRESETS.get(name.lower()) if isinstance(name, str) else None
     if preset is None:
-        close = difflib.get_close_matches(str(name).lower(), PRESETS, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise BadInput(f"unknown network {name!r}: {hint}The presets are {', '.join(PRESETS)}")
+        raise BadInput(
+            f"unknown network {name!r}: {did_you_mean(str(name), PRESETS)}The presets are {', '.join(PRESETS)}"
+        )
     return preset

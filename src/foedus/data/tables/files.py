@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import difflib
 import gzip
 import io
 import os
@@ -15,7 +14,7 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
-from foedus.core.errors import BadInput
+from foedus.core.errors import BadInput, did_you_mean
 
 Paths = str | Path | Sequence[str | Path]
 
@@ -53,14 +52,6 @@ class Reading:
             raise BadInput(f"decimal must be '.' or ',', got {self.decimal!r}")
         if self.decimal == "," == self.delimiter:
             raise BadInput("decimal and delimiter are both ',': a number could not be told from two columns")
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """``"did you mean 'chol'? "``, or nothing where nothing is near."""
-    known = list(known)
-    lower = {k.lower(): k for k in reversed(known)}
-    close = difflib.get_close_matches(word.lower(), list(lower), n=1)
-    return f"did you mean {lower[close[0]]!r}? " if close else ""
 
 
 def listed(names: Iterable[str], most: int = 12) -> str:
@@ -104,7 +95,11 @@ def _find(given: str, suffixes: tuple[str, ...]) -> list[Path]:
         return found
     parent = path.parent
     beside = sorted(p.name for p in parent.iterdir()) if parent.is_dir() else []
-    where = near(path.name, beside) if beside else ("" if parent.is_dir() else f"there is no folder {parent} either. ")
+    where = (
+        did_you_mean(path.name, beside)
+        if beside
+        else ("" if parent.is_dir() else f"there is no folder {parent} either. ")
+    )
     raise BadInput(f"there is no file {given}: {where}Paths are relative to {Path.cwd()}")
 
 

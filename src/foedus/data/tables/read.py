@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
-from foedus.core.errors import BadInput
+from foedus.core.errors import BadInput, did_you_mean
 from foedus.data.tables.arrow import Cells, read_csv, read_parquet
-from foedus.data.tables.files import CSV, PARQUET, Paths, Reading, find, line_of, listed, near, open_text
+from foedus.data.tables.files import CSV, PARQUET, Paths, Reading, find, line_of, listed, open_text
 from foedus.data.tables.typed import Place
 
 
@@ -62,7 +62,9 @@ def read(
         sheets.append(cells)
     unused = [old for old in rename if old not in known]
     if unused and suffixes is not None:
-        raise BadInput(f"rename: there is no column {unused[0]!r}: {near(unused[0], known)}There are {_unique(known)}")
+        raise BadInput(
+            f"rename: there is no column {unused[0]!r}: {did_you_mean(unused[0], known)}There are {_unique(known)}"
+        )
     _check_alike(files, sheets)
     first = sheets[0]
     if not first:
@@ -99,7 +101,7 @@ def _check_alike(files: list[Path], sheets: list[dict[str, Cells]]) -> None:
                 if name not in lack:
                     raise BadInput(
                         f"{a} has a column {name!r} and {b} has none: "
-                        f"{near(name, [n for n in lack if n not in have])}"
+                        f"{did_you_mean(name, [n for n in lack if n not in have])}"
                         f"rename={{...}} gives them one name, drop=({name!r},) leaves it out"
                     )
 
@@ -121,7 +123,9 @@ def check_known(option: str, names: Collection[str], known: Collection[str]) -> 
     """Errors: ``BadInput`` for names that are no columns."""
     for name in names:
         if name not in known:
-            raise BadInput(f"{option}: there is no column {name!r}: {near(str(name), known)}There are {listed(known)}")
+            raise BadInput(
+                f"{option}: there is no column {name!r}: {did_you_mean(str(name), known)}There are {listed(known)}"
+            )
 
 
 def _unique(names: list[str]) -> str:

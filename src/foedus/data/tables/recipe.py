@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from foedus.core.errors import BadInput
+from foedus.core.errors import BadInput, did_you_mean
 from foedus.core.model import predicted_classes
 from foedus.data.tables.arrow import Cells
-from foedus.data.tables.files import Paths, Reading, near
+from foedus.data.tables.files import Paths, Reading
 from foedus.data.tables.read import Sheet, read
 from foedus.data.tables.schema import Columns, Kind
 from foedus.data.tables.typed import canonical, numbers, refuse_missing, texts
@@ -163,7 +163,7 @@ class Recipe:
             if c.name not in sheet.cells:
                 raise BadInput(
                     f"the recipe needs a column {c.name!r}, and the new rows have none: "
-                    f"{near(c.name, sheet.cells)}They have {', '.join(sheet.cells) or 'none that it knows'}"
+                    f"{did_you_mean(c.name, sheet.cells)}They have {', '.join(sheet.cells) or 'none that it knows'}"
                 )
             cells = sheet.cells[c.name]
             if self.missing == "refuse":

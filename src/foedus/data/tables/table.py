@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from foedus.core.data import FederatedDataset
-from foedus.core.errors import BadInput
+from foedus.core.errors import BadInput, did_you_mean
 from foedus.core.keys import Key
 from foedus.data.divide import divide
 from foedus.data.holdout import holdout as hold_out
@@ -21,7 +21,7 @@ from foedus.data.partitions.natural import Natural
 from foedus.data.partitions.partition import Partition
 from foedus.data.tables.agree import Options, agree
 from foedus.data.tables.arrow import Cells
-from foedus.data.tables.files import CSV, MISSING, PARQUET, Paths, Reading, listed, near, stem
+from foedus.data.tables.files import CSV, MISSING, PARQUET, Paths, Reading, listed, stem
 from foedus.data.tables.read import Sheet, check_known, read
 from foedus.data.tables.recipe import label_order, same_label
 from foedus.data.tables.schema import Kind, Schema, widths
@@ -433,7 +433,7 @@ def _positive(labels: Sequence[str], wanted: _Wanted, options: Options) -> str |
     positive = same_label(wanted.positive, options.ignore_case)
     if positive not in labels:
         raise BadInput(
-            f"positive: the target {wanted.target} has no label {wanted.positive!r}: {near(positive, labels)}"
+            f"positive: the target {wanted.target} has no label {wanted.positive!r}: {did_you_mean(positive, labels)}"
             f"It has {listed(labels)}"
         )
     return positive
