@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foedus import data, models, network, programs, report
 from foedus.core.model import Model
 from foedus.jobs import LocalSGD
 from foedus.runtimes import Simulation
 from foedus.train import Run, train
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 NODES = 20
 LOCAL = LocalSGD(epochs=1, batch_size=10, lr=0.05)
@@ -22,12 +25,15 @@ PROGRAMS: dict[str, Any] = {
 }
 
 
-def demo(out: Path, seed: int = 0, workers: int = 1) -> dict[str, Run]:
-    """Train on digits over twenty Dirichlet nodes on the WAN preset, and write ``report.html`` into ``out``."""
+def demo(out: Path, seed: int = 0, workers: int = 1, console: Console | None = None) -> dict[str, Run]:
+    """Train on digits over twenty Dirichlet nodes on the WAN preset, and write ``report.html`` into ``out``.
+
+    ``console`` is where progress goes.
+    """
     digits = data.load("digits").split(data.Dirichlet(alpha=0.3), nodes=NODES, seed=seed)
     model = Model(models.mlp(64, 32, 10), loss="cross_entropy")
     runs: dict[str, Run] = {}
-    with report.LiveTable(list(PROGRAMS)) as table:
+    with report.LiveTable(list(PROGRAMS), console) as table:
         for label, program in PROGRAMS.items():
             row = table.row(label, program.rounds)
             runs[label] = train(

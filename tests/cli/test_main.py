@@ -1,5 +1,6 @@
 """The command line: exit status 0, 1, 2, and the demonstration."""
 
+import json
 import re
 import runpy
 import signal
@@ -96,6 +97,15 @@ def test_the_demo_leaves_its_page_and_says_where(demo):
     # Self-contained: nothing is fetched.
     assert not re.search(r'(src|href)="(https?:)?//', text)
     assert "Traceback" not in result.stderr
+
+
+def test_the_demo_as_json(foedus):
+    said = foedus("demo", "--json", "--out", "page")
+    assert said.status == 0
+    told = json.loads(said.out)
+    assert [g["label"] for g in told["groups"]] == ["Centralized", "LocalOnly", "SyncSGD", "FedAvg"]
+    assert Path(told["page"]).exists()
+    assert "round" in said.err
 
 
 def test_together_is_better_than_alone_and_close_to_pooled(demo):

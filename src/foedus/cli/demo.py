@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from foedus.cli.app import app
+from foedus.cli.app import AsJson, app, output, print_json, progress
 
 
 @app.command()
@@ -18,16 +18,21 @@ def demo(
     workers: Annotated[
         int, typer.Option(min=1, help="Worker processes; 1 runs inline. The model's bits are the same.")
     ] = 1,
+    json: AsJson = False,
 ) -> None:
     """Train digits across twenty unequal nodes in four ways, and write a page that compares them."""
+    from foedus import report
     from foedus.demo import demo as run_demo  # torch takes a second to import: not for --help
 
     started = time.monotonic()
     try:
-        runs = run_demo(out, seed, workers)
+        runs = run_demo(out, seed, workers, progress(False) if json else output())
     except KeyboardInterrupt:  # Typer would end without a word
         typer.echo("foedus: the demo was stopped; no page was written", err=True)
         raise typer.Exit(130) from None
+    if json:
+        print_json({"page": out / "report.html", **report.as_json(runs)})
+        return
     quality = {label: 100 * (run.history[-1].accuracy or 0.0) for label, run in runs.items()}
     typer.echo(
         f"\nEach node alone {quality['LocalOnly']:.1f} %, together {quality['FedAvg']:.1f} %, "
