@@ -106,6 +106,11 @@ def told(folder: Path) -> tuple[dict[str, str], list[str]]:
         return {}, []
 
 
+def commits(folder: Path) -> int:
+    """How many commits a folder has a line of history for."""
+    return (folder / HISTORY).read_bytes().count(b"\n") if (folder / HISTORY).exists() else 0
+
+
 def load(path: str | Path, kind: type[R] = Run) -> R:  # type: ignore[assignment]
     """The run in a folder: its history, costs and vectors, without program, data or module.
 

@@ -149,15 +149,13 @@ def _go_on(folder: Path, sets: list[str], out: Path | None, json: bool, quiet: b
 
 
 def _one(experiment: Experiment, folder: Path, resume: bool, json: bool, quiet: bool) -> None:
-    from foedus import report
+    from foedus import report, saved
     from foedus.core.errors import BadInput, Interrupted, RunEnded, StorageFailed
-    from foedus.core.folder import ABOUT
     from foedus.experiment import to_toml
     from foedus.experiment.study import rounds
-    from foedus.train import Run
 
     data = experiment.data()
-    begun = len(Run.load(folder).history) if (folder / ABOUT).exists() else 0
+    begun = saved.commits(folder)
     failed: RunEnded | None = None
     try:
         planned = rounds(experiment)
