@@ -145,18 +145,32 @@ class Federation:
         """Node ids of a cohort, ascending. Errors: ``BadInput`` if it is larger than the federation."""
         return how.draw(self.nodes, self._s.next_draw("sample"))
 
-    async def commit(self, state: State, metrics: dict[str, float] | None = None) -> None:
+    async def commit(
+        self,
+        state: State,
+        metrics: dict[str, float] | None = None,
+        *,
+        extra: dict[str, float] | None = None,
+        at_nodes: Tensors | None = None,
+    ) -> None:
         """End of a step: checkpoint, record, evaluate ``state.w`` if that is due, ask the stop rules.
 
         ``metrics`` replaces the evaluation of ``state.w``: a program whose model is not one vector knows better.
+        ``extra`` metrics stand beside it. ``at_nodes`` is for programs whose nodes have models of their own: the
+        evaluation is then that of all nodes, by the program's ``node_evaluation`` with these arguments, its loss
+        and metrics being means over all the rows that nodes evaluate on.
         """
         if self._open:
             raise ProgramError(f"commit was called while {self._open} map call(s) were under way: await them first")
-        self._s.commit(state, metrics)
+        self._s.commit(state, metrics, extra, at_nodes=at_nodes)
 
     async def evaluate(self, w_D: Tensor) -> dict[str, float]:
         """Loss and metrics of a model vector on the test set."""
         return self._s.evaluate(w_D)
+
+    def draw(self, purpose: str) -> Key:
+        """The key of the next random draw that the program itself makes; each purpose has draws of its own."""
+        return self._s.next_draw(f"program {purpose}")
 
     # -- giving jobs -------------------------------------------------------------------------------------------
 

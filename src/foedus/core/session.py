@@ -32,7 +32,7 @@ from foedus.core.ledger import Ledger
 from foedus.core.model import Model
 from foedus.core.run import Record
 from foedus.core.state import State
-from foedus.core.update import Failed
+from foedus.core.update import Failed, Tensors, Update
 
 
 @dataclass
@@ -179,10 +179,11 @@ class Session:
         metrics: dict[str, float] | None = None,
         extra: dict[str, float] | None = None,
         now: float | None = None,
+        at_nodes: Tensors | None = None,
     ) -> None:
         """Make everything since the last commit durable. See ``Federation.commit``.
 
-        ``extra`` metrics stand beside the evaluated ones; ``now`` is the commit's time if that is not the clock's.
+        ``now`` is the commit's time if that is not the clock's.
         """
         w: Tensor | None = state.w if "w" in state else None
         if w is not None and not finite({"w": w}):
@@ -192,13 +193,14 @@ class Session:
             )
         t = self.round + 1
         quality = {**(metrics or {}), **(extra or {})}
-        tested = w if metrics is None else None
+        tested = w if metrics is None and at_nodes is None else None
+        given = at_nodes if at_nodes is not None or w is None else {"w": w}
         due = self._due(t, self.options.evaluate_every)
-        due_nodes = w is not None and self._due(t, self.options.evaluate_nodes)
+        due_nodes = self._due(t, self.options.evaluate_nodes) or (due and at_nodes is not None)
         if tested is not None and due:
             quality |= self.evaluate(tested)
-        if w is not None and due_nodes:
-            quality |= self._evaluate_nodes(w)
+        if given is not None and due_nodes:
+            quality |= self._evaluate_nodes(given, whole=at_nodes is not None)
         self.ledger.virtual_s = (self.clock.now if now is None else now) if self.clock.virtual else 0.0
         self.ledger.wall_s = self._wall_before + time.perf_counter() - self._wall_started - self._outside
         record = self._record(t, quality)
@@ -206,8 +208,8 @@ class Session:
         if any(stop for stop, _ in stops):  # the last commit is always evaluated
             if tested is not None and not due:
                 quality |= self.evaluate(tested)
-            if w is not None and self.options.evaluate_nodes and not due_nodes:
-                quality |= self._evaluate_nodes(w)
+            if given is not None and (self.options.evaluate_nodes or at_nodes is not None) and not due_nodes:
+                quality |= self._evaluate_nodes(given, whole=at_nodes is not None)
             record = self._record(t, quality)
         if w is not None and better(record, self.best):
             self.best, self.best_w = record, w.clone()
@@ -286,29 +288,34 @@ class Session:
             self.executor.release(placed)
         return combine(updates)
 
-    def _evaluate_nodes(self, w_D: Tensor) -> dict[str, float]:
-        """Every node evaluates the model on its own rows, outside the run's clock; the mean and the worst over nodes.
+    def _evaluate_nodes(self, args: Tensors, whole: bool = False) -> dict[str, float]:
+        """Every node evaluates on its own rows, outside the run's clock; the mean and the worst over nodes.
 
-        What each node found is kept in ``extra["node_metrics"]``: a list over the nodes for every metric.
+        What each node found is kept in ``extra["node_metrics"]``: a list over the nodes for every metric. ``whole``
+        adds what it is over the rows of all nodes together.
         """
         started = time.perf_counter()
-        placed = self.executor.place({"w": w_D})
+        placed = self.executor.place(args)
         plan = Plan(self.options.node_evaluation)
         tasks = [Task(n, 0, self.node_state(n)) for n in range(self.data.nodes)]
         found: list[dict[str, float]] = []
+        answers: list[Update] = []
         try:
             groups = ([tasks[at : at + NODES]] for at in range(0, len(tasks), NODES))
             for _, result in InOrder(self.executor, plan, placed, groups).results():
                 for outcome in result.outcomes:
                     if outcome.failed is not None and not outcome.failed.nonfinite:
                         raise node_failed(self, outcome.failed)
-                    found.append(combine([outcome.update]) if outcome.update is not None else {})
+                    mine = [] if outcome.update is None else [outcome.update]
+                    found.append(combine(mine))
+                    answers += mine
         finally:
             self.executor.release(placed)
             self._outside += time.perf_counter() - started
         each = {m: [f.get(m) for f in found] for m in QUALITY if any(m in f for f in found)}
         self.extra["node_metrics"] = each
-        return {k: v for m, values in each.items() for k, v in over_nodes(m, values).items()}
+        over = {k: v for m, values in each.items() for k, v in over_nodes(m, values).items()}
+        return {**combine(answers), **over} if whole else over
 
     # -- going back, and checkpoints ---------------------------------------------------------------------------
 

@@ -1,7 +1,24 @@
 """Who does what, and when: one paper, one file."""
 
 from foedus.programs.baselines import Centralized, LocalOnly
+from foedus.programs.ditto import Ditto
 from foedus.programs.fedavg import FedAvg
+from foedus.programs.fedavgm import FedAvgM
+from foedus.programs.fedbn import FedBN
+from foedus.programs.feddyn import FedDyn
+from foedus.programs.fednova import FedNova
+from foedus.programs.fedopt import FedAdagrad, FedAdam, FedYogi
+from foedus.programs.fedper import FedPer
+from foedus.programs.fedprox import FedProx
+from foedus.programs.fedrep import FedRep
+from foedus.programs.fine_tune import FineTune
+from foedus.programs.hierarchical import Hierarchical
+from foedus.programs.ifca import IFCA
+from foedus.programs.qffl import QFFL
+from foedus.programs.scaffold import Scaffold
 from foedus.programs.sync_sgd import SyncSGD
 
-__all__ = ["Centralized", "FedAvg", "LocalOnly", "SyncSGD"]
+__all__ = [
+    "Centralized", "Ditto", "FedAdagrad", "FedAdam", "FedAvg", "FedAvgM", "FedBN", "FedDyn", "FedNova", "FedPer",
+    "FedProx", "FedRep", "FedYogi", "FineTune", "Hierarchical", "IFCA", "LocalOnly", "QFFL", "Scaffold", "SyncSGD",
+]  # fmt: skip
