@@ -21,13 +21,14 @@ LEAST = 1e-10
 class FairSGD:
     """``local``, weighed by the q-th power of the loss that the node has with ``args["w"]`` (arXiv:1905.10497).
 
-    With F that loss, L = 1/lr and d the difference that ``local`` made, the paper's h is L (F^q + q F^(q-1) L ||d||^2)
+    With F that loss, L ``lipschitz`` (None: 1/lr) and d the difference that ``local`` made, the paper's h is L (F^q + q F^(q-1) L ||d||^2)
     and its Delta L F^q d. Here the weight is rows times h/L and ``delta`` is F^q d / (h/L), so that a weighted mean
     is the paper's sum of Delta over the sum of h.
     """
 
     local: LocalSGD = LocalSGD()
     q: float = 0.0
+    lipschitz: float | None = None
 
     def work(self, rows: int) -> Work:
         return replace(self.local.work(rows), evaluated=rows)
@@ -41,7 +42,7 @@ class FairSGD:
         loss = max(LEAST, Evaluate()(node, args)[0].metrics["loss"])
         u, state = self.local(node, args)
         squared = float(torch.linalg.vector_norm(u["delta"], dtype=torch.float64)) ** 2
-        steepness = squared / self.local.lr if self.local.lr else 0.0
-        h = loss**self.q + self.q * loss ** (self.q - 1) * steepness
+        constant = self.lipschitz or (1 / self.local.lr if self.local.lr else 0.0)  # steps of size 0 lead nowhere
+        h = loss**self.q + self.q * loss ** (self.q - 1) * constant * squared
         delta = u["delta"] * (loss**self.q / h)
         return replace(u, parts={**u.parts, "delta": delta}, weight=u.weight * h), state

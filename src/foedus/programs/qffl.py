@@ -15,20 +15,24 @@ from foedus.programs.fedavg import FedAvg
 class QFFL(FedAvg):
     """q-FedAvg, which minimises sum p_k F_k^(q+1) / (q+1) (Li et al., 2020, arXiv:1905.10497, Algorithm 2).
 
-    The larger ``q``, the more a node counts whose loss is high; L of the paper is 1 / local.lr. p_k are the rows,
-    and ``q=0`` is FedAvg. A node passes over its rows once more, for its loss.
+    The larger ``q``, the more a node counts whose loss is high. p_k are the rows, and ``q=0`` is FedAvg. A node passes
+    over its rows once more, for its loss. ``lipschitz`` is L of the paper, how steep the loss may get: the larger, the
+    shorter the steps. ``None`` is the paper's 1 / local.lr, which is cautious where nodes take many steps.
 
     The weights are the algorithm, so that the aggregate is ``Mean()`` and nothing else; whoever sends a high loss
     gets a high weight, so that it withstands no liar.
     """
 
     q: float = 1.0
+    lipschitz: float | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.q) and self.q >= 0):
             raise BadInput(f"q must be a non-negative number, got {self.q}")
+        if self.lipschitz is not None and not (math.isfinite(self.lipschitz) and self.lipschitz > 0):
+            raise BadInput(f"lipschitz must be a positive number, or None for 1 / local.lr; got {self.lipschitz}")
         if self.aggregate != Mean():
             raise BadInput(f"q-FFL weighs nodes by their losses, which only Mean() does; got {self.aggregate}")
 
     def job(self, t: int) -> FairSGD:
-        return FairSGD(self.local.at(t), self.q)
+        return FairSGD(self.local.at(t), self.q, self.lipschitz)
