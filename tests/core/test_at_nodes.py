@@ -40,21 +40,21 @@ def test_the_record_is_of_all_nodes_rows() -> None:
     problem = small()
     run = fd.train(Personal(1), problem.model, problem.data)
 
+    found = []
+
     @dataclass(frozen=True)
     class ByHand:
         async def __call__(self, fed):
             s = await fed.begin(lambda w: fd.State(w=run.vector))
             u = await fed.map(Shift(), {"w": s.w, "by": torch.tensor(0.1)}, range(fed.nodes))
-            self.found.extend(u)
-
-        found = []
+            found.extend(u)
 
     fd.train(ByHand(), problem.model, problem.data)
     rows = sum(problem.data.sizes)
     for name in ("loss", "accuracy"):
-        expected = sum(u.metrics[name] * u.weight for u in ByHand.found) / rows
+        expected = sum(u.metrics[name] * u.weight for u in found) / rows
         assert getattr(run.history[0], name) == pytest.approx(expected)
-        assert run.node_metrics[name] == [u.metrics[name] for u in ByHand.found]
+        assert run.node_metrics[name] == [u.metrics[name] for u in found]
     assert run.history[0].metrics["sent"] == 0.0
     assert "node_worst_decile_accuracy" in run.history[0].metrics
     assert run.ledger.total.jobs == 0  # a measurement costs nobody

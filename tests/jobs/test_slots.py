@@ -1,5 +1,7 @@
 """Which numbers of the flat vector are shared, and which are a node's own."""
 
+import itertools
+
 import hypothesis.strategies as st
 import pytest
 import torch
@@ -57,4 +59,4 @@ def test_a_division_is_a_partition(own: set[str]) -> None:
     spans = sorted([*division.shared, *division.own])
     assert spans[0][0] == 0
     assert spans[-1][1] == LAYOUT.size
-    assert all(a[1] == b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(spans))

@@ -14,7 +14,7 @@ def _end(program, start: float = 0.0) -> float:
     return float(fd.train(program, problem.model, problem.data, evaluate_every=10**9).vector)
 
 
-@pytest.mark.parametrize("mu", [0.1, 1.0, 3.0, 10.0, 30.0])
+@pytest.mark.parametrize("mu", [0.1, 1.0, 10.0])
 def test_fixed_point_with_exact_local_minimisation(mu: float) -> None:
     """x* = sum w_k b_k / sum w_k with w_k = p_k a_k / (a_k + mu)."""
     w = [a / (a + mu) / 2 for a in CURVATURE]

@@ -35,7 +35,7 @@ def test_it_is_algorithm_2(q: float, steps: int) -> None:
 
 @pytest.mark.parametrize("q", [0.0, 0.5, 1.0, 3.0])
 def test_it_minimises_its_objective(q: float) -> None:
-    """With one step of the full gradient it stops where sum F_k^q F_k' is zero; the larger q, the more alike the F_k."""
+    """One step of the full gradient stops where sum F_k^q F_k' is zero; the larger q, the more alike the F_k."""
     program = QFFL(150, local=fd.LocalSGD(batch_size=None, lr=0.1), q=q)
     x = float(fd.train(program, quadratic(0.3).model, quadratic().data, evaluate_every=10**9).vector)
     slope = [a * (x - b) for a, b in zip(CURVATURE, OPTIMUM, strict=True)]

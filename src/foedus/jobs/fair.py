@@ -21,9 +21,9 @@ LEAST = 1e-10
 class FairSGD:
     """``local``, weighed by the q-th power of the loss that the node has with ``args["w"]`` (arXiv:1905.10497).
 
-    With F that loss, L ``lipschitz`` (None: 1/lr) and d the difference that ``local`` made, the paper's h is L (F^q + q F^(q-1) L ||d||^2)
-    and its Delta L F^q d. Here the weight is rows times h/L and ``delta`` is F^q d / (h/L), so that a weighted mean
-    is the paper's sum of Delta over the sum of h.
+    With F that loss, L ``lipschitz`` (None: 1/lr) and d the difference that ``local`` made, the paper's h is
+    L (F^q + q F^(q-1) L ||d||^2) and its Delta is L F^q d. Here the weight is rows times h/L and ``delta`` is
+    F^q d / (h/L), so that a weighted mean is the paper's sum of Delta over the sum of h.
     """
 
     local: LocalSGD = LocalSGD()
