@@ -77,10 +77,10 @@ def test_c_is_the_mean_of_all_c_i_after_every_round(cohort, aggregate) -> None:
         torch.testing.assert_close(state.c.double(), mean, rtol=0, atol=2e-6)
         moved.append(float(mean.abs().max()))
 
-    program = Scaffold(6, cohort, fd.LocalSGD(epochs=2, batch_size=7, lr=0.05), aggregate)
+    program = Scaffold(4, cohort, fd.LocalSGD(epochs=2, batch_size=7, lr=0.05), aggregate)
     run = _run(program, problem, stop=fd.AfterCommits(1))
     look(run.checkpoint.tree["state"], run.checkpoint.tree["node_states"])
-    while len(run.history) < 6:
+    while len(run.history) < 4:
         run = _run(program, problem, resume=run, stop=fd.AfterCommits(len(run.history) + 1))
         look(run.checkpoint.tree["state"], run.checkpoint.tree["node_states"])
     assert max(moved) > 0.01

@@ -257,6 +257,7 @@ class Federation:
         counts = [s.next_count(n) for n in nodes]
         call = _Call(plan, s.executor.place(args), nodes, counts, args_bytes, up, self.now)
         self._open += 1
+        running: InOrder | None = None  # Ctrl-C can come before the first group was sent
         try:
             everyone = needed == len(nodes) and until.seconds is None
             # If every answer will be used, workers start at once; else it is known first whose will be.
