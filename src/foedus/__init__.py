@@ -46,7 +46,32 @@ from foedus.core.run import Record
 from foedus.core.state import State, replace
 from foedus.core.update import Answer, Failed, Refused, Update
 from foedus.jobs import Evaluate, Gradient, LocalSGD
-from foedus.programs import AdPsgd, Centralized, Choco, FedAvg, Gossip, LocalOnly, PushSum, SyncSGD
+from foedus.programs import (
+    IFCA,
+    QFFL,
+    AdPsgd,
+    Centralized,
+    Choco,
+    Ditto,
+    FedAdagrad,
+    FedAdam,
+    FedAvg,
+    FedAvgM,
+    FedBN,
+    FedDyn,
+    FedNova,
+    FedPer,
+    FedProx,
+    FedRep,
+    FedYogi,
+    FineTune,
+    Gossip,
+    Hierarchical,
+    LocalOnly,
+    PushSum,
+    Scaffold,
+    SyncSGD,
+)
 from foedus.runtimes import Local, Simulation
 from foedus.sampling import AfterCommits, All, Budget, Deadline, Fixed, Fraction, Patience, Poisson, Quorum, Target
 from foedus.tracking import MLflow, TensorBoard, WandB
@@ -73,14 +98,16 @@ except PackageNotFoundError:  # a checkout that was not installed
 
 __all__ = [
     "AdPsgd", "AfterCommits", "All", "Answer", "BadInput", "Budget", "Cast", "Centralized", "Chain", "Checkpoint",
-    "Choco", "Clip", "Deadline", "Deadlock", "Difference", "Diverged", "ErrorFeedback", "Evaluate", "Failed",
-    "FedAvg", "FederatedClassifier", "FederatedRegressor", "Federation", "Fixed", "FoedusError", "Fraction",
-    "Gaussian", "Gossip", "Gradient", "Interrupted", "Job", "Key", "Local", "LocalOnly", "LocalSGD", "MLflow",
-    "MajorityVote", "Mean", "Median", "Model", "NodeFailed", "NodeView", "Patience", "Peer", "Poisson", "PowerSGD",
-    "ProgramError", "PushSum", "QSGD", "Quorum", "RandomK", "Record", "Reduced", "Refused", "Run", "Sign",
-    "Simulation", "State", "StorageFailed", "SyncSGD", "Target", "TensorBoard", "Ternary", "TopK", "TrimmedMean",
-    "Update", "WandB", "Work", "WorkerError", "aggregators", "data", "jobs", "models", "network", "optimizers",
-    "programs", "replace", "report", "sampling", "topologies", "tracking", "train", "transforms",
+    "Choco", "Clip", "Deadline", "Deadlock", "Difference", "Ditto", "Diverged", "ErrorFeedback", "Evaluate", "Failed",
+    "FedAdagrad", "FedAdam", "FedAvg", "FedAvgM", "FedBN", "FedDyn", "FedNova", "FedPer", "FedProx", "FedRep",
+    "FedYogi", "FederatedClassifier", "FederatedRegressor", "Federation", "FineTune", "Fixed", "FoedusError",
+    "Fraction", "Gaussian", "Gossip", "Gradient", "Hierarchical", "IFCA", "Interrupted", "Job", "Key", "Local",
+    "LocalOnly", "LocalSGD", "MLflow", "MajorityVote", "Mean", "Median", "Model", "NodeFailed", "NodeView",
+    "Patience", "Peer", "Poisson", "PowerSGD", "ProgramError", "PushSum", "QFFL", "QSGD", "Quorum", "RandomK",
+    "Record", "Reduced", "Refused", "Run", "Scaffold", "Sign", "Simulation", "State", "StorageFailed", "SyncSGD",
+    "Target", "TensorBoard", "Ternary", "TopK", "TrimmedMean", "Update", "WandB", "Work", "WorkerError",
+    "aggregators", "data", "jobs", "models", "network", "optimizers", "programs", "replace", "report", "sampling",
+    "topologies", "tracking", "train", "transforms",
 ]  # fmt: skip
 
 

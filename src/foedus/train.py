@@ -237,7 +237,7 @@ def _make_run(context: _Context, s: Session, status: str, checkpoint: Checkpoint
         nodes=s.data.nodes,
         sizes=s.data.sizes,
         label_counts=s.data.label_counts(),
-        evaluated_on=s.data.tested_on,
+        evaluated_on=s.tested_on,
         runtime=context.runtime if context.runtime is not None else Simulation(),
         out=None if context.out is None else Path(context.out),
         checkpoint=checkpoint,

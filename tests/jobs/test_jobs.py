@@ -85,6 +85,62 @@ def test_proximal_and_correction_are_added_to_the_gradient() -> None:
     torch.testing.assert_close(u["delta"], w - model.initial, rtol=0, atol=1e-6)
 
 
+def test_the_proximal_term_pulls_to_the_anchor_where_there_is_one() -> None:
+    rows, model = _rows(9), _model()
+    anchor = model.initial + torch.linspace(-1, 1, model.layout.size)
+    job = fd.LocalSGD(steps=3, batch_size=None, lr=0.1, proximal=0.7)
+    u, _ = job(_view(model, rows), {"w": model.initial, "anchor": anchor})
+    module, w = fd.models.mlp(4, 6, 3), model.initial.clone()
+    for _ in range(3):
+        nn.utils.vector_to_parameters(w, module.parameters())
+        x, y = rows.batch()
+        g = torch.autograd.grad(nn.functional.cross_entropy(module(x), y), list(module.parameters()))
+        w = w - 0.1 * (torch.cat([v.flatten() for v in g]) + 0.7 * (w - anchor))
+    torch.testing.assert_close(u["delta"], w - model.initial, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("how", [{}, {"momentum": 0.9}, {"weight_decay": 0.1}, {"proximal": 0.5}], ids=str)
+def test_only_some_parameters_are_trained(how: dict) -> None:
+    """As if the others did not require a gradient; all of them, by name, are no other than none."""
+    rows, model = _rows(9), _model()
+    deltas = {}
+    for only in ((), ("*",), ("2.*",), ("2.weight", "2.bias")):
+        job = fd.LocalSGD(steps=4, batch_size=3, lr=0.1, only=only, **how)
+        deltas[only] = job(_view(model, rows), {"w": model.initial})[0]["delta"].clone()
+    assert torch.equal(deltas[()], deltas[("*",)])
+    assert torch.equal(deltas[("2.*",)], deltas[("2.weight", "2.bias")])
+    frozen = fd.Model(fd.models.freeze(fd.models.mlp(4, 6, 3), "0.*"))
+    job = fd.LocalSGD(steps=4, batch_size=3, lr=0.1, **how)
+    u, _ = job(_view(frozen, rows), {"w": frozen.initial})
+    assert not deltas[("2.*",)][:-21].any()
+    torch.testing.assert_close(deltas[("2.*",)][-21:], u["delta"], rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7])
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("proximal", [0.0, 0.3])
+def test_the_weight_of_steps_is_how_far_a_constant_gradient_leads(steps: int, momentum: float, proximal: float) -> None:
+    class Slope(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.zeros(1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.w.expand(len(x))
+
+    model = fd.Model(Slope(), lambda output, target: output)
+    job = fd.LocalSGD(steps=steps, batch_size=None, lr=0.1, momentum=momentum, proximal=proximal)
+    u, _ = job(_view(model, _rows(3)), {"w": model.initial})
+    weight = job.weight_of_steps(3)
+    assert float(u["delta"]) == pytest.approx(-0.1 * weight, abs=1e-6)
+    # Closed forms of the paper, where it has them.
+    if not proximal:
+        geometric = momentum * (1 - momentum**steps) / (1 - momentum)
+        assert weight == pytest.approx((steps - geometric) / (1 - momentum))
+    elif not momentum:
+        assert weight == pytest.approx((1 - (1 - 0.1 * proximal) ** steps) / (0.1 * proximal))
+
+
 class _Counting(nn.Module):
     """Counts the rows that it is trained on."""
 
@@ -261,7 +317,7 @@ def test_a_schedule_is_the_same_as_its_rates_by_hand() -> None:
 @pytest.mark.parametrize(
     "fields",
     [{"epochs": 0}, {"steps": 0}, {"batch_size": 0}, {"lr": -0.1}, {"lr": math.nan}, {"momentum": -1.0},
-     {"weight_decay": math.inf}, {"proximal": -1.0}],
+     {"weight_decay": math.inf}, {"proximal": -1.0}, {"only": "head"}, {"only": (1,)}],
     ids=str,
 )  # fmt: skip
 def test_bad_arguments_are_refused(fields: dict) -> None:

@@ -1,12 +1,10 @@
-"""The two-node quadratic f1 = x^2/2, f2 = 2 (x-1)^2, optimum 0.8: closed forms of FedAvg, FedProx and SCAFFOLD."""
+"""The two-node quadratic f1 = x^2/2, f2 = 2 (x-1)^2, optimum 0.8: closed forms of FedAvg and of proximal steps."""
 
 import math
-from dataclasses import dataclass
 
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 
 import foedus as fd
@@ -72,47 +70,3 @@ def test_proximal_zero_is_fedavg() -> None:
     b = _train(fd.FedAvg(5, local=fd.LocalSGD(epochs=3, batch_size=None, lr=0.1)))
     c = _train(fd.FedAvg(5, local=fd.LocalSGD(epochs=3, batch_size=None, lr=0.1, proximal=1.0)))
     assert a.sha256 == b.sha256 != c.sha256
-
-
-@dataclass(frozen=True)
-class _Controlled:
-    """LocalSGD with SCAFFOLD's correction c - c_i; c_i, of option II, is the node's state."""
-
-    local: fd.LocalSGD
-
-    def work(self, rows: int) -> fd.Work:
-        return self.local.work(rows)
-
-    def parts(self, model: fd.Model) -> dict[str, tuple[int, ...]]:
-        return {**self.local.parts(model), "control": (model.layout.parameters,)}
-
-    def __call__(self, node: fd.NodeView, args):
-        c_i = node.state.get("c", torch.zeros_like(args["c"]))
-        u, _ = self.local(node, {"w": args["w"], "correction": args["c"] - c_i})
-        new = c_i - args["c"] - u["delta"] / (self.local.steps_on(len(node.rows)) * self.local.lr)
-        return u.with_parts({**u.parts, "control": new - c_i}), {"c": new}
-
-
-@dataclass(frozen=True)
-class _Scaffold:
-    rounds: int
-    local: fd.LocalSGD
-
-    async def __call__(self, fed: fd.Federation):
-        s = await fed.begin(lambda w: fd.State(w=w, c=torch.zeros_like(w)))
-        for _ in fed.rounds(self.rounds):
-            total = await fed.map_reduce(_Controlled(self.local), {"w": s.w, "c": s.c}, range(fed.nodes), fd.Mean())
-            s = fd.State(w=s.w + total["delta"], c=s.c + total["control"])
-            await fed.commit(s)
-
-
-SCAFFOLD_LOCAL = fd.LocalSGD(steps=5, batch_size=None, lr=0.1)
-
-
-@pytest.mark.parametrize(("rounds", "x"), [(1, 0.46112), (2, 0.697709144), (3, 0.785305409), (40, 0.8)])
-def test_scaffold_has_no_bias(rounds: int, x: float) -> None:
-    run = _train(_Scaffold(rounds, SCAFFOLD_LOCAL))
-    assert float(run.vector) == pytest.approx(x, abs=1e-6)
-    tree = run.checkpoint.tree
-    controls = [float(tree["node_states"][n]["job"]["c"]) for n in (0, 1)]
-    assert float(tree["state"].c) == pytest.approx(sum(controls) / 2, abs=1e-6)

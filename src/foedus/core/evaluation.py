@@ -110,12 +110,17 @@ class EvaluateEach:
 
 
 def combine(updates: Iterable[Update]) -> dict[str, float]:
-    """Means over the rows of several answers of ``Evaluate``; ``rmse`` and ``auc`` are those of all rows together."""
-    updates = list(updates)
-    rows = sum(u.weight for u in updates)
-    if rows == 0:
+    """Means over the rows of several answers of ``Evaluate``; ``rmse`` is that of all rows together.
+
+    So is ``auc`` where the answers keep their scores; otherwise it is a mean over those where it is defined.
+    """
+    updates = [u for u in updates if u.weight > 0]
+    if not updates:
         return {}
-    out = {name: sum(u.metrics[name] * u.weight for u in updates) / rows for name in updates[0].metrics}
+    out = {}
+    for name in dict.fromkeys(name for u in updates for name in u.metrics):
+        known = [u for u in updates if name in u.metrics]
+        out[name] = sum(u.metrics[name] * u.weight for u in known) / sum(u.weight for u in known)
     if "mse" in out:
         out["rmse"] = math.sqrt(out.pop("mse"))
     if "scores" in updates[0].parts:

@@ -146,20 +146,32 @@ class Federation:
         return how.draw(self.nodes, self._s.next_draw("sample"))
 
     async def commit(
-        self, state: State, metrics: dict[str, float] | None = None, models: Sequence[Tensor] | None = None
+        self,
+        state: State,
+        metrics: dict[str, float] | None = None,
+        *,
+        extra: dict[str, float] | None = None,
+        at_nodes: Tensors | Sequence[Tensors] | None = None,
     ) -> None:
         """End of a step: checkpoint, record, evaluate ``state.w`` if that is due, ask the stop rules.
 
         ``metrics`` replaces the evaluation of ``state.w``: a program whose model is not one vector knows better.
-        ``models`` (one vector a node) are what nodes evaluate instead of ``state.w``, each its own.
+        ``extra`` metrics stand beside it. ``at_nodes`` is for programs whose nodes have models of their own: the
+        arguments of the program's ``node_evaluation``. If all nodes share them, the commit's evaluation is that of all
+        nodes, its loss and metrics being means over all the rows that nodes evaluate on. One a node are used only
+        where nodes are evaluated anyway.
         """
         if self._open:
             raise ProgramError(f"commit was called while {self._open} map call(s) were under way: await them first")
-        self._s.commit(state, metrics, models=models)
+        self._s.commit(state, metrics, extra, at_nodes=at_nodes)
 
     async def evaluate(self, w_D: Tensor) -> dict[str, float]:
         """Loss and metrics of a model vector on the test set."""
         return self._s.evaluate(w_D)
+
+    def draw(self, purpose: str) -> Key:
+        """The key of the next random draw that the program itself makes; each purpose has draws of its own."""
+        return self._s.next_draw(f"program {purpose}")
 
     # -- giving jobs -------------------------------------------------------------------------------------------
 
@@ -245,8 +257,8 @@ class Federation:
         args_bytes, up = message_bytes(plan, nbytes(shapes_of(args)), s.model)
         counts = [s.next_count(n) for n in nodes]
         call = _Call(plan, s.executor.place(args), nodes, counts, args_bytes, up, self.now)
-        running: InOrder | None = None  # Ctrl-C can come before there is one
         self._open += 1
+        running: InOrder | None = None  # Ctrl-C can come before the first group was sent
         try:
             everyone = needed == len(nodes) and until.seconds is None
             # If every answer will be used, workers start at once; else it is known first whose will be.

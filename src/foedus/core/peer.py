@@ -399,8 +399,9 @@ class Hub:
             "messages": [vars(m) | {"parts": dict(m.parts)} for m in crossing],
             "dropped": sorted(orphans),
         }
-        each = models if len(models) == self.nodes else None  # those that are away have no model of this round
-        s.commit(State(w=mean), extra=extra, now=max(b.time for b in cut), models=each)
+        # Those that are away have no model of this round.
+        each = [{"w": w} for w in models] if len(models) == self.nodes else None
+        s.commit(State(w=mean), extra=extra, now=max(b.time for b in cut), at_nodes=each)
         if s.stopped:
             raise _Enough
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -32,7 +32,7 @@ from foedus.core.ledger import Ledger
 from foedus.core.model import Model
 from foedus.core.run import Record
 from foedus.core.state import State
-from foedus.core.update import Failed
+from foedus.core.update import Failed, Tensors, Update
 
 
 @dataclass
@@ -113,6 +113,8 @@ class Session:
         self.resumed_in_flight: list[Any] = []
         self.resumed_links: dict[str, Any] = {}
         self.extra: dict[str, Any] = {}
+        self.tested_on = data.tested_on
+        """What the program's quality was measured on; see ``FederatedDataset.tested_on``."""
         self.used = 0
         """Answers used since the last commit."""
         self.best: Record | None = None
@@ -179,11 +181,11 @@ class Session:
         metrics: dict[str, float] | None = None,
         extra: dict[str, float] | None = None,
         now: float | None = None,
-        models: Sequence[Tensor] | None = None,
+        at_nodes: Tensors | Sequence[Tensors] | None = None,
     ) -> None:
         """Make everything since the last commit durable. See ``Federation.commit``.
 
-        ``extra`` metrics stand beside the evaluated ones; ``now`` is the commit's time if that is not the clock's.
+        ``now`` is the commit's time if that is not the clock's.
         """
         w: Tensor | None = state.w if "w" in state else None
         if w is not None and not finite({"w": w}):
@@ -193,13 +195,17 @@ class Session:
             )
         t = self.round + 1
         quality = {**(metrics or {}), **(extra or {})}
-        tested = w if metrics is None else None
+        whole = isinstance(at_nodes, Mapping)
+        if whole:
+            self.tested_on = "train" if self.data.held_index is None else "held out"
+        tested = w if metrics is None and not whole else None
+        given = at_nodes if at_nodes is not None or w is None else {"w": w}
         due = self._due(t, self.options.evaluate_every)
-        due_nodes = w is not None and self._due(t, self.options.evaluate_nodes)
+        due_nodes = self._due(t, self.options.evaluate_nodes) or (due and whole)
         if tested is not None and due:
             quality |= self.evaluate(tested)
-        if w is not None and due_nodes:
-            quality |= self._evaluate_nodes(w if models is None else models)
+        if given is not None and due_nodes:
+            quality |= self._evaluate_nodes(given, whole)
         self.ledger.virtual_s = (self.clock.now if now is None else now) if self.clock.virtual else 0.0
         self.ledger.wall_s = self._wall_before + time.perf_counter() - self._wall_started - self._outside
         record = self._record(t, quality)
@@ -207,8 +213,8 @@ class Session:
         if any(stop for stop, _ in stops):  # the last commit is always evaluated
             if tested is not None and not due:
                 quality |= self.evaluate(tested)
-            if w is not None and self.options.evaluate_nodes and not due_nodes:
-                quality |= self._evaluate_nodes(w if models is None else models)
+            if given is not None and (self.options.evaluate_nodes or whole) and not due_nodes:
+                quality |= self._evaluate_nodes(given, whole)
             record = self._record(t, quality)
         if w is not None and better(record, self.best):
             self.best, self.best_w = record, w.clone()
@@ -287,39 +293,41 @@ class Session:
             self.executor.release(placed)
         return combine(updates)
 
-    def _evaluate_nodes(self, w: Tensor | Sequence[Tensor]) -> dict[str, float]:
-        """Every node evaluates the model (D,), or its own of several, on its own rows, outside the run's clock.
+    def _evaluate_nodes(self, given: Tensors | Sequence[Tensors], whole: bool) -> dict[str, float]:
+        """Every node evaluates on its own rows, outside the run's clock: with arguments that all share, or its own.
 
-        The answer is the mean and the worst over nodes. What each found is kept in ``extra["node_metrics"]``: a list
-        over the nodes for every metric.
+        The answer is the mean and the worst over nodes; ``whole`` adds what it is over all rows together. What each
+        node found is kept in ``extra["node_metrics"]``: a list over the nodes for every metric.
         """
         started = time.perf_counter()
         tasks = [Task(n, 0, self.node_state(n)) for n in range(self.data.nodes)]
         try:
-            if isinstance(w, Tensor):
-                found = self._evaluated(w, tasks)
+            if isinstance(given, Mapping):
+                answers = self._answers(given, tasks)
             else:
-                found = [f for w_D, task in zip(w, tasks, strict=True) for f in self._evaluated(w_D, [task])]
+                answers = [a for args, task in zip(given, tasks, strict=True) for a in self._answers(args, [task])]
         finally:
             self._outside += time.perf_counter() - started
+        found = [combine([] if a is None else [a]) for a in answers]
         each = {m: [f.get(m) for f in found] for m in QUALITY if any(m in f for f in found)}
         self.extra["node_metrics"] = each
-        return {k: v for m, values in each.items() for k, v in over_nodes(m, values).items()}
+        over = {k: v for m, values in each.items() for k, v in over_nodes(m, values).items()}
+        return over | combine(a for a in answers if a is not None) if whole else over
 
-    def _evaluated(self, w_D: Tensor, tasks: list[Task]) -> list[dict[str, float]]:
-        placed = self.executor.place({"w": w_D})
-        plan = Plan(self.options.node_evaluation)
-        found: list[dict[str, float]] = []
+    def _answers(self, args: Tensors, tasks: list[Task]) -> list[Update | None]:
+        """What nodes answer to the job that evaluates at them; None where that is NaN."""
+        placed = self.executor.place(args)
+        answers: list[Update | None] = []
         try:
             groups = ([tasks[at : at + NODES]] for at in range(0, len(tasks), NODES))
-            for _, result in InOrder(self.executor, plan, placed, groups).results():
+            for _, result in InOrder(self.executor, Plan(self.options.node_evaluation), placed, groups).results():
                 for outcome in result.outcomes:
                     if outcome.failed is not None and not outcome.failed.nonfinite:
                         raise node_failed(self, outcome.failed)
-                    found.append(combine([outcome.update]) if outcome.update is not None else {})
+                    answers.append(outcome.update)
         finally:
             self.executor.release(placed)
-        return found
+        return answers
 
     # -- going back, and checkpoints ---------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ Legend: P parameters, N rows of the node.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,6 +17,7 @@ from foedus.core.job import NodeState, NodeView, Work
 from foedus.core.model import Model
 from foedus.core.update import Tensors, Update
 from foedus.jobs.schedules import Schedule
+from foedus.jobs.slots import check_patterns, matching
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,10 @@ class LocalSGD:
     ``lr``          learning rate, or a schedule over rounds that ``at`` resolves.
     ``momentum``    heavy ball, from zero in every job: v <- momentum v + g, w <- w - lr v.
     ``weight_decay``  adds weight_decay * w to the gradient.
-    ``proximal``    mu of FedProx (arXiv:1812.06127): adds mu (w - w0) to the gradient, w0 being ``args["w"]``.
+    ``proximal``    mu of FedProx (arXiv:1812.06127): adds mu (w - w0) to the gradient, w0 being ``args["w"]``, or
+                    ``args["anchor"]`` where there is one (Ditto's personal model, arXiv:2012.04221).
+    ``only``        names of the parameters that are trained, or patterns such as ``"head.*"``; the others stand still.
+                    Empty: all of them.
 
     If ``args`` holds ``correction`` (P,), it is added to every gradient (SCAFFOLD's c - c_i, arXiv:1910.06378).
     Answers ``delta`` = w - w0 (P,), the difference of the float ``buffers`` (B,) if there are any, and as its
@@ -44,6 +48,7 @@ class LocalSGD:
     momentum: float = 0.0
     weight_decay: float = 0.0
     proximal: float = 0.0
+    only: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -58,6 +63,7 @@ class LocalSGD:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise BadInput(f"{name} must be a non-negative number, got {value}")
+        check_patterns(self.only, "only")
 
     def at(self, t: int) -> LocalSGD:
         """This job in round t, with the schedule resolved to a number, so that it travels as data."""
@@ -68,6 +74,24 @@ class LocalSGD:
         if self.steps is not None:
             return self.steps
         return self.epochs * (1 if self.batch_size is None else math.ceil(rows / self.batch_size))
+
+    def weight_of_steps(self, rows: int) -> float:
+        """The norm of ``a`` where w0 - w = lr sum_k a_k g_k, the g_k being the gradients of the steps.
+
+        It is the number of steps; momentum makes it larger, ``proximal`` smaller (Wang et al. 2020,
+        arXiv:2007.07481, section 4).
+        """
+        steps = self.steps_on(rows)
+        if not self.momentum and not self.proximal:
+            return float(steps)
+        if callable(self.lr):
+            raise BadInput("this job's learning rate is a schedule: ask job.at(t)")
+        # Steps of size 1 against gradients that are all 1: how far they lead.
+        w = v = 0.0
+        for _ in range(steps):
+            v = self.momentum * v + 1.0 - self.proximal * self.lr * w
+            w += v
+        return w
 
     def work(self, rows: int) -> Work:
         if self.steps is None:
@@ -85,14 +109,19 @@ class LocalSGD:
         model, w0 = node.model, args["w"]
         model.load(w0)
         model.training()
-        w = model.views
-        velocity = model.split(torch.zeros(model.layout.parameters)) if self.momentum else None
-        correction = model.split(args["correction"]) if "correction" in args else None
-        anchor = model.split(w0[: model.layout.parameters]) if self.proximal else None
+        chosen = self._chosen(model)
+
+        def pick(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+            return tuple(tensors) if chosen is None else tuple(tensors[i] for i in chosen)
+
+        w = pick(model.views)
+        velocity = pick(model.split(torch.zeros(model.layout.parameters))) if self.momentum else None
+        correction = pick(model.split(args["correction"])) if "correction" in args else None
+        anchor = pick(model.split(args.get("anchor", w0))) if self.proximal else None
         loss_sum, rows_seen, steps = 0.0, 0, 0
         for x, y in self._batches(node):
             loss = model.mean_loss(x, y)
-            grads = model.gradients(loss)
+            grads = pick(model.gradients(loss))
             # Out of place: autograd may give one tensor as the gradient of two parameters.
             if self.weight_decay:
                 grads = torch._foreach_add(grads, w, alpha=self.weight_decay)
@@ -103,7 +132,7 @@ class LocalSGD:
             if velocity is not None:
                 torch._foreach_mul_(velocity, self.momentum)
                 torch._foreach_add_(velocity, grads)
-                grads = tuple(velocity)
+                grads = velocity
             torch._foreach_add_(w, grads, alpha=-self.lr)
             rows = len(y)
             loss_sum += loss.item() * rows
@@ -112,6 +141,13 @@ class LocalSGD:
             del loss, grads  # the next step then works in the same memory, which is still in the cache
         metrics = {"loss": loss_sum / rows_seen, "steps": float(steps)}
         return Update(model.take_difference(w0), len(node.rows), metrics, node.id), node.state
+
+    def _chosen(self, model: Model) -> list[int] | None:
+        """Which of the model's parameters are trained, by their place; None: all."""
+        if not self.only:
+            return None
+        names = set(matching(model.layout, self.only))
+        return [i for i in range(len(model.parameters)) if model.layout.slots[i].name in names]
 
     def _batches(self, node: NodeView) -> Iterator[tuple[Tensor, Tensor]]:
         n = len(node.rows)

@@ -58,7 +58,7 @@ class LocalOnly:
             quality = [await fed.evaluate(w) for w in models]
             metrics = {k: sum(q[k] for q in quality) / len(quality) for k in quality[0]}
             s = s.replace(w=torch.stack(models).mean(0), models=models)
-            await fed.commit(s, metrics, models)
+            await fed.commit(s, metrics, at_nodes=[{"w": w} for w in models])
         return s.w  # type: ignore[no-any-return]
 
 

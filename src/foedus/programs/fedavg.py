@@ -9,6 +9,7 @@ from torch import Tensor
 from foedus.aggregators import Mean
 from foedus.core.aggregator import Aggregator
 from foedus.core.federation import Federation
+from foedus.core.job import Job
 from foedus.core.state import State
 from foedus.core.transform import Transform
 from foedus.core.until import All, Until
@@ -34,12 +35,16 @@ class FedAvg:
     transforms: tuple[Transform, ...] = ()
     until: Until = All()
 
+    def job(self, t: int) -> Job:
+        """What nodes are asked in round t; the one thing in which some of its relatives differ."""
+        return self.local.at(t)
+
     async def __call__(self, fed: Federation) -> Tensor:
         s = await fed.begin(lambda w: State(w=w, server=self.server.init(w)))
         for t in fed.rounds(self.rounds):
             nodes = await fed.sample(self.cohort)
             total = await fed.map_reduce(
-                self.local.at(t), {"w": s.w}, nodes, self.aggregate, transforms=self.transforms, until=self.until
+                self.job(t), {"w": s.w}, nodes, self.aggregate, transforms=self.transforms, until=self.until
             )
             s = self.server.step(s, total)
             await fed.commit(s)

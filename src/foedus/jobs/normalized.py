@@ -1,0 +1,28 @@
+"""Local steps whose sum does not count how many they were: the job of FedNova."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from foedus.core.job import NodeState, NodeView, Work
+from foedus.core.model import Model
+from foedus.core.update import Tensors, Update
+from foedus.jobs.local_sgd import LocalSGD
+
+
+@dataclass(frozen=True)
+class NormalizedSGD:
+    """``local``, its ``delta`` divided by the weight of its steps: a node's mean direction (arXiv:2007.07481)."""
+
+    local: LocalSGD = LocalSGD()
+
+    def work(self, rows: int) -> Work:
+        return self.local.work(rows)
+
+    def parts(self, model: Model) -> dict[str, tuple[int, ...]]:
+        return self.local.parts(model)
+
+    def __call__(self, node: NodeView, args: Tensors) -> tuple[Update, NodeState]:
+        u, state = self.local(node, args)
+        delta = u["delta"] / self.local.weight_of_steps(len(node.rows))
+        return u.with_parts({**u.parts, "delta": delta}), state
