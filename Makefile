@@ -21,8 +21,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 demo: $(STAMP) ## train one model across twenty nodes and write report.html (under a minute)
 	$(BIN)/foedus demo
 
-test: $(TOOLS) ## run the tests, and the examples in the docstrings
-	$(BIN)/python -m pytest --doctest-modules tests src
+# A file's tests stay together, for they share what is costly to make.
+test: $(TOOLS) ## run the tests, and the examples in the docstrings, on all cores
+	$(BIN)/python -m pytest -n auto --dist loadfile --doctest-modules tests src
 
 lint: $(TOOLS) ## style, types, and which way imports point
 	$(BIN)/ruff check .

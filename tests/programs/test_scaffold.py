@@ -51,6 +51,9 @@ def test_it_is_its_recurrence(lr: float, steps: int, rounds: int) -> None:
     assert float(run.vector) == pytest.approx(_by_hand(rounds, lr, steps)[-1], abs=2e-6)
 
 
+IDS = ["all", "two", "poisson", "late"]
+
+
 class _Late:
     """The first two nodes alone in the first two rounds, then all: the others join late."""
 
@@ -62,7 +65,7 @@ class _Late:
         return (0, 1) if self.asked <= 2 else tuple(range(nodes))
 
 
-@pytest.mark.parametrize("cohort", [fd.Fraction(1.0), fd.Fixed(2), fd.Poisson(0.3), _Late()], ids=str)
+@pytest.mark.parametrize("cohort", [fd.Fraction(1.0), fd.Fixed(2), fd.Poisson(0.3), _Late()], ids=IDS)
 @pytest.mark.parametrize("aggregate", [fd.Mean(weighted=False), fd.Mean()], ids=["alike", "rows"])
 def test_c_is_the_mean_of_all_c_i_after_every_round(cohort, aggregate) -> None:
     """Of those that never took part too: theirs is zero."""

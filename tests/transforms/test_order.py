@@ -147,7 +147,7 @@ def test_every_program_is_checked(program: str, tmp_path) -> None:
     fd.train(PROGRAMS[program]((Difference(PowerSGD(1)),)), model, data)
 
 
-@pytest.mark.parametrize("wrong", [TopK, "top_k", 0.1, object()], ids=str)
+@pytest.mark.parametrize("wrong", [TopK, "top_k", 0.1, object()], ids=["class", "text", "number", "object"])
 def test_what_is_no_transform_is_said_so(wrong) -> None:
     with pytest.raises(fd.BadInput, match="is no transform"):
         check_order((wrong,))

@@ -95,6 +95,10 @@ class Plain:
     """A transform that changes nothing; the neutral element, and the base of the others."""
 
     @property
+    def __repr__(self) -> str:
+        # No address in it: what transforms remember is kept by their text, and a resumed run is another process.
+        return f"{type(self).__name__}()"
+
     def bounds(self) -> bool:
         return False
 
