@@ -3,6 +3,10 @@
 from foedus.core.evaluation import Evaluate
 from foedus.jobs.gradient import Gradient
 from foedus.jobs.local_sgd import LocalSGD
+from foedus.jobs.model_parallel import BackwardPart, CheckPart, CollectPart, ForwardPart, OutputGradient
 from foedus.jobs.schedules import Cosine, ExponentialDecay, InverseTime, Schedule
 
-__all__ = ["Cosine", "Evaluate", "ExponentialDecay", "Gradient", "InverseTime", "LocalSGD", "Schedule"]
+__all__ = [
+    "BackwardPart", "CheckPart", "CollectPart", "Cosine", "Evaluate", "ExponentialDecay", "ForwardPart", "Gradient",
+    "InverseTime", "LocalSGD", "OutputGradient", "Schedule",
+]  # fmt: skip
