@@ -1,6 +1,7 @@
 """A perceptron divided inside its layers is the dense one: to the bit where floats are exact, else to rounding."""
 
 import doctest
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def dense(program, model: fd.Model, dataset) -> fd.Run:
 def whole_numbers(*widths: int, bias: bool = True) -> nn.Module:
     """A perceptron whose parameters are small integers, biases of 1 and 2 among them."""
     layers: list[nn.Module] = []
-    for a, b in zip(widths, widths[1:], strict=False):
+    for a, b in pairwise(widths):
         layers += [nn.Linear(a, b, bias=bias), nn.ReLU()]
     module = nn.Sequential(*layers[:-1])
     with torch.no_grad():

@@ -37,8 +37,8 @@ def batch_positions(seed: int, rows: int, batch: int) -> Tensor | None:
 class CheckPart:
     """Whether model parallelism can work: is the model the stack that its parameters look like, on which rows?
 
-    Answers ``stack``, whether the model computes what dense layers with ReLU between them compute (in training mode, so that
-    dropout shows), and ``rows``, a number that depends on the labels of all rows and their order.
+    Answers ``stack``, whether the model computes what dense layers with ReLU between them compute (in training mode, so
+    that dropout shows), and ``rows``, a number that depends on the labels of all rows and their order.
     """
 
     def work(self, rows: int) -> Work:
@@ -102,12 +102,9 @@ class _Part:
         """What the node holds: its parameters, and what it keeps of a forward pass."""
         if node.state:
             return dict(node.state)
-        stages = stages_of(node.model.layout)
-        # Contiguous, and memory of its own: a slice's products may differ in the last bit.
-        return {k: v.clone(memory_format=torch.contiguous_format) for k, v in self._cut(stages, node)}
-
-    def _cut(self, stages: Sequence[Stage], node: NodeView) -> Sequence[tuple[str, Tensor]]:
-        return list(blocks(stages, node.model.initial, self.nodes, node.id))
+        first = blocks(stages_of(node.model.layout), node.model.initial, self.nodes, node.id)
+        # Contiguous, as they are after a step: a slice's products may differ in the last bit.
+        return {name: v.clone(memory_format=torch.contiguous_format) for name, v in first}
 
     def features(self, node: NodeView, own: Tensors) -> Tensor:
         """The first stage's input of the batch: all features, or the node's own where that stage is divided by them."""
@@ -149,8 +146,8 @@ class ForwardPart(_Part):
     """The node's summand of the output of a stage: answers ``output`` (B, C).
 
     The first stage reads the node's rows, a batch drawn from ``args["seed"]`` (all rows without it), the others
-    ``args["input"]`` (B, F). With a gradient in ``args`` the first stage's parameters of the last step are moved first: one
-    message carries the end of one step and the beginning of the next.
+    ``args["input"]`` (B, F). Where a gradient comes along, it is that of the step before, and the first stage takes that
+    step first: one message carries the end of one step and the beginning of the next.
     """
 
     stage: int = 0
@@ -217,8 +214,9 @@ class CollectPart(_Part):
     def __call__(self, node: NodeView, args: Tensors) -> tuple[Update, NodeState]:
         own = self.own(node)
         self.settle(node, own, args)
-        own = {name: own[name] for name, _ in self._cut(stages_of(node.model.layout), node)}
-        part = torch.zeros(self.parts(node.model)["part"])  # type: ignore[arg-type]
+        stages = stages_of(node.model.layout)
+        own = {name: own[name] for name, _ in blocks(stages, node.model.initial, self.nodes, node.id)}
+        part = torch.zeros(largest(stages, self.nodes))
         flat = torch.cat([v.reshape(-1) for v in own.values()])
         part[: len(flat)] = flat
         return Update({"part": part}, 1.0, {}, node.id), own

@@ -1,8 +1,9 @@
 """A stack of dense layers, and how it is divided among nodes that all see the same rows.
 
-Layers are taken in pairs (Shoeybi et al. 2019, arXiv:1909.08053, section 3): a node has some outputs of the first layer, with
-their biases, and the same inputs of the second. What it computes of the second layer's output is a summand, and the
-sum over the nodes is the output. Where the number of layers is odd, the first is alone, divided by its inputs: by features.
+Layers are taken in pairs (Shoeybi et al. 2019, arXiv:1909.08053, section 3): a node has some outputs of the first layer,
+with their biases, and the same inputs of the second. What it computes of the second layer's output is a summand, and
+the sum over the nodes is the output. Where the number of layers is odd, the first is alone, divided by its inputs: by
+features.
 
 Legend: F inputs of a layer, C its outputs, H what lies between the layers of a pair, K nodes.
 """
@@ -40,7 +41,7 @@ class Dense:
 
 @dataclass(frozen=True)
 class Stage:
-    """What ends in one sum over the nodes: a pair of layers, or one layer divided by its inputs (``column`` is None)."""
+    """What ends in one sum over the nodes: a pair of layers, or one divided by its inputs (``column`` is None)."""
 
     column: Dense | None
     row: Dense
@@ -75,8 +76,8 @@ def stages_of(layout: Layout) -> tuple[Stage, ...]:
         fits = len(weight.shape) == 2 and (not layers or layers[-1].outputs == weight.shape[1])
         if not fits or layout.buffers:
             raise BadInput(
-                f"{weight.name} {weight.shape} is no part of a stack of dense layers, and only such a model can be divided: "
-                "use linear, logistic or mlp of foedus.models, with all layers trainable"
+                f"{weight.name} {weight.shape} is no part of a stack of dense layers, and only such a model can be "
+                "divided: use linear, logistic or mlp of foedus.models, with all layers trainable"
             )
         layers.append(Dense(weight, bias))
     alone = len(layers) % 2

@@ -17,14 +17,14 @@ from foedus.programs.model_parallel import ModelParallel, Team, add
 class FeatureParallel(ModelParallel):
     """Gradient descent on a linear model (linear, logistic or softmax regression) of which every node has some columns.
 
-    Node k holds w_k, the weights of its features, and sends z_k = X_k w_k for the rows of the batch. The coordinator, which
-    has labels and bias, sends back the residual r = dloss/dz at z = sum_k z_k + b, and node k steps along X_k^T r. A step
-    moves 4 B C bytes a node in either direction and 8 for the batch's seed, however many features there are (Boyd et al.
-    2011, https://doi.org/10.1561/2200000016, section 8.3, divides by features in the same way). It is gradient descent
-    on the dense model, to rounding.
+    Node k holds w_k, the weights of its features, and sends z_k = X_k w_k for the rows of the batch. The coordinator,
+    which has labels and bias, sends back the residual r = dloss/dz at z = sum_k z_k + b, and node k steps along X_k^T r.
+    A step moves 4 B C bytes a node in either direction and 8 for the batch's seed, B rows and C outputs, however many
+    features there are. It is gradient descent on the dense model, to rounding. (Boyd et al. 2011,
+    https://doi.org/10.1561/2200000016, section 8.3, divide by features in the same way.)
 
-    The residual travels with the request for the next scores, so that a step is one exchange. A round ends with one more, in
-    which the nodes send their w_k (4 C d bytes in all): with ``steps`` of more than 1 that is paid less often.
+    The residual travels with the request for the next scores, so that a step is one exchange. A round ends with one
+    more, in which the nodes send their w_k: 4 C bytes a feature, which more ``steps`` a round pay less often.
     Errors: ``BadInput`` for a model with more than one layer, for nodes without the same rows, for fewer features than
     nodes.
     """
@@ -33,8 +33,8 @@ class FeatureParallel(ModelParallel):
         team = Team(fed, self.batch_size)
         if len(team.stages) != 1 or team.stages[0].column is not None:
             raise BadInput(
-                "FeatureParallel needs a linear model, one layer such as foedus.models.logistic(64, 10); for a stack of "
-                "layers use TensorParallel"
+                "FeatureParallel needs a linear model, one layer such as foedus.models.logistic(64, 10); for a stack "
+                "of layers use TensorParallel"
             )
         s = await fed.begin(lambda w: State(w=w))
         for t in fed.rounds(self.rounds):

@@ -26,7 +26,7 @@ class ModelParallel:
 
     ``rounds``      commits. Before each the parts are collected: the dense model is what a commit holds and evaluates.
     ``lr``          learning rate, or a schedule over steps.
-    ``batch_size``  rows of a step, or ``None`` for all. Every node takes the same rows, drawn from a seed that it is sent.
+    ``batch_size``  rows of a step, or ``None`` for all. Every node takes the same, drawn from a seed that it is sent.
     ``steps``       steps of a round.
     """
 

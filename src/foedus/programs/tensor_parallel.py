@@ -17,13 +17,14 @@ class TensorParallel(ModelParallel):
     """Gradient descent on a perceptron whose layers are divided (Shoeybi et al. 2019, arXiv:1909.08053, section 3).
 
     Of a pair of layers, relu(x A + a) B + b, node k has columns A_k (some hidden units, with a_k) and the rows B_k of
-    the same units: relu(x A_k + a_k) B_k is its summand, and one sum over the nodes is the pair's output (the paper's g).
-    Backwards one more sum gives the gradient of the pair's input (the paper's f); the first pair's input is data and needs
-    none. The coordinator sums, adds b once, and has the labels. It is gradient descent on the dense model, to rounding.
+    the same units: relu(x A_k + a_k) B_k is its summand, and one sum over the nodes is the pair's output (the paper's
+    g). Backwards one more sum gives the gradient of the pair's input (the paper's f); the first pair's input is data
+    and needs none. The coordinator sums, adds b once, and has the labels. It is gradient descent on the dense model, to
+    rounding.
 
-    With an odd number of layers the first is alone and divided by features, as in ``FeatureParallel``. The last gradient of
-    a step travels with the request that begins the next, so that m stages take 2 m - 1 exchanges a step, and one more a
-    round, in which the nodes send their parts.
+    With an odd number of layers the first is alone and divided by features, as in ``FeatureParallel``. The last gradient
+    of a step travels with the request that begins the next, so that m stages take 2 m - 1 exchanges a step, and one more
+    a round, in which the nodes send their parts.
     Errors: ``BadInput`` for a model that is no stack of dense layers with ReLU between them, for nodes without the same
     rows, for fewer hidden units (or features) than nodes.
     """

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class Replicated:
     """Every node has all rows, in the same order: what is divided is the model.
 
-    For programs such as ``FeatureParallel`` and ``TensorParallel``, whose nodes hold blocks of columns or of layers. It is
-    the one partition that gives a row more than once, so that ``index`` has rows times nodes places. The rows
-    themselves stay in one place. Errors: ``BadInput`` where no number of nodes is given.
+    For programs such as ``FeatureParallel`` and ``TensorParallel``, whose nodes hold parts of one model. It is the one
+    partition that gives a row more than once, so that ``index`` has rows times nodes places; the rows themselves stay
+    in one place. Errors: ``BadInput`` where no number of nodes is given.
 
     >>> from foedus.data import arrays
     >>> arrays([[1.0], [2.0]], [0.5, 1.5]).split(Replicated(), nodes=3).sizes
