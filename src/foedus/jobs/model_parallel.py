@@ -146,8 +146,8 @@ class ForwardPart(_Part):
     """The node's summand of the output of a stage: answers ``output`` (B, C).
 
     The first stage reads the node's rows, a batch drawn from ``args["seed"]`` (all rows without it), the others
-    ``args["input"]`` (B, F). Where a gradient comes along, it is that of the step before, and the first stage takes that
-    step first: one message carries the end of one step and the beginning of the next.
+    ``args["input"]`` (B, F). Where a gradient comes along, it is that of the step before, and the first stage takes
+    that step first: one message carries the end of one step and the beginning of the next.
     """
 
     stage: int = 0

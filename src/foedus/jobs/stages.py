@@ -1,9 +1,8 @@
 """A stack of dense layers, and how it is divided among nodes that all see the same rows.
 
-Layers are taken in pairs (Shoeybi et al. 2019, arXiv:1909.08053, section 3): a node has some outputs of the first layer,
-with their biases, and the same inputs of the second. What it computes of the second layer's output is a summand, and
-the sum over the nodes is the output. Where the number of layers is odd, the first is alone, divided by its inputs: by
-features.
+Layers are taken in pairs (Shoeybi et al. 2019, arXiv:1909.08053, section 3): a node has some outputs of the first, with
+their biases, and the same inputs of the second. What it computes of the second layer's output is a summand, and the sum
+over the nodes is the output. Where the number of layers is odd, the first is alone, divided by its inputs: by features.
 
 Legend: F inputs of a layer, C its outputs, H what lies between the layers of a pair, K nodes.
 """

@@ -18,9 +18,9 @@ class FeatureParallel(ModelParallel):
     """Gradient descent on a linear model (linear, logistic or softmax regression) of which every node has some columns.
 
     Node k holds w_k, the weights of its features, and sends z_k = X_k w_k for the rows of the batch. The coordinator,
-    which has labels and bias, sends back the residual r = dloss/dz at z = sum_k z_k + b, and node k steps along X_k^T r.
-    A step moves 4 B C bytes a node in either direction and 8 for the batch's seed, B rows and C outputs, however many
-    features there are. It is gradient descent on the dense model, to rounding. (Boyd et al. 2011,
+    which has labels and bias, sends back the residual r = dloss/dz at z = sum_k z_k + b, and node k steps along
+    X_k^T r. A step moves 4 B C bytes a node in either direction and 8 for the batch's seed, B rows and C outputs,
+    however many features there are. It is gradient descent on the dense model, to rounding. (Boyd et al. 2011,
     https://doi.org/10.1561/2200000016, section 8.3, divide by features in the same way.)
 
     The residual travels with the request for the next scores, so that a step is one exchange. A round ends with one

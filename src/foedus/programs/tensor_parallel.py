@@ -22,9 +22,9 @@ class TensorParallel(ModelParallel):
     and needs none. The coordinator sums, adds b once, and has the labels. It is gradient descent on the dense model, to
     rounding.
 
-    With an odd number of layers the first is alone and divided by features, as in ``FeatureParallel``. The last gradient
-    of a step travels with the request that begins the next, so that m stages take 2 m - 1 exchanges a step, and one more
-    a round, in which the nodes send their parts.
+    With an odd number of layers the first is alone and divided by features, as in ``FeatureParallel``. The last
+    gradient of a step travels with the request that begins the next, so that m stages take 2 m - 1 exchanges a step,
+    and one more a round, in which the nodes send their parts.
     Errors: ``BadInput`` for a model that is no stack of dense layers with ReLU between them, for nodes without the same
     rows, for fewer hidden units (or features) than nodes.
     """
