@@ -169,7 +169,7 @@ class ForwardPart(_Part):
                     own["positions"] = positions
             x = self.features(node, own)
         else:
-            x = own[f"input{i}"] = args["input"].clone()
+            x = own[f"input{i}"] = args["input"].clone()  # arguments are lent for this job, and the state outlives it
         output, hidden = _forward(own, i, x)
         if f"column{i}" in own:
             own[f"hidden{i}"] = hidden
