@@ -101,6 +101,20 @@ def test_rounds_of_several_steps_are_the_same_steps() -> None:
     assert one.sha256 == three.sha256
 
 
+class _OtherOrder(nn.Linear):
+    """A dense layer whose sums are taken in another order."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(x.flip(1), self.weight.flip(1), self.bias)
+
+
+def test_another_order_of_sums_is_the_same_model() -> None:
+    """In a wide and deep stack the numbers that are tried are large, and in some of them what is left is rounding."""
+    layers = [m for a, b in pairwise((12, *[300] * 5, 999)) for m in (_OtherOrder(a, b), nn.ReLU())]
+    model, data = fd.Model(nn.Sequential(*layers[:-1])), normal().split(Replicated(), nodes=2)
+    fd.train(TensorParallel(1, 0.1), model, data)
+
+
 def test_one_layer_is_feature_parallel() -> None:
     dataset, model = normal(), fd.Model(fd.models.logistic(12, 4))
     data = dataset.split(Replicated(), nodes=3)

@@ -61,9 +61,14 @@ class CheckPart:
         with torch.no_grad():
             theirs = model.forward(x)
         mine = _dense(stages_of(model.layout), vector, as_input(x).flatten(1))
-        stack = mine is not None and theirs.shape == mine.shape and torch.allclose(theirs, mine, rtol=1e-4, atol=1e-4)
+        stack = mine is not None and _agree(theirs, mine)
         rows = int.from_bytes(digest.digest(), "little")
         return Update({"stack": torch.tensor(stack), "rows": torch.tensor(rows)}, 1.0, {}, node.id), node.state
+
+
+def _agree(a: Tensor, b: Tensor) -> bool:
+    # On the scale of the largest number: in a deep stack numbers are large, and some of them cancel.
+    return a.shape == b.shape and bool((a - b).abs().max() <= 1e-4 * a.abs().max())
 
 
 def _dense(stages: Sequence[Stage], vector_D: Tensor, x_BF: Tensor) -> Tensor | None:
