@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import foedus as fd
-from foedus.core.data import POOLED, TEST
+from foedus.core.data import POOLED
 from foedus.data import Replicated
 
 
@@ -16,7 +16,6 @@ def test_every_node_has_all_rows_in_order() -> None:
         x, y = data.rows(node).batch()
         assert torch.equal(x, dataset.x)
         assert torch.equal(y, dataset.y)
-    assert data.size(TEST) == 3
     # The first places of the pooled rows are the rows: programs find the labels there.
     assert torch.equal(data.rows(POOLED).batch(torch.arange(3))[1], dataset.y)
 
