@@ -23,6 +23,11 @@ class FeatureParallel(ModelParallel):
     however many features there are. It is gradient descent on the dense model, to rounding. (Boyd et al. 2011,
     https://doi.org/10.1561/2200000016, section 8.3, divide by features in the same way.)
 
+    ``rounds``      commits; before each the parts are collected, for a commit holds and evaluates the dense model.
+    ``lr``          learning rate, or a schedule over steps.
+    ``batch_size``  rows of a step, or ``None`` for all; every node takes the same, drawn from a seed that it is sent.
+    ``steps``       steps of a round.
+
     The residual travels with the request for the next scores, so that a step is one exchange. A round ends with one
     more, in which the nodes send their w_k: 4 C bytes a feature, which more ``steps`` a round pay less often.
     Errors: ``BadInput`` for a model with more than one layer, for nodes without the same rows, for fewer features than

@@ -22,13 +22,7 @@ from foedus.jobs.stages import check_blocks, put_back, share, stages_of
 
 @dataclass(frozen=True)
 class ModelParallel:
-    """What the programs have in common to set.
-
-    ``rounds``      commits. Before each the parts are collected: the dense model is what a commit holds and evaluates.
-    ``lr``          learning rate, or a schedule over steps.
-    ``batch_size``  rows of a step, or ``None`` for all. Every node takes the same, drawn from a seed that it is sent.
-    ``steps``       steps of a round.
-    """
+    """What the programs have in common to set; ``FeatureParallel`` says what each means."""
 
     rounds: int
     lr: float | Schedule = 0.1

@@ -22,6 +22,11 @@ class TensorParallel(ModelParallel):
     and needs none. The coordinator sums, adds b once, and has the labels. It is gradient descent on the dense model, to
     rounding.
 
+    ``rounds``      commits; before each the parts are collected, for a commit holds and evaluates the dense model.
+    ``lr``          learning rate, or a schedule over steps.
+    ``batch_size``  rows of a step, or ``None`` for all; every node takes the same, drawn from a seed that it is sent.
+    ``steps``       steps of a round.
+
     With an odd number of layers the first is alone and divided by features, as in ``FeatureParallel``. The last
     gradient of a step travels with the request that begins the next, so that m stages take 2 m - 1 exchanges a step,
     and one more a round, in which the nodes send their parts.
