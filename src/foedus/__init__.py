@@ -53,6 +53,7 @@ from foedus.programs import (
     Centralized,
     Choco,
     Ditto,
+    FeatureParallel,
     FedAdagrad,
     FedAdam,
     FedAvg,
@@ -71,6 +72,7 @@ from foedus.programs import (
     PushSum,
     Scaffold,
     SyncSGD,
+    TensorParallel,
 )
 from foedus.runtimes import Local, Simulation
 from foedus.sampling import AfterCommits, All, Budget, Deadline, Fixed, Fraction, Patience, Poisson, Quorum, Target
@@ -99,15 +101,15 @@ except PackageNotFoundError:  # a checkout that was not installed
 __all__ = [
     "AdPsgd", "AfterCommits", "All", "Answer", "BadInput", "Budget", "Cast", "Centralized", "Chain", "Checkpoint",
     "Choco", "Clip", "Deadline", "Deadlock", "Difference", "Ditto", "Diverged", "ErrorFeedback", "Evaluate", "Failed",
-    "FedAdagrad", "FedAdam", "FedAvg", "FedAvgM", "FedBN", "FedDyn", "FedNova", "FedPer", "FedProx", "FedRep",
-    "FedYogi", "FederatedClassifier", "FederatedRegressor", "Federation", "FineTune", "Fixed", "FoedusError",
-    "Fraction", "Gaussian", "Gossip", "Gradient", "Hierarchical", "IFCA", "Interrupted", "Job", "Key", "Local",
-    "LocalOnly", "LocalSGD", "MLflow", "MajorityVote", "Mean", "Median", "Model", "NodeFailed", "NodeView",
+    "FeatureParallel", "FedAdagrad", "FedAdam", "FedAvg", "FedAvgM", "FedBN", "FedDyn", "FedNova", "FedPer",
+    "FedProx", "FedRep", "FedYogi", "FederatedClassifier", "FederatedRegressor", "Federation", "FineTune", "Fixed",
+    "FoedusError", "Fraction", "Gaussian", "Gossip", "Gradient", "Hierarchical", "IFCA", "Interrupted", "Job", "Key",
+    "Local", "LocalOnly", "LocalSGD", "MLflow", "MajorityVote", "Mean", "Median", "Model", "NodeFailed", "NodeView",
     "Patience", "Peer", "Poisson", "PowerSGD", "ProgramError", "PushSum", "QFFL", "QSGD", "Quorum", "RandomK",
     "Record", "Reduced", "Refused", "Run", "Scaffold", "Sign", "Simulation", "State", "StorageFailed", "SyncSGD",
-    "Target", "TensorBoard", "Ternary", "TopK", "TrimmedMean", "Update", "WandB", "Work", "WorkerError",
-    "aggregators", "data", "jobs", "models", "network", "optimizers", "programs", "replace", "report", "sampling",
-    "topologies", "tracking", "train", "transforms",
+    "Target", "TensorBoard", "TensorParallel", "Ternary", "TopK", "TrimmedMean", "Update", "WandB", "Work",
+    "WorkerError", "aggregators", "data", "jobs", "models", "network", "optimizers", "programs", "replace", "report",
+    "sampling", "topologies", "tracking", "train", "transforms",
 ]  # fmt: skip
 
 

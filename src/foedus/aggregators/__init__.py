@@ -4,7 +4,8 @@ from foedus.aggregators.majority_vote import MajorityVote
 from foedus.aggregators.mean import Mean
 from foedus.aggregators.median import Median
 from foedus.aggregators.stack import Stack
+from foedus.aggregators.sum import Sum
 from foedus.aggregators.trimmed_mean import TrimmedMean
 from foedus.core.aggregator import Aggregator, Callability
 
-__all__ = ["Aggregator", "Callability", "MajorityVote", "Mean", "Median", "Stack", "TrimmedMean"]
+__all__ = ["Aggregator", "Callability", "MajorityVote", "Mean", "Median", "Stack", "Sum", "TrimmedMean"]

@@ -147,6 +147,11 @@ class FederatedDataset:
             return None
         return (self.held_offsets[1:] - self.held_offsets[:-1]).tolist()
 
+    @cached_property
+    def rows_owned(self) -> int:
+        """How many different rows nodes train on: a row that several nodes have counts once."""
+        return len(self.index.unique())  # type: ignore[no-untyped-call]
+
     @property
     def tested_on(self) -> str:
         """What ``TEST`` stands for: ``"test"``, ``"held out"`` (by all nodes together) or ``"train"``."""
@@ -170,7 +175,8 @@ class FederatedDataset:
             if self.test_x is not None and self.test_y is not None:
                 return IndexedRows(self.test_x, self.test_y, torch.arange(len(self.test_x)))
             held = self.held_index if self.tested_on == "held out" else None
-            return IndexedRows(self.x, self.y, self.index.sort().values if held is None else held)
+            owned = self.index.unique() if held is None else held  # type: ignore[no-untyped-call]
+            return IndexedRows(self.x, self.y, owned)
         return IndexedRows(self.x, self.y, self.index[int(self._bounds[node]) : int(self._bounds[node + 1])])
 
     def held_out(self, node: int) -> IndexedRows | None:

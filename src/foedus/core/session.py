@@ -243,7 +243,7 @@ class Session:
         others = {k: v for k, v in quality.items() if k not in named}
         t = self.ledger.total
         weight = sum(w for _, w in self._losses)
-        rows = max(1, len(self.data.index))
+        rows = max(1, self.data.rows_owned)
         return Record(
             round=round,
             **named,

@@ -95,10 +95,6 @@ class Plain:
     """A transform that changes nothing; the neutral element, and the base of the others."""
 
     @property
-    def __repr__(self) -> str:
-        # No address in it: what transforms remember is kept by their text, and a resumed run is another process.
-        return f"{type(self).__name__}()"
-
     def bounds(self) -> bool:
         return False
 
@@ -128,6 +124,10 @@ class Plain:
 
     def fit(self, layout: Layout) -> Transform:
         return self
+
+    def __repr__(self) -> str:
+        # No address in it: what transforms remember is kept by their text, and a resumed run is another process.
+        return f"{type(self).__name__}()"
 
     def wire(self, shapes: Shapes) -> Shapes:
         return shapes

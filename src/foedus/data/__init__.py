@@ -5,11 +5,21 @@ from foedus.data.dataset import Dataset
 from foedus.data.from_arrays import arrays
 from foedus.data.map_style import torch_dataset
 from foedus.data.noise import feature_noise
-from foedus.data.partitions import IID, Dirichlet, FeatureSkew, LabelSkew, Natural, Partition, QuantitySkew, Shards
+from foedus.data.partitions import (
+    IID,
+    Dirichlet,
+    FeatureSkew,
+    LabelSkew,
+    Natural,
+    Partition,
+    QuantitySkew,
+    Replicated,
+    Shards,
+)
 from foedus.data.sources import load
 from foedus.data.tables import Table
 
 __all__ = [
-    "IID", "Dataset", "Dirichlet", "FeatureSkew", "FederatedDataset", "LabelSkew", "Natural", "Partition",
-    "QuantitySkew", "Shards", "Table", "arrays", "feature_noise", "load", "torch_dataset",
+    "Dataset", "Dirichlet", "FeatureSkew", "FederatedDataset", "IID", "LabelSkew", "Natural", "Partition",
+    "QuantitySkew", "Replicated", "Shards", "Table", "arrays", "feature_noise", "load", "torch_dataset",
 ]  # fmt: skip

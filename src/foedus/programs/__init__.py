@@ -4,6 +4,7 @@ from foedus.programs.ad_psgd import AdPsgd
 from foedus.programs.baselines import Centralized, LocalOnly
 from foedus.programs.choco import Choco
 from foedus.programs.ditto import Ditto
+from foedus.programs.feature_parallel import FeatureParallel
 from foedus.programs.fedavg import FedAvg
 from foedus.programs.fedavgm import FedAvgM
 from foedus.programs.fedbn import FedBN
@@ -21,9 +22,10 @@ from foedus.programs.push_sum import PushSum
 from foedus.programs.qffl import QFFL
 from foedus.programs.scaffold import Scaffold
 from foedus.programs.sync_sgd import SyncSGD
+from foedus.programs.tensor_parallel import TensorParallel
 
 __all__ = [
-    "AdPsgd", "Centralized", "Choco", "Ditto", "FedAdagrad", "FedAdam", "FedAvg", "FedAvgM", "FedBN", "FedDyn",
-    "FedNova", "FedPer", "FedProx", "FedRep", "FedYogi", "FineTune", "Gossip", "Hierarchical", "IFCA", "LocalOnly",
-    "PushSum", "QFFL", "Scaffold", "SyncSGD",
+    "AdPsgd", "Centralized", "Choco", "Ditto", "FeatureParallel", "FedAdagrad", "FedAdam", "FedAvg", "FedAvgM",
+    "FedBN", "FedDyn", "FedNova", "FedPer", "FedProx", "FedRep", "FedYogi", "FineTune", "Gossip", "Hierarchical",
+    "IFCA", "LocalOnly", "PushSum", "QFFL", "Scaffold", "SyncSGD", "TensorParallel",
 ]  # fmt: skip

@@ -7,6 +7,9 @@ from foedus.data.partitions.label_skew import LabelSkew
 from foedus.data.partitions.natural import Natural
 from foedus.data.partitions.partition import Partition
 from foedus.data.partitions.quantity_skew import QuantitySkew
+from foedus.data.partitions.replicated import Replicated
 from foedus.data.partitions.shards import Shards
 
-__all__ = ["IID", "Dirichlet", "FeatureSkew", "LabelSkew", "Natural", "Partition", "QuantitySkew", "Shards"]
+__all__ = [
+    "Dirichlet", "FeatureSkew", "IID", "LabelSkew", "Natural", "Partition", "QuantitySkew", "Replicated", "Shards",
+]  # fmt: skip

@@ -1,0 +1,26 @@
+"""The sum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from foedus.aggregators.mean import Mean
+from foedus.core.transform import Shapes
+from foedus.core.update import Tensors
+
+
+@dataclass(frozen=True)
+class Sum(Mean):
+    """The sum of updates, each times its weight: what an all-reduce computes. Divided by nothing.
+
+    >>> import torch
+    >>> Sum()(torch.tensor([[1.0, 2.0], [4.0, 8.0]]))
+    tensor([ 5., 10.])
+    """
+
+    def init(self, shapes: Shapes) -> None:
+        return None
+
+    def read(self, acc: dict[str, Any], state: Any) -> tuple[Tensors, Any]:
+        return acc["sum"] or {}, state
