@@ -40,7 +40,8 @@ def test_with_all_nodes_in_the_buffer_it_is_fedavg_bit_by_bit(make, aggregate, s
                  runtime=MOBILE)  # fmt: skip
     assert a.sha256 == b.sha256
     assert a.staleness == {0: 3 * n}
-    assert [r.virtual_s for r in a.history] == pytest.approx([r.virtual_s for r in b.history])
+    for books in ("virtual_s", "waiting_s", "wire_s", "compute_s"):
+        assert [getattr(r, books) for r in a.history] == pytest.approx([getattr(r, books) for r in b.history])
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0])

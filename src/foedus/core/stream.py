@@ -106,12 +106,14 @@ class Stream:
         self.version += 1
         self._s.extra["version"] = self.version
 
-    def send(self, node: int, args: Tensors) -> None:
-        """Give a node the job with these arguments. It must be idle."""
+    def send(self, node: int, args: Tensors, waited: float = 0.0) -> None:
+        """Give a node the job with these arguments. It must be idle. ``waited``: seconds it had to, for the books."""
         if node in self._flights or any(f.node == node for f in self._arrived):
             raise ProgramError(f"node {node} already has a job: wait for its answer before you send another")
         if not 0 <= node < self._s.data.nodes:
             raise ProgramError(f"there is no node {node}: their ids are 0..{self._s.data.nodes - 1}")
+        if waited:
+            self._s.ledger.charge(node, waiting_s=waited)
         if node in self.out:
             self._s.extra["out"] = [n for n in self.out if n != node]
         count = self._s.next_count(node)

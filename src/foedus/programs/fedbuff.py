@@ -57,21 +57,26 @@ class FedBuff:
             )
         check_at_once(self.concurrency, fed.nodes)
         s = await fed.begin(lambda w: State(w=w, server=self.server.init(w), joined=None))
-        buffer: list[Update] = []  # empty at every commit
+        buffer: list[Update] = []  # this and the next are empty at every commit
+        heard: dict[int, float] = {}
         async with fed.stream(
             self.local, transforms=self.transforms, commits=self.rounds, failure=self.failure
         ) as updates:
             await give_work(fed, updates, {"w": s.w}, self.concurrency)
             async for u in updates:
                 factor = self.discount(u.staleness)
+                heard[u.node] = fed.now
                 buffer.append(u.with_parts({k: v * factor for k, v in u.parts.items()}))
                 full = len(buffer) == self.buffer
                 if full:
                     s = self._step(s, buffer)
                     buffer = []
                     updates.publish(s.w)
-                await give_work(fed, updates, {"w": s.w}, self.concurrency, wait={u.node for u in buffer})
+                # Whoever is idle because others were drawn does not wait for anybody.
+                waiting = heard if self.concurrency is None else {}
+                await give_work(fed, updates, {"w": s.w}, self.concurrency, {u.node for u in buffer}, waiting)
                 if full:
+                    heard = {}
                     await fed.commit(s)
             check_over(updates)
         return s.w  # type: ignore[no-any-return]

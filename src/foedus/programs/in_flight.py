@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from foedus.core.errors import BadInput, NodeFailed
 from foedus.core.federation import Federation
@@ -27,9 +28,16 @@ class _Among:
 
 
 async def give_work(
-    fed: Federation, updates: Stream, args: Tensors, at_once: int | None = None, wait: Collection[int] = ()
+    fed: Federation,
+    updates: Stream,
+    args: Tensors,
+    at_once: int | None = None,
+    wait: Collection[int] = (),
+    heard: Mapping[int, float] = MappingProxyType({}),
 ) -> None:
     """Give idle nodes the job until ``at_once`` have one (None: all), those in ``wait`` excepted.
+
+    ``heard`` is since when nodes have waited, for the books.
 
     Where more are idle than are needed, chance decides. Called before every commit, it does nothing when called again
     after it: so a resumed run, which begins with it, goes on as the other would have.
@@ -40,7 +48,7 @@ async def give_work(
         if free < len(idle):
             idle = list(await fed.sample(_Among(tuple(idle), free))) if free else []
     for n in idle:
-        updates.send(n, args)
+        updates.send(n, args, waited=fed.now - heard[n] if n in heard else 0.0)
 
 
 def check_over(updates: Stream) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from foedus.aggregators import Mean
@@ -31,7 +30,8 @@ class StaleSynchronous:
     finished, and those that have come since, its own among them. A finished clock is one round of ``SyncSGD``, summed
     in the same order: with ``bound=0`` every round has its bits. Round t is committed when clock t is finished.
 
-    The server keeps the updates of unfinished clocks apart: at most n (bound + 1) vectors.
+    The model is what the server has by then, updates of unfinished clocks included; it also keeps these apart, at most
+    n (bound + 1) vectors.
     Staleness is counted in clocks that finished while an update was computed; it is at most ``bound``.
     """
 
@@ -49,8 +49,10 @@ class StaleSynchronous:
         Gradient(self.batch_size)
 
     async def __call__(self, fed: Federation) -> Tensor:
-        # t clocks are finished, their updates in w. early: those of clocks t, t + 1, ..., by worker. ahead: their sum.
-        s = await fed.begin(lambda w: State(w=w, t=0, clocks=[0] * fed.nodes, early=[], ahead=torch.zeros_like(w)))
+        # t clocks are finished: their updates are in base. early: those of clocks t, t + 1, ..., by worker. w has all.
+        s = await fed.begin(
+            lambda w: State(w=w, base=w, t=0, early=[], clocks=[0] * fed.nodes, heard=[fed.now] * fed.nodes)
+        )
         async with fed.stream(
             Gradient(self.batch_size), transforms=self.transforms, commits=self.rounds, failure=self.failure
         ) as updates:
@@ -58,10 +60,10 @@ class StaleSynchronous:
                 if self._slowest(s, updates) > s.t:
                     s = self._finish(fed, s)
                     updates.publish(s.w)
-                    self._start(updates, s)
+                    self._start(fed, updates, s)
                     await fed.commit(s)
                     continue
-                self._start(updates, s)
+                self._start(fed, updates, s)
                 if not updates.busy:
                     break
                 u = await anext(updates, None)  # None: the last of those at work has failed
@@ -74,13 +76,11 @@ class StaleSynchronous:
         """The slowest clock of the workers that have not failed."""
         return min((c for n, c in enumerate(s.clocks) if n not in updates.out), default=0)
 
-    def _start(self, updates: Stream, s: State) -> None:
+    def _start(self, fed: Federation, updates: Stream, s: State) -> None:
         slowest = self._slowest(s, updates)
         ready = [n for n in updates.idle if s.clocks[n] - slowest <= self.bound]
-        if ready:
-            args = {"w": s.w + s.ahead if any(s.early) else s.w}
-            for n in ready:
-                updates.send(n, args)
+        for n in ready:
+            updates.send(n, {"w": s.w}, waited=fed.now - s.heard[n])
 
     def _absorb(self, fed: Federation, s: State, u: Update) -> State:
         clock = s.clocks[u.node]
@@ -88,21 +88,21 @@ class StaleSynchronous:
         early += [{} for _ in range(clock - s.t + 1 - len(early))]
         early[clock - s.t][u.node] = {"weight": u.weight, **u.parts}
         clocks = [c + (n == u.node) for n, c in enumerate(s.clocks)]
-        ahead = s.ahead.clone()
-        self._move(fed, ahead, clock, u.parts, 1 / sum(fed.sizes))
-        return s.replace(clocks=clocks, early=early, ahead=ahead)
+        w = s.w.clone()
+        self._move(fed, w, clock, u.parts, 1 / sum(fed.sizes))
+        heard = [fed.now if n == u.node else at for n, at in enumerate(s.heard)]
+        return s.replace(w=w, early=early, clocks=clocks, heard=heard)
 
     def _finish(self, fed: Federation, s: State) -> State:
         first, *early = s.early
         total, _ = fold(Mean(), [_as_update(n, kept) for n, kept in sorted(first.items())])
-        w = s.w.clone()
-        self._move(fed, w, s.t, total, 1.0)
-        # Summed afresh, so that what is gone leaves no rounding behind.
-        ahead = torch.zeros_like(w)
+        base = s.base.clone()
+        self._move(fed, base, s.t, total, 1.0)
+        w = base.clone()  # anew from the base, so that the order of arrival leaves no rounding behind
         for t, of_clock in enumerate(early, s.t + 1):
             for kept in of_clock.values():
-                self._move(fed, ahead, t, kept, 1 / sum(fed.sizes))
-        return s.replace(w=w, t=s.t + 1, early=early, ahead=ahead)
+                self._move(fed, w, t, kept, 1 / sum(fed.sizes))
+        return s.replace(w=w, base=base, t=s.t + 1, early=early)
 
     def _move(self, fed: Federation, w_D: Tensor, clock: int, parts: Mapping[str, Any], share: float) -> None:
         """Take the step of an update, or of a share of it, in place."""
