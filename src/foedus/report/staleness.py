@@ -15,7 +15,7 @@ from foedus.report.units import percent, three_digits
 from foedus.report.verdict import plural
 
 _BARS = 48
-_SHOWN = 0.99
+_SHOWN = 0.95
 _HEIGHT, _FLOOR = 52, 50
 
 
@@ -72,7 +72,11 @@ def staleness(c: Comparison, looks: dict[str, Style]) -> str:
         for t in (steps(0, width * bars, 5) if width * bars > 1 else (0.0,))
         if t == int(t) and t < width * bars
     )
-    key = '<li><svg class="mark" viewBox="0 0 12 12"><line class="mean" x1="6" x2="6" y1="0" y2="12"/></svg>mean</li>'
+    key = (
+        '<li><svg class="mark" viewBox="0 0 12 12"><rect class="seen" x="1" y="2" width="10" height="10"/></svg>'
+        "updates, by how many versions each had missed</li>"
+        '<li><svg class="mark" viewBox="0 0 12 12"><line class="mean" x1="6" x2="6" y1="0" y2="12"/></svg>mean</li>'
+    )
     beyond = any(max(s.counts) >= width * bars for s in found)
     caption = [
         sentence(found[0]),
