@@ -64,6 +64,18 @@ def test_skip_gives_the_work_to_others(with_failures) -> None:
     assert len(run.checkpoint.tree["in_flight"]) == 2
 
 
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_skip_goes_on_when_all_at_work_have_failed(with_failures, concurrency: int) -> None:
+    failing = (0, 1, 2, 4, 5)
+    program = with_failures(FedAsync(5, local=LOCAL, concurrency=concurrency, failure="skip"), failing, after=1)
+    run = check_program(program, runtime=MOBILE, workers=(1,))
+    assert len(run.history) == 5
+    assert {n for n, c in run.ledger.nodes.items() if c.dropped} == set(failing)
+    nobody = with_failures(FedAsync(3, local=LOCAL, concurrency=concurrency, failure="skip"), tuple(range(6)))
+    with pytest.raises(fd.NodeFailed, match="6 have failed"):
+        fd.train(nobody, small().model, small().data, runtime=MOBILE)
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [

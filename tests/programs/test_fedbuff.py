@@ -87,6 +87,8 @@ def test_skip_goes_on_until_the_buffer_cannot_fill(with_failures) -> None:
     program = with_failures(FedBuff(4, 4, local=LOCAL, failure="skip"), (1, 5), after=1)
     run = check_program(program, problem.model, problem.data, MOBILE, workers=(1,))
     assert {n for n, c in run.ledger.nodes.items() if c.dropped} == {1, 5}
+    one_by_one = with_failures(FedBuff(4, 4, local=LOCAL, concurrency=1, failure="skip"), (1, 5))
+    assert len(check_program(one_by_one, problem.model, problem.data, MOBILE, workers=(1,)).history) == 4
     too_few = with_failures(FedBuff(4, 5, local=LOCAL, failure="skip"), (1, 5), after=1)
     with pytest.raises(fd.NodeFailed, match=r"too few nodes are left.*2 have failed"):
         fd.train(too_few, problem.model, problem.data, runtime=MOBILE)

@@ -58,8 +58,10 @@ class FedAsync:
         async with fed.stream(
             self.local, transforms=self.transforms, commits=self.rounds, failure=self.failure
         ) as updates:
-            await give_work(fed, updates, {"w": s.w}, self.concurrency)
-            async for u in updates:
+            while await give_work(fed, updates, {"w": s.w}, self.concurrency):
+                u = await anext(updates, None)
+                if u is None:  # all who were at work have failed, or the run is over
+                    continue
                 a = self.mixing * self.discount(u.staleness)
                 w_k = updates.args["w"] + join(u.parts, fed.layout)
                 s = s.replace(w=(1 - a) * s.w + a * w_k)

@@ -62,8 +62,10 @@ class FedBuff:
         async with fed.stream(
             self.local, transforms=self.transforms, commits=self.rounds, failure=self.failure
         ) as updates:
-            await give_work(fed, updates, {"w": s.w}, self.concurrency)
-            async for u in updates:
+            while await give_work(fed, updates, {"w": s.w}, self.concurrency, {u.node for u in buffer}):
+                u = await anext(updates, None)
+                if u is None:  # all who were at work have failed, or the run is over
+                    continue
                 factor = self.discount(u.staleness)
                 heard[u.node] = fed.now
                 buffer.append(u.with_parts({k: v * factor for k, v in u.parts.items()}))

@@ -34,14 +34,16 @@ async def give_work(
     at_once: int | None = None,
     wait: Collection[int] = (),
     heard: Mapping[int, float] = MappingProxyType({}),
-) -> None:
+) -> bool:
     """Give idle nodes the job until ``at_once`` have one (None: all), those in ``wait`` excepted.
 
-    ``heard`` is since when nodes have waited, for the books.
+    ``heard`` is since when nodes have waited, for the books. False if the run is over or nobody is at work.
 
     Where more are idle than are needed, chance decides. Called before every commit, it does nothing when called again
     after it: so a resumed run, which begins with it, goes on as the other would have.
     """
+    if updates.over:
+        return False
     idle = [n for n in updates.idle if n not in wait]
     if at_once is not None:
         free = max(0, at_once - len(updates.busy))
@@ -49,6 +51,7 @@ async def give_work(
             idle = list(await fed.sample(_Among(tuple(idle), free))) if free else []
     for n in idle:
         updates.send(n, args, waited=fed.now - heard[n] if n in heard else 0.0)
+    return bool(updates.busy)
 
 
 def check_over(updates: Stream) -> None:
