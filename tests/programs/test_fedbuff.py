@@ -1,5 +1,7 @@
 """FedBuff: its formula, FedAvg as its special case, laws, refusals, failures."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 
@@ -74,6 +76,27 @@ def test_a_step_is_that_of_the_formula(runtimes, power: float) -> None:
             buffer, waiting = [], []
     assert float(run.vector) == pytest.approx(w, abs=1e-6)
     assert max(run.staleness) == 1
+
+
+@dataclass(frozen=True)
+class Fading(fd.Mean):
+    """A mean that halves from step to step: it remembers how many there were."""
+
+    def init(self, shapes):
+        return {"steps": 0}
+
+    def read(self, acc, state):
+        parts, _ = super().read(acc, None)
+        return {k: v / 2 ** state["steps"] for k, v in parts.items()}, {"steps": state["steps"] + 1}
+
+
+def test_what_an_aggregator_remembers_is_in_the_state() -> None:
+    problem = small()
+    run = check_program(
+        FedBuff(4, 6, local=LOCAL, aggregate=Fading()), problem.model, problem.data, MOBILE, workers=(1,)
+    )
+    assert run.checkpoint.tree["state"].joined == {"steps": 4}
+    assert run.sha256 == fd.train(fd.FedAvg(4, local=LOCAL, aggregate=Fading()), *vars(problem).values()).sha256
 
 
 def test_a_buffer_larger_than_the_nodes_is_refused() -> None:

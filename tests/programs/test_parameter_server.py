@@ -58,6 +58,16 @@ def test_updates_of_the_first_moment_add_up_to_a_synchronous_round(runtimes) -> 
     assert torch.allclose(c.vector, b.vector, atol=1e-6)
 
 
+def test_buffers_move_in_an_epoch_as_in_a_synchronous_round() -> None:
+    problem = small()
+    p = problem.model.layout.parameters
+    a = fd.train(ParameterServer(1, lr=0.0), problem.model, problem.data).vector
+    b = fd.train(fd.SyncSGD(1, lr=0.0), problem.model, problem.data).vector
+    assert torch.equal(a[:p], b[:p])
+    assert not torch.equal(a[p:], problem.model.initial[p:])
+    assert torch.allclose(a[p:], b[p:], atol=1e-6)
+
+
 @pytest.mark.parametrize("strength", [0.5, 2.0])
 def test_the_compensated_gradient_is_that_of_the_formula(strength: float) -> None:
     g, w, sent = torch.tensor([1.0, -2.0, 3.0]), torch.tensor([1.0, 1.0, 0.0]), torch.tensor([0.0, 3.0, 0.0])
