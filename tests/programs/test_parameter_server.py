@@ -100,6 +100,27 @@ def test_a_discount_shrinks_the_step(runtimes) -> None:
         assert float(run.vector) == x
 
 
+def test_every_update_is_that_of_the_formula(runtimes) -> None:
+    """Schedule, discount and adaptive compensation, step by step in Python, for equal workers one after the other."""
+    targets, schedule, decay, strength = [1.0, -2.0, 4.0], fd.jobs.InverseTime(0.4, 0.5), 0.75, 0.5
+    data = fd.data.arrays(torch.ones(3, 1), torch.tensor(targets)[:, None], node=[0, 1, 2]).split(fd.data.Natural())
+    module = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(module.weight)
+    program = ParameterServer(
+        4, schedule, None, Polynomial(0.5), DelayCompensation(strength, decay), commit_every=4
+    )  # fmt: skip
+    run = fd.train(program, fd.Model(module, fd.testing.half_squares), data, runtime=runtimes.even)
+    w, mean_square, sent, since = 0.0, 0.0, [0.0] * 3, [0] * 3
+    for version in range(16):
+        k = version % 3
+        g = sent[k] - targets[k]
+        mean_square = decay * mean_square + (1 - decay) * g * g
+        g += strength * g * g * (w - sent[k]) / (mean_square + 1e-7) ** 0.5
+        w -= schedule(version // 4) * (1 + version - since[k]) ** -0.5 * g
+        sent[k], since[k] = w, version + 1
+    assert float(run.vector) == pytest.approx(w, abs=1e-5)
+
+
 def test_skip_goes_on_without_the_failed_and_resumes_so(with_failures) -> None:
     problem = small()
     program = with_failures(ParameterServer(5, batch_size=4, failure="skip"), (2, 4), after=1)
