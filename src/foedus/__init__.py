@@ -47,18 +47,22 @@ from foedus.core.state import State, replace
 from foedus.core.update import Answer, Failed, Refused, Update
 from foedus.jobs import Evaluate, Gradient, LocalSGD
 from foedus.programs import (
+    EASGD,
     IFCA,
     QFFL,
     AdPsgd,
     Centralized,
     Choco,
+    DelayCompensation,
     Ditto,
     FeatureParallel,
     FedAdagrad,
     FedAdam,
+    FedAsync,
     FedAvg,
     FedAvgM,
     FedBN,
+    FedBuff,
     FedDyn,
     FedNova,
     FedPer,
@@ -69,8 +73,10 @@ from foedus.programs import (
     Gossip,
     Hierarchical,
     LocalOnly,
+    ParameterServer,
     PushSum,
     Scaffold,
+    StaleSynchronous,
     SyncSGD,
     TensorParallel,
 )
@@ -100,16 +106,17 @@ except PackageNotFoundError:  # a checkout that was not installed
 
 __all__ = [
     "AdPsgd", "AfterCommits", "All", "Answer", "BadInput", "Budget", "Cast", "Centralized", "Chain", "Checkpoint",
-    "Choco", "Clip", "Deadline", "Deadlock", "Difference", "Ditto", "Diverged", "ErrorFeedback", "Evaluate", "Failed",
-    "FeatureParallel", "FedAdagrad", "FedAdam", "FedAvg", "FedAvgM", "FedBN", "FedDyn", "FedNova", "FedPer",
-    "FedProx", "FedRep", "FedYogi", "FederatedClassifier", "FederatedRegressor", "Federation", "FineTune", "Fixed",
-    "FoedusError", "Fraction", "Gaussian", "Gossip", "Gradient", "Hierarchical", "IFCA", "Interrupted", "Job", "Key",
-    "Local", "LocalOnly", "LocalSGD", "MLflow", "MajorityVote", "Mean", "Median", "Model", "NodeFailed", "NodeView",
+    "Choco", "Clip", "Deadline", "Deadlock", "DelayCompensation", "Difference", "Ditto", "Diverged", "EASGD",
+    "ErrorFeedback", "Evaluate", "Failed", "FeatureParallel", "FedAdagrad", "FedAdam", "FedAsync", "FedAvg",
+    "FedAvgM", "FedBN", "FedBuff", "FedDyn", "FedNova", "FedPer", "FedProx", "FedRep", "FedYogi",
+    "FederatedClassifier", "FederatedRegressor", "Federation", "FineTune", "Fixed", "FoedusError", "Fraction",
+    "Gaussian", "Gossip", "Gradient", "Hierarchical", "IFCA", "Interrupted", "Job", "Key", "Local", "LocalOnly",
+    "LocalSGD", "MLflow", "MajorityVote", "Mean", "Median", "Model", "NodeFailed", "NodeView", "ParameterServer",
     "Patience", "Peer", "Poisson", "PowerSGD", "ProgramError", "PushSum", "QFFL", "QSGD", "Quorum", "RandomK",
-    "Record", "Reduced", "Refused", "Run", "Scaffold", "Sign", "Simulation", "State", "StorageFailed", "SyncSGD",
-    "Target", "TensorBoard", "TensorParallel", "Ternary", "TopK", "TrimmedMean", "Update", "WandB", "Work",
-    "WorkerError", "aggregators", "data", "jobs", "models", "network", "optimizers", "programs", "replace", "report",
-    "sampling", "topologies", "tracking", "train", "transforms",
+    "Record", "Reduced", "Refused", "Run", "Scaffold", "Sign", "Simulation", "StaleSynchronous", "State",
+    "StorageFailed", "SyncSGD", "Target", "TensorBoard", "TensorParallel", "Ternary", "TopK", "TrimmedMean", "Update",
+    "WandB", "Work", "WorkerError", "aggregators", "data", "jobs", "models", "network", "optimizers", "programs",
+    "replace", "report", "sampling", "topologies", "tracking", "train", "transforms",
 ]  # fmt: skip
 
 

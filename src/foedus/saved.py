@@ -59,6 +59,7 @@ def about(run: Run) -> dict[str, Any]:
         "notices": run.notices,
         "preparation": None if prepared is None else {"lines": list(prepared.lines), "bytes": prepared.bytes},
         "node_metrics": run.node_metrics if few else None,
+        "staleness": run.staleness,
         "ledger": run.ledger.as_tree() if few else {**run.ledger.as_tree(), "nodes": {}},
     }
 
@@ -144,6 +145,7 @@ def load(path: str | Path, kind: type[R] = Run) -> R:  # type: ignore[assignment
             runtime=Described(**read["runtime"]),
             out=folder,
             node_metrics=read["node_metrics"],
+            staleness=None if read["staleness"] is None else {int(k): v for k, v in read["staleness"].items()},
             config=(folder / CONFIG).read_text() if (folder / CONFIG).exists() else None,
             origin=read["origin"],
             notices=read["notices"],

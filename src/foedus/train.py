@@ -242,6 +242,7 @@ def _make_run(context: _Context, s: Session, status: str, checkpoint: Checkpoint
         out=None if context.out is None else Path(context.out),
         checkpoint=checkpoint,
         node_metrics=s.extra.get("node_metrics"),
+        staleness=s.extra.get("staleness"),
         config=context.config,
         origin=context.origin,
         notices=context.notices,

@@ -20,6 +20,7 @@ class Record:
 
     ``loss``, ``accuracy``, ``auc`` and ``rmse`` are those of the program's model on the test set (on the training
     rows where there is none), and ``None`` where this commit was not evaluated or the metric does not apply.
+    ``metrics`` are others, such as ``staleness_mean`` and ``staleness_max`` of the updates since the last commit.
     ``train_loss`` is the mean that nodes reported while they trained, ``epochs`` the rows they trained on divided by
     the rows there are, ``cohort`` how many answers were used since the last commit.
     """
@@ -62,6 +63,7 @@ class Run:
     ``history``  one ``Record`` a commit.   ``best``  the evaluated ``Record`` with the best main metric.
     ``checkpoint``  the last commit, whole; ``train(..., resume=run)`` goes on from it.
     ``node_metrics``  what the nodes found when they last evaluated the model: for every metric a value a node.
+    ``staleness``  of a program that absorbs updates as they arrive: how many updates had each staleness.
     ``config``   the resolved file that the run was made from (TOML).   ``origin``  versions, CPU, data.
     ``notices``  what a reader should know, such as that a resumed run went on with another torch.
     ``status``   ``"finished"``, ``"stopped"`` (by a rule), ``"interrupted"``, ``"diverged"`` or ``"failed"``.
@@ -83,6 +85,7 @@ class Run:
     out: Path | None = None
     checkpoint: Any = None
     node_metrics: dict[str, list[float | None]] | None = None
+    staleness: dict[int, int] | None = None
     config: str | None = None
     origin: dict[str, str] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -120,6 +121,7 @@ class Session:
         self.best: Record | None = None
         self.best_w: Tensor | None = None
         self._losses: list[tuple[float, float]] = []
+        self._staleness: list[int] = []
         self._stops: list[tuple[bool, Any]] = [(False, rule.init()) for rule in options.stop]
         self._wall_started = time.perf_counter()
         self._wall_before = 0.0
@@ -159,11 +161,13 @@ class Session:
         self._last.states_before.setdefault(node, before)
         self.node_states[node] = {**(before or {}), **state}
 
-    def note(self, answers: int, weight: float, loss: float | None) -> None:
+    def note(self, answers: int, weight: float, loss: float | None, staleness: int | None = None) -> None:
         """Answers were used, with this mean loss. What the record says of several calls between two commits is their
-        number and the mean of their losses by weight.
+        number, the mean of their losses by weight, and the mean and the largest of their staleness, if they have any.
         """
         self.used += answers
+        if staleness is not None:
+            self._staleness.append(staleness)
         if loss is not None and weight > 0:
             self._losses.append((loss, weight))
 
@@ -194,7 +198,7 @@ class Session:
                 f"finite; the last good model, of round {self.round}, is kept. Lower the server's learning rate"
             )
         t = self.round + 1
-        quality = {**(metrics or {}), **(extra or {})}
+        quality = {**(metrics or {}), **(extra or {}), **self._measured_staleness()}
         whole = isinstance(at_nodes, Mapping)
         if whole:
             self.tested_on = "train" if self.data.held_index is None else "held out"
@@ -221,7 +225,7 @@ class Session:
         self.round, self.state, self._stops = t, state, stops
         self.history.append(record)
         self._last = self._as_commit()
-        self.used, self._losses = 0, []
+        self.used, self._losses, self._staleness = 0, [], []
         self.stopped = any(stop for stop, _ in stops)
         folder = self.options.folder
         if folder is not None:
@@ -231,6 +235,16 @@ class Session:
             self._outside += time.perf_counter() - started
         if self.options.progress is not None:
             self.options.progress(record)
+
+    def _measured_staleness(self) -> dict[str, float]:
+        """Mean and largest since the last commit. How often each was met in the run is in ``extra["staleness"]``."""
+        new = self._staleness
+        if not new:
+            return {}
+        counts = Counter(self.extra.get("staleness", {}))
+        counts.update(new)
+        self.extra["staleness"] = dict(sorted(counts.items()))
+        return {"staleness_mean": sum(new) / len(new), "staleness_max": float(max(new))}
 
     def _due(self, t: int, every: int) -> bool:
         return every > 0 and (t % every == 0 or t == self.planned)
@@ -368,7 +382,7 @@ class Session:
         del self.history[c.records :]
         self.ledger.restore(c.ledger)
         self.reducers, self.draws, self.extra = dict(c.reducers), dict(c.draws), dict(c.extra)
-        self.used, self._losses = 0, []
+        self.used, self._losses, self._staleness = 0, [], []
         folder = self.options.folder
         if folder is not None and self.round:
             folder.settle(self.round, self.checkpoint)

@@ -34,11 +34,15 @@ class Stream:
     """Owns the jobs in flight. Within ``async with``: ``send``, ``publish``, and ``async for update in updates``.
 
     ``idle``     nodes without a job, ascending: all of them at first, none that a resumed run finds in flight.
+    ``busy``     nodes with a job, ascending.
     ``version``  how many models were published; an update's staleness is how many since its node was given its job.
+    ``args``     what the node of the update in hand was given with its job.
+    ``over``     whether the run has its commits, or a stop rule has ended it.
 
-    ``failed``   with ``failure="skip"``: the answers of nodes whose job failed, which are idle since.
+    With ``failure="skip"`` the run goes on without a node whose job failed: ``failed`` holds its answer, ``out`` its
+    id, and it is not among the idle. A program may ``send`` it a job all the same, and then it is back.
 
-    The iteration ends when the run has ``commits`` commits, when a stop rule says so, or when nothing is in flight.
+    The iteration ends when the run is over, or when nothing is in flight.
     """
 
     def __init__(self, session: Session, plan: Plan, commits: int | None, failure: str) -> None:
@@ -46,6 +50,7 @@ class Stream:
             raise BadInput(f"unknown failure policy {failure!r} for a stream: use 'abort' or 'skip'")
         self._s, self._plan, self._commits, self._failure = session, plan, commits, failure
         self.failed: list[Failed] = []
+        self.args: Tensors = {}
         self._flights: dict[int, _Flight] = {}
         self._arrived: deque[_Flight] = deque()
         self._waiter: asyncio.Future[None] | None = None
@@ -77,21 +82,40 @@ class Stream:
 
     @property
     def idle(self) -> list[int]:
-        """Nodes without a job."""
-        busy = {*self._flights, *(f.node for f in self._arrived)}
-        return [n for n in range(self._s.data.nodes) if n not in busy]
+        """Nodes without a job, but for those that are out."""
+        taken = {*self._flights, *(f.node for f in self._arrived), *self.out}
+        return [n for n in range(self._s.data.nodes) if n not in taken]
+
+    @property
+    def busy(self) -> list[int]:
+        """Nodes with a job."""
+        return sorted([*self._flights, *(f.node for f in self._arrived)])
+
+    @property
+    def out(self) -> tuple[int, ...]:
+        """Nodes whose last job failed, in the order in which they did."""
+        return tuple(self._s.extra.get("out", ()))
+
+    @property
+    def over(self) -> bool:
+        """Whether the run has its commits, or a stop rule has ended it."""
+        return self._s.stopped or (self._commits is not None and self._s.round >= self._commits)
 
     def publish(self, w_D: Tensor) -> None:
         """There is a new version of the model."""
         self.version += 1
         self._s.extra["version"] = self.version
 
-    def send(self, node: int, args: Tensors) -> None:
-        """Give a node the job with these arguments. It must be idle."""
+    def send(self, node: int, args: Tensors, waited: float = 0.0) -> None:
+        """Give a node the job with these arguments. It must be idle. ``waited``: seconds it had to, for the books."""
         if node in self._flights or any(f.node == node for f in self._arrived):
             raise ProgramError(f"node {node} already has a job: wait for its answer before you send another")
         if not 0 <= node < self._s.data.nodes:
             raise ProgramError(f"there is no node {node}: their ids are 0..{self._s.data.nodes - 1}")
+        if waited:
+            self._s.ledger.charge(node, waiting_s=waited)
+        if node in self.out:
+            self._s.extra["out"] = [n for n in self.out if n != node]
         count = self._s.next_count(node)
         self._launch(node, count, self.version, args, self._s.node_state(node), None)
 
@@ -99,9 +123,8 @@ class Stream:
         return self
 
     async def __anext__(self) -> Update:
-        s = self._s
         while True:
-            if s.stopped or (self._commits is not None and s.round >= self._commits):
+            if self.over:
                 raise StopAsyncIteration
             if not self._arrived:
                 if not self._flights:
@@ -161,11 +184,14 @@ class Stream:
             if self._failure == "abort":
                 raise error
             self.failed.append(failed)
+            s.extra["out"] = [*self.out, flight.node]
             return None
         s.accept_node_state(flight.node, outcome.state)
-        s.note(1, outcome.weight, outcome.metrics.get("loss"))
+        staleness = self.version - flight.version
+        s.note(1, outcome.weight, outcome.metrics.get("loss"), staleness)
         assert outcome.update is not None
-        return replace(outcome.update, staleness=self.version - flight.version)
+        self.args = flight.args
+        return replace(outcome.update, staleness=staleness)
 
     def _snapshot(self) -> list[Any]:
         # Arrived answers that nobody has taken come first, in their order: they arrive again at once.

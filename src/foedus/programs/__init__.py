@@ -3,11 +3,15 @@
 from foedus.programs.ad_psgd import AdPsgd
 from foedus.programs.baselines import Centralized, LocalOnly
 from foedus.programs.choco import Choco
+from foedus.programs.discounts import Constant, Discount, Hinge, Polynomial, StalenessAware
 from foedus.programs.ditto import Ditto
+from foedus.programs.easgd import EASGD
 from foedus.programs.feature_parallel import FeatureParallel
+from foedus.programs.fedasync import FedAsync
 from foedus.programs.fedavg import FedAvg
 from foedus.programs.fedavgm import FedAvgM
 from foedus.programs.fedbn import FedBN
+from foedus.programs.fedbuff import FedBuff
 from foedus.programs.feddyn import FedDyn
 from foedus.programs.fednova import FedNova
 from foedus.programs.fedopt import FedAdagrad, FedAdam, FedYogi
@@ -18,14 +22,18 @@ from foedus.programs.fine_tune import FineTune
 from foedus.programs.gossip import Gossip
 from foedus.programs.hierarchical import Hierarchical
 from foedus.programs.ifca import IFCA
+from foedus.programs.parameter_server import DelayCompensation, ParameterServer
 from foedus.programs.push_sum import PushSum
 from foedus.programs.qffl import QFFL
 from foedus.programs.scaffold import Scaffold
+from foedus.programs.stale_synchronous import StaleSynchronous
 from foedus.programs.sync_sgd import SyncSGD
 from foedus.programs.tensor_parallel import TensorParallel
 
 __all__ = [
-    "AdPsgd", "Centralized", "Choco", "Ditto", "FeatureParallel", "FedAdagrad", "FedAdam", "FedAvg", "FedAvgM",
-    "FedBN", "FedDyn", "FedNova", "FedPer", "FedProx", "FedRep", "FedYogi", "FineTune", "Gossip", "Hierarchical",
-    "IFCA", "LocalOnly", "PushSum", "QFFL", "Scaffold", "SyncSGD", "TensorParallel",
+    "AdPsgd", "Centralized", "Choco", "Constant", "DelayCompensation", "Discount", "Ditto", "EASGD",
+    "FeatureParallel", "FedAdagrad", "FedAdam", "FedAsync", "FedAvg", "FedAvgM", "FedBN", "FedBuff", "FedDyn",
+    "FedNova", "FedPer", "FedProx", "FedRep", "FedYogi", "FineTune", "Gossip", "Hierarchical", "Hinge", "IFCA",
+    "LocalOnly", "ParameterServer", "Polynomial", "PushSum", "QFFL", "Scaffold", "StaleSynchronous", "StalenessAware",
+    "SyncSGD", "TensorParallel",
 ]  # fmt: skip

@@ -1,0 +1,65 @@
+"""Elastic averaging."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from foedus.core.errors import BadInput
+from foedus.core.federation import Federation
+from foedus.core.model import join
+from foedus.core.state import State
+from foedus.core.transform import Transform
+from foedus.jobs import LocalSGD
+from foedus.programs.in_flight import check_commit_every, check_local, check_over, updates_per_commit
+
+
+@dataclass(frozen=True)
+class EASGD:
+    """Elastic averaging SGD, asynchronous (Zhang, Choromanska and LeCun 2015, arXiv:1412.6651, Algorithm 1).
+
+    Every worker keeps parameters x of its own. After the steps of ``local`` it meets the centre c, and a spring
+    pulls both: e = rate (x - c), x <- x - e, c <- c + e. What one gains the other loses, so without gradients the
+    sum of all parameters stays. The model is the centre.
+
+    ``rate``    the paper's alpha in (0, 1); by default 0.9 / n, its beta being 0.9.
+    ``local``   steps between two meetings, the paper's tau: ``LocalSGD(steps=10, ...)``.
+    ``rounds``, ``commit_every``, ``failure``  as in ``ParameterServer``.
+    """
+
+    rounds: int
+    local: LocalSGD = LocalSGD(steps=10, batch_size=10, lr=0.1)
+    rate: float | None = None
+    commit_every: int | None = None
+    transforms: tuple[Transform, ...] = ()
+    failure: str = "abort"
+
+    def __post_init__(self) -> None:
+        if self.rate is not None and not 0 < self.rate < 1:
+            raise BadInput(f"EASGD's rate must be above 0 and below 1, or None for 0.9 / nodes; got {self.rate}")
+        check_commit_every(self.commit_every)
+        check_local(self.local)
+
+    async def __call__(self, fed: Federation) -> Tensor:
+        s = await fed.begin(lambda w: State(w=w))
+        rate = 0.9 / fed.nodes if self.rate is None else self.rate
+        every, new = updates_per_commit(self.commit_every, fed.nodes), 0
+        async with fed.stream(
+            self.local, transforms=self.transforms, commits=self.rounds, failure=self.failure
+        ) as updates:
+            for n in updates.idle:
+                updates.send(n, {"w": s.w})
+            async for u in updates:
+                # A worker's x is what it was given and what it has added: it needs no place of its own.
+                x = updates.args["w"] + join(u.parts, fed.layout)
+                pull = rate * (x - s.w)
+                s = s.replace(w=s.w + pull)
+                updates.publish(s.w)
+                updates.send(u.node, {"w": x - pull})
+                new += 1
+                if new == every:
+                    new = 0
+                    await fed.commit(s)
+            check_over(updates)
+        return s.w  # type: ignore[no-any-return]
