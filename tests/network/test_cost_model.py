@@ -13,11 +13,13 @@ from foedus.core.job import Work
 from foedus.core.keys import Key
 from foedus.network import (
     WAN,
+    Always,  # noqa: F401 (a repr names it)
     CostModel,
     Device,
     Exponential,
     Links,
     LogNormal,
+    Pareto,
     ShiftedExponential,
     Steady,
 )
@@ -80,6 +82,7 @@ def test_infinite_speed_takes_no_time():
         (Exponential(), 1.0),
         (ShiftedExponential(0.7), 0.3),
         (LogNormal(0.4), math.sqrt(math.exp(0.16) - 1)),
+        (Pareto(5.0), math.sqrt(1 / 15)),
     ],
 )
 def test_jitter_has_mean_one_and_its_spread(jitter, stdev):

@@ -21,7 +21,8 @@ class Record:
     ``loss``, ``accuracy``, ``auc`` and ``rmse`` are those of the program's model on the test set (on the training
     rows where there is none), and ``None`` where this commit was not evaluated or the metric does not apply.
     ``train_loss`` is the mean that nodes reported while they trained, ``epochs`` the rows they trained on divided by
-    the rows there are, ``cohort`` how many answers were used since the last commit.
+    the rows there are, ``cohort`` how many answers were used since the last commit. ``median_s`` is the virtual time
+    after which the median node of each cohort was done: what ``virtual_s`` would be if nobody waited for stragglers.
     """
 
     round: int
@@ -40,6 +41,7 @@ class Record:
     waiting_s: float = 0.0
     virtual_s: float = 0.0
     wall_s: float = 0.0
+    median_s: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict)
 
 
