@@ -14,7 +14,7 @@ from foedus.core.data import FederatedDataset
 from foedus.data import Natural, arrays
 from foedus.network import CostModel, DayNight, Device, Exponential, Links, OnOff, Pareto, theory
 from foedus.sampling import Available, OverSelect
-from foedus.testing import check_program, half_squares, small
+from foedus.testing import check_program, half_squares, residuals, small
 
 FREE = Links(0.0, math.inf, math.inf)
 SECOND = Device(samples_per_second=1.0, jitter=Exponential())
@@ -282,7 +282,7 @@ def test_in_a_stream_a_node_begins_anew_when_it_is_back() -> None:
     run = _train(_Server(8), 2, network)
     assert run.history[-1].virtual_s == 14.0
     c = run.ledger.nodes[1]
-    assert (c.jobs, c.compute_s, c.off_s, c.bytes_down, c.bytes_up) == (1, 7.0, 7.0, 16, 8)
+    assert (c.jobs, c.compute_s, c.lost_s, c.off_s, c.bytes_down, c.bytes_up) == (1, 7.0, 3.0, 7.0, 16, 8)
 
 
 # -- deadlines nobody meets ----------------------------------------------------------------------------------------
@@ -303,11 +303,10 @@ def test_a_deadline_that_no_node_can_meet_ends_the_run_with_the_numbers() -> Non
 def test_empty_rounds_in_between_are_rounds() -> None:
     # Jitter: now and then somebody is in time.
     network = CostModel(FREE, SECOND)
-    program = _Rounds(fd.Deadline(0.3), rounds=60)
+    program = _Rounds(fd.Deadline(0.7), rounds=60)
     run = _train(program, 3, network)
     empty = [r.cohort == 0 for r in run.history]
-    assert any(empty)
-    assert any(a and b for a, b in zip(empty, empty[1:], strict=False))
+    assert sum(empty) > 3
 
 
 def test_a_deadline_missed_for_nodes_that_are_gone_says_so() -> None:
@@ -333,7 +332,7 @@ def test_what_some_waited_others_were_waited_for(seconds, off, until, dropout) -
     run = _train(program, len(seconds), network)
     total = run.ledger.total
     assert total.awaited_s == pytest.approx(total.waiting_s)
-    assert total.lost_s <= total.compute_s + total.wire_s
+    assert total.lost_s <= total.compute_s + 1e-12
     length = run.history[-1].virtual_s
     for n in program.came[0].arrived:
         c = run.ledger.nodes[n]
@@ -353,7 +352,7 @@ def test_whoever_waits_waits_for_all_that_are_out_alike() -> None:
 
 LOCAL = fd.LocalSGD(epochs=1, batch_size=None, lr=0.05)
 PROGRAMS = {
-    "over-selected": fd.FedAvg(4, Available(OverSelect(2, 1.5)), LOCAL),
+    "over-selected": fd.FedAvg(4, Available(OverSelect(2, 1.5)), LOCAL, until=fd.All("skip")),
     "quorum": fd.FedAvg(4, fd.Fixed(4), LOCAL, until=fd.Quorum(2, "skip")),
     "deadline": fd.FedAvg(4, Available(fd.Fixed(2)), LOCAL, until=fd.Deadline(9.0)),
     "retry": fd.FedAvg(4, fd.Fixed(4), LOCAL, until=fd.All("retry")),
@@ -420,5 +419,5 @@ def test_residuals_change_only_with_answers_that_were_accepted(compress) -> None
     assert run.ledger.total.dropped > 5
     assert min(accepted.values()) < 12
     for node, sent in received.items():
-        residual = run.checkpoint.tree["node_states"][node]["0"]["u"]
+        residual = residuals(run.checkpoint.tree["node_states"][node]["0"])["u"]
         assert sent + residual == pytest.approx(accepted[node] * torch.tensor([4.0, 3.0, 2.0, 1.0]), abs=1e-5)

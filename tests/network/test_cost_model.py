@@ -19,7 +19,6 @@ from foedus.network import (
     Exponential,
     Links,
     LogNormal,
-    Pareto,
     ShiftedExponential,
     Steady,
 )
@@ -82,7 +81,6 @@ def test_infinite_speed_takes_no_time():
         (Exponential(), 1.0),
         (ShiftedExponential(0.7), 0.3),
         (LogNormal(0.4), math.sqrt(math.exp(0.16) - 1)),
-        (Pareto(5.0), math.sqrt(1 / 15)),
     ],
 )
 def test_jitter_has_mean_one_and_its_spread(jitter, stdev):

@@ -213,7 +213,7 @@ class Once:
 def test_nodes_that_never_come_back_are_a_deadlock() -> None:
     program = Asks(Available(fd.Fixed(4)))
     with pytest.raises(fd.Deadlock, match="too few ever come on again"):
-        train(program, None, runtime=fd.Simulation(network=Once()))
+        train(program, fd.network.Always(), runtime=fd.Simulation(network=Once()))
     assert len(program.seen) == 1
     with pytest.raises(fd.BadInput, match="9 nodes"):
         train(Asks(Available(fd.Fixed(9))), OnOff(1.0, 1.0))

@@ -231,13 +231,15 @@ class SharedLink:
 
 @dataclass
 class Times:
-    """Seconds one job has spent so far in each stage, and the bytes that moved. ``off_s``: until its node came on."""
+    """Seconds one job has spent so far in each stage, and the bytes that moved. ``off_s``: until its node came on;
+    ``lost_s``: of ``compute_s``, what was begun anew."""
 
     wire_s: float = 0.0
     compute_s: float = 0.0
     sent_down: float = 0.0
     sent_up: float = 0.0
     off_s: float = 0.0
+    lost_s: float = 0.0
 
 
 class Delivery:
@@ -357,6 +359,7 @@ class Delivery:
             self._lost(self, reason)
         elif reason != NEVER_ON:
             self.attempt += 1
+            self.times.lost_s = self.times.compute_s
             self.start()
 
     def _account(self) -> None:
@@ -404,7 +407,7 @@ class Delivery:
             "leaves": None if self._leaves == math.inf else self._leaves,
             "attempt": self.attempt,
             "flow": None if flow is None else [flow.sharing, flow.end],
-            "times": [t.wire_s, t.compute_s, t.sent_down, t.sent_up, t.off_s],
+            "times": [t.wire_s, t.compute_s, t.sent_down, t.sent_up, t.off_s, t.lost_s],
             "compute_s": self.compute_s,
         }
 

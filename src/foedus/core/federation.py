@@ -300,6 +300,7 @@ class Federation:
         args_bytes, up = message_bytes(plan, nbytes(shapes_of(args)), s.model)
         counts = [s.next_count(n) for n in nodes]
         call = _Call(plan, s.executor.place(args), nodes, counts, args_bytes, up, self.now)
+        running: InOrder | None = None  # Ctrl-C can come before there is one
         self._open += 1
         try:
             everyone = needed == len(nodes) and until.seconds is None and s.wires.reliable
@@ -459,7 +460,7 @@ class Federation:
             jobs=1,
             dropped=0 if used else 1,
             off_s=t.off_s,
-            lost_s=0.0 if used else compute_s + t.wire_s,
+            lost_s=0.0 if used else compute_s,
             awaited_s=awaited,
         )
 

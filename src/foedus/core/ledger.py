@@ -12,7 +12,7 @@ class Costs:
     For every job whose answer took part in a synchronous round, compute + wire + waiting + off is the round's length:
     ``waiting_s`` is the time an answer lay there until the round closed, ``off_s`` the time a job waited for its node
     to come on. Work whose answer was dropped is counted too, in ``dropped`` as well: it was done; ``lost_s`` is what
-    it took of compute and wire.
+    it took of compute.
 
     ``awaited_s`` is how long others waited for this node: whoever waits, waits for those that are still out, for all of
     them alike. Over the nodes of a round it sums to ``waiting_s``.

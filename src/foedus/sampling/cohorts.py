@@ -62,9 +62,10 @@ class Poisson:
 class OverSelect:
     """Over-selection: ask ``ceil(factor k)`` nodes, uniformly without replacement, and take the first k answers.
 
-    The others are told to stop, like stragglers beyond a quorum; those that go off meanwhile were expected to. It takes
-    no ``until`` beside it, but a ``Deadline`` there bounds the wait. Who is fast is taken more often: with fast nodes
-    that differ from slow ones the model is theirs. Source: Bonawitz et al. (2019, arXiv:1902.01046), who ask for 130 %.
+    The others are told to stop, like stragglers beyond a quorum. The program's ``until`` may be a ``Deadline``, which
+    bounds the wait; its ``failure`` says what happens when so many go off that k answers cannot come any more. Who is
+    fast is taken more often: where fast nodes differ from slow ones, the model is theirs. Source: Bonawitz et al.
+    (2019, arXiv:1902.01046), who ask for 130 %.
     Errors: ``BadInput`` if k is less than 1, the factor less than 1, or fewer nodes are there than are to be asked.
 
     >>> OverSelect(10).asked
