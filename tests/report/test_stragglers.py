@@ -89,7 +89,7 @@ def test_there_is_no_section_where_nobody_waited(runs, tmp_path) -> None:
 
 
 def test_names_are_no_markup_and_nothing_is_no_number(tmp_path) -> None:
-    still = Ledger(per_node=True, nodes={0: Costs(), 1: Costs()})
-    p = read(fake(FedAvg(), history(), nodes=2, ledger=still, node_names=("<b>", '"&')), tmp_path)
+    still = Ledger(per_node=True, nodes={k: Costs() for k in range(3)})
+    p = read(fake(FedAvg(), history(), ledger=still, node_names=("<b>", '"&', "c")), tmp_path)
     assert "<b>" in p.text("label")
     assert math.isfinite(sum(f.total for f in shares(fake(FedAvg(), history(), ledger=still))))

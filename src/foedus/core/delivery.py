@@ -252,6 +252,19 @@ class Delivery:
 
     STAGES = ("off", "down", "down_latency", "compute", "up", "up_latency", "arrived")
 
+    # As a delivery begins; set at the class, for there is one a job.
+    stage = ""
+    attempt = 0
+    """How often the node has begun anew."""
+    _leaves = math.inf
+    """When the node goes off."""
+    _event: Event | None = None
+    _losing = False
+    """Whether the event is that the job is lost (else that its stage ends)."""
+    _flow: Flow | None = None
+    _alarm: Event | None = None
+    """The node goes off during a transfer whose end is not known beforehand."""
+
     def __init__(
         self,
         wires: Wires,
@@ -265,23 +278,11 @@ class Delivery:
         lost: Callable[[Delivery, str], None] | None = None,
         stays: bool = False,
     ) -> None:
-        self._stays = stays
         self.wires, self.node, self.count, self.link = wires, node, count, link
         self.bytes_down, self.compute_s, self.bytes_up = bytes_down, compute_s, bytes_up
-        self._arrived, self._lost = arrived, lost
+        self._arrived, self._lost, self._stays = arrived, lost, stays
         self.times = Times()
-        self.stage = ""
-        self.attempt = 0
-        """How often the node has begun anew."""
-        self._leaves = math.inf
-        """When the node goes off."""
         self._began = wires.clock.now
-        self._event: Event | None = None
-        self._losing = False
-        """Whether the event is that the job is lost (else that its stage ends)."""
-        self._flow: Flow | None = None
-        self._alarm: Event | None = None
-        """The node goes off during a transfer whose end is not known beforehand."""
 
     @property
     def least_s(self) -> float:
@@ -300,17 +301,18 @@ class Delivery:
         now = self.wires.clock.now
         self.stage, self._began = stage, now
         self._event = self._flow = None
-        self._losing = False
         if stage in ("down", "up"):
             shared, nbytes, cap = self._side()
             self._flow = shared.start(nbytes, cap, self.node, self._end)
-            self._watch()
+            if self._leaves < math.inf:
+                self._watch()
         elif stage == "off":
             end = self.wires.spell(self.node).end
-            if end == math.inf:  # it never comes on
-                self._lose()
-            else:
+            if end < math.inf:
+                self._losing = False
                 self._event = self.wires.clock.schedule(end, self.node, self._end)
+            else:  # it never comes on
+                self._lose()
         else:
             end = now + (self.compute_s if stage == "compute" else self.link.latency)
             leaves = self._leaves

@@ -90,19 +90,19 @@ class _Call:
     def median(self, now: float) -> float:
         """Seconds after which the median node was done; one without an answer was out to the end."""
         middle = (len(self.nodes) - 1) // 2
-        arrivals = sorted(self.arrivals.values())
+        arrivals = list(self.arrivals.values())
         return (arrivals[middle] if middle < len(arrivals) else now) - self.began
 
     def awaited(self, now: float) -> list[float]:
         """By position: how long others waited for it. Whoever waits, waits for all that are still out alike."""
         n = len(self.nodes)
-        came = sorted(self.arrivals.items(), key=lambda a: a[1])
+        came = len(self.arrivals)
         blame, before, shares = 0.0, self.began, [0.0] * n
-        for i, (position, arrived) in enumerate(came):
+        for i, (position, arrived) in enumerate(self.arrivals.items()):
             blame += i * (arrived - before) / (n - i)
             shares[position], before = blame, arrived
-        if len(came) < n:
-            blame += len(came) * (now - before) / (n - len(came))
+        if came < n:
+            blame += came * (now - before) / (n - came)
             for position in range(n):
                 if position not in self.arrivals:
                     shares[position] = blame
@@ -494,7 +494,7 @@ class _Round:
             call.bytes_up,
             lambda _: self._arrived(p),
             free=not s.communicates,
-            lost=lambda delivery, reason: self._lost(p, delivery, reason),
+            lost=None if s.wires.reliable else lambda delivery, reason: self._lost(p, delivery, reason),
         )
 
     def _arrived(self, position: int) -> None:
