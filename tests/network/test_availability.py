@@ -51,6 +51,18 @@ def test_the_order_of_questions_does_not_matter(availability: Availability, node
 
 
 @pytest.mark.parametrize("availability", KINDS, ids=str)
+def test_when_a_spell_ends_the_next_one_is_there(availability: Availability) -> None:
+    clock = VirtualClock()
+    presence = Presence(availability, clock, 0, 1)
+    for _ in range(5):
+        before = presence.spell(0)
+        clock.schedule(before.end, 0, lambda: None)
+        assert clock.advance()
+        assert presence.on() == ([] if before.on else [0])
+        assert presence.spell(0).number == before.number + 1
+
+
+@pytest.mark.parametrize("availability", KINDS, ids=str)
 def test_spells_alternate_and_follow_each_other(availability: Availability) -> None:
     found = [s for _, s in spells(availability, 3, 200.0)]
     assert all(a.on != b.on and b.number == a.number + 1 and b.end > a.end for a, b in itertools.pairwise(found))
