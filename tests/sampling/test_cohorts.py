@@ -86,8 +86,9 @@ def test_by_size_never_asks_a_node_without_rows() -> None:
         assert 1 not in BySize(2).draw_from(crowd([3, 0, 2, 1]), fd.Key(i))
     with pytest.raises(TooFew, match="only 3"):
         BySize(4).draw_from(crowd([3, 0, 2, 1]), fd.Key(0))
-    with pytest.raises(fd.BadInput, match=r"fed\.sample"):
-        BySize(2).draw(4, fd.Key(0))
+    assert BySize(2).draw(4, fd.Key(0)) == fd.Fixed(2).draw(4, fd.Key(0))
+    with pytest.raises(TooFew, match="only 3"):
+        BySize(4).draw(3, fd.Key(0))
 
 
 def test_over_selection_asks_more_than_it_takes() -> None:
@@ -217,6 +218,20 @@ def test_nodes_that_never_come_back_are_a_deadlock() -> None:
     assert len(program.seen) == 1
     with pytest.raises(fd.BadInput, match="9 nodes"):
         train(Asks(Available(fd.Fixed(9))), OnOff(1.0, 1.0))
+
+
+def test_a_program_draws_by_size_with_the_rows_that_nodes_hold() -> None:
+    class Draws(Asks):
+        async def __call__(self, fed: fd.Federation):
+            self.expected = [BySize(3).draw_from(crowd(fed.sizes), fd.Key(0).child("sample", t)) for t in range(10)]
+            return await Asks.__call__(self, fed)
+
+    sizes = [1, 9, 2, 7, 3, 8]
+    ids = [n for n, s in enumerate(sizes) for _ in range(s)]
+    data = arrays(torch.ones(len(ids), 1), torch.zeros(len(ids), 1), node=ids).split(Natural())
+    program = Draws(BySize(3))
+    fd.train(program, fd.Model(torch.nn.Linear(1, 1), half_squares), data)
+    assert [drawn for _, drawn, _ in program.seen] == program.expected
 
 
 def test_without_availability_all_are_on() -> None:

@@ -18,6 +18,7 @@ from foedus.core.delivery import NEVER_ON, Delivery
 from foedus.core.errors import BadInput, Deadlock, Diverged, NobodyInTime, ProgramError
 from foedus.core.execute import Blocks, InOrder, Outcome, Plan, Task, answer_shapes, finite, message_bytes
 from foedus.core.job import Job
+from foedus.core.keys import Key
 from foedus.core.model import Layout
 from foedus.core.session import Session, diverged, node_failed
 from foedus.core.state import State
@@ -178,7 +179,7 @@ class Federation:
         A cohort that draws from those that are on waits until there are enough. Errors: ``BadInput`` if it is larger
         than the federation, ``Deadlock`` if there never will be enough.
         """
-        key = self._s.next_draw("sample")
+        key: Key = self._s.next_draw("sample")
         everybody = Crowd(range(self.nodes), lambda: self.sizes, self.available)
         began, most, presence = self.now, 0, self._s.wires.presence
         for _ in range(WAITS):
@@ -300,8 +301,8 @@ class Federation:
         args_bytes, up = message_bytes(plan, nbytes(shapes_of(args)), s.model)
         counts = [s.next_count(n) for n in nodes]
         call = _Call(plan, s.executor.place(args), nodes, counts, args_bytes, up, self.now)
-        running: InOrder | None = None  # Ctrl-C can come before there is one
         self._open += 1
+        running: InOrder | None = None  # Ctrl-C can come before the first group was sent
         try:
             everyone = needed == len(nodes) and until.seconds is None and s.wires.reliable
             # If every answer will be used, workers start at once; else it is known first whose will be.

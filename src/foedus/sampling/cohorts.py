@@ -110,7 +110,9 @@ class BySize:
             raise BadInput(f"a cohort needs at least one node, got {self}")
 
     def draw(self, nodes: int, key: Key) -> tuple[int, ...]:
-        raise BadInput(f"{self} has to know how many rows the nodes hold: draw it with await fed.sample({self})")
+        """A draw by ``fed.sample`` knows the rows; this one, which does not, takes all nodes to be alike."""
+        _enough(self.k, nodes, self)
+        return _without_replacement(self.k, nodes, key)
 
     def draw_from(self, crowd: Crowd, key: Key) -> tuple[int, ...]:
         ids = np.asarray(crowd.ids, dtype=np.int64)
