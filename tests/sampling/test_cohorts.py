@@ -121,8 +121,8 @@ def test_available_draws_from_those_that_are_on(inner) -> None:
 def test_where_all_are_on_available_is_the_cohort_itself(inner) -> None:
     for i in range(20):
         c = crowd([1, 2, 3, 4])
-        assert c.draw(Available(inner), fd.Key(i)) == c.draw(inner, fd.Key(i))
-        assert c.draw(Available(inner), fd.Key(i)) == crowd([1, 2, 3, 4], [0, 1, 2, 3]).draw(
+        assert c.pick(Available(inner), fd.Key(i)) == c.pick(inner, fd.Key(i))
+        assert c.pick(Available(inner), fd.Key(i)) == crowd([1, 2, 3, 4], [0, 1, 2, 3]).pick(
             Available(inner), fd.Key(i)
         )
 

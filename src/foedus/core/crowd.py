@@ -62,7 +62,7 @@ class Crowd:
         """Those that are on now. Asked of all nodes, not of a part."""
         return replace(self, ids=self.who_is_on())
 
-    def draw(self, how: Cohort, key: Key) -> tuple[int, ...]:
+    def pick(self, how: Cohort, key: Key) -> tuple[int, ...]:
         """A cohort of these nodes. A cohort that does not look at them draws places in ``ids``."""
         if isinstance(how, Looks):
             return how.draw_from(self, key)

@@ -184,7 +184,7 @@ class Federation:
         began, most, presence = self.now, 0, self._s.wires.presence
         for _ in range(WAITS):
             try:
-                return everybody.draw(how, key)
+                return everybody.pick(how, key)
             except TooFew as e:
                 needed = e.needed
                 if presence is None or needed > self.nodes:

@@ -157,7 +157,7 @@ class Available:
         there = crowd.on()
         if not there.ids:
             raise TooFew("no node is on", 1)
-        return there.draw(self.cohort, key)
+        return there.pick(self.cohort, key)
 
 
 def _enough(needed: int, nodes: int, cohort: Cohort) -> None:
