@@ -32,6 +32,7 @@ from foedus.core.errors import (
     Diverged,
     FoedusError,
     Interrupted,
+    NobodyInTime,
     NodeFailed,
     ProgramError,
     StorageFailed,
@@ -81,7 +82,21 @@ from foedus.programs import (
     TensorParallel,
 )
 from foedus.runtimes import Local, Simulation
-from foedus.sampling import AfterCommits, All, Budget, Deadline, Fixed, Fraction, Patience, Poisson, Quorum, Target
+from foedus.sampling import (
+    AfterCommits,
+    All,
+    Available,
+    Budget,
+    BySize,
+    Deadline,
+    Fixed,
+    Fraction,
+    OverSelect,
+    Patience,
+    Poisson,
+    Quorum,
+    Target,
+)
 from foedus.tracking import MLflow, TensorBoard, WandB
 from foedus.train import Run, train
 from foedus.transforms import (
@@ -105,18 +120,19 @@ except PackageNotFoundError:  # a checkout that was not installed
     __version__ = "0+unknown"
 
 __all__ = [
-    "AdPsgd", "AfterCommits", "All", "Answer", "BadInput", "Budget", "Cast", "Centralized", "Chain", "Checkpoint",
-    "Choco", "Clip", "Deadline", "Deadlock", "DelayCompensation", "Difference", "Ditto", "Diverged", "EASGD",
-    "ErrorFeedback", "Evaluate", "Failed", "FeatureParallel", "FedAdagrad", "FedAdam", "FedAsync", "FedAvg",
-    "FedAvgM", "FedBN", "FedBuff", "FedDyn", "FedNova", "FedPer", "FedProx", "FedRep", "FedYogi",
-    "FederatedClassifier", "FederatedRegressor", "Federation", "FineTune", "Fixed", "FoedusError", "Fraction",
-    "Gaussian", "Gossip", "Gradient", "Hierarchical", "IFCA", "Interrupted", "Job", "Key", "Local", "LocalOnly",
-    "LocalSGD", "MLflow", "MajorityVote", "Mean", "Median", "Model", "NodeFailed", "NodeView", "ParameterServer",
-    "Patience", "Peer", "Poisson", "PowerSGD", "ProgramError", "PushSum", "QFFL", "QSGD", "Quorum", "RandomK",
-    "Record", "Reduced", "Refused", "Run", "Scaffold", "Sign", "Simulation", "StaleSynchronous", "State",
-    "StorageFailed", "SyncSGD", "Target", "TensorBoard", "TensorParallel", "Ternary", "TopK", "TrimmedMean", "Update",
-    "WandB", "Work", "WorkerError", "aggregators", "data", "jobs", "models", "network", "optimizers", "programs",
-    "replace", "report", "sampling", "topologies", "tracking", "train", "transforms",
+    "AdPsgd", "AfterCommits", "All", "Answer", "Available", "BadInput", "Budget", "BySize", "Cast", "Centralized",
+    "Chain", "Checkpoint", "Choco", "Clip", "Deadline", "Deadlock", "DelayCompensation", "Difference", "Ditto",
+    "Diverged", "EASGD", "ErrorFeedback", "Evaluate", "Failed", "FeatureParallel", "FedAdagrad", "FedAdam",
+    "FedAsync", "FedAvg", "FedAvgM", "FedBN", "FedBuff", "FedDyn", "FedNova", "FedPer", "FedProx", "FedRep",
+    "FedYogi", "FederatedClassifier", "FederatedRegressor", "Federation", "FineTune", "Fixed", "FoedusError",
+    "Fraction", "Gaussian", "Gossip", "Gradient", "Hierarchical", "IFCA", "Interrupted", "Job", "Key", "Local",
+    "LocalOnly", "LocalSGD", "MLflow", "MajorityVote", "Mean", "Median", "Model", "NobodyInTime", "NodeFailed",
+    "NodeView", "OverSelect", "ParameterServer", "Patience", "Peer", "Poisson", "PowerSGD", "ProgramError", "PushSum",
+    "QFFL", "QSGD", "Quorum", "RandomK", "Record", "Reduced", "Refused", "Run", "Scaffold", "Sign", "Simulation",
+    "StaleSynchronous", "State", "StorageFailed", "SyncSGD", "Target", "TensorBoard", "TensorParallel", "Ternary",
+    "TopK", "TrimmedMean", "Update", "WandB", "Work", "WorkerError", "aggregators", "data", "jobs", "models",
+    "network", "optimizers", "programs", "replace", "report", "sampling", "topologies", "tracking", "train",
+    "transforms",
 ]  # fmt: skip
 
 

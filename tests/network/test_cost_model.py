@@ -13,6 +13,7 @@ from foedus.core.job import Work
 from foedus.core.keys import Key
 from foedus.network import (
     WAN,
+    Always,  # noqa: F401 (a repr names it)
     CostModel,
     Device,
     Exponential,

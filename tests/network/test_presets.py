@@ -109,11 +109,14 @@ def test_the_docs_give_the_figures_that_are_used():
 def test_the_examples_in_the_docs_run():
     blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
     plain = [b for b in blocks if ">>>" not in b]
-    assert len(plain) == 1
+    assert len(plain) == 3
     names = {}
-    exec(plain[0], names)
-    # The example spells out the preset.
+    for block in plain:
+        exec(block, names)
+    # The first spells out the preset, the second adds to it what the presets leave out, the third is a program.
     assert names["hospitals"] == network.WAN
+    assert names["phones"].availability.share == 0.3
+    assert names["program"].cohort.cohort.asked == 13
     result = doctest.testfile(str(DOCS), module_relative=False)
     assert result.attempted > 0
     assert result.failed == 0

@@ -28,6 +28,10 @@ def settle(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
+def _nothing() -> None:
+    pass
+
+
 class Event:
     """Something due at a time; ``cancel`` makes it not happen."""
 
@@ -37,8 +41,8 @@ class Event:
         self.when, self.fn, self.cancelled = when, fn, False
 
     def cancel(self) -> None:
-        """It will not happen."""
-        self.cancelled = True
+        """It will not happen. What it would have called is let go of at once, though the entry stays until its time."""
+        self.cancelled, self.fn = True, _nothing
 
 
 class Clock(Protocol):

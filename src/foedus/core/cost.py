@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from foedus.core.job import Work
 from foedus.core.keys import Key
@@ -18,9 +19,46 @@ class Link:
     down: float
 
 
+class Spell(NamedTuple):
+    """A time during which a node is on, or off: until ``end`` (inf: for good). ``number`` counts a node's spells."""
+
+    on: bool
+    end: float
+    number: int
+
+
+@runtime_checkable
+class Availability(Protocol):
+    """A frozen dataclass that says when nodes are on. What it answers depends on node, time and key alone."""
+
+    def spell(self, node: int, when: float, key: Key, known: Spell | None = None) -> Spell:
+        """The spell that the node is in at ``when`` (>= 0); ``end > when``. ``key`` belongs to the node.
+
+        ``known`` is an earlier spell of this node, from which to go on: the answer is the same with and without it.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Always:
+    """Every node is on, always. It is what a network without availability has.
+
+    >>> Always().spell(3, 0.0, Key(0))
+    Spell(on=True, end=inf, number=0)
+    """
+
+    def spell(self, node: int, when: float, key: Key, known: Spell | None = None) -> Spell:
+        """One spell that never ends."""
+        return Spell(True, math.inf, 0)
+
+
 @runtime_checkable
 class Network(Protocol):
-    """Links and devices as a cost model. Every draw comes from the key it is given, so a node keeps its character."""
+    """Links and devices as a cost model. Every draw comes from the key it is given, so a node keeps its character.
+
+    Two more attributes may be there: ``availability``, an ``Availability`` (without it ``Always()``), and
+    ``dropout``, the chance in [0, 1) that a job is lost while it is computed (without it 0).
+    """
 
     @property
     def server_up(self) -> float:

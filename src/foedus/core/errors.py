@@ -69,6 +69,10 @@ class Diverged(RunEnded, ArithmeticError):
     """Loss or update became NaN or infinite. ``run.vector`` is the last good model."""
 
 
+class NobodyInTime(RunEnded, BadInput):
+    """Round after round no node met the deadline: none ever will, and it has to be raised."""
+
+
 class StorageFailed(RunEnded):
     """The run's folder cannot be written to, for example because the disk is full. What it held before is whole."""
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from torch import Tensor
 
 from foedus.core.aggregator import Aggregator, MergeTree, blocks, groups
 from foedus.core.clock import settle
-from foedus.core.delivery import Delivery
-from foedus.core.errors import BadInput, Diverged, ProgramError
+from foedus.core.crowd import Cohort, Crowd, Selection, TooFew
+from foedus.core.delivery import NEVER_ON, Delivery
+from foedus.core.errors import BadInput, Deadlock, Diverged, NobodyInTime, ProgramError
 from foedus.core.execute import Blocks, InOrder, Outcome, Plan, Task, answer_shapes, finite, message_bytes
 from foedus.core.job import Job
 from foedus.core.keys import Key
@@ -27,14 +29,11 @@ from foedus.core.update import Answer, Failed, Refused, Tensors
 
 LATE = "late"
 
+WAITS = 10_000
+"""So often a cohort waits for nodes to come on before it is given up: some will never be on at once."""
 
-@runtime_checkable
-class Cohort(Protocol):
-    """A frozen dataclass that draws node ids, in ascending order; see ``foedus.sampling``."""
-
-    def draw(self, nodes: int, key: Key) -> tuple[int, ...]:
-        """Ids among 0 .. nodes-1. Errors: ``BadInput`` if there are too few nodes."""
-        ...
+PATIENCE = 3
+"""So many rounds in a row may end at their deadline without an answer; a run that would go on like this is ended."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +74,40 @@ class _Call:
     arrivals: dict[int, float] = field(default_factory=dict)
     """Position -> time, in order of arrival."""
     failed: dict[int, Failed] = field(default_factory=dict)
+    lost: dict[int, Failed] = field(default_factory=dict)
+    """Position -> that its node went off or dropped out."""
     retried: dict[int, Failed] = field(default_factory=dict)
     """Position -> how its first attempt failed."""
 
     def reason(self, position: int) -> Failed | None:
         """Why there is no answer, if it is not just late."""
-        return self.failed.get(position) or self.retried.get(position)
+        return self.failed.get(position) or self.lost.get(position) or self.retried.get(position)
+
+    @property
+    def out(self) -> int:
+        """How many nodes may still answer."""
+        return len(self.nodes) - len(self.arrivals) - len(self.lost)
+
+    def median(self, now: float) -> float:
+        """Seconds after which the median node was done; one without an answer was out to the end."""
+        middle = (len(self.nodes) - 1) // 2
+        arrivals = list(self.arrivals.values())
+        return (arrivals[middle] if middle < len(arrivals) else now) - self.began
+
+    def awaited(self, now: float) -> list[float]:
+        """By position: how long others waited for it. Whoever waits, waits for all that are still out alike."""
+        n = len(self.nodes)
+        came = len(self.arrivals)
+        blame, before, shares = 0.0, self.began, [0.0] * n
+        for i, (position, arrived) in enumerate(self.arrivals.items()):
+            blame += i * (arrived - before) / (n - i)
+            shares[position], before = blame, arrived
+        if came < n:
+            blame += came * (now - before) / (n - came)
+            for position in range(n):
+                if position not in self.arrivals:
+                    shares[position] = blame
+        return shares
 
 
 class Federation:
@@ -141,9 +168,38 @@ class Federation:
             if self._s.round == before:
                 raise ProgramError(f"round {before} ended without fed.commit(state): nothing of it would be kept")
 
+    def available(self) -> Sequence[int]:
+        """Ids of the nodes that are on now, ascending."""
+        presence = self._s.wires.presence
+        return range(self.nodes) if presence is None else presence.on()
+
     async def sample(self, how: Cohort) -> tuple[int, ...]:
-        """Node ids of a cohort, ascending. Errors: ``BadInput`` if it is larger than the federation."""
-        return how.draw(self.nodes, self._s.next_draw("sample"))
+        """Node ids of a cohort, ascending.
+
+        A cohort that draws from those that are on waits until there are enough. Errors: ``BadInput`` if it is larger
+        than the federation, ``Deadlock`` if there never will be enough.
+        """
+        key: Key = self._s.next_draw("sample")
+        everybody = Crowd(range(self.nodes), lambda: self.sizes, self.available)
+        began, most, presence = self.now, 0, self._s.wires.presence
+        for _ in range(WAITS):
+            try:
+                return everybody.pick(how, key)
+            except TooFew as e:
+                needed = e.needed
+                if presence is None or needed > self.nodes:
+                    raise
+            there = len(presence.on())
+            most = max(most, there)
+            when = presence.more(max(1, needed - there))
+            if when == math.inf:
+                break
+            await self._s.until(when, -1)
+        never = ", and too few ever come on again" if when == math.inf else ""
+        raise Deadlock(
+            f"{how!r} waits for {needed} nodes to be on at once: in {self.now - began:.3g} s never more than {most} of "
+            f"{self.nodes} were{never}; ask for fewer, or raise the network's availability"
+        )
 
     async def commit(
         self,
@@ -186,10 +242,11 @@ class Federation:
     ) -> list[Answer]:
         """Give every node the job with the same arguments; their answers in the order of ``nodes``.
 
-        A node that failed or was late is a ``Failed`` or ``Refused`` in its place.
+        A node that failed, went off or was late is a ``Failed`` or ``Refused`` in its place. Of an over-selected
+        cohort the first answers end the call, see ``Selection``.
         """
         plan = Plan(job, prepare(transforms, self.layout), None)
-        call, outcomes, _ = await self._perform(plan, args, tuple(nodes), until)
+        call, outcomes, _ = await self._perform(plan, args, nodes, until)
         self._note(outcomes)
         answers: list[Answer] = []
         for position, node in enumerate(call.nodes):
@@ -217,7 +274,7 @@ class Federation:
         and is part of the checkpoint.
         """
         plan = Plan(job, prepare(transforms, self.layout), aggregator, inspect=aggregator.robust)
-        call, outcomes, acc = await self._perform(plan, args, tuple(nodes), until)
+        call, outcomes, acc = await self._perform(plan, args, nodes, until)
         parts: Tensors = {}
         if acc is not None:
             parts = self._finish(plan, acc)
@@ -248,25 +305,28 @@ class Federation:
     # -- how a call goes ---------------------------------------------------------------------------------------
 
     async def _perform(
-        self, plan: Plan, args: Tensors, nodes: tuple[int, ...], until: Until
+        self, plan: Plan, args: Tensors, asked: Sequence[int], until: Until
     ) -> tuple[_Call, dict[int, Outcome], Any]:
         """The call with who arrived when, the outcomes by position, and the merged accumulator (None: no answers)."""
-        s = self._s
+        s, nodes = self._s, tuple(asked)
         _check_nodes(nodes, self.nodes)
         needed = until.needed(len(nodes))
+        if isinstance(asked, Selection):
+            needed = min(needed, asked.first)
         args_bytes, up = message_bytes(plan, nbytes(shapes_of(args)), s.model)
         counts = [s.next_count(n) for n in nodes]
         call = _Call(plan, s.executor.place(args), nodes, counts, args_bytes, up, self.now)
         self._open += 1
         running: InOrder | None = None  # Ctrl-C can come before the first group was sent
         try:
-            everyone = needed == len(nodes) and until.seconds is None
+            everyone = needed == len(nodes) and until.seconds is None and s.wires.reliable
             # If every answer will be used, workers start at once; else it is known first whose will be.
             running = InOrder(s.executor, plan, call.placed, self._tasks(call, None)) if everyone else None
-            round_ = _Round(self._s, call)
+            round_ = _Round(self._s, call, needed, until, self._charge)
             round_.send(range(len(nodes)))
+            wanted = needed
             while True:
-                await round_.until(min(len(nodes), needed + len(call.failed)), until.seconds)
+                await round_.until(wanted)
                 if running is None:
                     running = InOrder(s.executor, plan, call.placed, self._tasks(call, set(call.arrivals)))
                 outcomes, acc = _collect(call, running)
@@ -280,11 +340,12 @@ class Federation:
                         del call.arrivals[p]
                         call.counts[p] = s.next_count(nodes[p])
                     round_.send(again)
-                    needed_now = len(call.arrivals) + len(again)
-                    await round_.until(needed_now, until.seconds)
+                    wanted = len(call.arrivals) + len(again)
                     continue
                 call.failed.update(new)
-                if not new or everyone or len(call.arrivals) == len(nodes) or round_.over:
+                wanted = min(len(nodes), needed + len(call.failed))
+                if not new or everyone or not call.out or round_.over:
+                    self._check_deadline(call, until)
                     return call, outcomes, acc
         finally:
             if running is not None:
@@ -294,6 +355,27 @@ class Federation:
                     d.cancel()
             self._open -= 1
             s.executor.release(call.placed)
+
+    def _check_deadline(self, call: _Call, until: Until) -> None:
+        """Errors: ``NobodyInTime`` if for some rounds now no node was in time."""
+        if until.seconds is None or not call.nodes:
+            return
+        extra = self._s.extra
+        if call.arrivals:
+            extra.pop("empty rounds", None)
+            return
+        extra["empty rounds"] = empty = extra.get("empty rounds", 0) + 1
+        if empty < PATIENCE:
+            return
+        fastest = min(d.least_s for d in call.deliveries if d is not None)
+        said = f"in {empty} rounds in a row nobody answered within {until!r}"
+        if fastest > until.seconds:
+            raise NobodyInTime(f"{said}: the fastest of the last cohort takes {fastest:.3g} s; raise the deadline")
+        raise NobodyInTime(
+            f"{said}: the fastest of the last cohort takes {fastest:.3g} s when it is on and the server's link is "
+            f"free, but of {len(call.nodes)} nodes {len(call.lost)} went off or dropped out, and the others were off "
+            "or still busy; raise the deadline, or ask nodes that are on, Available(cohort)"
+        )
 
     def _tasks(self, call: _Call, accepted: set[int] | None) -> Iterator[Blocks]:
         """Tasks by group and block, those of positions that were accepted."""
@@ -363,79 +445,129 @@ class Federation:
 
     def _settle_books(self, call: _Call, outcomes: dict[int, Outcome]) -> None:
         """Charge every node for what it did, and take over the node states of the answers that were accepted."""
+        s = self._s
+        awaited = call.awaited(self.now)
+        if s.clock.virtual and call.nodes:
+            s.ledger.median_s += call.median(self.now)
         for position, node in enumerate(call.nodes):
             outcome = outcomes.get(position)
-            self._charge(call, position, outcome)
+            self._charge(call, position, outcome, awaited[position])
             if outcome is not None and outcome.failed is None:
-                self._s.accept_node_state(node, outcome.state)
+                s.accept_node_state(node, outcome.state)
 
-    def _charge(self, call: _Call, position: int, outcome: Outcome | None) -> None:
+    def _charge(self, call: _Call, position: int, outcome: Outcome | None, awaited: float = 0.0) -> None:
         s, node, delivery = self._s, call.nodes[position], call.deliveries[position]
         assert delivery is not None
         t, arrived = delivery.times, call.arrivals.get(position)
         done = 1.0 if arrived is not None else t.compute_s / delivery.compute_s if delivery.compute_s else 0.0
+        used = outcome is not None and outcome.failed is None
+        # On the real clock no delivery is simulated: seconds are those the worker measured.
+        compute_s = t.compute_s if s.clock.virtual else (outcome.seconds if outcome else 0.0)
         s.ledger.charge(
             node,
             bytes_down=round(t.sent_down),
             bytes_up=round(t.sent_up),
             messages_down=1 if t.sent_down or arrived is not None else 0,
             messages_up=1 if t.sent_up or arrived is not None else 0,
-            # On the real clock no delivery is simulated: seconds are those the worker measured.
-            compute_s=t.compute_s if s.clock.virtual else (outcome.seconds if outcome else 0.0),
+            compute_s=compute_s,
             wire_s=t.wire_s,
             waiting_s=0.0 if arrived is None else self.now - arrived,
             samples=call.plan.job.work(s.data.size(node)).trained * done,
             jobs=1,
-            dropped=0 if outcome is not None and outcome.failed is None else 1,
+            dropped=0 if used else 1,
+            off_s=t.off_s,
+            lost_s=0.0 if used else compute_s,
+            awaited_s=awaited,
         )
 
 
 class _Round:
-    """The virtual half of a call: deliveries go out, and the round closes when enough are back or time is up."""
+    """The virtual half of a call: deliveries go out, and the round closes when enough are back, when nobody else can
+    come, or when time is up."""
 
-    def __init__(self, session: Session, call: _Call) -> None:
-        self._s, self._call = session, call
+    def __init__(
+        self, session: Session, call: _Call, needed: int, until: Until, charge: Callable[[_Call, int, None], None]
+    ) -> None:
+        self._s, self._call, self._needed, self._until, self._charge = session, call, needed, until, charge
         self._enough: tuple[int, asyncio.Future[None]] | None = None
+        self._fatal: Failed | None = None
         self.over = False
         call.deliveries = [None] * len(call.nodes)
 
     def send(self, positions: Sequence[int] | range) -> None:
         """Give these positions' nodes their job."""
-        s, call = self._s, self._call
         for p in positions:
-            node = call.nodes[p]
-            work = call.plan.job.work(s.data.size(node))
-            call.deliveries[p] = s.wires.send(
-                node,
-                call.counts[p],
-                work,
-                call.bytes_down,
-                call.bytes_up,
-                lambda _, p=p: self._arrived(p),  # type: ignore[misc]
-                free=not s.communicates,
-            )
+            self._send(p)
+
+    def _send(self, p: int) -> None:
+        s, call = self._s, self._call
+        node = call.nodes[p]
+        call.deliveries[p] = s.wires.send(
+            node,
+            call.counts[p],
+            call.plan.job.work(s.data.size(node)),
+            call.bytes_down,
+            call.bytes_up,
+            lambda _: self._arrived(p),
+            free=not s.communicates,
+            lost=None if s.wires.reliable else lambda delivery, reason: self._lost(p, delivery, reason),
+        )
 
     def _arrived(self, position: int) -> None:
         if self.over:
             return
         self._call.arrivals[position] = self._s.clock.now
-        if self._enough is not None and len(self._call.arrivals) >= self._enough[0]:
-            settle(self._enough[1])
+        self._look()
 
-    async def until(self, needed: int, seconds: float | None) -> None:
-        """Wait until so many have answered, or until so long after the call began."""
-        if len(self._call.arrivals) >= needed or self.over:
+    def _lost(self, p: int, delivery: Delivery, reason: str) -> None:
+        call, failure = self._call, self._until.failure
+        if self.over:
+            return
+        call.deliveries[p] = delivery  # it may be lost while it is being sent
+        failed = Failed(call.nodes[p], reason)
+        if failure == "retry" and p not in call.retried and reason != NEVER_ON:
+            call.retried[p] = failed
+            self._charge(call, p, None)
+            call.counts[p] = self._s.next_count(call.nodes[p])
+            self._send(p)
+            return
+        call.lost[p] = failed
+        short = len(call.arrivals) + call.out < self._needed and self._until.seconds is None
+        if short and failure == "abort" and self._fatal is None:
+            self._fatal = replace(
+                failed,
+                reason=f'it {reason}, and the round needs its answer; failure="skip" goes on without, "retry" asks '
+                "again when it is back",
+            )
+        self._look()
+
+    def _look(self) -> None:
+        """Close the round if nothing is left to wait for."""
+        call = self._call
+        if self._enough is not None:
+            wanted, future = self._enough
+            if len(call.arrivals) >= wanted or not call.out or self._fatal is not None:
+                settle(future)
+
+    async def until(self, wanted: int) -> None:
+        """Wait until so many have answered or nobody else can, or until the deadline. Errors: ``NodeFailed``."""
+        if self.over:
             return
         future = asyncio.get_running_loop().create_future()
-        self._enough = (needed, future)
-        alarm = None
-        if seconds is not None:
-            # Last among the events of its instant: an answer that arrives with the deadline is in time.
-            alarm = self._s.clock.schedule(self._call.began + seconds, 2**62, lambda: self._time_is_up(future))
-        await future
-        if alarm is not None:
-            alarm.cancel()
+        self._enough = (wanted, future)
+        self._look()
+        if not future.done():
+            alarm = None
+            if self._until.seconds is not None:
+                # Last among the events of its instant: an answer that arrives with the deadline is in time.
+                when = self._call.began + self._until.seconds
+                alarm = self._s.clock.schedule(when, 2**62, lambda: self._time_is_up(future))
+            await future
+            if alarm is not None:
+                alarm.cancel()
         self._enough = None
+        if self._fatal is not None:
+            raise node_failed(self._s, self._fatal)
 
     def _time_is_up(self, future: asyncio.Future[None]) -> None:
         self.over = True

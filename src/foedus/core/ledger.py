@@ -9,8 +9,13 @@ from dataclasses import asdict, dataclass, field, replace
 class Costs:
     """Sums over the jobs of nodes. Bytes are the tensors' raw numbers; seconds are node-seconds of the runtime's clock.
 
-    For every job whose answer took part in a synchronous round, compute + wire + waiting is the round's length. Work
-    whose answer was dropped is counted too, in ``dropped`` as well: it was done.
+    For every job whose answer took part in a synchronous round, compute + wire + waiting + off is the round's length:
+    ``waiting_s`` is the time an answer lay there until the round closed, ``off_s`` the time a job waited for its node
+    to come on. Work whose answer was dropped is counted too, in ``dropped`` as well: it was done; ``lost_s`` is what
+    it took of compute.
+
+    ``awaited_s`` is how long others waited for this node: whoever waits, waits for those that are still out, for all of
+    them alike. Over the nodes of a round it sums to ``waiting_s``.
     """
 
     bytes_up: int = 0
@@ -23,6 +28,9 @@ class Costs:
     samples: float = 0.0
     jobs: int = 0
     dropped: int = 0
+    off_s: float = 0.0
+    lost_s: float = 0.0
+    awaited_s: float = 0.0
 
     def add(self, other: Costs) -> None:
         """Add another account to this one."""
@@ -40,6 +48,9 @@ class Costs:
         samples: float = 0.0,
         jobs: int = 0,
         dropped: int = 0,
+        off_s: float = 0.0,
+        lost_s: float = 0.0,
+        awaited_s: float = 0.0,
     ) -> None:
         """Add costs. Written out, for this runs for every job: a loop over the fields takes ten times as long."""
         self.bytes_up += bytes_up
@@ -52,6 +63,9 @@ class Costs:
         self.samples += samples
         self.jobs += jobs
         self.dropped += dropped
+        self.off_s += off_s
+        self.lost_s += lost_s
+        self.awaited_s += awaited_s
 
     def copy(self) -> Costs:
         """An account of its own with the same sums."""
@@ -75,6 +89,7 @@ class Ledger:
     nodes: dict[int, Costs] = field(default_factory=dict)
     virtual_s: float = 0.0
     wall_s: float = 0.0
+    median_s: float = 0.0
 
     def charge(
         self,
@@ -115,6 +130,7 @@ class Ledger:
             "nodes": {k: v.as_dict() for k, v in self.nodes.items()},
             "virtual_s": self.virtual_s,
             "wall_s": self.wall_s,
+            "median_s": self.median_s,
         }
 
     def restore(self, tree: dict[str, dict]) -> None:  # type: ignore[type-arg]
@@ -123,3 +139,4 @@ class Ledger:
         self.nodes = {k: Costs(**v) for k, v in tree["nodes"].items()}
         self.virtual_s = tree["virtual_s"]  # type: ignore[assignment]
         self.wall_s = tree["wall_s"]  # type: ignore[assignment]
+        self.median_s = tree.get("median_s", 0.0)  # type: ignore[assignment]

@@ -22,7 +22,8 @@ class Record:
     rows where there is none), and ``None`` where this commit was not evaluated or the metric does not apply.
     ``metrics`` are others, such as ``staleness_mean`` and ``staleness_max`` of the updates since the last commit.
     ``train_loss`` is the mean that nodes reported while they trained, ``epochs`` the rows they trained on divided by
-    the rows there are, ``cohort`` how many answers were used since the last commit.
+    the rows there are, ``cohort`` how many answers were used since the last commit. ``median_s`` is the virtual time
+    after which the median node of each cohort was done: what ``virtual_s`` would be if nobody waited for stragglers.
     """
 
     round: int
@@ -41,6 +42,7 @@ class Record:
     waiting_s: float = 0.0
     virtual_s: float = 0.0
     wall_s: float = 0.0
+    median_s: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict)
 
 

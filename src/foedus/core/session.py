@@ -99,7 +99,7 @@ class Session:
         self.seed, self.options, self.communicates = seed, options, communicates
         self.key = Key(seed)
         first_row = data.rows(POOLED).batch(torch.tensor([0]))[0]
-        self.wires = Wires(clock, network, seed, lambda: model.flops(first_row))
+        self.wires = Wires(clock, network, seed, lambda: model.flops(first_row), data.nodes)
         self.ledger = Ledger(per_node=options.per_node, communicates=communicates)
         self.history: list[Record] = []
         self.round = 0
@@ -272,6 +272,7 @@ class Session:
             waiting_s=t.waiting_s,
             virtual_s=self.ledger.virtual_s,
             wall_s=self.ledger.wall_s,
+            median_s=self.ledger.median_s,
             metrics=others,
         )
 

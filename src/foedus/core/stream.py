@@ -178,6 +178,8 @@ class Stream:
             samples=self._plan.job.work(s.data.size(flight.node)).trained,
             jobs=1,
             dropped=0 if failed is None else 1,
+            off_s=t.off_s,
+            lost_s=t.lost_s if failed is None else t.compute_s,
         )
         if failed is not None:
             error: Diverged | NodeFailed = diverged(s, failed) if failed.nonfinite else node_failed(s, failed)

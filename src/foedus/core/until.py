@@ -15,6 +15,11 @@ class Until:
 
     ``failure`` says what happens when a node's job raises: ``"abort"`` the run with the node's name, ``"skip"`` the
     node, or ``"retry"`` it once, then skip.
+
+    A node that goes off or drops out before it has answered is no fault of the code. With ``"retry"`` it is asked once
+    more, when it is back. Else it is missing like one that is late, and the round goes on with those that are left;
+    only where the round cannot have the answers it needs any more (``All`` needs every one, ``Quorum`` its k,
+    ``Deadline`` none), ``"abort"`` ends the run, and ``"skip"`` takes all that still come.
     """
 
     failure: str = "abort"
@@ -59,7 +64,10 @@ class Quorum(Until):
 
 @dataclass(frozen=True)
 class Deadline(Until):
-    """Wait at most this many seconds of the runtime's clock, less if every node has answered."""
+    """Wait at most this many seconds of the runtime's clock, less if every node has answered.
+
+    A round in which nobody is in time is empty. Three in a row end the run with ``NobodyInTime``.
+    """
 
     limit: float = 0.0
 

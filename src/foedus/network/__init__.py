@@ -1,10 +1,13 @@
 """Links and devices as a cost model: how long messages and computations take on the virtual clock.
 
-A ``CostModel`` is made of ``Links`` and a ``Device``; ``IDEAL``, ``LAN``, ``WAN`` and ``MOBILE`` are ready ones, and
+A ``CostModel`` is made of ``Links``, a ``Device`` and, where nodes come and go, an availability; ``IDEAL``, ``LAN``,
+``WAN`` and ``MOBILE`` are ready ones, and
 ``theory`` has the closed forms that simulations are checked against.
 """
 
+from foedus.core.cost import Always
 from foedus.network import theory
+from foedus.network.availability import DayNight, OnOff
 from foedus.network.model import (
     CostModel,
     Device,
@@ -12,6 +15,7 @@ from foedus.network.model import (
     Jitter,
     Links,
     LogNormal,
+    Pareto,
     ShiftedExponential,
     Steady,
 )
@@ -24,12 +28,16 @@ __all__ = [
     "MOBILE",
     "PRESETS",
     "WAN",
+    "Always",
     "CostModel",
+    "DayNight",
     "Device",
     "Exponential",
     "Jitter",
     "Links",
     "LogNormal",
+    "OnOff",
+    "Pareto",
     "ShiftedExponential",
     "Steady",
     "by_name",

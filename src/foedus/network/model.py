@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from numbers import Real
 from typing import Protocol, runtime_checkable
 
-from foedus.core.cost import Link
+from foedus.core.cost import Always, Availability, Link
 from foedus.core.errors import BadInput
 from foedus.core.job import Work
 from foedus.core.keys import Key
+from foedus.network.checks import is_number, not_negative, speed
 
 PASSES_OF_TRAINING = 3.0
 """A row that is trained on costs three forward passes: one forward, and backward about two more."""
@@ -61,7 +61,7 @@ class ShiftedExponential:
     shift: float
 
     def __post_init__(self) -> None:
-        if not (_is_number(self.shift) and 0 <= self.shift < 1):
+        if not (is_number(self.shift) and 0 <= self.shift < 1):
             raise BadInput(
                 f"ShiftedExponential.shift is {self.shift!r}: it must be at least 0 and less than 1, the share of the "
                 "mean time that is fixed; for no randomness at all use Steady()"
@@ -82,11 +82,42 @@ class LogNormal:
     sigma: float
 
     def __post_init__(self) -> None:
-        _number("LogNormal.sigma", self.sigma)
+        not_negative("LogNormal.sigma", self.sigma)
 
     def draw(self, key: Key) -> float:
         """A factor with mean 1 and median ``exp(-sigma**2 / 2)``."""
         return math.exp(self.sigma * key.normal() - self.sigma**2 / 2)
+
+
+@dataclass(frozen=True)
+class Pareto:
+    """Heavy tails: the factor is Pareto distributed with mean 1, ``P(factor > x) = (minimum / x) ** alpha``.
+
+    ``alpha`` above 1; the smallest factor is ``1 - 1 / alpha``. Up to an alpha of 2 the variance is infinite: now and
+    then one job takes longer than all others together. Errors: ``BadInput`` for an alpha of 1 or less, whose mean is
+    infinite.
+
+    >>> Pareto(2.0).minimum
+    0.5
+    """
+
+    alpha: float
+
+    def __post_init__(self) -> None:
+        if not (is_number(self.alpha) and 1 < self.alpha < math.inf):
+            raise BadInput(
+                f"Pareto.alpha is {self.alpha!r}: it must be a finite number above 1 (the mean is infinite at 1); "
+                "the smaller, the heavier the tail"
+            )
+
+    @property
+    def minimum(self) -> float:
+        """The smallest factor."""
+        return 1 - 1 / self.alpha
+
+    def draw(self, key: Key) -> float:
+        """A factor of at least ``minimum``, with mean 1."""
+        return float(self.minimum * key.uniform() ** (-1 / self.alpha))
 
 
 @dataclass(frozen=True)
@@ -117,14 +148,14 @@ class Device:
                 f"a Device needs exactly one of samples_per_second and flops_per_second, and {given} was given"
             )
         if self.samples_per_second is not None:
-            _speed("Device.samples_per_second", self.samples_per_second, "rows per second")
+            speed("Device.samples_per_second", self.samples_per_second, "rows per second")
         if self.flops_per_second is not None:
-            _speed("Device.flops_per_second", self.flops_per_second, "operations per second")
-        _number("Device.spread", self.spread)
+            speed("Device.flops_per_second", self.flops_per_second, "operations per second")
+        not_negative("Device.spread", self.spread)
         if not isinstance(self.jitter, Jitter) or isinstance(self.jitter, type):
             raise BadInput(
                 f"Device.jitter is {self.jitter!r}: use Steady(), Exponential(), ShiftedExponential(shift), "
-                "LogNormal(sigma) or an object with draw(key)"
+                "LogNormal(sigma), Pareto(alpha) or an object with draw(key)"
             )
 
     def seconds(self, work: Work, flops: float, node_key: Key, job_key: Key) -> float:
@@ -155,10 +186,10 @@ class Links:
     spread: float = 0.0
 
     def __post_init__(self) -> None:
-        _number("Links.latency", self.latency, "seconds")
-        _speed("Links.up", self.up, "bytes per second")
-        _speed("Links.down", self.down, "bytes per second")
-        _number("Links.spread", self.spread)
+        not_negative("Links.latency", self.latency, "seconds")
+        speed("Links.up", self.up, "bytes per second")
+        speed("Links.down", self.down, "bytes per second")
+        not_negative("Links.spread", self.spread)
 
     def draw(self, key: Key) -> Link:
         """The connection of the node that ``key`` belongs to."""
@@ -171,7 +202,9 @@ class CostModel:
     """A network: every node has a link and a device, and all share the server's link. It is a ``core.cost.Network``.
 
     ``server_up`` is what all nodes together can send to the server in bytes per second, ``server_down`` what the
-    server can send to all of them together. Errors: ``BadInput`` for rates that are not positive.
+    server can send to all of them together. ``availability`` says when nodes are on, ``dropout`` with which
+    probability a node drops out of a job: at a uniformly random moment of its computing, each job on its own.
+    Errors: ``BadInput`` for rates that are not positive, a dropout outside [0, 1), parts of another type.
 
     >>> wire = Links(latency=0.02, up=1e6, down=5e6)
     >>> network = CostModel(wire, Device(samples_per_second=1000))
@@ -183,13 +216,22 @@ class CostModel:
     device: Device
     server_up: float = math.inf
     server_down: float = math.inf
+    availability: Availability = Always()
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value, kind in (("links", self.links, Links), ("device", self.device, Device)):
             if not isinstance(value, kind):
                 raise BadInput(f"CostModel.{name} is {value!r}: it must be a {kind.__name__}")
-        _speed("CostModel.server_up", self.server_up, "bytes per second")
-        _speed("CostModel.server_down", self.server_down, "bytes per second")
+        speed("CostModel.server_up", self.server_up, "bytes per second")
+        speed("CostModel.server_down", self.server_down, "bytes per second")
+        if not isinstance(self.availability, Availability) or isinstance(self.availability, type):
+            raise BadInput(
+                f"CostModel.availability is {self.availability!r}: use Always(), OnOff(mean_on, mean_off), "
+                "DayNight(period, share, spread) or an object with spell(node, when, key, known)"
+            )
+        if not (is_number(self.dropout) and 0 <= self.dropout < 1):
+            raise BadInput(f"CostModel.dropout is {self.dropout!r}: it is a probability, at least 0 and less than 1")
 
     def link(self, node: int, key: Key) -> Link:
         """The node's connection, the same whenever it is asked for; ``key`` belongs to the node."""
@@ -203,17 +245,3 @@ class CostModel:
 def _lognormal(sigma: float, key: Key, purpose: str) -> float:
     # The same node key serves link and device, so each draws under a name of its own. Zero spread is exact and free.
     return math.exp(sigma * key.child(purpose).normal()) if sigma else 1.0
-
-
-def _speed(name: str, value: float, unit: str) -> None:
-    if not _is_number(value) or not value > 0:
-        raise BadInput(f"{name} is {value!r}: it must be a positive number of {unit} (math.inf for no limit)")
-
-
-def _number(name: str, value: float, unit: str = "") -> None:
-    if not _is_number(value) or not 0 <= value < math.inf:
-        raise BadInput(f"{name} is {value!r}: it must be a finite number of at least 0{' ' + unit if unit else ''}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)

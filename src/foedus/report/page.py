@@ -21,6 +21,7 @@ from foedus.report.origin import origin
 from foedus.report.prepared import prepared, prepared_data
 from foedus.report.split import of_data
 from foedus.report.staleness import staleness
+from foedus.report.stragglers import stragglers
 from foedus.report.summary import TOGETHER, Comparison, Runs, compare
 from foedus.report.table import table
 from foedus.report.verdict import TRAFFIC, WORK, Tile, race, tiles, troubles, verdict
@@ -61,6 +62,7 @@ def render(c: Comparison, title: str, notes: Sequence[str] = ()) -> str:
         each_node(c, looks),
         clock(c),
         staleness(c, looks),
+        stragglers(c),
         who_holds_what(c),
         prepared(c),
         origin(c),

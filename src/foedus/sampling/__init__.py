@@ -1,11 +1,11 @@
 """Who is asked, and when to stop."""
 
-from foedus.core.federation import Cohort
+from foedus.core.crowd import Cohort, Crowd, Looks, Selection, TooFew
 from foedus.core.until import All, Deadline, Quorum, Until
-from foedus.sampling.cohorts import Fixed, Fraction, Poisson
+from foedus.sampling.cohorts import Available, BySize, Fixed, Fraction, OverSelect, Poisson
 from foedus.sampling.stopping import AfterCommits, Budget, Patience, StopRule, Target
 
 __all__ = [
-    "AfterCommits", "All", "Budget", "Cohort", "Deadline", "Fixed", "Fraction", "Patience", "Poisson", "Quorum",
-    "StopRule", "Target", "Until",
+    "AfterCommits", "All", "Available", "Budget", "BySize", "Cohort", "Crowd", "Deadline", "Fixed", "Fraction", "Looks",
+    "OverSelect", "Patience", "Poisson", "Quorum", "Selection", "StopRule", "Target", "TooFew", "Until",
 ]  # fmt: skip

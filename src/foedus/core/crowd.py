@@ -1,0 +1,73 @@
+"""Cohorts draw from a crowd: all nodes, or those that are on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+from foedus.core.errors import BadInput
+from foedus.core.keys import Key
+
+
+class TooFew(BadInput):
+    """There are fewer nodes to draw from than ``needed``. If nodes come and go, it may help to wait."""
+
+    def __init__(self, message: str, needed: int) -> None:
+        super().__init__(message)
+        self.needed = needed
+
+
+class Selection(tuple[int, ...]):
+    """Node ids of which only the ``first`` so many answers are wanted: the others are asked to be on the safe side.
+
+    ``map`` and ``map_reduce`` close when the first are there, or earlier if ``until`` says so.
+    """
+
+    first: int
+
+    def __new__(cls, ids: Iterable[int], first: int) -> Selection:
+        made = super().__new__(cls, ids)
+        made.first = first
+        return made
+
+
+@runtime_checkable
+class Cohort(Protocol):
+    """A frozen dataclass that draws node ids, in ascending order; see ``foedus.sampling``."""
+
+    def draw(self, nodes: int, key: Key) -> tuple[int, ...]:
+        """Ids among 0 .. nodes-1. Errors: ``TooFew`` (a ``BadInput``) if there are too few nodes."""
+        ...
+
+
+@runtime_checkable
+class Looks(Protocol):
+    """A cohort that looks at the nodes before it draws: at their rows, or at who is on."""
+
+    def draw_from(self, crowd: Crowd, key: Key) -> tuple[int, ...]:
+        """Some of ``crowd.ids``, ascending. Errors: ``TooFew``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """Nodes to draw from: ``ids``, ascending. ``sizes()`` are the rows of every node by id, ``who_is_on()`` ids."""
+
+    ids: Sequence[int]
+    sizes: Callable[[], Sequence[int]]
+    who_is_on: Callable[[], Sequence[int]]
+
+    def on(self) -> Crowd:
+        """Those that are on now. Asked of all nodes, not of a part."""
+        return replace(self, ids=self.who_is_on())
+
+    def pick(self, how: Cohort, key: Key) -> tuple[int, ...]:
+        """A cohort of these nodes. A cohort that does not look at them draws places in ``ids``."""
+        if isinstance(how, Looks):
+            return how.draw_from(self, key)
+        drawn = how.draw(len(self.ids), key)
+        if isinstance(self.ids, range):  # all nodes: places are ids
+            return drawn
+        ids = tuple(self.ids[place] for place in drawn)
+        return Selection(ids, drawn.first) if isinstance(drawn, Selection) else ids

@@ -1,0 +1,48 @@
+"""Presence: which nodes are on now, as the network's availability says."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from foedus.core.clock import Clock
+from foedus.core.cost import Availability, Spell
+from foedus.core.keys import Key
+
+ALWAYS = Spell(True, math.inf, 0)
+
+
+class Presence:
+    """The spell that every node is in. Of a node it remembers the last one asked for: 17 bytes a node.
+
+    Nothing of it is in a checkpoint: any spell can be found again from its key.
+    """
+
+    def __init__(self, availability: Availability, clock: Clock, seed: int, nodes: int) -> None:
+        self._availability, self._clock, self._key = availability, clock, Key(seed)
+        self._end = np.full(nodes, -math.inf)
+        self._number = np.zeros(nodes, dtype=np.int64)
+        self._on = np.zeros(nodes, dtype=bool)
+
+    def spell(self, node: int) -> Spell:
+        """The spell that the node is in now."""
+        now, end = self._clock.now, float(self._end[node])
+        known = None if end == -math.inf else Spell(bool(self._on[node]), end, int(self._number[node]))
+        if known is not None and now < end:
+            return known
+        spell = self._availability.spell(node, now, self._key.child("availability", node), known)
+        self._on[node], self._end[node], self._number[node] = spell
+        return spell
+
+    def on(self) -> list[int]:
+        """Ids of the nodes that are on now, ascending. Only nodes whose spell has ended since are asked anew."""
+        for node in np.flatnonzero(self._end <= self._clock.now).tolist():
+            self.spell(node)
+        return np.flatnonzero(self._on).tolist()
+
+    def more(self, k: int) -> float:
+        """Until this time fewer than k nodes that are off now will have come on (inf: there never are k)."""
+        self.on()
+        ends = self._end[~self._on]
+        return math.inf if len(ends) < k else float(np.partition(ends, k - 1)[k - 1])
