@@ -2,14 +2,13 @@
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from foedus.cli import app
+from foedus.cli import app, main
 
 DOCS = Path(__file__).parents[2] / "docs"
 sys.path.insert(0, str(DOCS / "_ext"))
@@ -76,11 +75,17 @@ def test_keys_of_json_and_files_of_a_run(run, monkeypatch):
     assert files <= set(re.findall(r"`([\w.]+)`", TEXT.partition("## A run's folder")[2]))
 
 
-def test_exit_statuses(run):
-    def status(*arguments):
-        return subprocess.run([sys.executable, "-m", "foedus", *arguments], cwd=run, capture_output=True).returncode
-
-    assert status("--version") == 0
-    assert status("run", "nothing.toml") == 2
-    diverges = ["--set", "program.fedavg.local.lr=1e30", "--set", "model.network={mlp={hidden=[8]}}", "--out", "diverged", "--quiet"]
-    assert status("run", "small.toml", *diverges) == 1
+@pytest.mark.parametrize(
+    ("status", "arguments"),
+    [
+        (0, ["--version"]),
+        (2, ["run", "nothing.toml"]),
+        (1, ["run", "small.toml", "--set", "program.fedavg.local.lr=1e30", "--set", "model.network={mlp={hidden=[8]}}"]),
+    ],
+)
+def test_exit_statuses(status, arguments, run, monkeypatch):
+    monkeypatch.chdir(run)
+    monkeypatch.setattr(sys, "argv", ["foedus", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == status
