@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from docutils import nodes
+
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent / "src"), str(HERE / "_ext")]
 
@@ -17,6 +19,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "api_pages", "mathml", "plain
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
+smartquotes = False  # quotes and dashes are those of files and commands
 
 html_theme = "furo"
 html_title = "foedus"
@@ -32,3 +35,15 @@ autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 toc_object_entries_show_parents = "hide"
+
+
+def setup(app: object) -> None:
+    """Blocks of examples end in a blank line, which doctest needs and readers do not."""
+
+    def trim(_app: object, doctree: nodes.document) -> None:
+        for block in doctree.findall(nodes.literal_block):
+            text = block.astext().rstrip("\n")
+            block.children = [nodes.Text(text)]
+            block.rawsource = text
+
+    app.connect("doctree-read", trim)  # type: ignore[attr-defined]

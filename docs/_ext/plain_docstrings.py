@@ -71,9 +71,7 @@ def escaped(text: str) -> str:
     """Text in which nothing but ``literals`` is a sign to reST."""
     parts = LITERAL.split(text)
     parts[::2] = [
-        "".join(
-            f"*{piece}*" if i % 2 else SIGNS.sub(r"\\\g<0>", piece) for i, piece in enumerate(EMPHASIS.split(part))
-        )
+        "".join(f"*{piece}*" if i % 2 else SIGNS.sub(r"\\\g<0>", piece) for i, piece in enumerate(EMPHASIS.split(part)))
         for part in parts[::2]
     ]
     for i in range(1, len(parts), 2):  # a literal that touches a letter, such as that of ``Update``s

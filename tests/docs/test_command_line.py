@@ -80,7 +80,10 @@ def test_keys_of_json_and_files_of_a_run(run, monkeypatch):
     [
         (0, ["--version"]),
         (2, ["run", "nothing.toml"]),
-        (1, ["run", "small.toml", "--set", "program.fedavg.local.lr=1e30", "--set", "model.network={mlp={hidden=[8]}}"]),
+        (
+            1,
+            ["run", "small.toml", "--set", "program.fedavg.local.lr=1e30", "--set", "model.network={mlp=[4, 8, 3]}"],
+        ),
     ],
 )
 def test_exit_statuses(status, arguments, run, monkeypatch):

@@ -51,12 +51,11 @@ def run_here(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
     log = logging.getLogger("foedus")
     handlers = list(log.handlers)
     try:
-        with redirect_stdout(printed), redirect_stderr(printed):
+        with redirect_stdout(printed), redirect_stderr(printed), pytest.raises(SystemExit) as ended:
             main()
-    except SystemExit as e:
-        assert not e.code, printed.getvalue()
     finally:
         log.handlers[:] = handlers
+    assert not ended.value.code, printed.getvalue()
     return printed.getvalue()
 
 

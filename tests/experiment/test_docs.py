@@ -1,4 +1,4 @@
-"""The page about experiment files shows files that can be read, and all that there is (its examples run in tests/docs)."""
+"""The page about experiment files shows files that can be read, and names all that there is."""
 
 import re
 import tomllib
