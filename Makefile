@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | clean | help. The environment is made on first use and remade when
+# make demo | test | lint | docs | bench | clean | help. The environment is made on first use and remade when
 # pyproject.toml or constraints.txt change.
 
 PYTHON ?= python3
@@ -16,7 +16,7 @@ STAMP := $(VENV)/.foedus-stamp
 TOOLS := $(VENV)/.foedus-tools-stamp
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint format bench env clean help
+.PHONY: demo test lint format docs bench env clean help
 
 demo: $(STAMP) ## train one model across twenty nodes and write report.html (under a minute)
 	$(BIN)/foedus demo
@@ -34,6 +34,9 @@ lint: $(TOOLS) ## style, types, and which way imports point
 format: $(TOOLS) ## put the code in ruff's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(TOOLS) ## build the documentation: docs/_build/html/index.html
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 bench: $(TOOLS) ## compare the simulation's speed with the leanest loop
 	$(BIN)/python benchmarks/simulation.py
@@ -66,7 +69,7 @@ $(TOOLS): $(STAMP)
 	@touch $@
 
 clean: ## remove the environment, caches and what was built
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build docs/api .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## this list

@@ -1,9 +1,7 @@
 """The estimators keep scikit-learn's rules, and are the library underneath, not something beside it."""
 
-import doctest
 import pickle
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,7 +32,6 @@ from torch import nn
 import foedus as fd
 from foedus.estimators import FederatedClassifier, FederatedRegressor, moments
 
-PAGE = Path(__file__).parents[1] / "docs" / "scikit-learn.md"
 QUICK = {"rounds": 5, "nodes": 4}
 
 
@@ -353,11 +350,3 @@ def test_sparse_rows_and_no_fit_are_refused(iris):
     for estimator in (FederatedClassifier(), FederatedRegressor()):
         with pytest.raises(NotFittedError):
             estimator.predict(x)
-
-
-def test_examples_of_the_page():
-    failed, tried = doctest.testfile(
-        str(PAGE), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
-    )
-    assert tried > 10
-    assert failed == 0

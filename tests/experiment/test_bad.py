@@ -182,11 +182,16 @@ CHANGES = {
     ),
     "a class with a stranger beside it": (
         {"{ fixed = 10 }": "{ fixed = 10, k = 3 }"},
-        [("f.toml:14: program.fedavg.cohort.k: unknown cohort 'k' beside another; there are: fixed, ", "")],
+        [
+            (
+                "f.toml:14: program.fedavg.cohort.k: unknown cohort 'k' beside another; there are: available, by_size",
+                "",
+            )
+        ],
     ),
     "an empty table": (
         {"{ fixed = 10 }": "{}"},
-        [("f.toml:14: program.fedavg.cohort: expected the name of a cohort: fixed, ", "")],
+        [("f.toml:14: program.fedavg.cohort: expected the name of a cohort: available, by_size, fixed, ", "")],
     ),
     "an empty text": (
         {'"wan"': '""'},

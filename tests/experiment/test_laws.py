@@ -36,6 +36,8 @@ def values(hint, default=inspect.Parameter.empty):
                 options.append(st.just(target))
     if s.items:
         options.append(st.lists(values(s.items[0]), max_size=2).map(s.make))
+    if not options:
+        options.append(st.sampled_from(["0.*", "2.weight"]))  # a text of which no default is known, such as a pattern
     return st.one_of(options)
 
 

@@ -84,7 +84,7 @@ def test_the_compensated_gradient_is_that_of_the_formula(strength: float) -> Non
 
 @pytest.mark.parametrize("discount", [Constant(), StalenessAware(), Polynomial(0.5), Polynomial(0.0), Hinge(2.0, 3)])
 def test_discounts_start_at_one_and_never_grow(discount) -> None:
-    values = [discount(k) for k in range(50)]
+    values = [discount.factor(k) for k in range(50)]
     assert values[0] == 1.0
     assert all(0 < b <= a for a, b in itertools.pairwise(values))
 

@@ -161,6 +161,8 @@ def misfit(cls: type, hint: Any, typed: bool = True) -> str | None:
             known = typed or dataclasses.is_dataclass(cls) or inspect.isfunction(wanted)
             if known and name not in _annotated(cls):
                 return f"it has no {name}"
+            if inspect.isfunction(wanted) and dataclasses.is_dataclass(cls):
+                return f"its {name} is no method"
         elif inspect.isfunction(wanted) and not inspect.isfunction(have):
             if not callable(have) and not isinstance(have, staticmethod | classmethod):
                 return f"its {name} is no method"

@@ -13,18 +13,20 @@ from foedus.core.errors import BadInput
 class Discount(Protocol):
     """A frozen dataclass, from a staleness (0, 1, ...) to a factor; a fresh update counts fully."""
 
-    def __call__(self, staleness: int) -> float: ...
+    def factor(self, staleness: int) -> float:
+        """Between 0 and 1."""
+        ...
 
 
 @dataclass(frozen=True)
 class Constant:
     """Every update counts alike, however stale.
 
-    >>> Constant()(7)
+    >>> Constant().factor(7)
     1.0
     """
 
-    def __call__(self, staleness: int) -> float:
+    def factor(self, staleness: int) -> float:
         return 1.0
 
 
@@ -32,11 +34,11 @@ class Constant:
 class StalenessAware:
     """``1 / staleness`` (1 for a fresh update): the rate of staleness-aware SGD (Zhang et al. 2016, arXiv:1511.05950).
 
-    >>> StalenessAware()(0), StalenessAware()(1), StalenessAware()(4)
-    (1.0, 1.0, 0.25)
+    >>> [StalenessAware().factor(t) for t in (0, 1, 4)]
+    [1.0, 1.0, 0.25]
     """
 
-    def __call__(self, staleness: int) -> float:
+    def factor(self, staleness: int) -> float:
         return 1.0 / max(1, staleness)
 
 
@@ -44,7 +46,7 @@ class StalenessAware:
 class Polynomial:
     """``(1 + staleness) ** -power`` (Xie et al. 2019, arXiv:1903.03934). Power 1/2 is also FedBuff's.
 
-    >>> Polynomial(power=0.5)(3)
+    >>> Polynomial(power=0.5).factor(3)
     0.5
     """
 
@@ -54,7 +56,7 @@ class Polynomial:
         if not (math.isfinite(self.power) and self.power >= 0):
             raise BadInput(f"Polynomial's power must be a non-negative number, got {self.power}")
 
-    def __call__(self, staleness: int) -> float:
+    def factor(self, staleness: int) -> float:
         return float((1.0 + staleness) ** -self.power)
 
 
@@ -64,7 +66,7 @@ class Hinge:
 
     The paper's a and b are ``slope`` and ``grace``.
 
-    >>> Hinge(slope=1.0, grace=4)(4), Hinge(slope=1.0, grace=4)(7)
+    >>> Hinge(slope=1.0, grace=4).factor(4), Hinge(slope=1.0, grace=4).factor(7)
     (1.0, 0.25)
     """
 
@@ -75,5 +77,5 @@ class Hinge:
         if not (math.isfinite(self.slope) and self.slope >= 0 and self.grace >= 0):
             raise BadInput(f"Hinge needs slope >= 0 and grace >= 0; got slope={self.slope}, grace={self.grace}")
 
-    def __call__(self, staleness: int) -> float:
+    def factor(self, staleness: int) -> float:
         return 1.0 / (self.slope * max(0, staleness - self.grace) + 1.0)

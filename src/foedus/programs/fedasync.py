@@ -62,7 +62,7 @@ class FedAsync:
                 u = await anext(updates, None)
                 if u is None:  # all who were at work have failed, or the run is over
                     continue
-                a = self.mixing * self.discount(u.staleness)
+                a = self.mixing * self.discount.factor(u.staleness)
                 w_k = updates.args["w"] + join(u.parts, fed.layout)
                 s = s.replace(w=(1 - a) * s.w + a * w_k)
                 updates.publish(s.w)

@@ -66,7 +66,7 @@ class FedBuff:
                 u = await anext(updates, None)
                 if u is None:  # all who were at work have failed, or the run is over
                     continue
-                factor = self.discount(u.staleness)
+                factor = self.discount.factor(u.staleness)
                 heard[u.node] = fed.now
                 buffer.append(u.with_parts({k: v * factor for k, v in u.parts.items()}))
                 full = len(buffer) == self.buffer

@@ -104,7 +104,7 @@ class ParameterServer:
                     g_P, mean_square = compensate(g_P, s.w[:p], updates.args["w"][:p], mean_square)
                 w = s.w.clone()
                 lr = self.lr(s.t) if callable(self.lr) else self.lr
-                w[:p].sub_(g_P, alpha=lr * self.discount(u.staleness))
+                w[:p].sub_(g_P, alpha=lr * self.discount.factor(u.staleness))
                 if BUFFERS in u.parts:
                     w[p:].add_(u[BUFFERS] / rows)
                 s = s.replace(w=w, mean_square=mean_square)

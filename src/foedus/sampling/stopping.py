@@ -64,7 +64,8 @@ class Target:
 class Budget:
     """Stop at the first commit by which the run has cost this much, of whatever is given.
 
-    ``bytes``    in both directions.   ``seconds``  of the runtime's clock (virtual time in simulation).
+    ``bytes``    in both directions.
+    ``seconds``  of the runtime's clock (virtual time in simulation).
     ``epochs``   rows trained on divided by the rows there are.
     """
 
