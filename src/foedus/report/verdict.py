@@ -102,7 +102,7 @@ def troubles(c: Comparison) -> list[str]:
         "stopped": "was stopped by a rule",
     }
     found = []
-    for s in c.programs:
+    for s in c.everywhere:
         for status in dict.fromkeys(run.status for run in s.runs if run.status != "finished"):
             ended = [run for run in s.runs if run.status == status]
             rounds = fmean(run.history[-1].round if run.history else 0 for run in ended)
@@ -114,7 +114,7 @@ def troubles(c: Comparison) -> list[str]:
     if len(found) > _TROUBLES:
         found[_TROUBLES - 1 :] = [f"{len(found) - _TROUBLES + 1} more did not finish by themselves."]
     said_of: dict[str, list[str]] = {}
-    for s in c.programs:
+    for s in c.everywhere:
         for notice in notices(s):
             said_of.setdefault(notice, []).append(s.label)
     return found + [f"{join(labels)}: {notice}" for notice, labels in list(said_of.items())[:_TROUBLES]]
