@@ -104,7 +104,8 @@ def _networks(c: Comparison) -> dict[str, Any] | None:
     f = fit(c)
     return {
         "names": list(c.networks),
-        "first": None if f is None else {n: [s.label for s in f.first[n]] for n in f.networks},
+        "shown": c.network,
+        "first": None if f is None else {n: [s.subject for s in f.first[n]] for n in f.networks},
         "sentence": None if f is None else sentence(f),
     }
 

@@ -8,11 +8,10 @@ from html import escape
 from statistics import fmean
 
 from foedus.core.run import Record
-from foedus.network import PRESETS
 from foedus.report.figures import Style
 from foedus.report.markup import swatch, text
 from foedus.report.seeds import within_spread
-from foedus.report.summary import TOGETHER, Comparison, Metric, Summary
+from foedus.report.summary import TOGETHER, Comparison, Metric, Summary, network_name
 from foedus.report.table import cell, head
 from foedus.report.terminal import Column, Grid
 from foedus.report.units import human_bytes, human_seconds, percent, times
@@ -225,11 +224,6 @@ def _missing(f: Fit) -> list[str]:
     return [*nowhere, *said]
 
 
-def network_name(network: str) -> str:
-    """A preset as its name is written in a sentence, any other as it is."""
-    return network.upper() if network.lower() in PRESETS else network
-
-
 def _list(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
@@ -249,10 +243,11 @@ def networks(c: Comparison, looks: dict[str, Style]) -> str:
         cells = "".join(_cell(f, p, n) for n in f.networks)
         who = f'<th scope="row" class="who" role="rowheader">{swatch(look[p])}<span>{escape(p)}</span></th>'
         rows.append(f'<tr role="row">{who}{cells}</tr>')
+    heads = f'<tr role="row">{head("program", css="who")}{top}</tr>'
     return (
         f'<h2>{TITLE}</h2><p class="lead">{text(sentence(f))}</p>'
-        f'<table class="compare" role="table"><thead role="rowgroup"><tr role="row">{head("program", css="who")}{top}'
-        f'</tr></thead><tbody role="rowgroup">{"".join(rows)}</tbody></table>'
+        f'<table class="compare fits" role="table"><thead role="rowgroup">{heads}</thead>'
+        f'<tbody role="rowgroup">{"".join(rows)}</tbody></table>'
         f'<p class="small">{text(_explain(c, f))}</p>'
     )
 
@@ -280,8 +275,8 @@ def _explain(c: Comparison, f: Fit) -> str:
 
 
 def rest_is_on(c: Comparison) -> str:
-    """On which network everything else was that is said of the comparison; empty where there is only one."""
-    return "" if c.network is None else f"All that stands below is on {network_name(c.network)}."
+    """On which network the rest of the comparison is; empty where settings do not differ in it."""
+    return "" if c.network is None else f"All else is told as it was on {network_name(c.network)}."
 
 
 def network_grid(f: Fit) -> Grid:

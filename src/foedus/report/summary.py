@@ -117,6 +117,11 @@ class On(str):
         return made
 
 
+def network_name(network: str) -> str:
+    """A preset as its name is written in a sentence, any other as it is."""
+    return network.upper() if network.lower() in PRESETS else network
+
+
 # By identity: a run holds tensors, which have no single equality.
 @dataclass(frozen=True, eq=False)
 class Summary:
