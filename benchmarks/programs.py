@@ -504,7 +504,7 @@ def written(
         "rows they keep from training, which is another and, with two labels a node, an easier thing: it is not to be "
         "compared with the others. Nodes, mean and worst tenth: what each node has at the end, on the rows that it "
         "keeps. To the target: when an evaluation first was at it, with how many seeds if not with all; - is never. LocalOnly "
-        "and Centralized send nothing. FedBN has a network with a batch norm. Epochs are rows trained on over rows "
+        "LocalOnly and Centralized send nothing. FedBN has a network with a batch norm. Epochs are rows trained on over rows "
         "there are; who trains two models a round has half the rounds. Wall: seconds with two runs at once."
     )
     commits = sorted({r["commit"] for r in rows if r.get("commit")})
