@@ -259,10 +259,11 @@ def network(seed: int, norms: bool) -> nn.Module:
 
 
 def program_of(s: Setting, plan: Plan) -> tuple[Any, int]:
-    """The program, and how many of its rounds there should be."""
+    """The program, and about how many of its rounds there will be."""
     rows = plan.limit * (1 - HOLDOUT) / NODES
-    rounds = max(1, math.ceil(plan.epochs / s.pace(rows) - 1e-9))
-    return s.make(getattr(programs, s.program), rounds), rounds
+    rounds = plan.epochs / s.pace(rows)
+    # A few to spare: it is the epochs that end it.
+    return s.make(getattr(programs, s.program), math.ceil(1.2 * rounds)), max(1, round(rounds))
 
 
 def run(name: str, seed: int, plan: Plan) -> dict[str, Any]:
@@ -292,6 +293,7 @@ def _measured(s: Setting, seed: int, plan: Plan) -> dict[str, Any]:
         evaluate_every=max(1, round(rounds / s.evaluations)),
         evaluate_nodes=10**9,  # at the end alone
     )
+    late = time.monotonic() >= until
     last = done.history[-1]
     evaluated = [r for r in done.history if r.accuracy is not None]
     reached = next((r for r in evaluated if (r.accuracy or 0.0) >= plan.target), None)
@@ -299,7 +301,7 @@ def _measured(s: Setting, seed: int, plan: Plan) -> dict[str, Any]:
         reached = None  # its price is not comparable: it sends nothing, or has another accuracy
     nodes = [v for v in (done.node_metrics or {}).get("accuracy", []) if v is not None]
     return {
-        "status": "done" if last.epochs >= 0.99 * plan.epochs else "cut by time",
+        "status": "done" if last.epochs >= 0.99 * plan.epochs else "cut by time" if late else "ended early",
         "program": repr(program),
         "accuracy": evaluated[-1].accuracy,
         "rounds": last.round,
@@ -402,7 +404,7 @@ def table(lines: dict[str, list[dict[str, Any]]], target: float, seeds: Sequence
         notes = [] if name in known else ["no settings"]
         notes += [f"failed with {n} of {len(seeds)} seeds" for n in [len(some) - len(ran)] if n]
         notes += [f"not run with {n} of {len(seeds)} seeds" for n in [len(seeds) - len(some)] if n and name in known]
-        notes += ["cut by time" for _ in [r for r in ran if r["status"] == "cut by time"][:1]]
+        notes += sorted({r["status"] for r in ran} - {"done"})
         accuracy = _percent(values(ran, "accuracy"))
         rows.append(
             [
@@ -503,9 +505,10 @@ def written(
         f"Accuracy is that of the program's model on {TEST:,} test images; with † that of the nodes' own models on the "
         "rows they keep from training, which is another and, with two labels a node, an easier thing: it is not to be "
         "compared with the others. Nodes, mean and worst tenth: what each node has at the end, on the rows that it "
-        "keeps. To the target: when an evaluation first was at it, with how many seeds if not with all; - is never. LocalOnly "
-        "LocalOnly and Centralized send nothing. FedBN has a network with a batch norm. Epochs are rows trained on over rows "
-        "there are; who trains two models a round has half the rounds. Wall: seconds with two runs at once."
+        "keeps. To the target: when an evaluation first was at it, with how many seeds if not with all; - is never. "
+        "LocalOnly and Centralized send nothing. FedBN has a network with a batch norm. Epochs are rows trained on "
+        "over rows there are; who trains two models a round has half the rounds. Wall: seconds of a run, with others "
+        "beside it."
     )
     commits = sorted({r["commit"] for r in rows if r.get("commit")})
     several = f"Rows are of several commits: {', '.join(commits)}." if len(commits) > 1 else ""
