@@ -141,7 +141,7 @@ SETTINGS = (
     _averaging("IFCA", "IFCA", clusters=3, spread=0.02, own=True),
     Setting(
         "FedAsync", "FedAsync",
-        lambda p, n: p(n, mixing=0.2, local=_local(0.05), concurrency=20, commit_every=10),
+        lambda p, n: p(n, mixing=0.2, local=_local(0.05), concurrency=10, commit_every=10),
         lambda rows: 0.2,
     ),
     Setting(
@@ -432,7 +432,10 @@ def orders(lines: dict[str, list[dict[str, Any]]]) -> str:
     for o in ORDERS:
         a, b = ([r for r in lines.get(n, []) if r["status"] != "failed"] for n in (o.better, o.worse))
         if a and b:
-            rows.append([f"{o.better} before {o.worse}", o.paper, MEASURES[o.measure], *_judged(o, a, b)])
+            here, agrees = _judged(o, a, b)
+            if any(r["status"] != "done" for r in (*a, *b)):
+                agrees += ", with unequal epochs"
+            rows.append([f"{o.better} before {o.worse}", o.paper, MEASURES[o.measure], here, agrees])
     return markdown(["the paper's order", "paper", "by", "here", "agrees"], rows) if rows else "Nothing to compare yet."
 
 

@@ -134,6 +134,7 @@ def test_a_program_whose_seeds_all_get_there_comes_before_one_of_which_some_do()
     runs = {On(p, n): g for n in ("lan", "wan") for p, g in (("some", some), ("all", seeds(FedAvg(), 5, 5, 5)))}
     assert said(runs).startswith("On both networks all gets to 90 % first: 5 s on LAN")
     alone = {On("some", n): some for n in ("lan", "wan")}
+    assert 'class="least"' not in page_of(alone)  # one alone is no race
     assert said(alone) == "On LAN and WAN some gets to 90 % in 1 s with 2 of 3 seeds and 1 s with 2 of 3 seeds."
 
 
