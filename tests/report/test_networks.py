@@ -132,7 +132,12 @@ def test_those_that_do_not_get_there_are_told():
 def test_a_program_whose_seeds_all_get_there_comes_before_one_of_which_some_do():
     some = [*seeds(FedAvg(), 1, 1), run(FedAvg(), 1, seed=2, top=0.4)]
     runs = {On(p, n): g for n in ("lan", "wan") for p, g in (("some", some), ("all", seeds(FedAvg(), 5, 5, 5)))}
-    assert said(runs).startswith("On both networks all gets to 90 % first: 5 s on LAN")
+    assert said(runs) == (
+        "On both networks all gets to 90 % first: 5 s on LAN and 5 s on WAN. some gets there with 2 of 3 seeds only."
+    )
+    sheet = comparison(runs, 0.9).plain(80)
+    assert "1 s (2/3)" in sheet
+    assert "(2/3) is with 2 of 3 seeds." in sheet
     alone = {On("some", n): some for n in ("lan", "wan")}
     assert 'class="least"' not in page_of(alone)  # one alone is no race
     assert said(alone) == "On LAN and WAN some gets to 90 % in 1 s with 2 of 3 seeds and 1 s with 2 of 3 seeds."

@@ -217,6 +217,9 @@ def _missing(f: Fit) -> list[str]:
             never.append(p)
         elif told := [n for n in without if f.first[n]]:
             nowhere.append(f"{p} does not get there on {_list([network_name(n) for n in told])}.")
+        some = {s.reached_by for n in run if (s := f.of[p, n]).reached_by and s not in f.first[n]}
+        if some:
+            said.append(f"{p} gets there with {some.pop() if len(some) == 1 else 'some of its seeds'} only.")
         if absent := [n for n in f.networks if n not in run]:
             said.append(f"{p} was not run on {_list([network_name(n) for n in absent])}.")
     if never:
@@ -279,6 +282,15 @@ def rest_is_on(c: Comparison) -> str:
     return "" if c.network is None else f"All else is told as it was on {network_name(c.network)}."
 
 
+def signs(f: Fit) -> str:
+    """What stands beside times in the terminal's table."""
+    said = ["* is the first there"] if any(f.leads(s) for s in f.of.values()) else []
+    partly = next((s for s in f.of.values() if s.reached_by), None)
+    if partly is not None:
+        said.append(f"({len(partly.reaching)}/{partly.n}) is with {partly.reached_by}")
+    return f"{', '.join(said)}." if said else ""
+
+
 def network_grid(f: Fit) -> Grid:
     """The same table for a terminal: a star stands where the page has bold."""
     columns = [Column("program", f.subjects, left=True)]
@@ -294,7 +306,7 @@ def _time(f: Fit, subject: str, network: str, stars: bool) -> str:
     s = f.of.get((subject, network))
     shown = NOT_RUN if s is None else NEVER if s.reached is None else human_seconds(s.reached.virtual_s)
     if s is not None and s.reached_by:
-        shown += f" ({s.reached_by})"
+        shown += f" ({len(s.reaching)}/{s.n})"
     return shown + (" *" if s is not None and f.leads(s) else "  " if stars else "")
 
 

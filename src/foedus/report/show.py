@@ -8,7 +8,7 @@ from statistics import fmean
 from foedus.core.data import FederatedDataset
 from foedus.core.run import Record, Run
 from foedus.report.holdings import headline
-from foedus.report.networks import fit, network_grid, rest_is_on, sentence
+from foedus.report.networks import fit, network_grid, rest_is_on, sentence, signs
 from foedus.report.nodes import fairness
 from foedus.report.nodes import sentence as of_nodes
 from foedus.report.prepared import preparation
@@ -104,7 +104,8 @@ def comparison(runs: Runs, target: float | None = None) -> Sheet:
 def _networks(c: Comparison) -> list[Words | Grid]:
     f = fit(c)
     found: list[Words | Grid] = [] if f is None else [network_grid(f), Words(sentence(f), "bold")]
-    return found + ([Words(rest_is_on(c), "dim")] if c.networks else [])
+    notes = " ".join(n for n in ("" if f is None else signs(f), rest_is_on(c)) if n)
+    return found + ([Words(notes, "dim")] if notes else [])
 
 
 def _about_seeds(c: Comparison) -> str:
