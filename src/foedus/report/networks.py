@@ -273,7 +273,10 @@ def _explain(c: Comparison, f: Fit) -> str:
     words = f"Virtual time until {f.metric.label} first reached {f.goal}, and bytes sent by then{means}."
     if any(f.leads(s) for s in f.of.values()):
         level = ", and whatever is level with it within the spread over seeds" if many else ""
-        words += f" Bold is the first on its network{level}."
+        partly = "; who gets there with all seeds comes before who does with some"
+        words += (
+            f" Bold is the first on its network{level}{partly if any(s.reached_by for s in f.of.values()) else ''}."
+        )
     return f"{words} {rest_is_on(c)}"
 
 
