@@ -1,4 +1,4 @@
-"""What both benchmarks need: the data, where and on what they ran, and tables on the terminal and in Markdown."""
+"""What all benchmarks need: the data, where and on what they ran, and tables on the terminal and in Markdown."""
 
 from __future__ import annotations
 

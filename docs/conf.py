@@ -48,5 +48,6 @@ def setup(app: object) -> None:
 
     app.connect("doctree-read", trim)  # type: ignore[attr-defined]
 
+
 # A name that a package exports again has two homes in the reference, and either will do.
 suppress_warnings = ["ref.python"]

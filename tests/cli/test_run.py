@@ -205,6 +205,104 @@ def test_several_files(foedus, small, tmp_path):
     assert "FedAvg" in (tmp_path / "both.html").read_text()
 
 
+# -- on several networks -------------------------------------------------------------------------------------------
+
+TWO = """
+[sweep]
+program = [{ sync_sgd = { rounds = 6, lr = 0.1 } }, { fedavg = { rounds = 3, local = { epochs = 4, lr = 0.05 } } }]
+"""
+
+
+@pytest.fixture
+def two(tmp_path):
+    file = tmp_path / "two.toml"
+    file.write_text(SMALL[: SMALL.index("[program")] + TWO)
+    return file
+
+
+def test_every_case_on_every_network(foedus, two, tmp_path):
+    said = foedus("compare", two, "--networks", "lan, WAN,mobile", "-o", "x", "-q")
+    assert said.status == 0, said.err
+    cases = json.loads((tmp_path / "x" / "study.json").read_text())["cases"]
+    assert [(c["subject"], c["network"], c["settings"]["runtime.simulation.network"]) for c in cases] == [
+        (p, n, n) for p in ("sync_sgd", "fedavg") for n in ("lan", "wan", "mobile")
+    ]
+    assert cases[0]["settings"]["program"] == {"sync_sgd": {"rounds": 6, "lr": 0.1}}
+    # What is learned is the same on all of them; the time it takes is not.
+    for some in (cases[:3], cases[3:]):
+        assert len({sha(tmp_path / "x" / c["folder"]) for c in some}) == 1
+    told = json.loads(foedus("show", "x", "--json").out)
+    assert told["networks"]["names"] == ["lan", "wan", "mobile"]
+    times = [g["costs"]["virtual_s"] for g in told["groups"]]
+    assert times[0] < times[1] < times[2]
+    assert times[3] < times[4] < times[5]
+    page = (tmp_path / "x" / "report.html").read_text()
+    for words in ("Which fits which network", "MOBILE", "All else is told as it was on LAN."):
+        assert words in re.sub(r"\s|&nbsp;", " ", page)
+    assert told["networks"]["sentence"] in re.sub(r"\s+", " ", said.out)
+    # It is what the same file says that sweeps the network by itself.
+    two.write_text(two.read_text() + '"runtime.simulation.network" = ["lan", "wan", "mobile"]\n')
+    assert foedus("compare", two, "-o", "y", "-q").status == 0
+    other = json.loads(foedus("show", "y", "--json").out)
+    assert other["networks"] == told["networks"]
+    assert [g["costs"]["virtual_s"] for g in other["groups"]] == times
+    # Of two studies in one page each keeps its networks.
+    assert foedus("report", "x", "y", "-o", "both.html").status == 0
+    assert "fedavg (y)" in (tmp_path / "both.html").read_text()
+
+
+def test_networks_of_a_study_that_goes_on(foedus, two, tmp_path, monkeypatch):
+    import foedus.experiment.study as study
+
+    train, done = study.Experiment.train, []
+
+    def until_the_third(self, **options):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append(self.name)
+        return train(self, **options)
+
+    monkeypatch.setattr(study.Experiment, "train", until_the_third)
+    assert foedus("run", two, "--networks", "all", "-o", "x", "-q").status == 130
+    told = json.loads(foedus("show", "x", "--json").out)["networks"]
+    assert told["names"] == ["ideal", "lan", "wan"]
+    monkeypatch.setattr(study.Experiment, "train", train)
+    said = foedus("run", "--resume", "x", "-q", "--json")
+    assert said.status == 0
+    assert json.loads(said.out)["networks"]["names"] == ["ideal", "lan", "wan", "mobile"]
+
+
+def test_one_network_is_an_ordinary_run(foedus, small, tmp_path):
+    assert foedus("run", small, "--networks", "mobile", "-o", "x", "-q").status == 0
+    assert foedus("run", small, "--set", "runtime.simulation.network=mobile", "-o", "y", "-q").status == 0
+    x, y = (json.loads(foedus("show", f, "--json").out)["costs"]["virtual_s"] for f in ("x", "y"))
+    assert x == y
+
+
+@pytest.mark.parametrize(
+    ("more", "networks", "words"),
+    [
+        ("", "lan,wam", "unknown network 'wam': did you mean 'wan'?"),
+        ("", "", "unknown network ''"),
+        ("[runtime]\nlocal = {}\n", "lan", "Local runs in real time"),
+        ('[sweep]\n"runtime.simulation.network" = ["lan", "wan"]\n', "lan", "sweeps the network already"),
+    ],
+)
+def test_networks_that_cannot_be(foedus, small, more, networks, words):
+    small.write_text(small.read_text() + more)
+    said = foedus("compare", small, "--networks", networks, "-o", "x", "-q")
+    assert said.status == 2
+    assert words in said.err
+    assert not Path("x").exists()
+
+
+def test_networks_are_for_a_new_run(foedus, small):
+    foedus("run", small, "-o", "x", "-q")
+    said = foedus("run", "--resume", "x", "--networks", "lan")
+    assert said.status == 2
+    assert "--networks is for a new run" in said.err
+
+
 # -- looking -------------------------------------------------------------------------------------------------------
 
 

@@ -49,7 +49,7 @@ def report_(
         for folder, some in zip(folders, found, strict=True):
             groups = some if isinstance(some, dict) else {some.name: [some]}
             for label, group in groups.items():
-                runs.setdefault(label if label not in runs else f"{label} ({folder.name})", []).extend(group)
+                runs.setdefault(label if label not in runs else _also_in(label, folder), []).extend(group)
     page = report.page(runs, out if out is not None else folders[0] / "report.html", target=target)
     if json:
         print_json({"page": str(page), **report.as_json(runs, target)})
@@ -97,6 +97,14 @@ def _table(path: Path, json: bool) -> None:
     else:
         typer.echo("\n".join(found.lines))
         typer.echo(f"\nWrite an experiment that says so: foedus init {path}")
+
+
+def _also_in(label: str, folder: Path) -> str:
+    """A label that another folder has as well."""
+    from foedus.report import On
+
+    also = f" ({folder.name})"
+    return On(label.subject + also, label.network) if isinstance(label, On) else label + also
 
 
 def _runs(folder: Path) -> Run | dict[str, list[Run]]:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for what the run leaves; runs/NAME by default.")]
 Resume = Annotated[Path | None, typer.Option("--resume", help="Go on in this folder, from its last checkpoint.")]
+Networks = Annotated[
+    str | None,
+    typer.Option("--networks", metavar="NAMES", help="Run every case on each of these: lan,wan,mobile; or all."),
+]
 RUNS = Path("runs")
 
 LINES = 20
@@ -26,6 +30,7 @@ LINES = 20
 def run(
     file: Annotated[Path | None, typer.Argument(help="An experiment, such as foedus init writes.")] = None,
     sets: Sets = None,
+    networks: Networks = None,
     out: Out = None,
     resume: Resume = None,
     json: AsJson = False,
@@ -37,10 +42,10 @@ def run(
     from foedus import experiment
 
     if resume is not None:
-        _go_on(resume, sets or [], out, json, quiet)
+        _go_on(resume, sets or [], networks, out, json, quiet)
         return
     assert file is not None
-    cases = experiment.expand(file, sets or [])
+    cases = _placed(experiment.expand(file, sets or []), networks)
     if len(cases) == 1:
         [case] = cases
         _one(case.experiment, _folder(out, case.experiment.name), False, json, quiet)
@@ -52,6 +57,7 @@ def run(
 def compare(
     files: Annotated[list[Path] | None, typer.Argument(help="Experiments; each may have a sweep.")] = None,
     sets: Sets = None,
+    networks: Networks = None,
     out: Out = None,
     resume: Resume = None,
     json: AsJson = False,
@@ -61,12 +67,12 @@ def compare(
     if bool(files) == (resume is not None):
         raise typer.BadParameter("give the FILES of experiments, or --resume FOLDER to go on with a comparison")
     if resume is not None:
-        _go_on(resume, sets or [], out, json, quiet)
+        _go_on(resume, sets or [], networks, out, json, quiet)
         return
     from foedus import experiment
 
     assert files is not None
-    _many(experiment.expand_all(files, sets or []), _folder(out, files[0].stem), json, quiet)
+    _many(_placed(experiment.expand_all(files, sets or []), networks), _folder(out, files[0].stem), json, quiet)
 
 
 @app.command()
@@ -133,9 +139,24 @@ def _experiment(folder: Path, sets: list[str]) -> Experiment:
     return experiment.read(folder / saved.CONFIG, sets)
 
 
-def _go_on(folder: Path, sets: list[str], out: Path | None, json: bool, quiet: bool) -> None:
+def _placed(cases: list[Case], networks: str | None) -> list[Case]:
+    """The cases on each of the networks, if any are asked for."""
+    if networks is None:
+        return cases
+    from foedus.experiment import on_networks
+    from foedus.network import PRESETS
+
+    names = [name.strip().lower() for name in networks.split(",")]
+    if names == ["all"]:
+        names = list(PRESETS)
+    return on_networks(cases, list(dict.fromkeys(names)))
+
+
+def _go_on(folder: Path, sets: list[str], networks: str | None, out: Path | None, json: bool, quiet: bool) -> None:
     from foedus.experiment.study import STUDY, Study
 
+    if networks is not None:
+        _bad("--networks is for a new run: what is resumed stays on the networks that it was begun on")
     if out is not None:
         _bad("--out is for a new run: one that is resumed goes on in its own folder")
     if not folder.is_dir():

@@ -19,7 +19,7 @@ from foedus.experiment.experiment import Experiment
 from foedus.experiment.problems import BadExperiment, Problem
 from foedus.experiment.reference import describe
 from foedus.experiment.starter import starter
-from foedus.experiment.sweep import Case, expand, expand_all, expand_text
+from foedus.experiment.sweep import Case, expand, expand_all, expand_text, on_networks
 from foedus.experiment.tables import Tables
 from foedus.experiment.write import resolved, to_toml
 
@@ -42,5 +42,5 @@ def parse(
 
 __all__ = [
     "BadExperiment", "Case", "Experiment", "Problem", "Tables", "describe", "expand", "expand_all", "expand_text",
-    "parse", "read", "resolved", "starter", "to_toml",
+    "on_networks", "parse", "read", "resolved", "starter", "to_toml",
 ]  # fmt: skip

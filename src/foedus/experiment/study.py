@@ -25,6 +25,7 @@ from foedus.experiment.document import from_text
 from foedus.experiment.experiment import Experiment
 from foedus.experiment.sweep import Case
 from foedus.experiment.write import to_toml
+from foedus.report.summary import On
 from foedus.train import Run
 
 STUDY = "study.json"
@@ -32,12 +33,20 @@ DONE = ("finished", "stopped")
 
 
 class Member(msgspec.Struct, frozen=True):
-    """One case. ``group`` is the label without the seed; ``config`` the case's resolved file."""
+    """One case. ``config`` is its resolved file; the rest is as in ``Case``."""
 
     label: str
     group: str
     folder: str
     config: str
+    settings: dict[str, Any] = {}
+    subject: str = ""
+    network: str | None = None
+
+    @property
+    def reported_as(self) -> str:
+        """The label under which its runs are reported."""
+        return self.group if self.network is None else On(self.subject, self.network, self.group)
 
     def experiment(self, place: Path) -> Experiment:
         """The case's experiment. ``place`` is where its file is said to be when something is wrong with it."""
@@ -59,7 +68,10 @@ class Table(Protocol):
 
 @dataclass
 class Outcome:
-    """The runs of every group, one a seed, and what ended others early, by label."""
+    """The runs of every group, one a seed, and what ended others early, by label.
+
+    Where cases differ in the network, a group's label is an ``On``, which the report knows what to do with.
+    """
 
     runs: dict[str, list[Run]] = field(default_factory=dict)
     errors: dict[str, RunEnded] = field(default_factory=dict)
@@ -85,7 +97,15 @@ class Study:
             case.experiment.check(data.of(case.experiment))
         width = len(str(len(cases)))
         members = tuple(
-            Member(c.label, c.group, f"{i:0{width}d}-{_slug(c.label)}", to_toml(c.experiment))
+            Member(
+                c.label,
+                c.group,
+                f"{i:0{width}d}-{_slug(c.label)}",
+                to_toml(c.experiment),
+                c.settings,
+                c.subject,
+                c.network,
+            )
             for i, c in enumerate(cases, 1)
         )
         folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +139,7 @@ class Study:
                 else:
                     run = self._conduct(member, data, run, table, outcome)
                 if run is not None and run.history:
-                    outcome.runs.setdefault(member.group, []).append(run)
+                    outcome.runs.setdefault(member.reported_as, []).append(run)
         finally:
             lock.release()
         return outcome
@@ -130,7 +150,7 @@ class Study:
         for member in self.members:
             run = self._found(member)
             if run is not None and run.history:
-                found.setdefault(member.group, []).append(run)
+                found.setdefault(member.reported_as, []).append(run)
         return found
 
     def _found(self, member: Member) -> Run | None:

@@ -11,16 +11,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
 
+from foedus.core.cost import Network
 from foedus.core.errors import BadInput
 from foedus.experiment.build import given
 from foedus.experiment.document import SWEEP, Document, from_file, from_text
 from foedus.experiment.experiment import Experiment
 from foedus.experiment.problems import BadExperiment, Path, Problem, dotted
+from foedus.network import by_name
+from foedus.runtimes import Simulation
 
 MOST = 10_000
 """Cases of a sweep. More is a slip of the keyboard rather than a plan."""
 
 SEED = ("seed",)
+NETWORK = ("runtime", "simulation", "network")
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,16 @@ class Case:
     ``label``     what differs: ``"lr=0.1, seed=2"``; the experiment's name if nothing does.
     ``group``     the same without the seed: cases of one group are repetitions, of which one takes mean and spread.
     ``settings``  the fields that differ, by dotted path, with their values as the file has them.
+    ``subject``   the group without the network, where cases differ in it: what is compared on each of them.
+    ``network``   the network in a word, where cases differ in it.
     """
 
     label: str
     group: str
     settings: dict[str, Any]
     experiment: Experiment
+    subject: str = ""
+    network: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,8 +81,63 @@ def expand_all(paths: Sequence[str | FilePath], sets: Sequence[str] = ()) -> lis
     cases = []
     for i, (name, some) in enumerate(zip(names, found, strict=True)):
         called = name if names.count(name) == 1 else f"{name} {names[: i + 1].count(name)}"
-        cases += [replace(c, label=_under(called, c.label, name), group=_under(called, c.group, name)) for c in some]
+        cases += [
+            replace(
+                c,
+                label=_under(called, c.label, name),
+                group=_under(called, c.group, name),
+                subject=_under(called, c.subject, name),
+            )
+            for c in some
+        ]
     return cases
+
+
+def on_networks(cases: Sequence[Case], networks: Sequence[str]) -> list[Case]:
+    """Every case once on each of these networks, the network varying fastest; names are those of ``network.PRESETS``.
+
+    Of one network there is nothing to tell apart, and labels stay what they are. Errors: ``BadExperiment`` for a case
+    that is not simulated, or whose file sweeps the network itself; ``BadInput`` for a network that there is not.
+    """
+    models = {name: by_name(name) for name in networks}
+    problems: list[Problem] = []
+    found = []
+    for case in cases:
+        runtime = case.experiment.runtime
+        if not isinstance(runtime, Simulation):
+            problems.append(
+                _problem(
+                    case,
+                    NETWORK[:1],
+                    f"{type(runtime).__name__} runs in real time, on the network that is there: only a simulation can "
+                    "be put on others; leave --networks out, or the runtime",
+                )
+            )
+        elif case.network is not None:
+            problems.append(_problem(case, (SWEEP,), "the file sweeps the network already: leave --networks out"))
+        else:
+            found += [_on(case, runtime, name, model, len(models) > 1) for name, model in models.items()]
+    if problems:
+        raise BadExperiment(list(dict.fromkeys(problems)))
+    return found
+
+
+def _on(case: Case, runtime: Simulation, name: str, model: Network, told: bool) -> Case:
+    e = case.experiment
+    placed = replace(
+        case,
+        settings=case.settings | {dotted(NETWORK): name},
+        experiment=replace(e, tables=replace(e.tables, runtime=replace(runtime, network=model))),
+    )
+    if not told:
+        return placed
+    word = f"network={name}"
+    return replace(placed, label=f"{case.label}, {word}", group=f"{case.group}, {word}", network=name)
+
+
+def _problem(case: Case, path: Path, message: str) -> Problem:
+    document = case.experiment.document
+    return document.problem(path, message) if document is not None else Problem(case.label, dotted(path), message)
 
 
 def _under(called: str, label: str, name: str) -> str:
@@ -109,13 +172,17 @@ def _cases(document: Document) -> list[Case]:
             continue
         # A program is known by its own name.
         words = [s[i] if n == "program" else f"{n}={s[i]}" for n, s, i in zip(names, shown, point, strict=True)]
-        repeated = [w for w, axis in zip(words, axes, strict=True) if axis.keys != SEED]
+        group = [w for w, axis in zip(words, axes, strict=True) if axis.keys != SEED]
+        subject = [w for w, axis in zip(words, axes, strict=True) if axis.keys not in (SEED, NETWORK)]
+        networks = [s[i] for s, axis, i in zip(shown, axes, point, strict=True) if axis.keys == NETWORK and len(s) > 1]
         cases.append(
             Case(
                 ", ".join(words) or experiment.name,
-                ", ".join(repeated) or experiment.name,
+                ", ".join(group) or experiment.name,
                 {dotted(axis.keys): axis.values[i] for axis, i in zip(axes, point, strict=True)},
                 experiment,
+                ", ".join(subject) or experiment.name,
+                networks[0] if networks else None,
             )
         )
     if problems:

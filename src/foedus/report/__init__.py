@@ -7,12 +7,14 @@ from foedus.report.page import holdings_page, page
 from foedus.report.plot import holdings_figure, plot
 from foedus.report.seeds import by_setting
 from foedus.report.show import comparison, holdings_text, show
+from foedus.report.summary import On
 from foedus.report.terminal import Sheet
 from foedus.report.units import human_bytes, human_count, human_seconds, percent
 
 __all__ = [
     "Live",
     "LiveTable",
+    "On",
     "Row",
     "Sheet",
     "as_json",

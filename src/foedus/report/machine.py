@@ -8,6 +8,7 @@ from typing import Any
 
 from foedus.core.data import FederatedDataset
 from foedus.core.run import Record, Run
+from foedus.report.networks import fit, sentence
 from foedus.report.nodes import node_values, worst_tenth
 from foedus.report.origin import origin_of
 from foedus.report.prepared import preparation
@@ -91,7 +92,21 @@ def _comparison(c: Comparison) -> dict[str, Any]:
         "metric": None if c.metric is None else c.metric.field,
         "higher_is_better": None if c.metric is None else c.metric.higher,
         "target": c.target,
-        "groups": [_group(s) for s in c.ranked],
+        "networks": _networks(c),
+        "groups": [_group(s) for s in (c.everywhere if c.networks else c.ranked)],
+    }
+
+
+def _networks(c: Comparison) -> dict[str, Any] | None:
+    """Which program fits which network; None where settings do not differ in it."""
+    if not c.networks:
+        return None
+    f = fit(c)
+    return {
+        "names": list(c.networks),
+        "shown": c.network,
+        "first": None if f is None else {n: [s.subject for s in f.first[n]] for n in f.networks},
+        "sentence": None if f is None else sentence(f),
     }
 
 
@@ -99,6 +114,8 @@ def _group(s: Summary) -> dict[str, Any]:
     reached = s.reached
     return {
         "label": s.label,
+        "subject": s.subject,
+        "network": s.network,
         "program": s.run.name,
         "role": s.role,
         "seeds": [run.seed for run in s.runs],

@@ -20,11 +20,12 @@ from foedus.report.verdict import plural
 
 def origin(c: Comparison) -> str:
     """The section as HTML, one collapsible block a setting, and what was the same for all runs: versions, machine."""
-    origins = [origin_of(run) for s in c.programs for run in s.runs]
+    origins = [origin_of(run) for s in c.everywhere for run in s.runs]
     shared = {name: said for name, said in origins[0].items() if all(o.get(name) == said for o in origins)}
-    blocks = "".join(_block(s, shared) for s in c.ranked)
-    if len(c.programs) > MANY:
-        blocks = f"<details><summary>All {len(c.programs):,} settings</summary>{blocks}</details>"
+    settings = c.everywhere if c.networks else c.ranked
+    blocks = "".join(_block(s, shared) for s in settings)
+    if len(settings) > MANY:
+        blocks = f"<details><summary>All {len(settings):,} settings</summary>{blocks}</details>"
     versions = f"<details><summary>Versions</summary>{_facts(shared.items())}</details>" if shared else ""
     return f'<h2>How it was run</h2><p class="lead">Everything needed to repeat it.</p>{blocks}{versions}'
 

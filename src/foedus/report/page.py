@@ -16,6 +16,7 @@ from foedus.report.figures import styles
 from foedus.report.files import write_whole
 from foedus.report.holdings import figure, headline, holdings, split_tiles, who_holds_what
 from foedus.report.markup import text
+from foedus.report.networks import networks
 from foedus.report.nodes import each_node
 from foedus.report.origin import origin
 from foedus.report.prepared import prepared, prepared_data
@@ -57,6 +58,7 @@ def render(c: Comparison, title: str, notes: Sequence[str] = ()) -> str:
     roles = [s.role if s in c.shown else "rest" for s in c.programs]
     looks = dict(zip((s.label for s in c.programs), styles(roles, TOGETHER), strict=True))
     sections = [
+        networks(c, looks),
         table(c, looks),
         curves(c, looks),
         each_node(c, looks),

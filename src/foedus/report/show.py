@@ -8,7 +8,9 @@ from statistics import fmean
 from foedus.core.data import FederatedDataset
 from foedus.core.run import Record, Run
 from foedus.report.holdings import headline
-from foedus.report.nodes import fairness, sentence
+from foedus.report.networks import fit, network_grid, rest_is_on, sentence, signs
+from foedus.report.nodes import fairness
+from foedus.report.nodes import sentence as of_nodes
 from foedus.report.prepared import preparation
 from foedus.report.split import Split, of_data
 from foedus.report.summary import TOGETHER, Comparison, Runs, Summary, compare
@@ -63,7 +65,7 @@ def _quality(c: Comparison, s: Summary) -> list[tuple[str, str]]:
     ]
     found = fairness([s])
     if found is not None:
-        facts.append(("nodes", sentence(c, *found)))
+        facts.append(("nodes", of_nodes(c, *found)))
     own = [(name.replace("_", " "), three_digits(value)) for name, value in sorted(s.last.metrics.items())]
     return facts + [(name, value) for name, value in own if not name.startswith("node ")]
 
@@ -96,7 +98,14 @@ def comparison(runs: Runs, target: float | None = None) -> Sheet:
         said.append(race(c, TRAFFIC, WORK))
     words = [Words(" ".join(s for s in said if s)), *(Words(t, "yellow") for t in troubles(c))]
     seeds = [Words(_about_seeds(c), "dim")] if any(s.n > 1 for s in c.programs) else []
-    return Sheet((_table(c), *seeds, *words))
+    return Sheet((*_networks(c), _table(c), *seeds, *words))
+
+
+def _networks(c: Comparison) -> list[Words | Grid]:
+    f = fit(c)
+    found: list[Words | Grid] = [] if f is None else [network_grid(f), Words(sentence(f), "bold")]
+    notes = " ".join(n for n in ("" if f is None else signs(f), rest_is_on(c)) if n)
+    return found + ([Words(notes, "dim")] if notes else [])
 
 
 def _about_seeds(c: Comparison) -> str:

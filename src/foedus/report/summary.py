@@ -12,6 +12,7 @@ from statistics import fmean
 
 from foedus.core.errors import BadInput
 from foedus.core.run import Record, Run
+from foedus.network import PRESETS
 from foedus.report.seeds import common, mean_record, sd, within_spread
 from foedus.report.units import MISSING, finite, percent, three_digits
 
@@ -98,6 +99,29 @@ METRICS = (
 )
 
 
+class On(str):
+    """A label that says what was run, and on which network: a text like any other, that the report can take apart.
+
+    >>> label = On("fedavg", "wan")
+    >>> label, label.subject, label.network
+    ('fedavg, network=wan', 'fedavg', 'wan')
+    """
+
+    subject: str
+    network: str
+
+    def __new__(cls, subject: str, network: str, label: str = "") -> On:
+        """``label`` is what it reads where both are named, by default as above."""
+        made = super().__new__(cls, label or f"{subject}, network={network}")
+        made.subject, made.network = subject, network
+        return made
+
+
+def network_name(network: str) -> str:
+    """A preset as its name is written in a sentence, any other as it is."""
+    return network.upper() if network.lower() in PRESETS else network
+
+
 # By identity: a run holds tensors, which have no single equality.
 @dataclass(frozen=True, eq=False)
 class Summary:
@@ -111,6 +135,8 @@ class Summary:
     ``finals``, ``bests``  the last and the best value of every seed that was evaluated.
     ``last``       costs at the last commit (those of the ledger of a run that has none).
     ``reaching``   of every seed that got there the first record at the target.
+    ``subject``    the label without the network.
+    ``network``    on which it ran, where the label says so.
     """
 
     label: str
@@ -124,6 +150,8 @@ class Summary:
     bests: tuple[float, ...]
     last: Record
     reaching: tuple[Record, ...] = ()
+    subject: str = ""
+    network: str | None = None
 
     @property
     def run(self) -> Run:
@@ -168,11 +196,29 @@ class Summary:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All settings in numbers, the metric they are compared by (None if nothing was measured) and the target."""
+    """All settings in numbers, the metric they are compared by (None if nothing was measured) and the target.
+
+    ``programs``    what is set side by side. Where settings differ in the network, each is there once, as it went on
+                    the ``network`` that this comparison is about.
+    ``everywhere``  all settings, on all networks, in the order given.
+    """
 
     metric: Metric | None
     target: float | None
     programs: tuple[Summary, ...]
+    everywhere: tuple[Summary, ...]
+    network: str | None = None
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Those that settings differ in, presets first and from fast to slow; none where there are not two."""
+        found = {s.network for s in self.everywhere if s.network is not None}
+        presets = list(PRESETS)
+        return tuple(
+            sorted(found, key=lambda n: (presets.index(n) if n in presets else len(presets), n))
+            if len(found) > 1
+            else ()
+        )
 
     def with_role(self, role: str) -> list[Summary]:
         """Those of one role that were evaluated, in order."""
@@ -228,7 +274,8 @@ def named(runs: Runs) -> dict[str, tuple[Run, ...]]:
         groups = {runs.name: [runs]}
     elif isinstance(runs, Mapping):
         groups = {
-            str(k): [v] if isinstance(v, Run) or not isinstance(v, Sequence) else list(v) for k, v in runs.items()
+            k if isinstance(k, str) else str(k): [v] if isinstance(v, Run) or not isinstance(v, Sequence) else list(v)
+            for k, v in runs.items()
         }
     else:
         listed = list(runs)
@@ -264,16 +311,43 @@ def compare(runs: Runs, target: float | None = None) -> Comparison:
     metric = choose_metric([run for group in groups.values() for run in group])
     programs = [_summarize(label, group, metric) for label, group in groups.items()]
     if metric is None:
-        return Comparison(None, None, tuple(programs))
+        return _side_by_side(None, None, programs)
     if target is None:
         target = _default_target(metric, programs)
     elif not math.isfinite(target) or (metric.field in ("accuracy", "auc") and not 0 <= target <= 1):
         hint = f"; did you mean {target / 100:g}?" if 1 < target <= 100 else ""
         raise BadInput(f"the target for {metric.label} is a share between 0 and 1, got {target!r}{hint}")
-    return Comparison(metric, target, tuple(replace(s, reaching=_reaching(s, metric, target)) for s in programs))
+    return _side_by_side(metric, target, [replace(s, reaching=_reaching(s, metric, target)) for s in programs])
+
+
+def _side_by_side(metric: Metric | None, target: float | None, everywhere: Sequence[Summary]) -> Comparison:
+    """The comparison on one network: of those that there are the first whose messages take time."""
+    whole = Comparison(metric, target, tuple(everywhere), tuple(everywhere))
+    if not whole.networks:
+        return whole
+    sent = {s.network for s in everywhere if s.last.wire_s > 0}
+    network = next((n for n in whole.networks if n in sent), whole.networks[0])
+    subjects: dict[tuple[str, bool], list[Summary]] = {}
+    for s in everywhere:
+        subjects.setdefault((s.subject, s.network is None), []).append(s)
+    chosen = []
+    for (subject, _), settings in subjects.items():
+        # What has not been run there, or not yet, is shown where it was, and its label says so.
+        here = next((s for s in settings if s.network == network), settings[0])
+        alone = here.network == network and (subject, True) not in subjects
+        chosen.append(replace(here, label=subject) if alone else here)
+    return replace(whole, programs=tuple(chosen), network=network)
 
 
 def _summarize(label: str, runs: tuple[Run, ...], metric: Metric | None) -> Summary:
+    return replace(
+        _numbers(label, runs, metric),
+        subject=label.subject if isinstance(label, On) else label,
+        network=label.network if isinstance(label, On) else None,
+    )
+
+
+def _numbers(label: str, runs: tuple[Run, ...], metric: Metric | None) -> Summary:
     last = mean_record([run.history[-1] if run.history else _from_ledger(run) for run in runs])
     if metric is None:
         return Summary(label, runs, _role(runs[0], last), (), (), (), (), (), (), last)

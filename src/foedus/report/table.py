@@ -47,20 +47,20 @@ def table(c: Comparison, looks: dict[str, Style]) -> str:
     quality = c.metric.label if c.metric else "quality"
     goal = c.metric.target_text(c.target) if c.metric and c.target is not None else ""
     heads = [f"final {quality}", f"best {quality}", *(k.head for k in _COSTS)]
-    top = "".join(_head(h, rowspan=2) for h in heads)
+    top = "".join(head(h, rowspan=2) for h in heads)
     second = ""
     if goal:
-        top += _head(f"to reach {goal}", colspan=len(_TO_TARGET))
-        second = "".join(_head(k.head, css="first" if i == 0 else "") for i, k in enumerate(_TO_TARGET))
-    head = (
-        f'<thead role="rowgroup"><tr role="row">{_head("program", rowspan=2, css="who")}{top}</tr>'
+        top += head(f"to reach {goal}", colspan=len(_TO_TARGET))
+        second = "".join(head(k.head, css="first" if i == 0 else "") for i, k in enumerate(_TO_TARGET))
+    heading = (
+        f'<thead role="rowgroup"><tr role="row">{head("program", rowspan=2, css="who")}{top}</tr>'
         f'<tr role="row">{second}</tr></thead>'
     )
     rows = [_row(c, s, looks[s.label], quality, goal) for s in c.ranked]
     first = _ROWS if len(rows) > _ROWS + 1 else len(rows)
     css = "compare" if len(rows) <= MANY else "compare tight"
     parts = [
-        f'<table class="{css}" role="table">{head}<tbody role="rowgroup">{"".join(some)}</tbody></table>'
+        f'<table class="{css}" role="table">{heading}<tbody role="rowgroup">{"".join(some)}</tbody></table>'
         for some in (rows[:first], rows[first:])
         if some
     ]
@@ -69,7 +69,8 @@ def table(c: Comparison, looks: dict[str, Style]) -> str:
     return f'<h2>Side by side</h2>{"".join(parts)}<p class="small">{text(_explain(c, quality, goal))}</p>'
 
 
-def _head(words: str, *, rowspan: int = 1, colspan: int = 1, css: str = "") -> str:
+def head(words: str, *, rowspan: int = 1, colspan: int = 1, css: str = "") -> str:
+    """A column's head as HTML."""
     scope, inner = ("colgroup", f"<span>{text(words)}</span>") if colspan > 1 else ("col", text(words))
     spans = (f' rowspan="{rowspan}"' if rowspan > 1 else "") + (f' colspan="{colspan}"' if colspan > 1 else "")
     css = "goal" if colspan > 1 else css
@@ -78,23 +79,24 @@ def _head(words: str, *, rowspan: int = 1, colspan: int = 1, css: str = "") -> s
 
 def _row(c: Comparison, s: Summary, look: Style, quality: str, goal: str) -> str:
     final, best = (c.metric.spread_text(s.finals), c.metric.text(s.best)) if c.metric else (MISSING, MISSING)
-    cells = [_cell(f"final {quality}", final), _cell(f"best {quality}", best)]
-    cells += [_cell(k.head, k.write(k.read(s.last))) for k in _COSTS]
+    cells = [cell(f"final {quality}", final), cell(f"best {quality}", best)]
+    cells += [cell(k.head, k.write(k.read(s.last))) for k in _COSTS]
     for i, k in enumerate(_TO_TARGET if goal else ()):
         css = "first" if i == 0 else ""
         if s.reached is None:
-            cells.append(_cell(f"{k.head} to {goal}", MISSING, f"{css} none"))
+            cells.append(cell(f"{k.head} to {goal}", MISSING, f"{css} none"))
         else:
             least = " least" if _least(c, s, k.read) else ""
             some = s.reached_by if i == 0 else ""
-            cells.append(_cell(f"{k.head} to {goal}", k.write(k.read(s.reached)), css + least, some))
+            cells.append(cell(f"{k.head} to {goal}", k.write(k.read(s.reached)), css + least, some))
     # Where every row has as many, the text below the table says it once.
     seeds = f"<small>{plural(s.n, 'seed')}</small>" if len({o.n for o in c.programs}) > 1 else ""
     who = f'<th scope="row" class="who" role="rowheader">{swatch(look)}<span>{escape(s.label)}{seeds}</span></th>'
     return f'<tr role="row">{who}{"".join(cells)}</tr>'
 
 
-def _cell(head: str, value: str, css: str = "", note: str = "") -> str:
+def cell(head: str, value: str, css: str = "", note: str = "") -> str:
+    """A cell as HTML; ``note`` stands below its value, ``head`` before it where a row is a card."""
     css = f' class="{css.strip()}"' if css.strip() else ""
     shown = f"<span>{text(value)} <small>{text(note)}</small></span>" if note else text(value)
     return f'<td role="cell" data-label="{text(head)}"{css}>{shown}</td>'

@@ -8,7 +8,7 @@ from statistics import fmean
 
 from foedus.core.run import Record
 from foedus.report.seeds import sd, within_spread
-from foedus.report.summary import ALONE, POOLED, TOGETHER, Comparison, Metric, Summary
+from foedus.report.summary import ALONE, POOLED, TOGETHER, Comparison, Metric, Summary, network_name
 from foedus.report.units import MISSING, human_bytes, human_count, human_seconds, percent, times
 
 _TROUBLES = 6
@@ -43,7 +43,7 @@ def verdict(c: Comparison) -> str:
     if chosen is None:
         said = [f"{s.who} reached {_reached(c.metric, s)}" for s in c.ranked if s.final is not None][:4]
         return "No program here worked together and was evaluated. " + _sentence("; ".join(said) + ".")
-    return f"{_quality(c, chosen)} It cost {_price(chosen)}.{_means(c)}"
+    return f"{_quality(c, chosen)} It cost {_price(c, chosen)}.{_means(c)}"
 
 
 def _quality(c: Comparison, chosen: Summary) -> str:
@@ -78,10 +78,11 @@ def _means(c: Comparison) -> str:
     return f" Numbers are means over {f'{seeds[0]} to ' if len(seeds) > 1 else ''}{seeds[-1]} seeds."
 
 
-def _price(s: Summary) -> str:
+def _price(c: Comparison, s: Summary) -> str:
     nodes = max(1, s.run.nodes)
     up, down = human_bytes(s.last.bytes_up / nodes), human_bytes(s.last.bytes_down / nodes)
-    clock = f" and {human_seconds(s.last.virtual_s)} of virtual time" if s.last.virtual_s > 0 else ""
+    where = "" if c.network is None else f" on {network_name(c.network)}"
+    clock = f" and {human_seconds(s.last.virtual_s)} of virtual time{where}" if s.last.virtual_s > 0 else ""
     return f"{up} up and {down} down per node, in {plural(s.last.round, 'round')}{clock}"
 
 
@@ -102,7 +103,7 @@ def troubles(c: Comparison) -> list[str]:
         "stopped": "was stopped by a rule",
     }
     found = []
-    for s in c.programs:
+    for s in c.everywhere:
         for status in dict.fromkeys(run.status for run in s.runs if run.status != "finished"):
             ended = [run for run in s.runs if run.status == status]
             rounds = fmean(run.history[-1].round if run.history else 0 for run in ended)
@@ -114,7 +115,7 @@ def troubles(c: Comparison) -> list[str]:
     if len(found) > _TROUBLES:
         found[_TROUBLES - 1 :] = [f"{len(found) - _TROUBLES + 1} more did not finish by themselves."]
     said_of: dict[str, list[str]] = {}
-    for s in c.programs:
+    for s in c.everywhere:
         for notice in notices(s):
             said_of.setdefault(notice, []).append(s.label)
     return found + [f"{join(labels)}: {notice}" for notice, labels in list(said_of.items())[:_TROUBLES]]
@@ -210,7 +211,8 @@ def tiles(c: Comparison) -> list[Tile]:
     total = f"{human_bytes(s.last.bytes_up)} up, {human_bytes(s.last.bytes_down)} down in all"
     made.append(Tile(human_bytes(s.bytes / max(1, s.run.nodes)), f"per node, {s.label}", total))
     if s.last.virtual_s > 0:
-        made.append(Tile(human_seconds(s.last.virtual_s), f"virtual time, {s.label}", _time_context(s)))
+        where = "" if c.network is None else f" on {network_name(c.network)}"
+        made.append(Tile(human_seconds(s.last.virtual_s), f"virtual time{where}, {s.label}", _time_context(s)))
     return made
 
 
