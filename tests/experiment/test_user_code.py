@@ -295,3 +295,39 @@ def test_a_class_of_a_module_is_written_by_its_name(folder):
     e = experiment(folder, program='rounds = 1\naggregate = "mine:Half"')
     assert '[program.fedavg.aggregate."mine_of_foedus:Half"]' in to_toml(e)
     assert isinstance(e.program, fd.FedAvg)
+
+
+TORCH = """
+import torch
+from torch.utils.data import Dataset
+
+class Train(Dataset):
+    def __init__(self):
+        self.x = torch.randn(40, 5, generator=torch.Generator().manual_seed(0))
+        self.targets = (self.x[:, 0] > 0).long()
+    def __len__(self):
+        return 40
+    def __getitem__(self, i):
+        return self.x[i] + 0.1 * torch.randn(5), int(self.targets[i])
+
+train = Train()
+
+def broken():
+    raise OSError("no such disk")
+"""
+
+
+@pytest.mark.parametrize("name", ["Train", "train"])
+def test_a_torch_dataset_by_its_import_path(tmp_path, name):
+    (tmp_path / f"torch_rows_{name}.py").write_text(TORCH)
+    file = tmp_path / "a.toml"
+    file.write_text(
+        f'[data]\nsource = "torch"\ndataset = "torch_rows_{name}:{name}"\nsplit = "iid"\nnodes = 4\n'
+        '[model]\nnetwork = "logistic"\n[program.fedavg]\nrounds = 2\n[runtime.simulation]\nworkers = 2\n'
+    )
+    e = read(file)
+    assert e.train().status == "finished"
+    assert parse(to_toml(e)) == e
+    file.write_text(file.read_text().replace(f":{name}", ":broken"))
+    with pytest.raises(BadExperiment, match=r"a.toml:2: data.source: OSError: no such disk"):
+        read(file).data()

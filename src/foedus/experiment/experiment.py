@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +22,7 @@ from foedus.core.model import Model
 from foedus.core.run import Record
 from foedus.core.runtime import Runtime
 from foedus.data import Dataset, Natural, Table
+from foedus.experiment import user_code
 from foedus.experiment.kinds import parameters, shape
 from foedus.experiment.problems import BadExperiment
 from foedus.experiment.tables import Program, Tables, Tracker
@@ -28,6 +31,9 @@ from foedus.train import Run, check, train
 
 if TYPE_CHECKING:
     from foedus.experiment.document import Document
+
+
+_IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class Experiment:
         """Load the data set and divide it. Errors: ``BadExperiment`` with the place in the file."""
         t = self.tables.data
         with self._placed("data", "source"):
-            whole = t.source.function(**t.source.options)
+            whole = t.source.function(**self._options())
             if isinstance(whole, FederatedDataset) and t.split is None and t.nodes is None and t.holdout is None:
                 return whole
             if not isinstance(whole, Dataset | Table):
@@ -146,6 +152,23 @@ class Experiment:
             **more,
         )
 
+    def _options(self) -> dict[str, Any]:
+        """The source's options. Where one takes anything, an import path stands for your own object.
+
+        A class or a function is called without arguments; what they make cannot be written down, so the text is kept.
+        """
+        source, folder = self.tables.data.source, self.tables.folder
+        takes = parameters(source.function)
+
+        def own(name: str, value: Any) -> Any:
+            anything = name in takes and shape(takes[name].hint).anything
+            if not (anything and isinstance(value, str) and _IMPORT_PATH.fullmatch(value)):
+                return value
+            found = user_code.load(value, folder)
+            return found() if inspect.isroutine(found) or isinstance(found, type) else found
+
+        return {name: own(name, value) for name, value in source.options.items()}
+
     def _module(self, data: FederatedDataset, loss: Any) -> nn.Module:
         network = self.tables.model.network
         if isinstance(network.function, nn.Module):
@@ -199,4 +222,6 @@ class Experiment:
             raise BadExperiment([self.document.problem(path, f"{type(e).__name__}: {first}")]) from e
 
     def _own_code(self) -> bool:
-        return ":" in self.tables.data.source.name or ":" in self.tables.model.network.name
+        source, network = self.tables.data.source, self.tables.model.network
+        given = [source.name, network.name, *(v for v in source.options.values() if isinstance(v, str))]
+        return any(_IMPORT_PATH.fullmatch(name) for name in given)
