@@ -95,6 +95,14 @@ def test_how_the_tables_were_prepared(tmp_path):
     assert as_json(made)["preparation"] == {"lines": lines, "bytes": 12_300}
 
 
+def test_the_first_seed_stands_for_what_the_others_agreed_on(tmp_path):
+    seeds = [run([0.5], preparation=SimpleNamespace(lines=[f"age: mean 5{k}"], bytes=100)) for k in range(3)]
+    p = Page(page({"FedAvg": seeds}, tmp_path).read_text(encoding="utf-8"))
+    assert "What the nodes agreed on with the first seed" in p.text()
+    assert "age: mean 50" in p.text()
+    assert "age: mean 51" not in p.text()
+
+
 def test_the_settings_file_and_the_origin_are_those_of_the_run(tmp_path):
     made = run([0.5], config='seed = 7\nname = "<x>"\n', origin={"foedus": "0.0.9", "CPU": "<abacus>"})
     p = Page(page(made, tmp_path).read_text(encoding="utf-8"))

@@ -17,16 +17,22 @@ _LINES = 12
 
 
 def prepared(c: Comparison) -> str:
-    """The section as HTML, one block for all settings with the same preparation; empty where there was none."""
+    """The section as HTML, one block for all settings with the same preparation; empty where there was none.
+
+    Other seeds divide the rows otherwise, so that their means differ a little: the first seed's stand for them.
+    """
     blocks: dict[tuple[tuple[str, ...], int], list[str]] = {}
+    seeds = False
     for s in c.programs:
-        found = {(tuple(map(str, p.lines)), int(p.bytes)) for run in s.runs if (p := preparation(run)) is not None}
-        for key in sorted(found):
-            blocks.setdefault(key, []).append(s.label)
+        found = [(tuple(map(str, p.lines)), int(p.bytes)) for run in s.runs if (p := preparation(run)) is not None]
+        if found:
+            blocks.setdefault(found[0], []).append(s.label)
+            seeds = seeds or len(set(found)) > 1
     if not blocks:
         return ""
     several = len(blocks) > 1
-    parts = [_block(*key, f" for {join(labels)}" if several else "") for key, labels in blocks.items()]
+    first = " with the first seed" if seeds else ""
+    parts = [_block(*key, (f" for {join(labels)}" if several else "") + first) for key, labels in blocks.items()]
     return f"{_HEAD}{''.join(parts)}"
 
 
