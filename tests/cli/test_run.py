@@ -375,6 +375,17 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(foedus, 
     assert sha(small_disk / "x") == sha("whole")
 
 
+def test_the_graph_of_peers_is_told_before_the_run_and_drawn_after_it(foedus, small, tmp_path):
+    small.write_text(SMALL[: SMALL.index("[program")] + '[program.gossip]\nrounds = 3\ntopology = "ring"\nlr = 0.1\n')
+    said = foedus("run", small, "-o", "x")
+    assert said.status == 0
+    first, *_ = said.err.splitlines()
+    assert re.match(r"Ring\(\) of 4 nodes: 4 edges, degree 2, spectral gap 0\.6667", first)
+    assert (tmp_path / "x" / "graph.svg").read_text().startswith("<svg")
+    assert foedus("compare", small, "-o", "several", "-q").status == 0
+    assert list((tmp_path / "several").glob("*/graph.svg"))
+
+
 def test_trackers_stand_in_the_file(foedus, small, tmp_path):
     pytest.importorskip("tensorboard")
     small.write_text(small.read_text() + '[track]\ntensorboard = { folder = "tb" }\n')

@@ -176,6 +176,7 @@ def _one(experiment: Experiment, folder: Path, resume: bool, json: bool, quiet: 
     from foedus.experiment.study import rounds
 
     data = experiment.data()
+    _announce(experiment, data.nodes, quiet)
     begun = saved.commits(folder)
     failed: RunEnded | None = None
     try:
@@ -212,7 +213,24 @@ def _one(experiment: Experiment, folder: Path, resume: bool, json: bool, quiet: 
         raise typer.Exit(1)
 
 
+def _announce(experiment: Experiment, nodes: int, quiet: bool) -> None:
+    """Before the run: over what graph the peers of a decentralised program talk, and how fast that mixes."""
+    prepare = getattr(experiment.program, "prepare", None)
+    if prepare is not None:
+        progress(quiet).print(prepare(nodes), soft_wrap=True, markup=False)
+
+
+def _graph(done: Run) -> None:
+    """Of a decentralised run, who talks to whom, in its folder."""
+    from foedus import report
+
+    topology = getattr(done.program, "topology", None)
+    if topology is not None and done.out is not None:
+        report.draw(topology, done.nodes, done.out / "graph.svg", getattr(done.program, "weights", None))
+
+
 def _pictures(done: Run, folder: Path) -> Path:
+    _graph(done)
     done.plot(folder / "run.png")
     return done.report(folder / "report.html")
 
@@ -247,6 +265,9 @@ def _told(study: Study, outcome: Outcome, json: bool) -> None:
         return
     page = report.page(outcome.runs, study.folder / "report.html")
     report.plot(outcome.runs, study.folder / "comparison.png")
+    for group in outcome.runs.values():
+        for run in group:
+            _graph(run)
     if json:
         print_json(report.as_json(outcome.runs))
     else:
