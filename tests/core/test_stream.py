@@ -98,6 +98,7 @@ def test_an_interrupted_stream_is_as_its_last_commit_had_it(model, data):
                 raise KeyboardInterrupt
             return super().__call__(node, args)
 
+    Breaks.__name__ = "LocalSGD"  # what transforms remember is kept by the kind of job, and this one stands for that
     calls = []
     broken = Async(commits=10, pause=0.4, local=Breaks(batch_size=4, lr=0.05, momentum=0.3))
     with pytest.raises(fd.Interrupted) as e:

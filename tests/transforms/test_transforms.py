@@ -183,4 +183,5 @@ def test_residuals_are_of_the_nodes_whose_answer_was_accepted() -> None:
     states = run.checkpoint.tree["node_states"]
     counts = dict(zip(*run.checkpoint.tree["counts"], strict=True))
     assert set(states) == set(counts)
-    assert all(set(s) == {"0"} and set(s["0"]) == {"residual:delta"} for s in states.values())
+    name = f"0:LocalSGD:{program.transforms[0]!r}"
+    assert all(set(s) == {name} and set(s[name]) == {"residual:delta"} for s in states.values())

@@ -23,7 +23,7 @@ from foedus.core.errors import BadInput
 from foedus.core.run import Record
 from foedus.core.trees import flatten, unflatten
 
-FORMAT = 1
+FORMAT = 2
 CHECKPOINT, HISTORY = "checkpoint.safetensors", "history.jsonl"
 
 

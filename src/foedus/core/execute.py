@@ -37,7 +37,7 @@ from foedus.core.update import Failed, Tensors, Update
 
 JOB = "job"
 RECEIVED = "@received"
-"""After a transform's place, among a node's states: what the coordinator remembers of what it received from it."""
+"""After a transform's name, among a node's states: what the coordinator remembers of what it received from it."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ class Site:
                 return out
             kept = {JOB: job_state}
             if plan.transforms:
-                update, states = self._pass(plan.transforms, chain, update, task.state, key.child("transform"))
+                update, states = self._pass(plan, chain, update, task.state, key.child("transform"))
                 kept.update(states)
             out.state = {k: dict(self._own(check_state(v))) for k, v in kept.items() if v}
             out.update = update
@@ -227,10 +227,14 @@ class Site:
         return out
 
     def _pass(
-        self, transforms: Sequence[Transform], chain: Sequence[Shapes], u: Update, state: dict[str, Any], key: Key
+        self, plan: Plan, chain: Sequence[Shapes], u: Update, state: dict[str, Any], key: Key
     ) -> tuple[Update, dict[str, NodeState]]:
-        """What the coordinator makes of an update, and the next states of both ends, by transform."""
-        names = [str(i) for i in range(len(transforms))]
+        """What the coordinator makes of an update, and the next states of both ends, by transform.
+
+        What a transform remembers is kept by its place, the kind of job and its text: a program may make several calls.
+        """
+        transforms = plan.transforms
+        names = [f"{i}:{type(plan.job).__name__}:{t!r}" for i, t in enumerate(transforms)]
         sent, mine = encode_all(transforms, u, [state.get(n, {}) for n in names], key)
         if shapes_of(sent.parts) != dict(chain[-1]):
             raise BadInput(f"{transforms} announced {chain[-1]}, but sent {shapes_of(sent.parts)}")
