@@ -8,8 +8,6 @@
 (3, True)
 """
 
-from importlib.metadata import PackageNotFoundError, version
-
 from foedus import (
     aggregators,
     data,
@@ -42,6 +40,7 @@ from foedus.core.federation import Federation, Reduced
 from foedus.core.job import Job, NodeView, Work
 from foedus.core.keys import Key
 from foedus.core.model import Model
+from foedus.core.origin import foedus_version
 from foedus.core.peer import Peer
 from foedus.core.run import Record
 from foedus.core.state import State, replace
@@ -114,10 +113,7 @@ from foedus.transforms import (
     TopK,
 )
 
-try:
-    __version__ = version("foedus")
-except PackageNotFoundError:  # a checkout that was not installed
-    __version__ = "0+unknown"
+__version__ = foedus_version()
 
 __all__ = [
     "AdPsgd", "AfterCommits", "All", "Answer", "Available", "BadInput", "Budget", "BySize", "Cast", "Centralized",

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foedus.core.evaluation import worst_tenth
 from foedus.report import as_json, page, show
-from foedus.report.nodes import fairness, node_values, worst_tenth
+from foedus.report.nodes import fairness, node_values
 from foedus.report.summary import METRICS, compare
 
 from .fakes import FedAvg, LocalOnly, fake, learn

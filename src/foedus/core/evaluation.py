@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -138,12 +139,20 @@ def over_nodes(metric: str, values: Sequence[float | None]) -> dict[str, float]:
     >>> over_nodes("accuracy", [0.75, 0.5, None, 1.0])
     {'node_mean_accuracy': 0.75, 'node_worst_decile_accuracy': 0.5}
     """
-    known = sorted((v for v in values if v is not None), reverse=metric in SMALLER_IS_BETTER)
+    known = [v for v in values if v is not None]
     if not known:
         return {}
-    tenth = known[: math.ceil(len(known) / 10)]
-    mean, worst = math.fsum(known) / len(known), math.fsum(tenth) / len(tenth)
-    return {f"node_mean_{metric}": mean, f"node_worst_decile_{metric}": worst}
+    worst = worst_tenth(known, higher=metric not in SMALLER_IS_BETTER)
+    return {f"node_mean_{metric}": fmean(known), f"node_worst_decile_{metric}": worst}
+
+
+def worst_tenth(values: Sequence[float], higher: bool) -> float:
+    """The mean over the worst tenth of values, rounded up to at least one. ``higher``: whether more is better.
+
+    >>> worst_tenth([0.9, 0.5, 0.8], higher=True), worst_tenth([0.9, 0.5, 0.8], higher=False)
+    (0.5, 0.9)
+    """
+    return fmean(sorted(values, reverse=not higher)[: math.ceil(len(values) / 10)])
 
 
 def area_under_roc(scores_N: Tensor, labels_N: Tensor) -> float | None:

@@ -7,9 +7,10 @@ from statistics import fmean
 from typing import Any
 
 from foedus.core.data import FederatedDataset
+from foedus.core.evaluation import worst_tenth
 from foedus.core.run import Record, Run
 from foedus.report.networks import fit, sentence
-from foedus.report.nodes import node_values, worst_tenth
+from foedus.report.nodes import node_values
 from foedus.report.origin import origin_of
 from foedus.report.prepared import preparation
 from foedus.report.seeds import sd

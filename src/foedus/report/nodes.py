@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from statistics import fmean
 
+from foedus.core.evaluation import worst_tenth
 from foedus.core.run import Run
 from foedus.report.axis import Axis, value_axis
 from foedus.report.figures import Style
@@ -33,18 +33,9 @@ class Fairness:
     worst: float
 
 
-def worst_tenth(values: Sequence[float], higher: bool) -> float:
-    """The mean over the worst tenth of values, rounded up to at least one.
-
-    >>> worst_tenth([0.9, 0.5, 0.8], higher=True), worst_tenth([0.9, 0.5, 0.8], higher=False)
-    (0.5, 0.9)
-    """
-    return fmean(sorted(values, reverse=not higher)[: math.ceil(len(values) / 10)])
-
-
 def node_values(run: Run, metric: Metric) -> list[tuple[int, float]]:
     """Node and value of the metric, of every node that has one."""
-    found = (getattr(run, "node_metrics", None) or {}).get(metric.field) or ()
+    found = (run.node_metrics or {}).get(metric.field) or ()
     return [(k, value) for k, v in enumerate(found) if (value := finite(v)) is not None]
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from html import escape
-from importlib.metadata import PackageNotFoundError, version
 
-import torch
-
+from foedus.core.origin import origin as now
 from foedus.core.run import Run
 from foedus.report.markup import text
 from foedus.report.seeds import config_of, without_seed
@@ -32,10 +29,7 @@ def origin(c: Comparison) -> str:
 
 def origin_of(run: Run) -> dict[str, str]:
     """Versions and the like at the time of the run; of a run that does not say, those of this moment."""
-    said = getattr(run, "origin", None)
-    if said:
-        return {str(k): str(v) for k, v in said.items()}
-    return {"foedus": _foedus(), "torch": torch.__version__, "Python": platform.python_version()}
+    return run.origin or now()
 
 
 def _block(s: Summary, shared: Mapping[str, str]) -> str:
@@ -80,10 +74,3 @@ def _each(values: Iterable[str]) -> str:
 def _facts(pairs: Iterable[tuple[str, str]]) -> str:
     rows = "".join(f"<dt>{escape(k)}</dt><dd><code>{escape(v)}</code></dd>" for k, v in pairs)
     return f'<dl class="facts">{rows}</dl>'
-
-
-def _foedus() -> str:
-    try:
-        return version("foedus")
-    except PackageNotFoundError:
-        return "not installed"

@@ -44,7 +44,7 @@ def prepared_data(data: FederatedDataset) -> str:
 
 def preparation(what: Run | FederatedDataset) -> Any | None:
     """What the nodes agreed on: ``lines`` and ``bytes``; None where there was nothing to agree on."""
-    return getattr(what, "preparation", None)
+    return what.preparation
 
 
 def _block(lines: tuple[str, ...], sent: int, whose: str) -> str:

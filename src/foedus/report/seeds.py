@@ -74,7 +74,7 @@ def common(histories: Sequence[Sequence[Record]]) -> list[tuple[Record, ...]]:
 
 def config_of(run: Run) -> str:
     """The settings file a run was made from; empty where there is none."""
-    return getattr(run, "config", None) or ""
+    return run.config or ""
 
 
 def without_seed(run: Run) -> str:

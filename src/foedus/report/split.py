@@ -94,7 +94,7 @@ class Split:
 
 def node_names(what: Run | FederatedDataset) -> tuple[str, ...] | None:
     """The names of nodes, where they are known."""
-    names = getattr(what, "node_names", None)
+    names = what.node_names
     return tuple(map(str, names)) if names else None
 
 
@@ -112,8 +112,8 @@ def of_run(run: Run) -> Split | None:
 def of_data(data: FederatedDataset) -> Split:
     """The split of a divided data set, with what only the rows themselves can tell."""
     sizes = tuple(data.sizes)
-    names, held = node_names(data), getattr(data, "holdout_sizes", None)
-    held = tuple(held) if held and any(held) else None
+    names, rows = node_names(data), data.holdout_sizes
+    held = tuple(rows) if rows and any(rows) else None
     counts = data.label_counts()
     if counts is not None:
         classes = _class_names(data.class_names, len(counts[0]))

@@ -52,7 +52,7 @@ def measured(c: Comparison) -> list[Stale]:
     for s in c.shown:
         counts: Counter[int] = Counter()
         for run in s.runs:
-            counts.update({int(k): n for k, n in (getattr(run, "staleness", None) or {}).items()})
+            counts.update({int(k): n for k, n in (run.staleness or {}).items()})
         if counts.total():
             found.append(Stale(s, counts))
     return found

@@ -123,7 +123,7 @@ def troubles(c: Comparison) -> list[str]:
 
 def notices(s: Summary) -> list[str]:
     """What a reader should know of a setting's runs, each notice once."""
-    return list(dict.fromkeys(str(n) for run in s.runs for n in getattr(run, "notices", None) or ()))
+    return list(dict.fromkeys(str(n) for run in s.runs for n in run.notices))
 
 
 @dataclass(frozen=True)
