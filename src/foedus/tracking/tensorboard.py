@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -41,6 +42,8 @@ class _Open:
         self.mark = mark
         # What was written after the mark, just before the run was killed, comes again: readers drop the first of it.
         resumed = mark.round > 0
+        if resumed:
+            _until_names_are_later(root / mark.id)
         self._by_round = writer(str(root / mark.id), purge_step=mark.round + 1 if resumed else None)
         self._by_bytes = writer(str(root / mark.id / "by_bytes"), purge_step=mark.bytes + 1 if resumed else None)
 
@@ -60,6 +63,16 @@ class _Open:
         self.text("summary", {"status": status, **summary})
         self._by_round.close()
         self._by_bytes.close()
+
+
+def _until_names_are_later(folder: Path) -> None:
+    """Readers take event files in the order of their names. These begin with the second, and the rest of a name tells
+    no order: a run resumed within the second that it was stopped in waits for the next.
+    """
+    seconds = [int(p.name.split(".")[3]) for p in folder.rglob("events.out.tfevents.*")]
+    left = max(seconds, default=0) + 1 - time.time()
+    if 0 < left <= 1:  # more than that is a clock that was set back
+        time.sleep(left)
 
 
 def _new(root: Path, name: str) -> str:
