@@ -8,8 +8,8 @@ import socket
 import pytest
 import torch
 
-from foedus.runtimes.simulation.channel import Channel, Closed, Placed
-from foedus.runtimes.simulation.segments import ALIGN, SegmentPool, room, write
+from foedus.runtimes.channel import Channel, Closed, Placed
+from foedus.runtimes.segments import ALIGN, SegmentPool, room, write
 
 
 @pytest.fixture

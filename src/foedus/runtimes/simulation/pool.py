@@ -26,8 +26,8 @@ from foedus.core.errors import BadInput, WorkerError
 from foedus.core.execute import Blocks, Outcome, Plan, Result
 from foedus.core.model import Model
 from foedus.core.update import Failed, Tensors, Update
-from foedus.runtimes.simulation.channel import Channel, Closed, Placed
-from foedus.runtimes.simulation.segments import SegmentPool
+from foedus.runtimes.channel import Channel, Closed, Placed
+from foedus.runtimes.segments import SegmentPool
 
 QUEUE = 2
 """Groups at one worker: one it runs, one that waits."""

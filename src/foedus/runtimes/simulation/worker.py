@@ -15,8 +15,8 @@ import torch
 from foedus.core.data import FederatedDataset
 from foedus.core.execute import Outcome, Plan, Site, Task
 from foedus.core.model import Model
-from foedus.runtimes.simulation.channel import Channel, Closed
-from foedus.runtimes.simulation.segments import SegmentPool
+from foedus.runtimes.channel import Channel, Closed
+from foedus.runtimes.segments import SegmentPool
 
 
 def main(fd: int) -> None:

@@ -15,7 +15,7 @@ import msgspec
 import torch
 
 from foedus.core.trees import flatten, unflatten
-from foedus.runtimes.simulation.segments import Block, Segment, SegmentPool, Spec, room, write
+from foedus.runtimes.segments import Block, Segment, SegmentPool, Spec, room, write
 
 _LONG = 1 << 15
 """Longer messages go through shared memory, for two sides that both fill a socket's buffer would wait for ever."""

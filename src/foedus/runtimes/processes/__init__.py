@@ -1,0 +1,1 @@
+"""Every node is a process of this machine, and time is the wall clock."""

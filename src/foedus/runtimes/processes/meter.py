@@ -1,0 +1,41 @@
+"""Meter: what one process has sent and received, and on what it has spent its time."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+
+
+@dataclass
+class Meter:
+    """Counts of one process, from its start on.
+
+    Bytes are those given to a socket or put into shared slots, headers included; ``vector_sent`` are those of them that
+    were numbers of vectors. Seconds are wall seconds of the process's one thread, each of exactly one kind: computing
+    jobs and sums, serialising (copies into and out of messages), moving bytes, or waiting.
+    """
+
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    vector_sent: int = 0
+    messages_sent: int = 0
+    messages_received: int = 0
+    compute_s: float = 0.0
+    serial_s: float = 0.0
+    wire_s: float = 0.0
+    waiting_s: float = 0.0
+
+    def copy(self) -> Meter:
+        """The counts as they are now."""
+        return replace(self)
+
+    def minus(self, before: Meter) -> Meter:
+        """What came since ``before``, a copy made then.
+
+        >>> Meter(bytes_sent=12).minus(Meter(bytes_sent=4)).bytes_sent
+        8
+        """
+        return Meter(**{f.name: getattr(self, f.name) - getattr(before, f.name) for f in fields(self)})
+
+    def as_tree(self) -> dict[str, float]:
+        """Names and counts, for a message; ``Meter(**tree)`` reads it."""
+        return asdict(self)
