@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import logging
-import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,10 @@ from foedus.core.checkpoint import Checkpoint
 from foedus.core.data import POOLED, FederatedDataset
 from foedus.core.errors import BadInput, Diverged, FoedusError, Interrupted, RunEnded, WorkerError
 from foedus.core.evaluation import Evaluate
-from foedus.core.federation import Federation
 from foedus.core.folder import RunFolder
 from foedus.core.model import Model
 from foedus.core.origin import differences, origin
-from foedus.core.peer import Peer, run_peers
+from foedus.core.program import here
 from foedus.core.run import Record
 from foedus.core.run import Run as _Run
 from foedus.core.runtime import Engine, Runtime
@@ -141,7 +138,7 @@ def train(
             session.restore(checkpoint)
         if folder is not None:
             folder.about = lambda: saved.about(_make_run(context, session, "running", None))
-        return _drive(context, session, show)
+        return _drive(context, session, engine, show)
     finally:
         if engine is not None:
             engine.executor.close()
@@ -174,7 +171,7 @@ def _about(context: _Context, data: FederatedDataset, seed: int, checkpoint: Che
     return About(type(program).__name__, seed, repr(program), told, tuple(history))
 
 
-def _drive(context: _Context, session: Session, show: _Progress) -> Run:
+def _drive(context: _Context, session: Session, engine: Engine, show: _Progress) -> Run:
     out, folder = context.out, session.options.folder
 
     def run(status: str) -> Run:
@@ -188,7 +185,7 @@ def _drive(context: _Context, session: Session, show: _Progress) -> Run:
     how = f'resume=True, out="{out}"' if out is not None else "resume=error.run"
     try:
         with show:
-            _run(context.program, session)
+            _run(context.program, session, engine)
         finished = run("stopped" if session.stopped else "finished")
         show.finish(finished)
         return finished
@@ -210,12 +207,9 @@ def _drive(context: _Context, session: Session, show: _Progress) -> Run:
         raise
 
 
-def _run(program: Any, session: Session) -> None:
+def _run(program: Any, session: Session, engine: Engine) -> None:
     try:
-        if takes_peer(program):
-            session.clock.run(run_peers(program, session))
-        else:
-            session.clock.run(program(Federation(session)))
+        session.clock.run(engine.elsewhere(program, session) or here(program, session))
     except BaseExceptionGroup as group:  # from a program's TaskGroup
         error: BaseException = group
         while isinstance(error, BaseExceptionGroup):
@@ -302,18 +296,6 @@ def check(program: Any, model: Model, data: FederatedDataset) -> None:
             value = getattr(program, field.name)
             if hasattr(value, "draw") and hasattr(value, "k") and value.k > data.nodes:
                 raise BadInput(f"a cohort of {value.k} nodes was asked for, but there are only {data.nodes}")
-
-
-def takes_peer(program: Any) -> bool:
-    """Whether a program runs at every node (``__call__(self, peer: Peer)``) or once, at the coordinator."""
-    call = program if inspect.isfunction(program) else type(program).__call__
-    try:
-        hints = typing.get_type_hints(call)
-    except Exception:  # names that only type checkers know
-        hints = dict(getattr(call, "__annotations__", {}))
-    hints.pop("return", None)
-    kind = next(iter(hints.values()), None)
-    return kind is Peer or (isinstance(kind, str) and kind.split(".")[-1] == "Peer")
 
 
 class _Progress:

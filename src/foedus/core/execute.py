@@ -10,9 +10,9 @@ import math
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput
 from foedus.core.job import Job, NodeState, NodeView
 from foedus.core.keys import Key
+from foedus.core.ledger import Costs
 from foedus.core.model import Model
 from foedus.core.transform import (
     Shape,
@@ -70,7 +71,10 @@ Blocks = Sequence[Sequence[Task]]
 
 @dataclass
 class Outcome:
-    """How one task went. ``state`` is the node's next state, taken over only if the answer is accepted."""
+    """How one task went. ``state`` is the node's next state, taken over only if the answer is accepted.
+
+    ``costs`` is what was measured at a node that has a process or a machine of its own.
+    """
 
     node: int
     seconds: float = 0.0
@@ -79,6 +83,7 @@ class Outcome:
     state: dict[str, Any] = field(default_factory=dict)
     failed: Failed | None = None
     update: Update | None = None
+    costs: Costs | None = None
 
 
 @dataclass
@@ -125,6 +130,36 @@ class Executor(Protocol):
     def close(self) -> None:
         """Leave nothing behind: no process, no shared memory. May be called twice."""
         ...
+
+
+@runtime_checkable
+class Places(Executor, Protocol):
+    """An executor in which every node has a place of its own, and answers when it answers.
+
+    A task runs at its node. What is waited for is real: who is first, who is late and who is lost.
+    """
+
+    gone: Mapping[int, str]
+    """Nodes that are lost, and how; their tasks fail at once."""
+
+    goes_on: bool
+    """Whether the run goes on without a node that is lost (else it ends, and names it)."""
+
+    def watch(self, ticket: Any, done: Callable[[], None]) -> None:
+        """Call ``done`` once, from the clock's loop, when ``wait`` has the ticket's result at hand."""
+        ...
+
+
+@runtime_checkable
+class Together(Executor, Protocol):
+    """An executor that is one node of many, each of which runs the program and makes the same calls.
+
+    A call is one group of all its tasks: each node runs its own, they join their answers among themselves, and every
+    one of them has the whole result.
+    """
+
+    rank: int
+    """The node that this is."""
 
 
 class InOrder:

@@ -5,18 +5,29 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
 
+from foedus.core import real
 from foedus.core.aggregator import Aggregator, MergeTree, blocks, groups
+from foedus.core.call import Call
 from foedus.core.clock import settle
 from foedus.core.crowd import Cohort, Crowd, Selection, TooFew
 from foedus.core.delivery import NEVER_ON, Delivery
 from foedus.core.errors import BadInput, Deadlock, Diverged, NobodyInTime, ProgramError
-from foedus.core.execute import Blocks, InOrder, Outcome, Plan, Task, answer_shapes, finite, message_bytes
+from foedus.core.execute import (
+    Blocks,
+    InOrder,
+    Outcome,
+    Plan,
+    Task,
+    answer_shapes,
+    finite,
+    message_bytes,
+)
 from foedus.core.job import Job
 from foedus.core.keys import Key
 from foedus.core.model import Layout
@@ -57,57 +68,6 @@ class Reduced(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self.parts)
-
-
-@dataclass
-class _Call:
-    """One map over nodes: what was asked, and who has answered when."""
-
-    plan: Plan
-    placed: Any
-    nodes: tuple[int, ...]
-    counts: list[int]
-    bytes_down: int
-    bytes_up: int
-    began: float
-    deliveries: list[Delivery | None] = field(default_factory=list)
-    arrivals: dict[int, float] = field(default_factory=dict)
-    """Position -> time, in order of arrival."""
-    failed: dict[int, Failed] = field(default_factory=dict)
-    lost: dict[int, Failed] = field(default_factory=dict)
-    """Position -> that its node went off or dropped out."""
-    retried: dict[int, Failed] = field(default_factory=dict)
-    """Position -> how its first attempt failed."""
-
-    def reason(self, position: int) -> Failed | None:
-        """Why there is no answer, if it is not just late."""
-        return self.failed.get(position) or self.lost.get(position) or self.retried.get(position)
-
-    @property
-    def out(self) -> int:
-        """How many nodes may still answer."""
-        return len(self.nodes) - len(self.arrivals) - len(self.lost)
-
-    def median(self, now: float) -> float:
-        """Seconds after which the median node was done; one without an answer was out to the end."""
-        middle = (len(self.nodes) - 1) // 2
-        arrivals = list(self.arrivals.values())
-        return (arrivals[middle] if middle < len(arrivals) else now) - self.began
-
-    def awaited(self, now: float) -> list[float]:
-        """By position: how long others waited for it. Whoever waits, waits for all that are still out alike."""
-        n = len(self.nodes)
-        came = len(self.arrivals)
-        blame, before, shares = 0.0, self.began, [0.0] * n
-        for i, (position, arrived) in enumerate(self.arrivals.items()):
-            blame += i * (arrived - before) / (n - i)
-            shares[position], before = blame, arrived
-        if came < n:
-            blame += came * (now - before) / (n - came)
-            for position in range(n):
-                if position not in self.arrivals:
-                    shares[position] = blame
-        return shares
 
 
 class Federation:
@@ -170,7 +130,9 @@ class Federation:
 
     def available(self) -> Sequence[int]:
         """Ids of the nodes that are on now, ascending."""
-        presence = self._s.wires.presence
+        presence, places = self._s.wires.presence, self._s.places
+        if places is not None and places.gone:
+            return [n for n in range(self.nodes) if n not in places.gone]
         return range(self.nodes) if presence is None else presence.on()
 
     async def sample(self, how: Cohort) -> tuple[int, ...]:
@@ -306,7 +268,7 @@ class Federation:
 
     async def _perform(
         self, plan: Plan, args: Tensors, asked: Sequence[int], until: Until
-    ) -> tuple[_Call, dict[int, Outcome], Any]:
+    ) -> tuple[Call, dict[int, Outcome], Any]:
         """The call with who arrived when, the outcomes by position, and the merged accumulator (None: no answers)."""
         s, nodes = self._s, tuple(asked)
         _check_nodes(nodes, self.nodes)
@@ -315,10 +277,13 @@ class Federation:
             needed = min(needed, asked.first)
         args_bytes, up = message_bytes(plan, nbytes(shapes_of(args)), s.model)
         counts = [s.next_count(n) for n in nodes]
-        call = _Call(plan, s.executor.place(args), nodes, counts, args_bytes, up, self.now)
+        call = Call(plan, s.executor.place(args), nodes, counts, args_bytes, up, self.now)
         self._open += 1
         running: InOrder | None = None  # Ctrl-C can come before the first group was sent
         try:
+            if self._real_wires:
+                outcomes, acc = await self._really(call, needed, until)
+                return call, outcomes, acc
             everyone = needed == len(nodes) and until.seconds is None and s.wires.reliable
             # If every answer will be used, workers start at once; else it is known first whose will be.
             running = InOrder(s.executor, plan, call.placed, self._tasks(call, None)) if everyone else None
@@ -356,7 +321,24 @@ class Federation:
             self._open -= 1
             s.executor.release(call.placed)
 
-    def _check_deadline(self, call: _Call, until: Until) -> None:
+    @property
+    def _real_wires(self) -> bool:
+        return self._s.places is not None or self._s.together is not None
+
+    async def _really(self, call: Call, needed: int, until: Until) -> tuple[dict[int, Outcome], Any]:
+        """The outcomes by position and the accumulator of a call on real wires."""
+
+        def failures(outcomes: dict[int, Outcome]) -> dict[int, Failed]:
+            return self._failures(call, outcomes, until)
+
+        if self._s.together is not None:
+            return await real.join(self._s, self._s.together, call, until, failures)
+        assert self._s.places is not None
+        outcomes, acc = await real.scatter(self._s, self._s.places, call, needed, until, failures)
+        self._check_deadline(call, until)
+        return outcomes, acc
+
+    def _check_deadline(self, call: Call, until: Until) -> None:
         """Errors: ``NobodyInTime`` if for some rounds now no node was in time."""
         if until.seconds is None or not call.nodes:
             return
@@ -367,8 +349,10 @@ class Federation:
         extra["empty rounds"] = empty = extra.get("empty rounds", 0) + 1
         if empty < PATIENCE:
             return
-        fastest = min(d.least_s for d in call.deliveries if d is not None)
         said = f"in {empty} rounds in a row nobody answered within {until!r}"
+        if not call.deliveries:
+            raise NobodyInTime(f"{said}: raise the deadline")
+        fastest = min(d.least_s for d in call.deliveries if d is not None)
         if fastest > until.seconds:
             raise NobodyInTime(f"{said}: the fastest of the last cohort takes {fastest:.3g} s; raise the deadline")
         raise NobodyInTime(
@@ -377,7 +361,7 @@ class Federation:
             "or still busy; raise the deadline, or ask nodes that are on, Available(cohort)"
         )
 
-    def _tasks(self, call: _Call, accepted: set[int] | None) -> Iterator[Blocks]:
+    def _tasks(self, call: Call, accepted: set[int] | None) -> Iterator[Blocks]:
         """Tasks by group and block, those of positions that were accepted."""
         spans = blocks(len(call.nodes))
         for group in groups(len(spans), self._s.executor.workers):
@@ -390,7 +374,7 @@ class Federation:
                 for b in group
             ]
 
-    def _failures(self, call: _Call, outcomes: dict[int, Outcome], until: Until) -> dict[int, Failed]:
+    def _failures(self, call: Call, outcomes: dict[int, Outcome], until: Until) -> dict[int, Failed]:
         """Failures by position. Errors: ``Diverged`` and ``NodeFailed``, where the program does not go on without."""
         new = {}
         for position, outcome in outcomes.items():
@@ -411,7 +395,7 @@ class Federation:
         self._s.note(len(good), sum(o.weight for o in good), metrics.get("loss"))
         return metrics
 
-    def _culprit(self, call: _Call, used: set[int], args: Tensors) -> Diverged:
+    def _culprit(self, call: Call, used: set[int], args: Tensors) -> Diverged:
         """The error for an aggregate that is not finite. The jobs are repeated, to find the first node to blame."""
         s, plan = self._s, replace(call.plan, inspect=True)
         placed = s.executor.place(args)
@@ -443,19 +427,22 @@ class Federation:
         self._s.reducers[name] = {"aggregator": kept, "transforms": after}
         return parts
 
-    def _settle_books(self, call: _Call, outcomes: dict[int, Outcome]) -> None:
+    def _settle_books(self, call: Call, outcomes: dict[int, Outcome]) -> None:
         """Charge every node for what it did, and take over the node states of the answers that were accepted."""
         s = self._s
         awaited = call.awaited(self.now)
-        if s.clock.virtual and call.nodes:
+        if (s.clock.virtual or self._real_wires) and call.nodes:
             s.ledger.median_s += call.median(self.now)
         for position, node in enumerate(call.nodes):
             outcome = outcomes.get(position)
-            self._charge(call, position, outcome, awaited[position])
+            if self._real_wires:
+                real.charge(s, call, position, outcome, awaited[position])
+            else:
+                self._charge(call, position, outcome, awaited[position])
             if outcome is not None and outcome.failed is None:
                 s.accept_node_state(node, outcome.state)
 
-    def _charge(self, call: _Call, position: int, outcome: Outcome | None, awaited: float = 0.0) -> None:
+    def _charge(self, call: Call, position: int, outcome: Outcome | None, awaited: float = 0.0) -> None:
         s, node, delivery = self._s, call.nodes[position], call.deliveries[position]
         assert delivery is not None
         t, arrived = delivery.times, call.arrivals.get(position)
@@ -486,7 +473,7 @@ class _Round:
     come, or when time is up."""
 
     def __init__(
-        self, session: Session, call: _Call, needed: int, until: Until, charge: Callable[[_Call, int, None], None]
+        self, session: Session, call: Call, needed: int, until: Until, charge: Callable[[Call, int, None], None]
     ) -> None:
         self._s, self._call, self._needed, self._until, self._charge = session, call, needed, until, charge
         self._enough: tuple[int, asyncio.Future[None]] | None = None
@@ -574,7 +561,7 @@ class _Round:
         settle(future)
 
 
-def _collect(call: _Call, running: InOrder) -> tuple[dict[int, Outcome], Any]:
+def _collect(call: Call, running: InOrder) -> tuple[dict[int, Outcome], Any]:
     """Outcomes by position, and the accumulators merged as they come, so that few are alive at a time."""
     aggregator = call.plan.aggregator
     tree = None if aggregator is None else MergeTree(aggregator.merge)

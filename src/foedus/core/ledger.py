@@ -14,6 +14,10 @@ class Costs:
     to come on. Work whose answer was dropped is counted too, in ``dropped`` as well: it was done; ``lost_s`` is what
     it took of compute.
 
+    On real wires bytes are counted as they leave and arrive: ``framing`` are those beyond the tensors' numbers
+    (headers, names, shapes), and ``serial_s`` is the time it took to copy tensors into messages and out of them. Then
+    compute + serialisation + wire + waiting is all the time of a node.
+
     ``awaited_s`` is how long others waited for this node: whoever waits, waits for those that are still out, for all of
     them alike. Over the nodes of a round it sums to ``waiting_s``.
     """
@@ -31,6 +35,8 @@ class Costs:
     off_s: float = 0.0
     lost_s: float = 0.0
     awaited_s: float = 0.0
+    serial_s: float = 0.0
+    framing: int = 0
 
     def add(self, other: Costs) -> None:
         """Add another account to this one."""
@@ -51,6 +57,8 @@ class Costs:
         off_s: float = 0.0,
         lost_s: float = 0.0,
         awaited_s: float = 0.0,
+        serial_s: float = 0.0,
+        framing: int = 0,
     ) -> None:
         """Add costs. Written out, for this runs for every job: a loop over the fields takes ten times as long."""
         self.bytes_up += bytes_up
@@ -66,6 +74,8 @@ class Costs:
         self.off_s += off_s
         self.lost_s += lost_s
         self.awaited_s += awaited_s
+        self.serial_s += serial_s
+        self.framing += framing
 
     def copy(self) -> Costs:
         """An account of its own with the same sums."""

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from foedus.core.clock import Clock
 from foedus.core.cost import Network
 from foedus.core.data import FederatedDataset
 from foedus.core.execute import Executor
 from foedus.core.model import Model
+from foedus.core.session import Session
+
+
+def _here(program: Any, session: Session) -> None:
+    return None
 
 
 @dataclass(frozen=True)
 class Engine:
-    """What a runtime gives a run: where jobs run, what time it is, and (on virtual time) what takes how long."""
+    """What a runtime gives a run: where jobs run, what time it is, and (on virtual time) what takes how long.
+
+    ``elsewhere`` is for a runtime that runs some programs not here but at their nodes: given the program and the run's
+    session it answers with a coroutine that runs it to its end there and keeps the session's books here, or with None,
+    for a program that runs here.
+    """
 
     executor: Executor
     clock: Clock
     network: Network | None
+    elsewhere: Callable[[Any, Session], Coroutine[Any, Any, Any] | None] = _here
 
 
 @runtime_checkable

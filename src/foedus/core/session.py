@@ -25,7 +25,7 @@ from foedus.core.data import POOLED, TEST, FederatedDataset
 from foedus.core.delivery import Wires
 from foedus.core.errors import BadInput, Diverged, NodeFailed
 from foedus.core.evaluation import CHUNK, NODES, QUALITY, SMALLER_IS_BETTER, Evaluate, combine, over_nodes
-from foedus.core.execute import Executor, InOrder, Plan, Task, finite
+from foedus.core.execute import Executor, InOrder, Places, Plan, Task, Together, finite
 from foedus.core.folder import RunFolder
 from foedus.core.job import Job
 from foedus.core.keys import Key
@@ -97,6 +97,9 @@ class Session:
     ) -> None:
         self.model, self.data, self.executor, self.clock = model, data, executor, clock
         self.seed, self.options, self.communicates = seed, options, communicates
+        # On real wires: an executor with a place for every node, or one node's that makes all calls with the others.
+        self.places = executor if isinstance(executor, Places) else None
+        self.together = executor if isinstance(executor, Together) else None
         self.key = Key(seed)
         first_row = data.rows(POOLED).batch(torch.tensor([0]))[0]
         self.wires = Wires(clock, network, seed, lambda: model.flops(first_row), data.nodes)

@@ -9,10 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
+from foedus.core import real
 from foedus.core.clock import settle
 from foedus.core.delivery import Delivery
 from foedus.core.errors import BadInput, Diverged, NodeFailed, ProgramError
-from foedus.core.execute import Plan, Task, Ticket, message_bytes
+from foedus.core.execute import Outcome, Plan, Task, Ticket, message_bytes
 from foedus.core.session import Session, diverged, node_failed
 from foedus.core.transform import nbytes, shapes_of
 from foedus.core.update import Failed, Tensors, Update
@@ -27,7 +28,8 @@ class _Flight:
     state: dict[str, Any]
     placed: Any
     ticket: Ticket
-    delivery: Delivery
+    delivery: Delivery | None
+    """None on real wires, where nothing says how far a job is."""
 
 
 class Stream:
@@ -75,7 +77,8 @@ class Stream:
 
     async def __aexit__(self, *_: object) -> None:
         for flight in [*self._flights.values(), *self._arrived]:
-            flight.delivery.cancel()
+            if flight.delivery is not None:
+                flight.delivery.cancel()
             self._s.executor.cancel(flight.ticket)
             self._s.executor.release(flight.placed)
         self._s.in_flight = list
@@ -145,8 +148,11 @@ class Stream:
         placed = s.executor.place(args)
         ticket = s.executor.submit(self._plan, placed, [[Task(node, count, state)]])
         work = self._plan.job.work(s.data.size(node))
-        flight = _Flight(node, count, version, args, state, placed, ticket, None)  # type: ignore[arg-type]
+        flight = _Flight(node, count, version, args, state, placed, ticket, None)
         self._flights[node] = flight
+        if s.places is not None:
+            s.places.watch(ticket, lambda: self._arrive(flight))
+            return
         flight.delivery = s.wires.send(
             node, count, work, down, up, lambda _: self._arrive(flight), saved, not s.communicates
         )
@@ -154,6 +160,8 @@ class Stream:
             self._arrive(flight)  # before the run was stopped, but nobody had taken it
 
     def _arrive(self, flight: _Flight) -> None:
+        if self._flights.get(flight.node) is not flight:
+            return  # the stream has ended meanwhile
         del self._flights[flight.node]
         self._arrived.append(flight)
         if self._waiter is not None:
@@ -166,25 +174,11 @@ class Stream:
         finally:
             s.executor.release(flight.placed)
         failed: Failed | None = outcome.failed
-        t = flight.delivery.times
-        s.ledger.charge(
-            flight.node,
-            bytes_down=round(t.sent_down),
-            bytes_up=round(t.sent_up),
-            messages_down=1,
-            messages_up=1,
-            compute_s=t.compute_s if s.clock.virtual else outcome.seconds,
-            wire_s=t.wire_s,
-            samples=self._plan.job.work(s.data.size(flight.node)).trained,
-            jobs=1,
-            dropped=0 if failed is None else 1,
-            off_s=t.off_s,
-            lost_s=t.lost_s if failed is None else t.compute_s,
-        )
+        self._charge(flight, outcome)
         if failed is not None:
-            error: Diverged | NodeFailed = diverged(s, failed) if failed.nonfinite else node_failed(s, failed)
-            if self._failure == "abort":
-                raise error
+            goes_on = failed.lost and s.places is not None and s.places.goes_on
+            if self._failure == "abort" and not goes_on:
+                raise _error(s, failed)
             self.failed.append(failed)
             s.extra["out"] = [*self.out, flight.node]
             return None
@@ -195,6 +189,29 @@ class Stream:
         self.args = flight.args
         return replace(outcome.update, staleness=staleness)
 
+    def _charge(self, flight: _Flight, outcome: Outcome) -> None:
+        s, failed = self._s, outcome.failed
+        samples = self._plan.job.work(s.data.size(flight.node)).trained
+        common = {"samples": samples, "jobs": 1, "dropped": 0 if failed is None else 1}
+        if flight.delivery is None:
+            cost = real.measured(outcome)
+            cost.charge(**common, lost_s=0.0 if failed is None else cost.compute_s)  # type: ignore[arg-type]
+            s.ledger.charge(flight.node, **vars(cost))
+            return
+        t = flight.delivery.times
+        s.ledger.charge(
+            flight.node,
+            bytes_down=round(t.sent_down),
+            bytes_up=round(t.sent_up),
+            messages_down=1,
+            messages_up=1,
+            compute_s=t.compute_s if s.clock.virtual else outcome.seconds,
+            wire_s=t.wire_s,
+            off_s=t.off_s,
+            lost_s=t.lost_s if failed is None else t.compute_s,
+            **common,
+        )
+
     def _snapshot(self) -> list[Any]:
         # Arrived answers that nobody has taken come first, in their order: they arrive again at once.
         return [
@@ -204,7 +221,13 @@ class Stream:
                 "version": f.version,
                 "args": dict(f.args),
                 "state": f.state,
-                "delivery": f.delivery.snapshot(),
+                "delivery": None if f.delivery is None else f.delivery.snapshot(),
             }
             for f in [*self._arrived, *self._flights.values()]
         ]
+
+
+def _error(s: Session, failed: Failed) -> Diverged | NodeFailed:
+    if failed.lost:
+        return real.gone(s, failed)
+    return diverged(s, failed) if failed.nonfinite else node_failed(s, failed)

@@ -56,12 +56,16 @@ class Refused:
 
 @dataclass(frozen=True)
 class Failed:
-    """A node tried and could not. ``nonfinite``: its update was NaN or infinite. ``log`` is its traceback."""
+    """A node tried and could not. ``nonfinite``: its update was NaN or infinite. ``log`` is its traceback.
+
+    ``lost``: the node itself is gone, with its process or its machine, and will not answer any more.
+    """
 
     node: int
     reason: str
     log: str = ""
     nonfinite: bool = False
+    lost: bool = False
 
 
 Answer = Update | Refused | Failed
