@@ -1,32 +1,23 @@
 """The executor of several workers: subprocesses that share memory with this one.
 
-Workers are started as ``python -m``: spawn breaks scripts without a ``__main__`` guard, and fork after threaded torch
-hangs. Groups of blocks go to workers in the order they were submitted, at most two to a worker, so that none waits.
+Groups of blocks go to workers in the order they were submitted, at most two to a worker, so that none waits.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import select
-import signal
-import socket
-import subprocess
-import sys
 from collections import deque
-from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import torch
 
-from foedus import core
 from foedus.core.data import FederatedDataset
-from foedus.core.errors import BadInput, WorkerError
+from foedus.core.errors import WorkerError
 from foedus.core.execute import Blocks, Outcome, Plan, Result
 from foedus.core.model import Model
 from foedus.core.update import Failed, Tensors, Update
-from foedus.runtimes.channel import Channel, Closed, Placed
+from foedus.runtimes.channel import Closed, Placed
+from foedus.runtimes.launch import Cargo, Child, pickled
 from foedus.runtimes.segments import SegmentPool
 
 QUEUE = 2
@@ -52,8 +43,8 @@ class _Ticket:
 
 
 class _Worker:
-    def __init__(self, index: int, process: subprocess.Popen[bytes], channel: Channel) -> None:
-        self.index, self.process, self.channel = index, process, channel
+    def __init__(self, index: int, child: Child) -> None:
+        self.index, self.child, self.channel = index, child, child.channel
         self.plans: set[int] = set()
         self.busy: dict[int, _Ticket] = {}
 
@@ -80,44 +71,14 @@ class Pool:
             raise
 
     def _start(self, workers: int, model: Model, data: FederatedDataset, seed: int) -> None:
-        pickled = _pickled("the model", model)
-        examples = {name: _pickled("the data", held) for name, held in data.elsewhere().items()}
-        held = {"tensors": dict(data.tensors()), "status": torch.full((workers,), IDLE, dtype=torch.int64)}
-        shared = Placed(self._segments, held, exactly=True)
-        # From here on this process reads its data where its workers do, so that there is one copy of it.
-        views = shared.block.segment.tensors(shared.specs)
-        placed = dict(zip([*data.tensors(), "status"], views, strict=True))
-        self._status = placed.pop("status")
-        data.use(placed)
-        unsent = {*placed, *examples, "preparation", "fingerprint"}
-        plain = {k: v for k, v in vars(data).items() if k not in unsent and not k.startswith("_")}
+        status = {"node": torch.full((workers,), IDLE, dtype=torch.int64)}
+        self._cargo = Cargo(self._segments, model, data, status, "use workers=1")
         for index in range(workers):
-            ours, theirs = socket.socketpair()
-            with theirs:
-                # -P: a file in the user's folder named like a module of the standard library must not take its place.
-                env = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-                root = str(Path(core.__file__).parents[2])
-                env["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [env.get("PYTHONPATH")])])
-                process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "foedus.runtimes.simulation.worker", str(theirs.fileno())],
-                    pass_fds=[theirs.fileno()],
-                    env=env,
-                    stdin=subprocess.DEVNULL,
-                    process_group=0,  # Ctrl-C at the terminal reaches the parent only
-                )
-            worker = _Worker(index, process, Channel(ours, self._segments))
+            worker = _Worker(index, Child("foedus.runtimes.simulation.worker", self._segments))
             self._processes.append(worker)
-            self._by_fd[ours.fileno()] = worker
-            self._poll.register(ours, select.POLLIN)
-            setup = {
-                "sys_path": list(sys.path),
-                "model": pickled,
-                "data": plain,
-                "examples": examples,
-                "seed": seed,
-                "worker": index,
-            }
-            worker.channel.send(setup, placed=shared)
+            self._by_fd[worker.channel.fileno()] = worker
+            self._poll.register(worker.channel.fileno(), select.POLLIN)
+            self._cargo.send(worker.channel, {"seed": seed, "worker": index})
         for worker in self._processes:
             self._receive(worker)
 
@@ -159,9 +120,9 @@ class Pool:
         """End the workers and give up the shared memory."""
         for worker in self._processes:
             worker.channel.close()
-            worker.process.kill()
+            worker.child.kill()
         for worker in self._processes:
-            worker.process.wait()
+            worker.child.reap()
         self._processes.clear()
         self._queue.clear()
         self._segments.close()
@@ -197,10 +158,7 @@ class Pool:
             name = id(plan)
             known = self._plan_ids.get(name)
         if known is None:
-            try:
-                data = cloudpickle.dumps(plan)
-            except Exception as e:
-                raise BadInput(f"{plan.job!r} cannot be sent to worker processes: {e}") from e
+            data = pickled(plan, lambda e: f"{plan.job!r} cannot be sent to worker processes: {e}")
             known = self._plans_made % PLANS
             self._plans_made += 1
             if known in self._plans:
@@ -219,10 +177,7 @@ class Pool:
         if "ready" in message:
             return
         if "cannot" in message:
-            raise BadInput(
-                f"worker processes cannot load {message['cannot']}: define it in the script itself or in a module that "
-                "can be imported, or use workers=1"
-            )
+            raise self._cargo.refused(message)
         ticket = worker.busy.pop(message["ticket"])
         ticket.placed.release()
         if not ticket.cancelled:
@@ -230,24 +185,9 @@ class Pool:
             ticket.result = Result(tensors["acc"], outcomes)
 
     def _died(self, worker: _Worker) -> WorkerError:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            worker.process.wait(timeout=5)
-        code = worker.process.returncode
-        how = "was lost" if code is None else f"exited with status {code}"
-        if code is not None and code < 0:
-            how = f"was killed by {signal.Signals(-code).name}"
-            if -code == signal.SIGKILL:
-                how += " (by the system, if memory ran out)"
-        node = int(self._status[worker.index])
+        how, node = worker.child.how_it_ended(), int(self._cargo.page["node"][worker.index])
         what = "before its first job" if node == IDLE else f"while it computed node {node}"
-        return WorkerError(f"worker process {worker.index} (pid {worker.process.pid}) {how} {what}")
-
-
-def _pickled(what: str, held: Any) -> bytes:
-    try:
-        return cloudpickle.dumps(held)  # type: ignore[no-any-return]
-    except Exception as e:
-        raise BadInput(f"{what} cannot be sent to worker processes ({e}); use workers=1") from e
+        return WorkerError(f"worker process {worker.index} (pid {worker.child.pid}) {how} {what}")
 
 
 def _outcome(i: int, plain: Any, tensors: Any) -> Outcome:

@@ -1,0 +1,208 @@
+"""Starting processes of this machine, and giving them a model and a data set.
+
+What the simulation's workers and the nodes that are processes have in common. Processes are started as ``python -m``:
+spawn breaks scripts without a ``__main__`` guard, and fork after threaded torch hangs. The parent's side comes first,
+the child's (``attach``, ``receive_setup``) after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pickle
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import torch
+
+from foedus import core
+from foedus.core.data import FederatedDataset
+from foedus.core.errors import BadInput
+from foedus.core.model import Model
+from foedus.core.update import Tensors
+from foedus.runtimes.channel import Channel, Closed, Placed
+from foedus.runtimes.segments import SegmentPool
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Child:
+    """A process that this one started, and the channel to it.
+
+    With ``patience`` (seconds) the channel counts as closed when the child takes no message for so long, or stops in
+    the middle of one. Such a channel is to be read only when there is something to read.
+    """
+
+    def __init__(self, module: str, segments: SegmentPool, patience: float | None = None) -> None:
+        ours, theirs = socket.socketpair()
+        try:
+            if patience is not None:
+                timeval = struct.pack("ll", int(patience), int(patience % 1 * 1e6))
+                ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+                ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+            with theirs:
+                env = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+                root = str(Path(core.__file__).parents[2])
+                env["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [env.get("PYTHONPATH")])])
+                self.process = subprocess.Popen(
+                    # -P: a file in the user's folder named like a module of the standard library must not take its
+                    # place.
+                    [sys.executable, "-P", "-m", module, str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    process_group=0,  # Ctrl-C at the terminal reaches the parent only
+                )
+        except BaseException:
+            ours.close()  # should there be a process already, then this is its end
+            raise
+        self.channel = Channel(ours, segments)
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self.process.pid
+
+    def kill(self) -> None:
+        """End the process and whatever it started, even if it is stopped; ``reap`` waits for that."""
+        if self.process.returncode is None:  # until it is waited for, nobody else can have its number
+            self._kill_group()
+
+    def reap(self) -> None:
+        """``kill``, and wait for the end."""
+        self.kill()
+        self.process.wait()
+
+    def how_it_ended(self) -> str:
+        """As the end of a sentence: ``exited with status 3``, ``was killed by SIGKILL …``, ``was lost``.
+
+        What it started is ended.
+        """
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=5)
+        self._kill_group()  # while anybody is left in the group, its number is not given away either
+        code = self.process.returncode
+        if code is None:
+            return "was lost"
+        if code >= 0:
+            return f"exited with status {code}"
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        return f"was killed by {name}" + (" (by the system, if memory ran out)" if -code == signal.SIGKILL else "")
+
+    def _kill_group(self) -> None:
+        with contextlib.suppress(OSError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+
+class Cargo:
+    """A model and a data set on their way to any number of processes, with tensors that all of them can write to.
+
+    ``page`` are those tensors by name, in shared memory: this process reads what the children write. ``instead`` ends
+    the error of what cannot be sent: ``use workers=1``. Errors: ``BadInput``.
+    """
+
+    def __init__(
+        self, segments: SegmentPool, model: Model, data: FederatedDataset, page: Tensors, instead: str
+    ) -> None:
+        self._instead = instead
+        examples = {name: self._pickled("the data", held) for name, held in data.elsewhere().items()}
+        self._plain: dict[str, Any] = {"model": self._pickled("the model", model), "examples": examples}
+        own = data.tensors()
+        self._placed = Placed(segments, {"tensors": dict(own), "page": dict(page)}, exactly=True)
+        # From here on this process reads its data where its children do, so that there is one copy of it.
+        views = self._placed.block.segment.tensors(self._placed.specs)
+        placed = dict(zip(own, views[: len(own)], strict=True))
+        self.page: Tensors = dict(zip(page, views[len(own) :], strict=True))
+        data.use(placed)
+        unsent = {*placed, *examples, "preparation", "fingerprint"}
+        self._plain["data"] = {k: v for k, v in vars(data).items() if k not in unsent and not k.startswith("_")}
+
+    def _pickled(self, what: str, held: Any) -> bytes:
+        return pickled(held, lambda e: f"{what} cannot be sent to worker processes ({e}); {self._instead}")
+
+    def send(self, channel: Channel, setup: dict[str, Any]) -> None:
+        """Give it to one process, with plain values of its own. Errors: ``Closed``."""
+        channel.send({**self._plain, "sys_path": list(sys.path), "setup": setup}, placed=self._placed)
+
+    def refused(self, message: dict[str, Any]) -> BadInput:
+        """The error for a child's message ``cannot``: it could not load something."""
+        return BadInput(
+            f"worker processes cannot load {message['cannot']}: define it in the script itself or in a module that "
+            f"can be imported, or {self._instead}"
+        )
+
+
+def pickled(held: Any, refusal: Callable[[Exception], str]) -> bytes:
+    """An object as bytes for a child's ``load``. Errors: ``BadInput`` with that text."""
+    try:
+        return cloudpickle.dumps(held)  # type: ignore[no-any-return]
+    except Exception as e:
+        raise BadInput(refusal(e)) from e
+
+
+# -- in the child --------------------------------------------------------------------------------------------------
+
+
+def attach(fd: int) -> Channel:
+    """The channel to the parent; from now on this process computes on one thread, and dies when its parent does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    torch.set_num_threads(1)
+    sock = socket.socket(fileno=fd)
+    _die_with_parent(sock)
+    return Channel(sock, SegmentPool())
+
+
+def _die_with_parent(sock: socket.socket) -> None:
+    # The channel's end tells a process that waits for messages. One that is stopped or in a long job has to be killed.
+    if not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    parent, _, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    if os.getppid() != parent:  # it went before it was asked for
+        os._exit(1)
+
+
+Started = Callable[[dict[str, Any], Tensors], None]
+
+
+def receive_setup(
+    channel: Channel, started: Started | None = None
+) -> tuple[dict[str, Any], Model, FederatedDataset, Tensors]:
+    """``(setup, model, data, page)`` as ``Cargo.send`` gave them; ``started(setup, page)`` is called before the model
+    is loaded, which may take long. Errors: ``Closed`` if something cannot be loaded; the parent is told what.
+    """
+    message, _, held = channel.receive()
+    sys.path[:] = message["sys_path"]
+    if started is not None:
+        started(message["setup"], held["page"])
+    model: Model = load(channel, "the model", message["model"])
+    examples = {k: load(channel, "the data", v) for k, v in message["examples"].items()}
+    return message["setup"], model, _restored(message["data"] | examples, held["tensors"]), held["page"]
+
+
+def load(channel: Channel, what: str, data: bytes) -> Any:
+    """An object from the parent that started this process, by its own cloudpickle; nothing else is ever unpickled."""
+    try:
+        return pickle.loads(data)
+    except Exception as e:
+        channel.send({"cannot": f"{what} ({type(e).__name__}: {e})"})
+        raise Closed from e
+
+
+def _restored(plain: dict[str, Any], tensors: Tensors) -> FederatedDataset:
+    """The data set, over tensors in shared memory. It was checked by the parent."""
+    data = FederatedDataset.__new__(FederatedDataset)
+    data.__dict__.update(plain)
+    data.use(tensors)
+    return data

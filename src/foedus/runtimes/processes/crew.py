@@ -1,0 +1,225 @@
+"""The node processes of a run: started, pinned, watched, and ended so that nothing of them stays."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+from collections.abc import Callable
+from typing import Any
+
+from foedus.core.data import FederatedDataset
+from foedus.core.errors import WorkerError
+from foedus.core.model import Model
+from foedus.runtimes.channel import Channel, Closed
+from foedus.runtimes.launch import Cargo, Child
+from foedus.runtimes.processes.status import Pulse, new_page
+from foedus.runtimes.segments import SegmentPool
+
+POLL = 0.05
+"""Seconds between two looks at a process where the system does not tell of its end by itself."""
+
+Setup = dict[str, Any] | Callable[[int], dict[str, Any]]
+Lost = Callable[[int, str], None]
+
+
+class NodeLost(WorkerError):
+    """The process of node ``rank`` ended or was ended; ``reason`` says how: ``was killed by SIGKILL``."""
+
+    def __init__(self, rank: int, pid: int, reason: str) -> None:
+        super().__init__(f"the process of node {rank} (pid {pid}) {reason}")
+        self.rank, self.reason = rank, reason
+
+
+class Crew:
+    """One process a node, each running ``python -m module FD`` (see ``member.run``), and the channels to them.
+
+    ``setup`` are plain values for all, or made from a rank; ``rank`` and ``nodes`` are among what they get.
+    ``patience`` are the seconds without a sign of life after which a process counts as hung. With ``pin`` each is bound
+    to a core, round robin, unless there are more processes than cores: then the system divides the time, and
+    ``oversubscribed`` is true. It dies with the thread that made it. ``instead`` ends the error of a model that cannot
+    be sent. Errors: ``BadInput`` if the model or the data cannot go to other processes, ``NodeLost`` if one of them
+    does not start.
+    """
+
+    def __init__(
+        self,
+        nodes: int,
+        module: str,
+        setup: Setup,
+        model: Model,
+        data: FederatedDataset,
+        *,
+        patience: float = 30.0,
+        pin: bool = True,
+        instead: str = "use fd.Simulation()",
+    ) -> None:
+        self.nodes, self.patience = nodes, patience
+        self.segments = SegmentPool()
+        self.alive: set[int] = set()
+        self._children: list[Child] = []
+        self._pidfds: dict[int, int] = {}
+        self._watch: tuple[asyncio.AbstractEventLoop, Lost] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        cores = _cores()
+        self.oversubscribed = nodes > len(cores)
+        self.cores = [cores[rank % len(cores)] if pin and not self.oversubscribed else None for rank in range(nodes)]
+        try:
+            self._start(module, setup, model, data, instead)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, module: str, setup: Setup, model: Model, data: FederatedDataset, instead: str) -> None:
+        cargo = Cargo(self.segments, model, data, new_page(self.nodes), instead)
+        self._pulse, self._doing = Pulse(cargo.page), cargo.page["doing"]
+        for rank, core in enumerate(self.cores):
+            child = Child(module, self.segments, self.patience)
+            self._children.append(child)
+            self.alive.add(rank)
+            if core is not None:
+                with contextlib.suppress(OSError):
+                    os.sched_setaffinity(child.pid, {core})
+            own = setup(rank) if callable(setup) else setup
+            try:
+                cargo.send(child.channel, {**own, "rank": rank, "nodes": self.nodes})
+            except Closed:
+                raise self._lost(rank) from None
+        self._await_ready(cargo)
+
+    def _await_ready(self, cargo: Cargo) -> None:
+        waiting = {channel.fileno(): rank for rank, channel in enumerate(self.channels)}
+        poll = select.poll()
+        for fd in waiting:
+            poll.register(fd, select.POLLIN)
+        # To load torch takes seconds; on a slow disk, or for many processes on few cores, much longer.
+        to_begin = max(60.0, self.patience, 5.0 * self.nodes)
+        while waiting:
+            events = poll.poll(1000 * self._interval)
+            for fd, _ in events:
+                rank = waiting.pop(fd)
+                poll.unregister(fd)
+                try:
+                    message, _, _ = self.channels[rank].receive()
+                except Closed:
+                    raise self._lost(rank) from None
+                if "cannot" in message:
+                    raise cargo.refused(message)
+            if not events:
+                self._pulse.look(self._interval)
+                for rank in waiting.values():
+                    patience = self.patience if self._pulse.begun(rank) else to_begin
+                    if self._pulse.silent[rank] >= patience:
+                        raise self._hung(rank, patience)
+
+    # -- who they are ------------------------------------------------------------------------------------------
+
+    @property
+    def channels(self) -> list[Channel]:
+        """The channel to each, by rank. One to a lost process stays open until ``close``."""
+        return [child.channel for child in self._children]
+
+    @property
+    def pids(self) -> list[int]:
+        """Process numbers, by rank."""
+        return [child.pid for child in self._children]
+
+    def doing(self, rank: int) -> int:
+        """Whose job it computes, by what it last noted; -1 for nobody's."""
+        return int(self._doing[rank])
+
+    # -- until they end ----------------------------------------------------------------------------------------
+
+    def watch(self, loop: asyncio.AbstractEventLoop, lost: Lost) -> None:
+        """From now on call ``lost(rank, reason)``, once a rank, as soon as a process ends or counts as hung.
+
+        A hung one is killed first. ``reason`` ends a sentence: ``was killed by SIGSEGV``. ``alive`` is up to date.
+        """
+        self._watch = loop, lost
+        for rank in sorted(self.alive):
+            with contextlib.suppress(AttributeError, OSError):  # not Linux, or forbidden: then by looking
+                self._pidfds[rank] = os.pidfd_open(self._children[rank].pid)
+                loop.add_reader(self._pidfds[rank], self._ended, rank)
+        self._look_again()
+
+    def unwatch(self) -> None:
+        """No more calls."""
+        for rank in list(self._pidfds):
+            self._forget(rank)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._watch = self._timer = None
+
+    @property
+    def _interval(self) -> float:
+        return min(1.0, self.patience / 4)
+
+    def _look_again(self) -> None:
+        if self._watch is not None:
+            every = self._interval if set(self._pidfds) >= self.alive else min(POLL, self._interval)
+            self._timer = self._watch[0].call_later(every, self._look, every)
+
+    def _look(self, seconds: float) -> None:
+        self._pulse.look(seconds)
+        for rank in sorted(self.alive - set(self._pidfds)):
+            if self._children[rank].process.poll() is not None:
+                self._ended(rank)  # which may end the others too
+        for rank in sorted(self.alive):
+            if rank in self.alive and self._pulse.silent[rank] >= self.patience:
+                self._tell(self._hung(rank, self.patience))
+        self._look_again()
+
+    def _ended(self, rank: int) -> None:
+        if rank in self.alive:
+            self._tell(self._lost(rank))
+
+    def _tell(self, error: NodeLost) -> None:
+        if self._watch is not None:
+            self._watch[1](error.rank, error.reason)
+
+    def _hung(self, rank: int, patience: float) -> NodeLost:
+        self.kill(rank)
+        reason = f"gave no sign of life for {patience:g} s (stopped, or stuck) and was ended"
+        return NodeLost(rank, self.pids[rank], reason)
+
+    def _lost(self, rank: int) -> NodeLost:
+        how = self._children[rank].how_it_ended()
+        self.kill(rank)
+        return NodeLost(rank, self.pids[rank], how)
+
+    def kill(self, rank: int) -> None:
+        """End one process and what it started. ``lost`` is not called for it."""
+        self.alive.discard(rank)
+        self._forget(rank)
+        self._children[rank].reap()
+
+    def _forget(self, rank: int) -> None:
+        fd = self._pidfds.pop(rank, None)
+        if fd is not None:
+            if self._watch is not None:
+                self._watch[0].remove_reader(fd)
+            os.close(fd)
+
+    def close(self) -> None:
+        """End all processes, and give up channels and shared memory. At any time, and more than once."""
+        self.unwatch()
+        self.alive.clear()
+        for child in self._children:
+            child.kill()
+        for child in self._children:
+            child.reap()
+            child.channel.close()
+        self.segments.close()
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _cores() -> list[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))

@@ -1,0 +1,60 @@
+"""Signs of life: what every node process writes into memory that its parent reads, without a message."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import torch
+
+from foedus.core.update import Tensors
+
+BEAT = 0.2
+"""Seconds between two heart beats."""
+
+IDLE = -1
+"""A node that computes nobody's job."""
+
+
+def new_page(nodes: int) -> Tensors:
+    """``beat`` (nodes,): when each last showed that it lives, in its monotonic seconds, 0 before the first time.
+    ``doing`` (nodes,): the node whose job it computes, or ``IDLE``.
+    """
+    return {"beat": torch.zeros(nodes, dtype=torch.float64), "doing": torch.full((nodes,), IDLE, dtype=torch.int64)}
+
+
+def beat_for_ever(page: Tensors, rank: int) -> None:
+    """Start the heart of this process: a thread, so that a long kernel, which gives up the GIL, does not stop it."""
+    beats = page["beat"].numpy()
+
+    def beat() -> None:
+        while True:
+            beats[rank] = time.monotonic()
+            time.sleep(BEAT)
+
+    threading.Thread(target=beat, name="foedus-heart-beat", daemon=True).start()
+
+
+class Pulse:
+    """The parent's look at the heart beats: how long each has been silent.
+
+    Silence is counted in looks, not by the clock: while the parent itself computes or the machine sleeps, it does not
+    look, and nobody is thought dead for that.
+    """
+
+    def __init__(self, page: Tensors) -> None:
+        self._beats = page["beat"].numpy()
+        self._seen = self._beats.copy()
+        self.silent = [0.0] * len(self._seen)
+
+    def look(self, seconds: float) -> None:
+        """To be called every so many seconds."""
+        for rank, beat in enumerate(self._beats.tolist()):
+            if beat == self._seen[rank]:
+                self.silent[rank] += seconds
+            else:
+                self._seen[rank], self.silent[rank] = beat, 0.0
+
+    def begun(self, rank: int) -> bool:
+        """Whether it has shown a sign of life at all."""
+        return bool(self._beats[rank])
