@@ -7,15 +7,21 @@ memory is used again.
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
-from typing import Any
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import torch
 
 from foedus.core.trees import flatten, unflatten
 from foedus.runtimes.segments import Block, Segment, SegmentPool, Spec, room, write
+
+if TYPE_CHECKING:  # its package is made of channels
+    from foedus.runtimes.processes.meter import Meter
 
 _LONG = 1 << 15
 """Longer messages go through shared memory, for two sides that both fill a socket's buffer would wait for ever."""
@@ -34,6 +40,7 @@ class Placed:
 
     def __init__(self, pool: SegmentPool, tree: Any, exactly: bool = False) -> None:
         self.plain, tensors = flatten(tree)
+        self.nbytes = sum(t.nbytes for t in tensors)
         self._pool = pool
         self._users = 1
         self.block: Block = pool.acquire(room(tensors), exactly)
@@ -51,10 +58,16 @@ class Placed:
 
 
 class Channel:
-    """One end of a connection. Not thread-safe."""
+    """One end of a connection. Not thread-safe.
 
-    def __init__(self, sock: socket.socket, pool: SegmentPool) -> None:
+    ``meter``  counts frames, seconds, and bytes: those of the socket, and those of tensors, for every frame that refers
+               to them, though tensors that were placed are written once.
+    """
+
+    def __init__(self, sock: socket.socket, pool: SegmentPool, meter: Meter | None = None) -> None:
         self._sock, self._pool = sock, pool
+        self.meter = meter
+        self._out: deque[tuple[memoryview, list[int]]] = deque()
         self._known: set[int] = set()
         self._theirs: dict[int, Segment] = {}
         self._to_free: list[int] = []
@@ -63,11 +76,15 @@ class Channel:
         """For poll."""
         return self._sock.fileno()
 
-    def send(self, plain: Any, tree: Any = None, placed: Placed | None = None) -> None:
+    def send(self, plain: Any, tree: Any = None, placed: Placed | None = None, wait: bool = True) -> None:
         """Send plain values (numbers, strings, lists, dicts), a tree, and a reference to tensors placed before.
 
-        Plain values cost a hundredth of a tree's time to send. Errors: ``Closed``.
+        Plain values cost a hundredth of a tree's time to send. ``wait``: until the frame has left, which is at once
+        unless the other side has left a socket's buffer full of frames unread; without it, ``flush`` may have to go on.
+        Errors: ``Closed``.
         """
+        started = time.perf_counter()
+        vectors = 0
         shape, tensors = flatten(tree)
         fds: list[int] = []
         # Segments that the other side does not know yet: their numbers and sizes, in the order of the descriptors.
@@ -77,7 +94,9 @@ class Channel:
         if tensors:
             block = self._pool.acquire(room(tensors))
             message["t"] = [block.id, self._introduce(block.segment, fds, new), write(block, tensors)]
+            vectors += sum(t.nbytes for t in tensors)
         if placed is not None:
+            vectors += placed.nbytes
             message["a"] = [placed.plain, self._introduce(placed.block.segment, fds, new), placed.specs]
         data = _encode({**message, "new": new})
         if len(data) > _LONG:
@@ -85,15 +104,56 @@ class Channel:
             number = self._introduce(block.segment, fds, new)
             places = write(block, [torch.frombuffer(bytearray(data), dtype=torch.uint8)])
             data = _encode({"long": [block.id, number, places[0][0], len(data)], "new": new})
+        header = _HEADER.pack(len(data), len(fds))
+        if fds:
+            self._out.append((memoryview(header), fds))
+            self._out.append((memoryview(data), []))
+        else:
+            self._out.append((memoryview(header + data), []))
+        if self.meter is not None:
+            self.meter.messages_sent += 1
+            self.meter.vector_sent += vectors
+            self.meter.bytes_sent += vectors + len(header) + len(data)
+            self.meter.serial_s += time.perf_counter() - started
+        if wait:
+            self.drain()
+        else:
+            self.flush()
+
+    @property
+    def pending(self) -> bool:
+        """Whether something has not left yet."""
+        return bool(self._out)
+
+    wants_write = pending
+
+    def flush(self) -> bool:
+        """Write what the socket takes now; whether that was all. Errors: ``Closed``."""
+        return self._write(socket.MSG_DONTWAIT)
+
+    def drain(self) -> None:
+        """Wait until all has left. Errors: ``Closed``."""
+        self._write(0)
+
+    def _write(self, flags: int) -> bool:
+        started = time.perf_counter()
         try:
-            header = _HEADER.pack(len(data), len(fds))
-            if fds:
-                socket.send_fds(self._sock, [header], fds)
-                self._sock.sendall(data)
-            else:
-                self._sock.sendall(header + data)
+            while self._out:
+                data, fds = self._out[0]
+                n = socket.send_fds(self._sock, [data], fds, flags) if fds else self._sock.send(data, flags)
+                if n < len(data):
+                    self._out[0] = data[n:], []
+                else:
+                    self._out.popleft()
+            return True
+        except BlockingIOError:
+            return False
         except OSError as e:
+            self._out.clear()
             raise Closed from e
+        finally:
+            if self.meter is not None:
+                self.meter.wire_s += time.perf_counter() - started
 
     def _introduce(self, segment: Segment, fds: list[int], new: list[list[int]]) -> int:
         if segment.id not in self._known:
@@ -104,6 +164,10 @@ class Channel:
 
     def receive(self) -> tuple[Any, Any, Any]:
         """``(plain, tree, placed tree or None)``. Errors: ``Closed`` when the other side is gone."""
+        began = time.perf_counter()
+        if self.meter is not None:
+            self._there(None)
+        started = time.perf_counter()
         try:
             head, fds, _, _ = socket.recv_fds(self._sock, _HEADER.size, 4)
             while len(head) < _HEADER.size:
@@ -121,6 +185,7 @@ class Channel:
                 at += n
         except OSError as e:
             raise Closed from e
+        read = time.perf_counter()
         message = _decode(data)
         for (number, nbytes), fd in zip(message["new"], fds, strict=True):
             segment = self._theirs[number] = Segment(number, nbytes, fd)
@@ -131,15 +196,49 @@ class Channel:
             self._to_free.append(block)
         for freed in message["free"]:
             self._pool.release(self._pool.by_id(freed))
-        tensors = []
+        tensors, vectors = [], 0
         if "t" in message:
             held, number, specs = message["t"]
             tensors = self._theirs[number].tensors(specs, lambda: self._to_free.append(held))
+        vectors = sum(t.nbytes for t in tensors)
         placed = None
         if "a" in message:
             plain, number, specs = message["a"]
-            placed = unflatten(plain, self._theirs[number].tensors(specs))
-        return message["m"], unflatten(message["p"], tensors), placed
+            given = self._theirs[number].tensors(specs)
+            vectors += sum(t.nbytes for t in given)
+            placed = unflatten(plain, given)
+        frame = message["m"], unflatten(message["p"], tensors), placed
+        if self.meter is not None:
+            self.meter.messages_received += 1
+            self.meter.bytes_received += _HEADER.size + length + vectors
+            self.meter.waiting_s += started - began
+            self.meter.wire_s += read - started
+            self.meter.serial_s += time.perf_counter() - read
+        return frame
+
+    def poll(self) -> list[tuple[Any, Any, Any]]:
+        """The frames that have come by now. Errors: ``Closed``, when no frame is left."""
+        frames = []
+        try:
+            while self._there(0):
+                frames.append(self.receive())
+        except Closed:
+            if not frames:
+                raise
+        return frames
+
+    def _there(self, milliseconds: int | None) -> bool:
+        poll = select.poll()
+        try:
+            poll.register(self._sock, select.POLLIN)
+        except (OSError, ValueError) as e:
+            raise Closed from e
+        return bool(poll.poll(milliseconds))
+
+    @property
+    def unreturned(self) -> int:
+        """Pieces of the other side's memory that are free again, which the next frame to it will say."""
+        return len(self._to_free)
 
     def close(self) -> None:
         """Close the socket and forget the other side's segments."""
