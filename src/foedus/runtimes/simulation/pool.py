@@ -13,11 +13,13 @@ import torch
 
 from foedus.core.data import FederatedDataset
 from foedus.core.errors import WorkerError
-from foedus.core.execute import Blocks, Outcome, Plan, Result
+from foedus.core.execute import Blocks, Plan, Result
 from foedus.core.model import Model
-from foedus.core.update import Failed, Tensors, Update
+from foedus.core.update import Tensors
 from foedus.runtimes.channel import Closed, Placed
-from foedus.runtimes.launch import Cargo, Child, pickled
+from foedus.runtimes.launch import Cargo, Child
+from foedus.runtimes.plans import Plans
+from foedus.runtimes.results import unpack
 from foedus.runtimes.segments import SegmentPool
 
 QUEUE = 2
@@ -25,9 +27,6 @@ QUEUE = 2
 
 AHEAD = 6
 """Groups in flight for each worker. Results are taken in order: with few, a slow first one keeps the others waiting."""
-
-PLANS = 64
-"""Plans that workers remember; a learning-rate schedule makes a new one every round."""
 
 IDLE = -1_000_000
 """In the status array: this worker has not begun any node's job."""
@@ -45,7 +44,6 @@ class _Ticket:
 class _Worker:
     def __init__(self, index: int, child: Child) -> None:
         self.index, self.child, self.channel = index, child, child.channel
-        self.plans: set[int] = set()
         self.busy: dict[int, _Ticket] = {}
 
 
@@ -61,9 +59,7 @@ class Pool:
         self._tickets = 0
         self._by_fd: dict[int, _Worker] = {}
         self._poll = select.poll()
-        self._plans: dict[int, tuple[Plan, Any, bytes]] = {}
-        self._plan_ids: dict[Any, int] = {}
-        self._plans_made = 0
+        self._plans = Plans(workers)
         try:
             self._start(workers, model, data, seed)
         except BaseException:
@@ -137,37 +133,17 @@ class Pool:
                 return
             ticket = self._queue.popleft()
             worker.busy[ticket.id] = ticket
-            plan_id = self._plan_id(ticket.plan)
+            plan_id = self._plans.id(ticket.plan)
             try:
-                if plan_id not in worker.plans:
-                    worker.channel.send({"id": plan_id, "plan": self._plans[plan_id][2]})
-                    worker.plans.add(plan_id)
+                new = self._plans.new_to(worker.index, plan_id)
+                if new is not None:
+                    worker.channel.send({"id": plan_id, "plan": new})
                 blocks = [[(t.node, t.count) for t in tasks] for tasks in ticket.blocks]
                 states = {t.node: t.state for tasks in ticket.blocks for t in tasks if t.state}
                 message = {"ticket": ticket.id, "id": plan_id, "blocks": blocks}
                 worker.channel.send(message, states or None, ticket.placed)
             except Closed:
                 raise self._died(worker) from None
-
-    def _plan_id(self, plan: Plan) -> int:
-        # Equal plans share an id; one that cannot be hashed is known by identity, and held so that it stays its own.
-        try:
-            name: Any = (type(plan.job), plan)
-            known = self._plan_ids.get(name)
-        except TypeError:
-            name = id(plan)
-            known = self._plan_ids.get(name)
-        if known is None:
-            data = pickled(plan, lambda e: f"{plan.job!r} cannot be sent to worker processes: {e}")
-            known = self._plans_made % PLANS
-            self._plans_made += 1
-            if known in self._plans:
-                del self._plan_ids[self._plans[known][1]]
-                for worker in self._processes:
-                    worker.plans.discard(known)
-            self._plan_ids[name] = known
-            self._plans[known] = (plan, name, data)
-        return known
 
     def _receive(self, worker: _Worker) -> None:
         try:
@@ -181,23 +157,9 @@ class Pool:
         ticket = worker.busy.pop(message["ticket"])
         ticket.placed.release()
         if not ticket.cancelled:
-            outcomes = [_outcome(i, o, tensors) for i, o in enumerate(message["outcomes"])]
-            ticket.result = Result(tensors["acc"], outcomes)
+            ticket.result = unpack(message["outcomes"], tensors)
 
     def _died(self, worker: _Worker) -> WorkerError:
         how, node = worker.child.how_it_ended(), int(self._cargo.page["node"][worker.index])
         what = "before its first job" if node == IDLE else f"while it computed node {node}"
         return WorkerError(f"worker process {worker.index} (pid {worker.child.pid}) {how} {what}")
-
-
-def _outcome(i: int, plain: Any, tensors: Any) -> Outcome:
-    (node, seconds, weight, metrics), failed, update = plain
-    out = Outcome(node, seconds, weight, metrics)
-    if i in tensors["states"]:
-        # A node's state stays for long; of its own memory, so that it does not hold the whole message's.
-        out.state = {owner: {k: v.clone() for k, v in held.items()} for owner, held in tensors["states"][i].items()}
-    if failed is not None:
-        out.failed = Failed(*failed)
-    if update is not None:
-        out.update = Update(tensors["updates"][i], *update)
-    return out

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import Any
 
-from foedus.core.execute import Outcome, Plan, Site, Task
+from foedus.core.execute import Plan, Site, Task
 from foedus.runtimes.channel import Channel, Closed
 from foedus.runtimes.launch import attach, load, receive_setup
+from foedus.runtimes.results import pack
 
 
 def main(fd: int) -> None:
@@ -39,22 +39,8 @@ def _serve(channel: Channel) -> None:
         blocks = [[Task(node, count, states.get(node, {})) for node, count in tasks] for tasks in message["blocks"]]
         result = site.run(plans[message["id"]], args, blocks, starting)
         del args, states, blocks
-        answer = {"ticket": message["ticket"], "outcomes": [_plain(o) for o in result.outcomes]}
-        tensors = {
-            "acc": result.acc,
-            "states": {i: o.state for i, o in enumerate(result.outcomes) if o.state},
-            "updates": {i: dict(o.update.parts) for i, o in enumerate(result.outcomes) if o.update is not None},
-        }
-        channel.send(answer, tensors)
-
-
-def _plain(o: Outcome) -> Any:
-    failed, update = o.failed, o.update
-    return (
-        (o.node, o.seconds, o.weight, o.metrics),
-        None if failed is None else (failed.node, failed.reason, failed.log, failed.nonfinite),
-        None if update is None else (update.weight, update.metrics, update.node, update.staleness, update.summed),
-    )
+        outcomes, tensors = pack(result)
+        channel.send({"ticket": message["ticket"], "outcomes": outcomes}, tensors)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,52 @@
+"""The result of a group of tasks on its way between processes: plain values, and a tree of tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from foedus.core.execute import Outcome, Result
+from foedus.core.ledger import Costs
+from foedus.core.update import Failed, Update
+
+Packed = tuple[list[Any], dict[str, Any]]
+"""Plain values, and tensors: ``acc``, ``states`` and ``updates`` (both by the outcome's place)."""
+
+
+def pack(result: Result) -> Packed:
+    """A result as it travels."""
+    tensors = {
+        "acc": result.acc,
+        "states": {i: o.state for i, o in enumerate(result.outcomes) if o.state},
+        "updates": {i: dict(o.update.parts) for i, o in enumerate(result.outcomes) if o.update is not None},
+    }
+    return [_plain(o) for o in result.outcomes], tensors
+
+
+def unpack(plain: list[Any], tensors: dict[str, Any]) -> Result:
+    """The result that ``pack`` took apart."""
+    return Result(tensors["acc"], [_outcome(i, o, tensors) for i, o in enumerate(plain)])
+
+
+def _plain(o: Outcome) -> Any:
+    failed, update = o.failed, o.update
+    return (
+        (o.node, o.seconds, o.weight, o.metrics),
+        None if failed is None else (failed.node, failed.reason, failed.log, failed.nonfinite),
+        None if update is None else (update.weight, update.metrics, update.node, update.staleness, update.summed),
+        None if o.costs is None else o.costs.as_dict(),
+    )
+
+
+def _outcome(i: int, plain: Any, tensors: dict[str, Any]) -> Outcome:
+    (node, seconds, weight, metrics), failed, update, costs = plain
+    out = Outcome(node, seconds, weight, metrics)
+    if i in tensors["states"]:
+        # A node's state stays for long; of its own memory, so that it does not hold the whole message's.
+        out.state = {owner: {k: v.clone() for k, v in held.items()} for owner, held in tensors["states"][i].items()}
+    if failed is not None:
+        out.failed = Failed(*failed)
+    if update is not None:
+        out.update = Update(tensors["updates"][i], *update)
+    if costs is not None:
+        out.costs = Costs(**costs)
+    return out
