@@ -1,0 +1,302 @@
+"""The executor of a parameter server: jobs go to the nodes' processes, and are waited for as they come.
+
+What concerns no node (the test set, all rows pooled) is computed here. A node that is lost answers with a failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import select
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from foedus.core.aggregator import MergeTree
+from foedus.core.clock import RealClock
+from foedus.core.data import FederatedDataset
+from foedus.core.errors import BadInput
+from foedus.core.execute import Blocks, Outcome, Plan, Result, Task
+from foedus.core.model import Model
+from foedus.core.update import Failed, Tensors
+from foedus.runtimes.channel import Closed
+from foedus.runtimes.plans import Plans
+from foedus.runtimes.processes.crew import Crew
+from foedus.runtimes.processes.wires import Placement, Wire, place, to_nodes
+from foedus.runtimes.results import unpack
+from foedus.runtimes.simulation.inline import Inline
+
+log = logging.getLogger("foedus")
+
+AHEAD = 64
+"""Groups in flight at the most, where many are wanted one after the other."""
+
+
+class _Ticket:
+    """A group of blocks; ``parts`` are the results of its tasks, by their place."""
+
+    def __init__(self, plan: Plan, blocks: Blocks) -> None:
+        self.plan, self.blocks = plan, blocks
+        self.tasks = [task for block in blocks for task in block]
+        self.parts: dict[int, Result] = {}
+        self.missing = len(self.tasks)
+        self.watcher: Callable[[], None] | None = None
+        self.cancelled = False
+        self.inline: Any = None
+
+    def result(self) -> Result:
+        """All parts as one, folded in their order if they were not folded at their node."""
+        outcomes = [outcome for i in range(len(self.tasks)) for outcome in self.parts[i].outcomes]
+        aggregator = self.plan.aggregator
+        if aggregator is None:
+            return Result(None, outcomes)
+        if len(self.tasks) == 1:
+            return Result(self.parts[0].acc, outcomes)
+        tree, at = MergeTree(aggregator.merge), 0
+        for block in self.blocks:
+            updates = [o.update for o in outcomes[at : at + len(block)] if o.update is not None]
+            acc = aggregator.empty()
+            for update in updates:
+                acc = aggregator.add(acc, update)
+            tree.push(acc if updates else None)
+            at += len(block)
+        for outcome in outcomes:
+            outcome.update = None
+        return Result(tree.result(), outcomes)
+
+
+class _Part:
+    """A task at its node."""
+
+    __slots__ = ("index", "placed", "ticket")
+
+    def __init__(self, ticket: _Ticket, index: int, placed: Placement) -> None:
+        self.ticket, self.index, self.placed = ticket, index, placed
+
+
+class Server:
+    """Runs every task at its node's process. It is ``core.execute.Places``."""
+
+    ahead = AHEAD
+
+    def __init__(
+        self, crew: Crew, clock: RealClock, model: Model, data: FederatedDataset, seed: int, goes_on: bool, wire: str
+    ) -> None:
+        self.crew, self.workers, self.goes_on, self._wire = crew, crew.nodes, goes_on, wire
+        self.gone: dict[int, str] = {}
+        self._clock = clock
+        self._inline = Inline(model, data, seed)
+        self._plans = Plans(crew.nodes)
+        self._wires: list[Wire] = []
+        self._at: list[dict[int, _Part]] = [{} for _ in range(crew.nodes)]
+        self._numbers = 0
+        self._here_s = 0.0
+        # By node, at its last answer: bytes down, up, and seconds of evaluation here.
+        self._counted = [(0, 0, 0, 0, 0.0)] * crew.nodes
+        self._poll = select.poll()
+        self._rank_of: dict[int, int] = {}
+
+    def open(self) -> None:
+        """Have the nodes serve. Their answers are noticed by the clock's loop from now on."""
+        self._wires = to_nodes(self.crew, self._wire)
+        for rank, wire in enumerate(self._wires):
+            self._rank_of[wire.fileno()] = rank
+            self._poll.register(wire, select.POLLIN)
+            self._clock.when_readable(wire, lambda rank=rank: self._readable(rank))
+        self.crew.watch(self._clock.loop, self._lost)
+
+    # -- the executor ------------------------------------------------------------------------------------------
+
+    def place(self, args: Tensors) -> Placement:
+        """Write arguments once for all nodes."""
+        return place(self.crew, self._wire, args)
+
+    def release(self, placed: Placement) -> None:
+        """The caller is done with them."""
+        placed.release()
+
+    def submit(self, plan: Plan, placed: Placement, blocks: Blocks) -> _Ticket:
+        """Send every task to its node at once."""
+        ticket = _Ticket(plan, blocks)
+        if not self._wires or any(task.node < 0 for task in ticket.tasks):
+            ticket.inline = self._inline.submit(plan, placed.tensors(), blocks)
+            return ticket
+        for index, task in enumerate(ticket.tasks):
+            self._give(ticket, index, task, placed)
+        return ticket
+
+    def watch(self, ticket: _Ticket, done: Callable[[], None]) -> None:
+        """Call ``done`` from the clock's loop when the result is there."""
+        if ticket.inline is not None or not ticket.missing:
+            self._clock.loop.call_soon(done)
+        else:
+            ticket.watcher = done
+
+    def wait(self, ticket: _Ticket) -> Result:
+        """The result; takes messages until it is there."""
+        if ticket.inline is not None:
+            started = time.perf_counter()
+            result = self._inline.wait(ticket.inline)
+            self._here_s += time.perf_counter() - started
+            return result
+        while ticket.missing:
+            # A node that is lost is told of by the loop, which does not run now: its wire's end says it as well.
+            for fd, _ in self._poll.poll(1000 * self.crew.patience):
+                if fd in self._rank_of:
+                    self._readable(self._rank_of[fd])
+            self.crew.look()
+        return ticket.result()
+
+    def cancel(self, ticket: _Ticket) -> None:
+        """The result will not be asked for; what has not begun never will."""
+        ticket.cancelled = True
+        for rank, parts in enumerate(self._at):
+            for number, part in parts.items():
+                if part.ticket is ticket and rank not in self.gone:
+                    with contextlib.suppress(Closed):
+                        self.crew.channels[rank].send({"cancel": number})
+
+    def stand_aside(self) -> None:
+        """The program runs at the nodes themselves: whatever is asked of this executor is computed here."""
+        self._close_wires()
+
+    def close(self) -> None:
+        """End all processes."""
+        self._close_wires()
+        self.crew.close()
+
+    # -- how it goes -------------------------------------------------------------------------------------------
+
+    def _give(self, ticket: _Ticket, index: int, task: Task, placed: Placement) -> None:
+        rank = task.node
+        if rank in self.gone:
+            self._fail(ticket, index, rank)
+            return
+        number = self._numbers
+        self._numbers += 1
+        # Updates of several tasks are folded here, in order; one alone is folded at its node.
+        plan = ticket.plan if len(ticket.tasks) == 1 else replace(ticket.plan, aggregator=None)
+        id = self._plans.id(plan)
+        placed.retain()
+        self._at[rank][number] = _Part(ticket, index, placed)
+        control, wire = self.crew.channels[rank], self._wires[rank]
+        try:
+            new = self._plans.new_to(rank, id)
+            if new is not None:
+                control.send({"plan": new, "id": id})
+            if task.state:
+                control.send({"states": number}, task.state)
+            job = {"ticket": number, "node": task.node, "count": task.count, "plan": id, "stateful": bool(task.state)}
+            wire.send(job, None, placed.sent)
+            self._go_on_sending(rank)
+        except Closed:
+            self._broken(rank)
+
+    def _go_on_sending(self, rank: int) -> None:
+        """What the wire did not take at once leaves when it can."""
+        wire = self._wires[rank]
+        if wire.pending:
+            self._clock.when_writable(wire, lambda: self._writable(rank))
+
+    def _writable(self, rank: int) -> None:
+        try:
+            if self._wires[rank].flush():
+                self._clock.forget_writable(self._wires[rank])
+        except Closed:
+            self._broken(rank)
+
+    def _readable(self, rank: int) -> None:
+        if rank in self.gone:
+            return
+        try:
+            for message, tensors, _ in self._wires[rank].poll():
+                self._answered(rank, message, tensors)
+        except Closed:
+            self._broken(rank)
+
+    def _answered(self, rank: int, message: dict[str, Any], tensors: Any) -> None:
+        part = self._at[rank].pop(message["ticket"])
+        part.placed.release()
+        states = self._states(rank, message["ticket"]) if message.get("stateful") else None
+        if message.get("dropped") or part.ticket.cancelled:
+            return
+        result = unpack([message["outcome"]], {**tensors, "states": {} if states is None else {0: states}})
+        self._count(rank, result.outcomes[0])
+        self._arrived(part.ticket, part.index, result)
+
+    def _states(self, rank: int, number: int) -> Any:
+        """What the node remembers from now on: it was sent before its answer, on the other channel."""
+        while True:
+            message, tree, _ = self.crew.channels[rank].receive()
+            if message.get("states") == number:
+                return tree
+
+    def _count(self, rank: int, outcome: Outcome) -> None:
+        """Bytes are counted at this end. While something was evaluated here, nobody is said to have waited."""
+        meter, costs = self._wires[rank].meter, outcome.costs
+        assert costs is not None
+        now = (
+            meter.vector_sent,
+            meter.bytes_sent - meter.vector_sent,
+            meter.messages_sent,
+            meter.vector_received,
+            meter.bytes_received - meter.vector_received,
+            meter.messages_received,
+            self._here_s,
+        )
+        down, framing_down, sent, up, framing_up, received, here = (a - b for a, b in zip(now, self._counted[rank]))
+        self._counted[rank] = now
+        costs.waiting_s = max(0.0, costs.waiting_s - here)
+        costs.charge(
+            bytes_down=down,
+            bytes_up=up,
+            messages_down=sent,
+            messages_up=received,
+            framing=framing_down + framing_up,
+        )
+
+    def _arrived(self, ticket: _Ticket, index: int, result: Result) -> None:
+        ticket.parts[index] = result
+        ticket.missing -= 1
+        if not ticket.missing and ticket.watcher is not None:
+            ticket.watcher()
+
+    def _fail(self, ticket: _Ticket, index: int, rank: int) -> None:
+        failed = Failed(rank, f"its process {self.gone[rank]}", lost=True)
+        self._arrived(ticket, index, Result(None, [Outcome(rank, failed=failed)]))
+
+    # -- losses ------------------------------------------------------------------------------------------------
+
+    def _broken(self, rank: int) -> None:
+        """Its wire has ended, which the end of its process does."""
+        if rank not in self.gone:
+            self._lost(rank, self.crew.ended(rank))
+
+    def _lost(self, rank: int, how: str) -> None:
+        """A node is gone: what it had to do has failed."""
+        if rank in self.gone:
+            return
+        self.gone[rank] = how
+        log.warning("node %d is lost: its process %s", rank, how)
+        self._forget(rank)
+        parts, self._at[rank] = self._at[rank], {}
+        for part in parts.values():
+            part.placed.release()
+            if not part.ticket.cancelled:
+                self._fail(part.ticket, part.index, rank)
+
+    def _forget(self, rank: int) -> None:
+        wire = self._wires[rank]
+        self._rank_of.pop(wire.fileno(), None)
+        with contextlib.suppress(KeyError, ValueError):
+            self._poll.unregister(wire)
+        self._clock.forget(wire)
+        wire.close()
+
+    def _close_wires(self) -> None:
+        self.crew.unwatch()
+        for rank in range(len(self._wires)):
+            if rank not in self.gone:
+                self._forget(rank)
+        self._wires = []

@@ -1,0 +1,91 @@
+"""Wires between processes: channels that carry messages through shared memory or over TCP sockets, by one word."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from foedus.core.trees import unflatten
+from foedus.core.update import Tensors
+from foedus.runtimes.channel import Channel, Placed
+from foedus.runtimes.processes.crew import Crew
+from foedus.runtimes.processes.member import Member
+from foedus.runtimes.processes.mesh import connect
+from foedus.runtimes.processes.meter import Meter
+from foedus.runtimes.processes.socket_channel import Packed, SocketChannel
+from foedus.runtimes.segments import SegmentPool
+
+
+class Wire(Protocol):
+    """What both channels have in common; see ``Channel`` and ``SocketChannel``."""
+
+    meter: Any
+
+    @property
+    def pending(self) -> bool: ...
+    def fileno(self) -> int: ...
+    def send(self, plain: Any, tree: Any = None, placed: Any = None, wait: bool = False) -> None: ...
+    def flush(self) -> bool: ...
+    def poll(self) -> list[tuple[Any, Any, Any]]: ...
+    def close(self) -> None: ...
+
+
+def wrap(sock: socket.socket, wire: str, segments: SegmentPool, meter: Meter) -> Wire:
+    """A channel over a connected socket; ``segments`` is where one of shared memory puts what it sends."""
+    return SocketChannel(sock, meter) if wire == "sockets" else Channel(sock, segments, meter)
+
+
+class Placement:
+    """Arguments that are sent to several nodes, put where that costs one copy."""
+
+    def __init__(self, wire: str, segments: SegmentPool, args: Tensors) -> None:
+        self.sent: Any = Packed(dict(args)) if wire == "sockets" else Placed(segments, dict(args))
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """The arguments, to be read here."""
+        if isinstance(self.sent, Packed):
+            return unflatten(self.sent.plain, self.sent.tensors)  # type: ignore[no-any-return]
+        views = self.sent.block.segment.tensors(self.sent.specs)
+        return unflatten(self.sent.plain, views)  # type: ignore[no-any-return]
+
+    def retain(self) -> None:
+        """One more user."""
+        self.sent.retain()
+
+    def release(self) -> None:
+        """One user less; the memory is used again after the last."""
+        self.sent.release()
+
+
+def to_nodes(crew: Crew, wire: str) -> list[Wire]:
+    """In the parent: a wire to every node, by rank, while each calls ``to_server``. Each counts on a meter of its own.
+
+    The parent takes part in the mesh as one more rank, after the nodes'. Errors: as ``Crew.mesh``.
+    """
+    server, found = crew.nodes, dict[int, socket.socket]()
+    ours, theirs = socket.socketpair()
+    control, mine = Channel(ours, crew.segments), Channel(theirs, SegmentPool())
+
+    def take_part() -> None:
+        found.update(connect(mine))
+
+    thread = threading.Thread(target=take_part, name="foedus-connects")
+    thread.start()
+    try:
+        nodes = sorted(crew.alive)
+        crew.mesh(lambda rank: nodes if rank == server else [server], wire, [*nodes, server], also={server: control})
+    finally:
+        control.close()
+        thread.join()
+        mine.close()
+    return [wrap(found[rank], wire, crew.segments, Meter()) for rank in nodes]
+
+
+def to_server(member: Member, wire: str, meter: Meter) -> Wire:
+    """In a node: the wire to the parent."""
+    [sock] = connect(member.channel).values()
+    return wrap(sock, wire, SegmentPool(), meter)
