@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+import struct
 import sys
 import threading
 import time
@@ -9,6 +11,13 @@ import time
 import torch
 
 from foedus.runtimes.processes.member import Member, run
+from foedus.runtimes.processes.mesh import NotConnected, connect
+
+held = []
+
+
+def nodelay(sock):
+    return bool(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
 
 def serve(member: Member) -> None:
@@ -38,6 +47,21 @@ def serve(member: Member) -> None:
             case "doing":
                 member.doing(message["node"])
                 member.channel.send({})
+            case "mesh":
+                try:
+                    socks = connect(member.channel)
+                except NotConnected as e:
+                    member.channel.send({"off": str(e)})
+                    continue
+                for rank, sock in socks.items():
+                    sock.sendall(struct.pack("<II", member.rank, rank))
+                got = {rank: struct.unpack("<II", sock.recv(8, socket.MSG_WAITALL)) for rank, sock in socks.items()}
+                about = [
+                    (s.family.name, s.getblocking(), s.get_inheritable(), s.family == socket.AF_INET and nodelay(s))
+                    for s in socks.values()
+                ]
+                held.append(socks)
+                member.channel.send({"got": got, "about": about})
             case "sleep":
                 time.sleep(message["seconds"])
             case "multiply":

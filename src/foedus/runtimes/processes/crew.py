@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from foedus.core.data import FederatedDataset
@@ -14,6 +14,7 @@ from foedus.core.errors import WorkerError
 from foedus.core.model import Model
 from foedus.runtimes.channel import Channel, Closed
 from foedus.runtimes.launch import Cargo, Child
+from foedus.runtimes.processes import mesh
 from foedus.runtimes.processes.status import Pulse, new_page
 from foedus.runtimes.segments import SegmentPool
 
@@ -62,6 +63,7 @@ class Crew:
         self._pidfds: dict[int, int] = {}
         self._watch: tuple[asyncio.AbstractEventLoop, Lost] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._meshes = 0
         cores = _cores()
         self.oversubscribed = nodes > len(cores)
         self.cores = [cores[rank % len(cores)] if pin and not self.oversubscribed else None for rank in range(nodes)]
@@ -128,6 +130,26 @@ class Crew:
     def doing(self, rank: int) -> int:
         """Whose job it computes, by what it last noted; -1 for nobody's."""
         return int(self._doing[rank])
+
+    def mesh(
+        self,
+        edges: Callable[[int], Collection[int]],
+        wire: str,
+        members: Collection[int] | None = None,
+        timeout: float = 10.0,
+        other: mesh.Other | None = None,
+    ) -> None:
+        """Connect ``members`` (all that are alive) with each other; each calls ``mesh.connect`` meanwhile.
+
+        ``edges(rank)`` are the ranks that one is connected to, and they to it; ``wire`` is ``"shared"`` (Unix sockets)
+        or ``"sockets"`` (TCP). Can be called again, with fewer: ranks stay what they were. What else a node sends
+        meanwhile goes to ``other(rank, message, tree)``. Errors: ``NodeLost`` if a process ends meanwhile (``lost`` is
+        then not called for it), ``WorkerError`` after ``timeout`` seconds; nobody is connected then, and it can be
+        tried again.
+        """
+        self._meshes += 1
+        channels = {rank: self.channels[rank] for rank in sorted(self.alive if members is None else members)}
+        mesh.introduce(channels, edges, wire, self._meshes, timeout, self._lost, other)
 
     # -- until they end ----------------------------------------------------------------------------------------
 

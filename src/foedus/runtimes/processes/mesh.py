@@ -1,0 +1,321 @@
+"""Connected sockets between node processes: Unix sockets, or TCP on this machine.
+
+Every node listens, the parent tells the nodes where, the higher rank connects to the lower, and both prove that they
+know a secret that the parent made for this one time: whoever else on this machine connects is dropped. The parent keeps
+the time, and all connect or none does, so that after a loss those who are left can be connected anew.
+
+    parent              node
+    invitation    ->
+                  <-    here: it listens at this address
+    at            ->    addresses of the lower ranks, the secret
+                  <-    connected, or failed
+    done, or off  ->    whether all are
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import secrets
+import select
+import selectors
+import socket
+import struct
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from foedus.core.errors import WorkerError
+from foedus.runtimes.channel import Channel, Closed
+
+WIRES = ("shared", "sockets")
+_HELLO = struct.Struct("<I32s")
+_PROOF = 32
+_BACKLOG = 1024
+
+
+class NotConnected(Exception):
+    """In a node: the parent called it off, because somebody was lost or it took too long."""
+
+
+# -- in the parent -------------------------------------------------------------------------------------------------
+
+Other = Callable[[int, Any, Any], None]
+
+
+def introduce(
+    channels: Mapping[int, Channel],
+    edges: Callable[[int], Collection[int]],
+    wire: str,
+    number: int,
+    timeout: float,
+    ended: Callable[[int], Exception],
+    other: Other | None,
+) -> None:
+    """Connect these nodes with each other; ``Crew.mesh`` says more. ``number`` is another one each time."""
+    wanted = {rank: set(edges(rank)) for rank in channels}
+    for rank, others in wanted.items():
+        for to in others:
+            if to == rank or rank not in wanted.get(to, ()):
+                raise ValueError(f"node {rank} is to be connected to {to}, but {to} not to {rank}")
+    if wire not in WIRES:
+        raise ValueError(f"wire is {wire!r}, expected one of {', '.join(map(repr, WIRES))}")
+    invited: list[int] = []
+    hear = _Ear(channels, number, timeout, ended, other)
+    with contextlib.ExitStack() as files:
+        place = ""
+        if wire == "shared" and not sys.platform.startswith("linux"):  # no sockets without a name in the file system
+            place = files.enter_context(tempfile.TemporaryDirectory(prefix="foedus-"))
+        try:
+            for rank, others in wanted.items():
+                hear.tell(rank, {"rank": rank, "edges": sorted(others), "wire": wire, "place": place})
+                invited.append(rank)
+            addresses = hear.all("here")
+            token = secrets.token_bytes(32)
+            for rank, others in wanted.items():
+                hear.tell(rank, {"at": {to: addresses[to] for to in others if to < rank}, "token": token})
+            hear.all("connected")
+        except BaseException as e:
+            for rank in invited:
+                with contextlib.suppress(Closed):
+                    channels[rank].send({"mesh": number, "off": str(e)})
+            raise
+        for channel in channels.values():
+            with contextlib.suppress(Closed):  # lost since, which is no longer this function's to tell
+                channel.send({"mesh": number, "done": True})
+
+
+class _Ear:
+    """Talks with all nodes, and hears what it expects from each within the time."""
+
+    def __init__(
+        self,
+        channels: Mapping[int, Channel],
+        number: int,
+        timeout: float,
+        ended: Callable[[int], Exception],
+        other: Other | None,
+    ) -> None:
+        self._channels, self._number, self._ended, self._other = channels, number, ended, other
+        self._timeout, self._deadline = timeout, time.monotonic() + timeout
+
+    def tell(self, rank: int, message: dict[str, Any]) -> None:
+        try:
+            self._channels[rank].send({"mesh": self._number, **message})
+        except Closed:
+            raise self._ended(rank) from None
+
+    def all(self, what: str) -> dict[int, Any]:
+        """This answer of every node."""
+        waiting = {channel.fileno(): rank for rank, channel in self._channels.items()}
+        poll = select.poll()
+        for fd in waiting:
+            poll.register(fd, select.POLLIN)
+        heard: dict[int, Any] = {}
+        failed = ""
+        while waiting:
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                ranks = ", ".join(map(str, sorted(waiting.values())))
+                raise WorkerError(
+                    f"the processes of the nodes could not be connected: {failed}"
+                    if failed
+                    else f"the processes of nodes {ranks} were not connected within {self._timeout:g} s"
+                )
+            for fd, _ in poll.poll(1000 * left):
+                rank = waiting[fd]
+                message = self._receive(rank)
+                if what in message:
+                    heard[rank] = message[what]
+                    del waiting[fd]
+                    poll.unregister(fd)
+                elif "failed" in message and not failed:
+                    failed = f"node {rank}: {message['failed']}"
+                    # Most likely because the other process ended: then that is what has to be told.
+                    self._deadline = min(self._deadline, time.monotonic() + 1.0)
+        return heard
+
+    def _receive(self, rank: int) -> dict[str, Any]:
+        try:
+            message, tree, _ = self._channels[rank].receive()
+        except Closed:
+            raise self._ended(rank) from None
+        if isinstance(message, dict) and "mesh" in message:
+            # What belongs to an earlier time, which was called off, is no longer of interest.
+            return message if message["mesh"] == self._number else {}
+        if self._other is None:
+            raise WorkerError(f"node {rank} sent something else while it was to be connected")
+        self._other(rank, message, tree)
+        return {}
+
+
+# -- in a node -----------------------------------------------------------------------------------------------------
+
+
+def connect(control: Channel, invitation: dict[str, Any] | None = None) -> dict[int, socket.socket]:
+    """Blocking sockets to other ranks, those that the parent's ``Crew.mesh`` wants for this one.
+
+    ``invitation`` is the parent's message with the key ``mesh``, if the caller has received it already. Errors:
+    ``NotConnected`` if the parent calls it off, ``Closed`` if the parent is gone.
+    """
+    if invitation is None:
+        invitation, _, _ = control.receive()
+    if not isinstance(invitation, dict) or "edges" not in invitation:
+        raise ValueError("expected an invitation to connect, and the parent sent something else")
+    with _Meeting(control, invitation) as meeting:
+        return meeting.meet()
+
+
+class _Meeting:
+    def __init__(self, control: Channel, invitation: dict[str, Any]) -> None:
+        self._control = control
+        self._number, self._me, self._wire = invitation["mesh"], invitation["rank"], invitation["wire"]
+        self._edges = set(invitation["edges"])
+        self._token = b""
+        self._connected: dict[int, socket.socket] = {}
+        self._strangers: dict[socket.socket, bytes] = {}
+        """Who came, and what they have said so far."""
+        self._asked: dict[socket.socket, tuple[int, bytes]] = {}
+        """Lower ranks that this one has connected to, and their answers so far."""
+        self._selector = selectors.DefaultSelector()
+        self._listener = _listen(self._wire, invitation["place"], self._me)
+        self._told = False
+
+    def __enter__(self) -> _Meeting:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._selector.close()
+        self._listener.close()
+        for sock in [*self._strangers, *self._asked]:
+            sock.close()
+        if kind is not None:
+            for sock in self._connected.values():
+                sock.close()
+
+    def meet(self) -> dict[int, socket.socket]:
+        self._selector.register(self._control, selectors.EVENT_READ, self._hear_parent)
+        self._say("here", self._listener.getsockname())
+        done = False
+        while not done:
+            for key, _ in self._selector.select():
+                done = bool(key.data(key.fileobj)) or done
+            if self._token and not self._told and set(self._connected) == self._edges:
+                self._say("connected", True)
+        for sock in self._connected.values():
+            sock.setblocking(True)
+            if self._wire == "sockets":
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self._connected
+
+    def _say(self, what: str, value: Any) -> None:
+        self._told = what != "here"
+        self._control.send({"mesh": self._number, what: value})
+
+    def _fail(self, why: str) -> None:
+        if not self._told:
+            self._say("failed", why)  # and wait for what the parent decides
+
+    def _hear_parent(self, _: object) -> bool:
+        message, _, _ = self._control.receive()
+        if "off" in message:
+            raise NotConnected(message["off"])
+        if "at" in message:
+            self._token = message["token"]
+            self._listener.setblocking(False)
+            self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+            for rank, address in message["at"].items():
+                self._ask(rank, address)
+        return "done" in message
+
+    def _ask(self, rank: int, address: Any) -> None:
+        sock = socket.socket(self._listener.family, socket.SOCK_STREAM)
+        self._asked[sock] = rank, b""
+        try:
+            # It listens, so that this needs nobody's doing but the system's.
+            sock.connect(tuple(address) if isinstance(address, list) else address)
+            sock.sendall(_HELLO.pack(self._me, self._proof(self._me, b">", rank)))
+        except OSError as e:
+            return self._fail(f"node {rank} could not be reached ({e.strerror})")
+        sock.setblocking(False)
+        self._selector.register(sock, selectors.EVENT_READ, self._hear_asked)
+
+    def _hear_asked(self, sock: socket.socket) -> None:
+        rank, said = self._asked[sock]
+        more = _read(sock, _PROOF - len(said))
+        if more is None:
+            return
+        said += more
+        self._asked[sock] = rank, said
+        if more and len(said) < _PROOF:
+            return
+        self._selector.unregister(sock)
+        if hmac.compare_digest(said, self._proof(rank, b"<", self._me)):
+            del self._asked[sock]
+            self._connected[rank] = sock
+        else:
+            self._fail(f"node {rank} broke off")
+
+    def _accept(self, _: object) -> None:
+        with contextlib.suppress(
+            OSError
+        ):  # it has gone again, or there are too many of them: those who count come first
+            sock, _ = self._listener.accept()
+            sock.setblocking(False)
+            self._strangers[sock] = b""
+            self._selector.register(sock, selectors.EVENT_READ, self._hear_stranger)
+
+    def _hear_stranger(self, sock: socket.socket) -> None:
+        said = self._strangers[sock]
+        more = _read(sock, _HELLO.size - len(said))
+        if more is None:
+            return
+        said += more
+        self._strangers[sock] = said
+        if more and len(said) < _HELLO.size:
+            return
+        self._selector.unregister(sock)
+        del self._strangers[sock]
+        rank, proof = _HELLO.unpack(said) if len(said) == _HELLO.size else (-1, b"")
+        expected = rank in self._edges and rank > self._me and rank not in self._connected
+        if expected and hmac.compare_digest(proof, self._proof(rank, b">", self._me)):
+            self._connected[rank] = sock
+            with contextlib.suppress(OSError):  # gone again: its process ended, as the parent will see
+                sock.sendall(self._proof(self._me, b"<", rank))
+        else:
+            sock.close()
+
+    def _proof(self, of: int, way: bytes, to: int) -> bytes:
+        # The secret itself is never sent, for it may be a stranger that listens where a lost node did.
+        return hashlib.blake2b(b"%d%b%d" % (of, way, to), key=self._token, digest_size=_PROOF).digest()
+
+
+def _read(sock: socket.socket, most: int) -> bytes | None:
+    """Some bytes; none if there are no more, ``None`` if there are none yet."""
+    try:
+        return sock.recv(most)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
+
+
+def _listen(wire: str, place: str, rank: int) -> socket.socket:
+    if wire == "sockets":
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        address: Any = ("127.0.0.1", 0)
+    else:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # On Linux the system gives it a name of its own, outside the file system.
+        address = os.path.join(place, str(rank)) if place else ""
+    try:
+        sock.bind(address)
+        sock.listen(_BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
