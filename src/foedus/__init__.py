@@ -80,7 +80,7 @@ from foedus.programs import (
     SyncSGD,
     TensorParallel,
 )
-from foedus.runtimes import Local, Simulation
+from foedus.runtimes import Local, Processes, Simulation
 from foedus.sampling import (
     AfterCommits,
     All,
@@ -123,8 +123,8 @@ __all__ = [
     "FedYogi", "FederatedClassifier", "FederatedRegressor", "Federation", "FineTune", "Fixed", "FoedusError",
     "Fraction", "Gaussian", "Gossip", "Gradient", "Hierarchical", "IFCA", "Interrupted", "Job", "Key", "Local",
     "LocalOnly", "LocalSGD", "MLflow", "MajorityVote", "Mean", "Median", "Model", "NobodyInTime", "NodeFailed",
-    "NodeView", "OverSelect", "ParameterServer", "Patience", "Peer", "Poisson", "PowerSGD", "ProgramError", "PushSum",
-    "QFFL", "QSGD", "Quorum", "RandomK", "Record", "Reduced", "Refused", "Run", "Scaffold", "Sign", "Simulation",
+    "NodeView", "OverSelect", "ParameterServer", "Patience", "Peer", "Poisson", "PowerSGD", "Processes",
+    "ProgramError", "PushSum", "QFFL", "QSGD", "Quorum", "RandomK", "Record", "Reduced", "Refused", "Run", "Scaffold", "Sign", "Simulation",
     "StaleSynchronous", "State", "StorageFailed", "SyncSGD", "Target", "TensorBoard", "TensorParallel", "Ternary",
     "TopK", "TrimmedMean", "Update", "WandB", "Work", "WorkerError", "aggregators", "data", "jobs", "models",
     "network", "optimizers", "programs", "replace", "report", "sampling", "topologies", "tracking", "train",

@@ -117,32 +117,32 @@ class VirtualClock:
 
 
 class RealClock:
-    """The wall clock. Events are asyncio timers."""
+    """The wall clock. Events are timers of ``loop``, the asyncio loop that programs run in."""
 
     virtual = False
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._start = self._loop.time()
+        self.loop = asyncio.new_event_loop()
+        self._start = self.loop.time()
 
     @property
     def now(self) -> float:
         """Seconds since the run began."""
-        return self._loop.time() - self._start
+        return self.loop.time() - self._start
 
     def restart(self, now: float) -> None:
         """Go on counting from the time of a checkpoint."""
-        self._start = self._loop.time() - now
+        self._start = self.loop.time() - now
 
     def schedule(self, when: float, rank: float, fn: Callable[[], None]) -> Event:
         """Call ``fn`` at ``when``, or soon if that has passed."""
         event = Event(when, fn)
-        self._loop.call_at(self._start + when, lambda: None if event.cancelled else fn())
+        self.loop.call_at(self._start + when, lambda: None if event.cancelled else fn())
         return event
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run a program to its end."""
-        return _run(self._loop, main)
+        return _run(self.loop, main)
 
 
 def _run(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, T]) -> T:

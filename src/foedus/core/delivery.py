@@ -481,10 +481,7 @@ class Wires:
         """Seconds the node's count-th job computes."""
         if self.network is None:
             return 0.0
-        key = Key(self._seed)
-        return self.network.compute_seconds(
-            node, work, self._flops(), key.child("device", node), key.child("speed", node, count)
-        )
+        return self.network.compute_seconds(node, work, self._flops(), *speed_keys(self._seed, node, count))
 
     def send(
         self,
@@ -514,3 +511,9 @@ class Wires:
         else:
             delivery.resume(saved)
         return delivery
+
+
+def speed_keys(seed: int, node: int, count: int) -> tuple[Key, Key]:
+    """The keys of how fast a node's device is, and of how long its ``count``-th job takes there."""
+    key = Key(seed)
+    return key.child("device", node), key.child("speed", node, count)

@@ -55,6 +55,10 @@ class Plan:
     aggregator: Aggregator | None = None
     inspect: bool = True
 
+    def chain(self, model: Model) -> Sequence[Shapes]:
+        """Shapes of an answer: as the job makes it, and after each transform. The last are what a node sends."""
+        return wire_chain(self.transforms, answer_shapes(self.job, model))
+
 
 @dataclass(frozen=True)
 class Task:
@@ -205,7 +209,7 @@ class Site:
 
     def run(self, plan: Plan, args: Tensors, blocks: Blocks, starting: Callable[[int], None] | None = None) -> Result:
         """Run a group of blocks: fold into one accumulator, or collect the answers. ``starting`` hears of each node."""
-        chain = wire_chain(plan.transforms, answer_shapes(plan.job, self.model))
+        chain = plan.chain(self.model)
         outcomes = []
         merge = None if plan.aggregator is None else MergeTree(plan.aggregator.merge)
         for tasks in blocks:
@@ -213,7 +217,8 @@ class Site:
             for task in tasks:
                 if starting is not None:
                     starting(task.node)
-                outcome = self._one(plan, chain, args, task)
+                outcome = self.answer(plan, chain, args, task)
+                receive(plan, chain, outcome, task.state)
                 if outcome.update is not None and plan.aggregator is not None:
                     acc, good = plan.aggregator.add(acc, outcome.update), True
                     outcome.update = None
@@ -229,7 +234,8 @@ class Site:
             return tensors
         return {k: v.clone() if _storage(v) == resident else v for k, v in tensors.items()}
 
-    def _one(self, plan: Plan, chain: Sequence[Shapes], args: Tensors, task: Task) -> Outcome:
+    def answer(self, plan: Plan, chain: Sequence[Shapes], args: Tensors, task: Task) -> Outcome:
+        """The node's half of one task: what it sends, transformed if there are transforms. ``receive`` is the other."""
         started = time.perf_counter()
         out = Outcome(task.node)
         key = Key(self.seed).child(JOB, task.node, task.count)
@@ -250,32 +256,54 @@ class Site:
                 return out
             kept = {JOB: job_state}
             if plan.transforms:
-                update, states = self._pass(plan, chain, update, task.state, key.child("transform"))
+                update, states = _encode(plan, chain, update, task.state, key.child("transform"))
                 kept.update(states)
             out.state = {k: dict(self._own(check_state(v))) for k, v in kept.items() if v}
             out.update = update
         except Exception as e:
-            first = (str(e).strip().splitlines() or [""])[0]
-            out.failed = Failed(task.node, f"{type(e).__name__}: {first}", log=traceback.format_exc())
+            out.failed = _raised(task.node, e)
         finally:
             out.seconds = time.perf_counter() - started
         return out
 
-    def _pass(
-        self, plan: Plan, chain: Sequence[Shapes], u: Update, state: dict[str, Any], key: Key
-    ) -> tuple[Update, dict[str, NodeState]]:
-        """What the coordinator makes of an update, and the next states of both ends, by transform.
 
-        What a transform remembers is kept by its place, the kind of job and its text: a program may make several calls.
-        """
-        transforms = plan.transforms
-        names = [f"{i}:{type(plan.job).__name__}:{t!r}" for i, t in enumerate(transforms)]
-        sent, mine = encode_all(transforms, u, [state.get(n, {}) for n in names], key)
-        if shapes_of(sent.parts) != dict(chain[-1]):
-            raise BadInput(f"{transforms} announced {chain[-1]}, but sent {shapes_of(sent.parts)}")
-        got, theirs = decode_all(transforms, sent, chain, [state.get(n + RECEIVED, {}) for n in names])
-        received = {n + RECEIVED: s for n, s in zip(names, theirs, strict=True)}
-        return got, {**dict(zip(names, mine, strict=True)), **received}
+def receive(plan: Plan, chain: Sequence[Shapes], out: Outcome, state: dict[str, Any]) -> None:
+    """The coordinator's half of one task: make of what a node sent the update that is folded, in place.
+
+    ``chain`` are the shapes of the plan's answers before and after each transform. What the coordinator itself
+    remembers of the node joins the states that its answer brings.
+    """
+    if out.update is None or not plan.transforms:
+        return
+    names = _names(plan)
+    try:
+        out.update, theirs = decode_all(
+            plan.transforms, out.update, chain, [state.get(n + RECEIVED, {}) for n in names]
+        )
+        out.state = {**out.state, **{n + RECEIVED: check_state(s) for n, s in zip(names, theirs, strict=True) if s}}
+    except Exception as e:
+        out.failed, out.update, out.state = _raised(out.node, e), None, {}
+
+
+def _encode(
+    plan: Plan, chain: Sequence[Shapes], u: Update, state: dict[str, Any], key: Key
+) -> tuple[Update, dict[str, NodeState]]:
+    """What a node sends of an update, and what its transforms remember from now on."""
+    names = _names(plan)
+    sent, mine = encode_all(plan.transforms, u, [state.get(n, {}) for n in names], key)
+    if shapes_of(sent.parts) != dict(chain[-1]):
+        raise BadInput(f"{plan.transforms} announced {chain[-1]}, but sent {shapes_of(sent.parts)}")
+    return sent, dict(zip(names, mine, strict=True))
+
+
+def _names(plan: Plan) -> list[str]:
+    # What a transform remembers is kept by its place, the kind of job and its text: a program may make several calls.
+    return [f"{i}:{type(plan.job).__name__}:{t!r}" for i, t in enumerate(plan.transforms)]
+
+
+def _raised(node: int, e: Exception) -> Failed:
+    first = (str(e).strip().splitlines() or [""])[0]
+    return Failed(node, f"{type(e).__name__}: {first}", log=traceback.format_exc())
 
 
 def _storage(t: Tensor) -> int:
@@ -325,5 +353,4 @@ def check_answer(update: Update, shapes: Shapes, job: Job) -> None:
 
 def message_bytes(plan: Plan, args_bytes: int, model: Model) -> tuple[int, int]:
     """Bytes to a node and back for one job of a plan, known before it runs."""
-    chain = wire_chain(plan.transforms, answer_shapes(plan.job, model))
-    return args_bytes, nbytes(chain[-1])
+    return args_bytes, nbytes(plan.chain(model)[-1])

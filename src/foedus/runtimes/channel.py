@@ -211,6 +211,7 @@ class Channel:
         if self.meter is not None:
             self.meter.messages_received += 1
             self.meter.bytes_received += _HEADER.size + length + vectors
+            self.meter.vector_received += vectors
             self.meter.waiting_s += started - began
             self.meter.wire_s += read - started
             self.meter.serial_s += time.perf_counter() - read

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import os
 import select
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from foedus.core.data import FederatedDataset
@@ -98,7 +99,7 @@ class Crew:
         # To load torch takes seconds; on a slow disk, or for many processes on few cores, much longer.
         to_begin = max(60.0, self.patience, 5.0 * self.nodes)
         while waiting:
-            events = poll.poll(1000 * self._interval)
+            events = poll.poll(1000 * self.interval)
             for fd, _ in events:
                 rank = waiting.pop(fd)
                 poll.unregister(fd)
@@ -109,7 +110,7 @@ class Crew:
                 if "cannot" in message:
                     raise cargo.refused(message)
             if not events:
-                self._pulse.look(self._interval)
+                self._pulse.look(self.interval)
                 for rank in waiting.values():
                     patience = self.patience if self._pulse.begun(rank) else to_begin
                     if self._pulse.silent[rank] >= patience:
@@ -138,17 +139,19 @@ class Crew:
         members: Collection[int] | None = None,
         timeout: float = 10.0,
         other: mesh.Other | None = None,
+        also: Mapping[int, Channel] = MappingProxyType({}),
     ) -> None:
         """Connect ``members`` (all that are alive) with each other; each calls ``mesh.connect`` meanwhile.
 
         ``edges(rank)`` are the ranks that one is connected to, and they to it; ``wire`` is ``"shared"`` (Unix sockets)
         or ``"sockets"`` (TCP). Can be called again, with fewer: ranks stay what they were. What else a node sends
-        meanwhile goes to ``other(rank, message, tree)``. Errors: ``NodeLost`` if a process ends meanwhile (``lost`` is
-        then not called for it), ``WorkerError`` after ``timeout`` seconds; nobody is connected then, and it can be
-        tried again.
+        meanwhile goes to ``other(rank, message, tree)``. ``also`` are channels to members that are no node. Errors:
+        ``NodeLost`` if a process ends meanwhile (``lost`` is then not called for it), ``WorkerError`` after ``timeout``
+        seconds; nobody is connected then, and it can be tried again.
         """
         self._meshes += 1
-        channels = {rank: self.channels[rank] for rank in sorted(self.alive if members is None else members)}
+        ranks = sorted(self.alive if members is None else members)
+        channels = {rank: also[rank] if rank in also else self.channels[rank] for rank in ranks}
         mesh.introduce(channels, edges, wire, self._meshes, timeout, self._lost, other)
 
     # -- until they end ----------------------------------------------------------------------------------------
@@ -174,23 +177,32 @@ class Crew:
         self._watch = self._timer = None
 
     @property
-    def _interval(self) -> float:
+    def interval(self) -> float:
+        """Seconds between two looks at the heart beats."""
         return min(1.0, self.patience / 4)
 
     def _look_again(self) -> None:
         if self._watch is not None:
-            every = self._interval if set(self._pidfds) >= self.alive else min(POLL, self._interval)
+            every = self.interval if set(self._pidfds) >= self.alive else min(POLL, self.interval)
             self._timer = self._watch[0].call_later(every, self._look, every)
 
     def _look(self, seconds: float) -> None:
-        self._pulse.look(seconds)
+        self.look(seconds)
+        self._look_again()
+
+    def look(self, seconds: float | None = None) -> None:
+        """Look at all processes. To be called every ``interval`` seconds where the loop of ``watch`` does not run."""
+        self._pulse.look(self.interval if seconds is None else seconds)
         for rank in sorted(self.alive - set(self._pidfds)):
             if self._children[rank].process.poll() is not None:
                 self._ended(rank)  # which may end the others too
         for rank in sorted(self.alive):
             if rank in self.alive and self._pulse.silent[rank] >= self.patience:
                 self._tell(self._hung(rank, self.patience))
-        self._look_again()
+
+    def ended(self, rank: int) -> str:
+        """How a process ended whose channels have: the end of a sentence. ``lost`` is not called for it."""
+        return self._lost(rank).reason
 
     def _ended(self, rank: int) -> None:
         if rank in self.alive:

@@ -9,14 +9,16 @@ from dataclasses import asdict, dataclass, fields, replace
 class Meter:
     """Counts of one process, from its start on.
 
-    Bytes are those given to a socket or put into shared slots, headers included; ``vector_sent`` are those of them that
-    were numbers of vectors. Seconds are wall seconds of the process's one thread, each of exactly one kind: computing
-    jobs and sums, serialising (copies into and out of messages), moving bytes, or waiting.
+    Bytes are those given to a socket or put into shared memory, headers included; ``vector_sent`` and
+    ``vector_received`` are those of them that were numbers of tensors. Seconds are wall seconds of the process's one
+    thread, each of exactly one kind: computing jobs and sums, serialising (copies into and out of messages), moving
+    bytes, or waiting.
     """
 
     bytes_sent: int = 0
     bytes_received: int = 0
     vector_sent: int = 0
+    vector_received: int = 0
     messages_sent: int = 0
     messages_received: int = 0
     compute_s: float = 0.0

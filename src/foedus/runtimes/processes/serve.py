@@ -12,13 +12,13 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from foedus.core.execute import Plan, Site, Task
+from foedus.core.execute import Plan, Result, Site, Task
 from foedus.core.ledger import Costs
 from foedus.runtimes.channel import Channel
 from foedus.runtimes.launch import load
 from foedus.runtimes.processes.member import Member
 from foedus.runtimes.processes.meter import Meter
-from foedus.runtimes.processes.pace import Pace
+from foedus.runtimes.processes.pace import pace
 from foedus.runtimes.processes.wires import Wire, to_server
 from foedus.runtimes.results import pack
 
@@ -45,7 +45,7 @@ class _Worker:
     def __post_init__(self) -> None:
         setup = self.member.setup
         self.site = Site(self.member.model, self.member.data, setup["seed"])
-        self.pace = Pace.of(setup, self.member)
+        self.pace = pace(self.member)
         self.control: Channel = self.member.channel
         self.poll = select.poll()
         for channel in (self.control, self.wire):
@@ -94,7 +94,11 @@ class _Worker:
             return
         plan = self.plans[job["plan"]]
         self.member.doing(node)
-        result = self.site.run(plan, args, [[Task(node, count, state)]])
+        task = Task(node, count, state)
+        if plan.transforms:  # what travels is what they make of an answer
+            result = Result(None, [self.site.answer(plan, plan.chain(self.member.model), args, task)])
+        else:
+            result = self.site.run(plan, args, [[task]])
         [outcome] = result.outcomes
         rest = self.pace.rest(node, count, plan.job.work(self.member.data.size(node)), outcome.seconds)
         if rest > 0:

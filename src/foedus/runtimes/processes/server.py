@@ -16,14 +16,13 @@ from typing import Any
 from foedus.core.aggregator import MergeTree
 from foedus.core.clock import RealClock
 from foedus.core.data import FederatedDataset
-from foedus.core.errors import BadInput
-from foedus.core.execute import Blocks, Outcome, Plan, Result, Task
+from foedus.core.execute import RECEIVED, Blocks, Outcome, Plan, Result, Task, receive
 from foedus.core.model import Model
 from foedus.core.update import Failed, Tensors
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.plans import Plans
 from foedus.runtimes.processes.crew import Crew
-from foedus.runtimes.processes.wires import Placement, Wire, place, to_nodes
+from foedus.runtimes.processes.wires import Placement, Wire, to_nodes
 from foedus.runtimes.results import unpack
 from foedus.runtimes.simulation.inline import Inline
 
@@ -43,6 +42,8 @@ class _Ticket:
         self.missing = len(self.tasks)
         self.watcher: Callable[[], None] | None = None
         self.cancelled = False
+        # A node folds its own answer, if it is the only one; one that is transformed has to be decoded here first.
+        self.folded_there = len(self.tasks) == 1 and not plan.transforms
         self.inline: Any = None
 
     def result(self) -> Result:
@@ -51,7 +52,7 @@ class _Ticket:
         aggregator = self.plan.aggregator
         if aggregator is None:
             return Result(None, outcomes)
-        if len(self.tasks) == 1:
+        if self.folded_there:
             return Result(self.parts[0].acc, outcomes)
         tree, at = MergeTree(aggregator.merge), 0
         for block in self.blocks:
@@ -86,31 +87,33 @@ class Server:
         self.crew, self.workers, self.goes_on, self._wire = crew, crew.nodes, goes_on, wire
         self.gone: dict[int, str] = {}
         self._clock = clock
-        self._inline = Inline(model, data, seed)
+        self._model, self._inline = model, Inline(model, data, seed)
         self._plans = Plans(crew.nodes)
         self._wires: list[Wire] = []
         self._at: list[dict[int, _Part]] = [{} for _ in range(crew.nodes)]
         self._numbers = 0
         self._here_s = 0.0
-        # By node, at its last answer: bytes down, up, and seconds of evaluation here.
-        self._counted = [(0, 0, 0, 0, 0.0)] * crew.nodes
+        # By node, at its last answer: what ``_count`` counts.
+        self._counted: list[tuple[float, ...]] = [(0,) * 7] * crew.nodes
         self._poll = select.poll()
         self._rank_of: dict[int, int] = {}
 
     def open(self) -> None:
         """Have the nodes serve. Their answers are noticed by the clock's loop from now on."""
+        for channel in self.crew.channels:
+            channel.send({"role": "serve", "wire": self._wire})
         self._wires = to_nodes(self.crew, self._wire)
         for rank, wire in enumerate(self._wires):
             self._rank_of[wire.fileno()] = rank
             self._poll.register(wire, select.POLLIN)
-            self._clock.when_readable(wire, lambda rank=rank: self._readable(rank))
+            self._clock.loop.add_reader(wire, self._readable, rank)
         self.crew.watch(self._clock.loop, self._lost)
 
     # -- the executor ------------------------------------------------------------------------------------------
 
     def place(self, args: Tensors) -> Placement:
         """Write arguments once for all nodes."""
-        return place(self.crew, self._wire, args)
+        return Placement(self._wire, self.crew.segments, args)
 
     def release(self, placed: Placement) -> None:
         """The caller is done with them."""
@@ -126,29 +129,31 @@ class Server:
             self._give(ticket, index, task, placed)
         return ticket
 
-    def watch(self, ticket: _Ticket, done: Callable[[], None]) -> None:
+    def watch(self, ticket: Any, done: Callable[[], None]) -> None:
         """Call ``done`` from the clock's loop when the result is there."""
         if ticket.inline is not None or not ticket.missing:
             self._clock.loop.call_soon(done)
         else:
             ticket.watcher = done
 
-    def wait(self, ticket: _Ticket) -> Result:
+    def wait(self, ticket: Any) -> Result:
         """The result; takes messages until it is there."""
         if ticket.inline is not None:
             started = time.perf_counter()
-            result = self._inline.wait(ticket.inline)
+            result: Result = self._inline.wait(ticket.inline)
             self._here_s += time.perf_counter() - started
             return result
         while ticket.missing:
             # A node that is lost is told of by the loop, which does not run now: its wire's end says it as well.
-            for fd, _ in self._poll.poll(1000 * self.crew.patience):
+            events = self._poll.poll(1000 * self.crew.interval)
+            for fd, kind in events:
                 if fd in self._rank_of:
-                    self._readable(self._rank_of[fd])
-            self.crew.look()
-        return ticket.result()
+                    (self._writable if kind & select.POLLOUT else self._readable)(self._rank_of[fd])
+            if not events:
+                self.crew.look()
+        return ticket.result()  # type: ignore[no-any-return]
 
-    def cancel(self, ticket: _Ticket) -> None:
+    def cancel(self, ticket: Any) -> None:
         """The result will not be asked for; what has not begun never will."""
         ticket.cancelled = True
         for rank, parts in enumerate(self._at):
@@ -175,9 +180,7 @@ class Server:
             return
         number = self._numbers
         self._numbers += 1
-        # Updates of several tasks are folded here, in order; one alone is folded at its node.
-        plan = ticket.plan if len(ticket.tasks) == 1 else replace(ticket.plan, aggregator=None)
-        id = self._plans.id(plan)
+        id = self._plans.id(ticket.plan if ticket.folded_there else replace(ticket.plan, aggregator=None))
         placed.retain()
         self._at[rank][number] = _Part(ticket, index, placed)
         control, wire = self.crew.channels[rank], self._wires[rank]
@@ -185,9 +188,10 @@ class Server:
             new = self._plans.new_to(rank, id)
             if new is not None:
                 control.send({"plan": new, "id": id})
-            if task.state:
-                control.send({"states": number}, task.state)
-            job = {"ticket": number, "node": task.node, "count": task.count, "plan": id, "stateful": bool(task.state)}
+            own = {owner: held for owner, held in task.state.items() if not owner.endswith(RECEIVED)}
+            if own:
+                control.send({"states": number}, own)
+            job = {"ticket": number, "node": task.node, "count": task.count, "plan": id, "stateful": bool(own)}
             wire.send(job, None, placed.sent)
             self._go_on_sending(rank)
         except Closed:
@@ -197,12 +201,12 @@ class Server:
         """What the wire did not take at once leaves when it can."""
         wire = self._wires[rank]
         if wire.pending:
-            self._clock.when_writable(wire, lambda: self._writable(rank))
+            self._clock.loop.add_writer(wire, self._writable, rank)
 
     def _writable(self, rank: int) -> None:
         try:
             if self._wires[rank].flush():
-                self._clock.forget_writable(self._wires[rank])
+                self._clock.loop.remove_writer(self._wires[rank])
         except Closed:
             self._broken(rank)
 
@@ -223,6 +227,9 @@ class Server:
             return
         result = unpack([message["outcome"]], {**tensors, "states": {} if states is None else {0: states}})
         self._count(rank, result.outcomes[0])
+        plan = part.ticket.plan
+        if plan.transforms:
+            receive(plan, plan.chain(self._model), result.outcomes[0], part.ticket.tasks[part.index].state)
         self._arrived(part.ticket, part.index, result)
 
     def _states(self, rank: int, number: int) -> Any:
@@ -234,26 +241,26 @@ class Server:
 
     def _count(self, rank: int, outcome: Outcome) -> None:
         """Bytes are counted at this end. While something was evaluated here, nobody is said to have waited."""
-        meter, costs = self._wires[rank].meter, outcome.costs
+        meter, costs, before = self._wires[rank].meter, outcome.costs, self._counted[rank]
         assert costs is not None
         now = (
             meter.vector_sent,
-            meter.bytes_sent - meter.vector_sent,
-            meter.messages_sent,
             meter.vector_received,
-            meter.bytes_received - meter.vector_received,
+            meter.messages_sent,
             meter.messages_received,
+            meter.bytes_sent,
+            meter.bytes_received,
             self._here_s,
         )
-        down, framing_down, sent, up, framing_up, received, here = (a - b for a, b in zip(now, self._counted[rank]))
+        down, up, sent, received, all_down, all_up, here = (a - b for a, b in zip(now, before, strict=True))
         self._counted[rank] = now
         costs.waiting_s = max(0.0, costs.waiting_s - here)
         costs.charge(
-            bytes_down=down,
-            bytes_up=up,
-            messages_down=sent,
-            messages_up=received,
-            framing=framing_down + framing_up,
+            bytes_down=int(down),
+            bytes_up=int(up),
+            messages_down=int(sent),
+            messages_up=int(received),
+            framing=int(all_down + all_up - down - up),
         )
 
     def _arrived(self, ticket: _Ticket, index: int, result: Result) -> None:
@@ -291,7 +298,8 @@ class Server:
         self._rank_of.pop(wire.fileno(), None)
         with contextlib.suppress(KeyError, ValueError):
             self._poll.unregister(wire)
-        self._clock.forget(wire)
+        self._clock.loop.remove_reader(wire)
+        self._clock.loop.remove_writer(wire)
         wire.close()
 
     def _close_wires(self) -> None:

@@ -344,6 +344,7 @@ class SocketChannel:
             raise Malformed(f"expected a frame, got {mark!r}")
         if plain > PLAIN_LIMIT or vectors > self._limit:
             raise Malformed(f"a frame of {plain} and {vectors} bytes is longer than {PLAIN_LIMIT} and {self._limit}")
+        self.meter.vector_received += vectors
         self._lengths = plain, vectors
         self._plain = bytearray(plain)
         if plain:

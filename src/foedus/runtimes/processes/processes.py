@@ -1,0 +1,104 @@
+"""The runtime in which every node is a process of this machine, and time is the wall clock."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from foedus.core.clock import RealClock
+from foedus.core.data import FederatedDataset
+from foedus.core.errors import BadInput, did_you_mean
+from foedus.core.model import Model
+from foedus.core.runtime import Engine
+from foedus.core.session import Session
+from foedus.network import Device
+from foedus.runtimes.launch import pickled
+from foedus.runtimes.processes.crew import Crew
+from foedus.runtimes.processes.server import Server
+
+WIRES = ("shared", "sockets")
+EXCHANGES = ("server", "tree", "ring", "gloo")
+LOST = ("abort", "skip")
+
+MOST = 512
+"""Processes at the most. Each takes some 200 MB of memory; beyond this it is a mistake, and not a measurement."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Run every node as a process of this machine, in real time.
+
+    ``wire``      how processes talk: ``"shared"`` memory, or TCP ``"sockets"``.
+    ``exchange``  how the answers of a round become one: through a parameter ``"server"``, which this process is; up and
+                  down a ``"tree"``; round a ``"ring"``; or by PyTorch's ``"gloo"`` (over sockets). With the last three
+                  every process runs the program, and no server is needed. Decentralised programs need none of them.
+    ``lost``      what follows when a process ends or hangs: ``"abort"`` ends the run at its last commit and names the
+                  node, ``"skip"`` goes on without it.
+    ``patience``  seconds without a sign of life after which a process counts as hung.
+    ``slowdown``  by node: its jobs take so many times as long. Nodes not listed are not slowed.
+    ``device``    every job takes at least what it takes on this device, whose draws are those of a simulation.
+
+    With a server or a tree, up to 32 nodes, the model's bits are those of ``Simulation``; ring and gloo add in another
+    order. Where arrival decides (asynchronous programs, quorums, deadlines), runs agree in distribution.
+    """
+
+    wire: str = "shared"
+    exchange: str = "server"
+    lost: str = "abort"
+    patience: float = 30.0
+    slowdown: tuple[float, ...] = ()
+    device: Device | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("wire", self.wire, WIRES),
+            ("exchange", self.exchange, EXCHANGES),
+            ("lost", self.lost, LOST),
+        ):
+            if value not in known:
+                raise BadInput(
+                    f"Processes.{name} is {value!r}: {did_you_mean(str(value), known)}it must be one of "
+                    f"{', '.join(map(repr, known))}"
+                )
+        if self.exchange == "gloo" and self.wire != "sockets":
+            raise BadInput('gloo sends over sockets: write Processes(wire="sockets", exchange="gloo")')
+        if not self.patience >= 1:
+            raise BadInput(
+                f"Processes.patience is {self.patience!r}: hearts beat five times a second, wait at least 1 s"
+            )
+        for factor in self.slowdown:
+            if not 1 <= factor < float("inf"):
+                raise BadInput(f"Processes.slowdown has a factor {factor!r}: a process can be slowed, from 1 up")
+        if self.device is not None and not isinstance(self.device, Device):
+            raise BadInput(f"Processes.device is {self.device!r}: it must be a Device")
+
+    def start(self, model: Model, data: FederatedDataset, seed: int) -> Engine:
+        """Start the processes. Errors: ``BadInput`` if this machine cannot, ``NodeLost`` if one does not start."""
+        if os.name == "nt":
+            raise BadInput("node processes need a Unix system: use Simulation()")
+        if data.nodes > MOST:
+            raise BadInput(f"{data.nodes} nodes would be as many processes, and {MOST} are the most: use Simulation()")
+        if len(self.slowdown) > data.nodes:
+            raise BadInput(f"Processes.slowdown has {len(self.slowdown)} factors for {data.nodes} nodes")
+        device = None
+        if self.device is not None:
+            device = pickled(self.device, lambda e: f"{self.device!r} cannot be sent to node processes: {e}")
+        factors = [*self.slowdown, *[1.0] * (data.nodes - len(self.slowdown))]
+        crew = Crew(
+            data.nodes,
+            "foedus.runtimes.processes.node",
+            lambda rank: {"seed": seed, "slowdown": factors[rank], "device": device},
+            model,
+            data,
+            patience=self.patience,
+        )
+        clock = RealClock()
+        server = Server(crew, clock, model, data, seed, self.lost == "skip", self.wire)
+
+        def elsewhere(program: Any, session: Session) -> Coroutine[Any, Any, Any] | None:
+            server.open()
+            return None
+
+        return Engine(server, clock, None, elsewhere)
