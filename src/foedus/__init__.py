@@ -124,11 +124,11 @@ __all__ = [
     "Fraction", "Gaussian", "Gossip", "Gradient", "Hierarchical", "IFCA", "Interrupted", "Job", "Key", "Local",
     "LocalOnly", "LocalSGD", "MLflow", "MajorityVote", "Mean", "Median", "Model", "NobodyInTime", "NodeFailed",
     "NodeView", "OverSelect", "ParameterServer", "Patience", "Peer", "Poisson", "PowerSGD", "Processes",
-    "ProgramError", "PushSum", "QFFL", "QSGD", "Quorum", "RandomK", "Record", "Reduced", "Refused", "Run", "Scaffold", "Sign", "Simulation",
-    "StaleSynchronous", "State", "StorageFailed", "SyncSGD", "Target", "TensorBoard", "TensorParallel", "Ternary",
-    "TopK", "TrimmedMean", "Update", "WandB", "Work", "WorkerError", "aggregators", "data", "jobs", "models",
-    "network", "optimizers", "programs", "replace", "report", "sampling", "topologies", "tracking", "train",
-    "transforms",
+    "ProgramError", "PushSum", "QFFL", "QSGD", "Quorum", "RandomK", "Record", "Reduced", "Refused", "Run", "Scaffold",
+    "Sign", "Simulation", "StaleSynchronous", "State", "StorageFailed", "SyncSGD", "Target", "TensorBoard",
+    "TensorParallel", "Ternary", "TopK", "TrimmedMean", "Update", "WandB", "Work", "WorkerError", "aggregators",
+    "data", "jobs", "models", "network", "optimizers", "programs", "replace", "report", "sampling", "topologies",
+    "tracking", "train", "transforms",
 ]  # fmt: skip
 
 
