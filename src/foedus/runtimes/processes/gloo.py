@@ -30,12 +30,12 @@ class Gloo:
         if not store:
             raise BadInput("gloo needs store=, the path of a file that does not exist yet, the same at all ranks")
         self.rank, self.ranks, self._meter = rank, ranks, meter
-        group = dist.ProcessGroupGloo
+        group: Any = dist.ProcessGroupGloo
         options = group._Options()
         options._devices = [group.create_device(hostname="127.0.0.1")]
         options._timeout = timedelta(seconds=timeout)
         options._threads = 1
-        self._store = dist.FileStore(store, ranks)
+        self._store: Any = dist.FileStore(store, ranks)  # type: ignore[attr-defined]
         self._group: Any = None
         try:
             self._group = group(self._store, rank, ranks, options)

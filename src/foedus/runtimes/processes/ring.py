@@ -53,7 +53,7 @@ class Ring:
     def _circle(self, x: np.ndarray, frame: Frame) -> list[bytes]:
         rank, n, pump = self.rank, self.ranks, self.pump
         left, right = self.pipes[(rank - 1) % n], self.pipes[(rank + 1) % n]
-        raw = memoryview(x.view(np.uint8))
+        raw = x.view(np.uint8).data
         notes = [b""] * n
         notes[rank] = frame.note
         chunks = [slice(c * len(x) // n, (c + 1) * len(x) // n) for c in range(n)]
@@ -86,7 +86,7 @@ class Ring:
     def _swap(self, x: np.ndarray, frame: Frame) -> list[bytes]:
         """Two ranks send each other all they have: as many bytes as a ring of two, in one step where it needs two."""
         pump, pipe = self.pump, self.pipes[1 - self.rank]
-        raw = memoryview(x.view(np.uint8))
+        raw = x.view(np.uint8).data
         self._put(pipe, frame, raw)
         behind = pipe.queued - len(raw)
         came = read_head(pump, pipe)

@@ -49,6 +49,7 @@ class SlotPipe:
             raise Broken(peer, f"is gone ({e.strerror})") from e
         finally:
             mine.close()
+        meter.bytes_sent += _HELLO.size
         sock.setblocking(False)
         self._mine = memoryview(mine.map)
         self._theirs: memoryview | None = None
@@ -154,6 +155,7 @@ class SlotPipe:
         hello, fds, _, _ = socket.recv_fds(self._sock, _HELLO.size, 1)
         if len(hello) < _HELLO.size or len(fds) != 1:
             raise Broken(self.peer, "has closed the connection")
+        self._meter.bytes_received += _HELLO.size
         slots, self._slot_bytes = _HELLO.unpack(hello)
         segment = Segment(0, slots * self._slot_bytes, fds[0])
         segment.close()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -59,7 +60,7 @@ class Tree:
         if self.ranks == 1:
             return [note]
         try:
-            return self._reduce(memoryview(x.view("u1")), x, note)
+            return self._reduce(x, note)
         except (Broken, BadInput):
             self.close()
             raise
@@ -78,8 +79,8 @@ class Tree:
         for pipe in self.pipes.values():
             pipe.close()
 
-    def _reduce(self, raw: memoryview, x: Any, note: bytes) -> list[bytes]:
-        pump = self.pump
+    def _reduce(self, x: np.ndarray, note: bytes) -> list[bytes]:
+        pump, raw = self.pump, x.view(np.uint8).data
         pump.start()
         self._calls += 1
         frame = Frame(self._calls, kind_of(str(x.dtype)), x.nbytes, b"")
@@ -123,9 +124,9 @@ class Tree:
                 pump.read_into(child, _bytes(t))
             right = unflatten(plain, tensors)
             pump.lap("serial_s")
-            if acc is None or right is None:
-                acc = right if acc is None else acc
-            else:
+            if acc is None:
+                acc = right
+            elif right is not None:
                 acc = merge(acc, right)
             pump.lap("compute_s")
         plain, tensors = flatten(acc)
@@ -175,4 +176,5 @@ def _room(specs: list[Any]) -> list[Tensor]:
 
 
 def _bytes(t: Tensor) -> memoryview:
-    return memoryview(t.reshape(-1).view(torch.uint8).numpy()) if t.numel() else memoryview(b"")
+    array: np.ndarray = t.reshape(-1).view(torch.uint8).numpy()
+    return array.data
