@@ -19,7 +19,7 @@ from typing import Protocol
 
 from foedus.runtimes.processes.meter import Meter
 
-PIECE = 1 << 18
+PIECE = 1 << 19
 """Bytes that are moved, added and passed on at a time: few calls for a large vector, and a core's cache holds a few."""
 
 _SMALL = 1 << 16

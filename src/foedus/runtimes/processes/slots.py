@@ -17,7 +17,7 @@ from foedus.runtimes.processes.meter import Meter
 from foedus.runtimes.processes.pipes import PIECE, Broken
 from foedus.runtimes.segments import Segment
 
-SLOTS = 8
+SLOTS = 4
 _INLINE = 1 << 13
 """Parts up to this many bytes go through the socket: they need no slot, and nothing has to be given back."""
 
