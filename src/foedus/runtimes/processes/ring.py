@@ -1,0 +1,137 @@
+"""Ring all-reduce: reduce-scatter, then all-gather, every rank sending to the right and receiving from the left.
+
+The vector is cut into n chunks. In step s of 2 (n - 1), rank r sends chunk r - s and receives chunk r - s - 1, which it
+adds to its own (the first n - 1 steps) or takes over. Every rank sends 2 (n - 1) chunks: 2 (n - 1) / n of the vector,
+the least there is. Source: Patarasuk and Yuan (2009), "Bandwidth optimal all-reduce algorithms for clusters of
+workstations".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from foedus.core.errors import BadInput
+from foedus.runtimes.processes.frames import Frame, check, head, kind_of, read_head
+from foedus.runtimes.processes.pipes import PIECE, Broken, Pipe, Pump
+
+
+class Ring:
+    """Sums over a ring. What a step brings is passed on piece by piece, while it is still in the cache."""
+
+    def __init__(self, rank: int, ranks: int, pipes: dict[int, Pipe], pump: Pump) -> None:
+        self.rank, self.ranks, self.pump, self.pipes = rank, ranks, pump, pipes
+        self._calls = 0
+
+    def all_reduce(self, vector: Tensor, note: bytes = b"") -> list[bytes]:
+        x = as_array(vector)
+        if self.ranks == 1:
+            return [note]
+        self.pump.start()
+        self._calls += 1
+        frame = Frame(self._calls, kind_of(str(x.dtype)), x.nbytes, note)
+        try:
+            return self._swap(x, frame) if self.ranks == 2 else self._circle(x, frame)
+        except (Broken, BadInput):
+            # Whoever waits for this rank learns it now, and not when its patience ends.
+            self.close()
+            raise
+
+    def all_merge(self, acc: Any, note: bytes, merge: Callable[[Any, Any], Any]) -> tuple[Any, list[bytes]]:
+        raise BadInput(
+            "a ring can only add: use exchange='tree' or 'server' for aggregators whose merge is not addition"
+        )
+
+    def close(self) -> None:
+        """Close the connections to both neighbours."""
+        for pipe in self.pipes.values():
+            pipe.close()
+
+    def _circle(self, x: np.ndarray, frame: Frame) -> list[bytes]:
+        rank, n, pump = self.rank, self.ranks, self.pump
+        left, right = self.pipes[(rank - 1) % n], self.pipes[(rank + 1) % n]
+        raw = x.view(np.uint8).data
+        notes = [b""] * n
+        notes[rank] = frame.note
+        chunks = [slice(c * len(x) // n, (c + 1) * len(x) // n) for c in range(n)]
+        size = x.itemsize
+        self._put(right, frame, raw[chunks[rank].start * size : chunks[rank].stop * size])
+        for step in range(2 * (n - 1)):
+            came = read_head(pump, left)
+            check(came, frame, left.peer)
+            last, adds = step == 2 * (n - 1) - 1, step < n - 1
+            if adds:
+                notes[(rank - step - 1) % n] = came.note
+            chunk = chunks[(rank - step - 1) % n]
+            if not last:
+                # A note goes round once: with the first n - 1 steps.
+                self._put(right, frame._replace(note=came.note if step + 1 < n - 1 else b""))
+            at, end = chunk.start * size, chunk.stop * size
+            while at < end:
+                if adds:
+                    n_bytes = add(pump, left, x[at // size : end // size])
+                else:
+                    n_bytes = min(PIECE, end - at)
+                    pump.read_into(left, raw[at : at + n_bytes])
+                if not last:
+                    right.put(raw[at : at + n_bytes])
+                    pump.meter.vector_sent += n_bytes
+                at += n_bytes
+        pump.flush()
+        return notes
+
+    def _swap(self, x: np.ndarray, frame: Frame) -> list[bytes]:
+        """Two ranks send each other all they have: as many bytes as a ring of two, in one step where it needs two."""
+        pump, pipe = self.pump, self.pipes[1 - self.rank]
+        raw = x.view(np.uint8).data
+        self._put(pipe, frame, raw)
+        behind = pipe.queued - len(raw)
+        came = read_head(pump, pipe)
+        check(came, frame, pipe.peer)
+        at = 0
+        while at < len(x):
+            # Our own numbers must have left before the sum takes their place.
+            at += add(pump, pipe, x[at:], own_first=self.rank == 0, sent=behind + at * x.itemsize) // x.itemsize
+        pump.flush()
+        return [frame.note, came.note] if self.rank == 0 else [came.note, frame.note]
+
+    def _put(self, pipe: Pipe, frame: Frame, payload: memoryview | None = None) -> None:
+        if payload is None:
+            pipe.put(head(frame))
+        else:
+            pipe.put(head(frame), payload)
+            self.pump.meter.vector_sent += len(payload)
+        self.pump.meter.messages_sent += 1
+
+
+def as_array(vector: Tensor) -> np.ndarray:
+    """The vector's memory. Errors: ``BadInput`` unless it is flat, contiguous and on the CPU."""
+    if vector.dim() != 1 or not vector.is_contiguous() or vector.device.type != "cpu":
+        raise BadInput(
+            f"a vector to be summed over ranks must be flat, contiguous and on the CPU, not of shape "
+            f"{tuple(vector.shape)} on {vector.device}: give vector.contiguous().flatten()"
+        )
+    kind_of(str(vector.dtype).removeprefix("torch."))
+    array: np.ndarray = vector.detach().numpy()
+    return array
+
+
+def add(pump: Pump, pipe: Pipe, x: np.ndarray, own_first: bool = True, sent: int | None = None) -> int:
+    """Add the next piece that comes to the beginning of ``x``; how many bytes.
+
+    ``sent``: the piece as it was has to leave first: it was put when the pipe had queued this many bytes. The order
+    of a sum's two sides matters only for NaNs, whose bits are those of the first one.
+    """
+    view = pump.borrow(pipe, x.nbytes)
+    n_bytes = len(view)
+    if sent is not None:
+        pump.flush(pipe, sent + n_bytes)
+    came = np.frombuffer(view, x.dtype)
+    mine = x[: len(came)]
+    np.add(*((mine, came) if own_first else (came, mine)), out=mine)
+    pipe.release(n_bytes)
+    pump.lap("compute_s")
+    return n_bytes
