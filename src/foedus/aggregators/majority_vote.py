@@ -26,6 +26,7 @@ class MajorityVote(Callability):
 
     robust: ClassVar[bool] = True
     consumes: ClassVar[bool] = True
+    additive: ClassVar[bool] = True
 
     def empty(self) -> dict[str, Any]:
         return {"sum": None, "nodes": 0}

@@ -26,6 +26,7 @@ class Mean(Callability):
     weighted: bool = True
     robust: ClassVar[bool] = False
     consumes: ClassVar[bool] = True
+    additive: ClassVar[bool] = True
 
     def empty(self) -> dict[str, Any]:
         return {"sum": None, "weight": 0.0}

@@ -27,6 +27,8 @@ class Aggregator(Protocol):
     update's tensors. ``read`` may keep a state across rounds, which lives in the checkpoint. ``robust``: NaN and
     infinite updates are dropped and the run goes on; otherwise the run stops and names the node. An aggregator whose
     ``add`` keeps no reference to an update's tensors may say so (``consumes = True``) and is spared a copy of each.
+    One whose accumulators are ``{"sum": {name: tensor} or None, ...}`` with numbers beside it, and whose ``merge`` adds
+    them, may say so (``additive = True``): nodes can then add theirs up in any way, round a ring for example.
     """
 
     @property

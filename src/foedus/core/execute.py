@@ -165,6 +165,9 @@ class Together(Executor, Protocol):
     rank: int
     """The node that this is."""
 
+    gone: Mapping[int, str]
+    """Nodes that are lost, and how."""
+
 
 class InOrder:
     """Groups run in their order, with no more than ``executor.ahead`` of them in flight; the first start at once."""

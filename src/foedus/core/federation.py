@@ -262,6 +262,11 @@ class Federation:
         self, job: Job, *, transforms: Sequence[Transform] = (), commits: int | None = None, failure: str = "abort"
     ) -> Stream:
         """Asynchronous work: ``async with fed.stream(job) as updates``. See ``Stream``."""
+        if self._s.together is not None:
+            raise BadInput(
+                "asynchronous work needs somebody to whom updates come as they are ready, and here all nodes join "
+                'theirs: use exchange="server"'
+            )
         return Stream(self._s, Plan(job, prepare(transforms, self.layout), None), commits, failure)
 
     # -- how a call goes ---------------------------------------------------------------------------------------

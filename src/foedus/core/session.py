@@ -195,11 +195,7 @@ class Session:
         ``now`` is the commit's time if that is not the clock's.
         """
         w: Tensor | None = state.w if "w" in state else None
-        if w is not None and not finite({"w": w}):
-            raise Diverged(
-                f"the model became NaN or infinite in round {self.round + 1}, although every node's update was "
-                f"finite; the last good model, of round {self.round}, is kept. Lower the server's learning rate"
-            )
+        self.check_finite(state)
         t = self.round + 1
         quality = {**(metrics or {}), **(extra or {}), **self._measured_staleness()}
         whole = isinstance(at_nodes, Mapping)
@@ -238,6 +234,22 @@ class Session:
             self._outside += time.perf_counter() - started
         if self.options.progress is not None:
             self.options.progress(record)
+
+    def check_finite(self, state: State) -> None:
+        """Errors: ``Diverged`` if the model to be committed is NaN or infinite."""
+        if "w" in state and not finite({"w": state.w}):
+            raise Diverged(
+                f"the model became NaN or infinite in round {self.round + 1}, although every node's update was "
+                f"finite; the last good model, of round {self.round}, is kept. Lower the server's learning rate"
+            )
+
+    def follow(self, books: dict[str, Any], elapsed: float) -> None:
+        """Before a commit: take over the books of a session elsewhere that has run the program for so many seconds."""
+        for node, count in zip(*books["counts"], strict=True):
+            self._last.counts_before.setdefault(node, self.counts.get(node, 0))
+            self.counts[node] = count
+        self.draws, self.reducers, self.extra = books["draws"], books["reducers"], books["extra"]
+        self._outside = time.perf_counter() - self._wall_started - elapsed
 
     def _measured_staleness(self) -> dict[str, float]:
         """Mean and largest since the last commit. How often each was met in the run is in ``extra["staleness"]``."""

@@ -15,6 +15,7 @@ from foedus.core.runtime import Engine
 from foedus.core.session import Session
 from foedus.network import Device
 from foedus.runtimes.launch import pickled
+from foedus.runtimes.processes import ranks
 from foedus.runtimes.processes.crew import Crew
 from foedus.runtimes.processes.server import Server
 
@@ -98,7 +99,9 @@ class Processes:
         server = Server(crew, clock, model, data, seed, self.lost == "skip", self.wire)
 
         def elsewhere(program: Any, session: Session) -> Coroutine[Any, Any, Any] | None:
-            server.open()
-            return None
+            if self.exchange == "server":
+                server.open()
+                return None
+            return ranks.drive(program, session, crew, self.exchange, self.wire, self.lost == "skip")
 
         return Engine(server, clock, None, elsewhere)

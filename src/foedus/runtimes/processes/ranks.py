@@ -1,0 +1,334 @@
+"""The parent's side of a program that all nodes run together: it keeps the books, and decides who goes on.
+
+The nodes join their answers among themselves. When a commit is due to be evaluated or written, each tells what it has
+measured, and the lowest of them what it has committed, with all commits since the last. When a node is lost, the
+others notice in their next call. Then the run ends, with the last commit of whoever was furthest; or those that are
+left are connected anew, and go on from that commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from foedus.core.errors import BadInput, NodeFailed, ProgramError, WorkerError
+from foedus.core.ledger import Costs
+from foedus.core.session import Session
+from foedus.runtimes.channel import Closed
+from foedus.runtimes.launch import pickled
+from foedus.runtimes.processes.collectives import edges
+from foedus.runtimes.processes.crew import Crew, NodeLost
+from foedus.runtimes.processes.meter import Meter
+from foedus.runtimes.processes.told import retold
+
+log = logging.getLogger("foedus")
+
+PATIENCE = 5.0
+"""Seconds given to what should follow at once: the others' notice of a loss, and the loss behind a broken exchange."""
+
+
+async def drive(program: Any, session: Session, crew: Crew, exchange: str, wire: str, goes_on: bool) -> Tensor:
+    """Run a program at all nodes together; the model of the last commit.
+
+    Errors: ``BadInput`` for a program that cannot be sent or that the exchange does not fit; ``NodeFailed`` when a
+    process is lost and the run does not go on without; and what the program raises.
+    """
+    team = _Team(program, session, crew, exchange, wire, goes_on)
+    try:
+        await team.run()
+    finally:
+        team.close()
+    if session.state is None:
+        raise ProgramError("the program ended without fed.commit(state): nothing of it would be kept")
+    return session.state.w  # type: ignore[no-any-return]
+
+
+class _Team:
+    def __init__(self, program: Any, session: Session, crew: Crew, exchange: str, wire: str, goes_on: bool) -> None:
+        self.session, self.crew, self.exchange, self.wire, self.goes_on = session, crew, exchange, wire, goes_on
+        self._loop = asyncio.get_running_loop()
+        self._program = pickled(
+            program, lambda e: f"{program!r} cannot be sent to node processes ({e}); use fd.Simulation()"
+        )
+        o = session.options
+        self._rhythm = {
+            "evaluate_every": o.evaluate_every,
+            "evaluate_nodes": o.evaluate_nodes,
+            "checkpoint_every": o.checkpoint_every if o.folder is not None else 0,
+            "rules": bool(o.stop),
+        }
+        self._run = time.monotonic_ns()
+        self._events: asyncio.Queue[tuple[int, dict[str, Any], Any]] = asyncio.Queue()
+        self._place = tempfile.mkdtemp(prefix="foedus-") if exchange == "gloo" else ""
+        self._attempts = 0
+        self._gone: dict[int, str] = {}
+        self._measured: list[dict[int, Meter]] = [{} for _ in range(crew.nodes)]
+        """By node and commit, what it has measured since the run began."""
+        self._before = session.ledger.total.copy()
+        self._saved = None if session.state is None else session.checkpoint().tree
+        self._began = 0.0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._members = sorted(self.crew.alive)
+        self._broken: dict[int, tuple[int, str]] = {}
+        self._done: set[int] = set()
+        self._ready: set[int] = set()
+        self._told: dict[int, set[int]] = {}
+        self._books: dict[int, tuple[dict[str, Any], Any]] = {}
+
+    def close(self) -> None:
+        """The processes are the crew's to end."""
+        self.crew.unwatch()
+        for channel in self.crew.channels:
+            self._loop.remove_reader(channel)
+        if self._place:
+            shutil.rmtree(self._place, ignore_errors=True)
+
+    # -- beginning, and beginning anew -------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """To the end of the program."""
+        for rank, channel in enumerate(self.crew.channels):
+            self._loop.add_reader(channel, self._readable, rank)
+        self.crew.watch(self._loop, self._lost)
+        self._begin(self._saved, "role")
+        while len(self._done) < len(self._members):
+            await self._one()
+
+    def _begin(self, saved: Any, how: str) -> None:
+        """Have all members run the program from a commit on."""
+        self._reset()
+        self._attempts += 1
+        meshed = self.exchange != "gloo" and len(self._members) > 1
+        asked = {
+            "role": "rank",
+            "again": how == "again",
+            "run": self._run,
+            "program": self._program,
+            "exchange": self.exchange,
+            "wire": self.wire,
+            "rhythm": self._rhythm,
+            "per_node": self.session.options.per_node,
+            "members": self._members,
+            "gone": self._gone,
+            "meshed": meshed,
+            "spin": not self.crew.oversubscribed,
+            "store": os.path.join(self._place, str(self._attempts)) if self._place else "",
+            "recorded": self.session.round,
+        }
+        for rank in self._members:
+            own = saved
+            if saved is not None and how == "role":  # of what nodes remember, each is given its own
+                states = saved["node_states"]
+                own = {**saved, "node_states": {rank: states[rank]} if rank in states else {}}
+            self._send(rank, asked, own)
+        if meshed:
+            places = {rank: place for place, rank in enumerate(self._members)}
+
+            def others(rank: int) -> set[int]:
+                return {self._members[p] for p in edges(self.exchange, places[rank], len(places))}
+
+            try:
+                self.crew.mesh(others, self.wire, self._members, other=self._hear)
+            except NodeLost as e:
+                self._lost(e.rank, e.reason)
+
+    # -- what is heard -----------------------------------------------------------------------------------------
+
+    def _readable(self, rank: int) -> None:
+        try:
+            frames = self.crew.channels[rank].poll()
+        except Closed:
+            self._lost(rank, self.crew.ended(rank))
+            return
+        for message, tree, _ in frames:
+            self._hear(rank, message, tree)
+
+    def _hear(self, rank: int, message: dict[str, Any], tree: Any) -> None:
+        if message.get("run") == self._run or "cannot" in message:
+            self._events.put_nowait((rank, message, tree))
+
+    def _lost(self, rank: int, how: str) -> None:
+        if rank not in self._gone:
+            self._gone[rank] = how
+            self._loop.remove_reader(self.crew.channels[rank])
+            self._events.put_nowait((rank, {"lost": how}, None))
+
+    def _send(self, rank: int, message: dict[str, Any], tree: Any = None) -> None:
+        if rank in self._gone:
+            return
+        try:
+            self.crew.channels[rank].send(message, tree)
+        except Closed:
+            self._lost(rank, self.crew.ended(rank))
+
+    async def _one(self) -> None:
+        rank, message, tree = await self._events.get()
+        if "commit" in message:
+            self._note(rank, message)
+            t = message["commit"]
+            self._told.setdefault(t, set()).add(rank)
+            self.session.node_states.update({rank: tree["own"]} if tree["own"] else {})
+            if "notes" in message:
+                self._books[t] = message, tree["books"]
+            if t in self._books and self._told[t] >= set(self._members):
+                self._commit(*self._books.pop(t))
+                self._go_on(t)
+        elif "done" in message:
+            self._done.add(rank)
+        elif "ready" in message:
+            self._ready.add(rank)
+            if len(self._ready) == len(self._members):
+                self._go()
+        elif "broken" in message:
+            self._broken[rank] = message["round"], message["broken"]
+            if not self._gone:
+                await self._why(message["broken"])
+        elif "raised" in message:
+            self._note(rank, message)
+            self._commit(message, tree["books"])
+            raise retold(self.session, rank, *message["raised"])
+        elif "cannot" in message:
+            raise BadInput(
+                f"node processes cannot load {message['cannot']}: define it in the script itself or in a module that "
+                "can be imported, or use fd.Simulation()"
+            )
+        elif "lost" in message:
+            log.warning("node %d is lost: its process %s", rank, message["lost"])
+            await self._without(rank)
+
+    async def _why(self, broken: str) -> None:
+        """An exchange broke, and nobody is known to be lost: that is soon known, or something else was wrong."""
+        until = self._loop.time() + PATIENCE
+        while not self._gone and self._loop.time() < until:
+            await asyncio.sleep(0.02)
+        if not self._gone:
+            raise WorkerError(f"the nodes' exchange broke in round {self.session.round + 1}: {broken}")
+
+    def _go(self) -> None:
+        if self._attempts == 1:
+            self._began = time.monotonic() - (0.0 if self._saved is None else self._saved["now"])
+        for rank in self._members:
+            self._send(rank, {"origin": self._began})
+
+    # -- commits -----------------------------------------------------------------------------------------------
+
+    def _note(self, rank: int, message: dict[str, Any]) -> None:
+        if message["planned"] is not None:
+            self.session.planned = message["planned"]
+        for t, measured in message["measured"]:
+            self._measured[rank][t] = Meter(**measured)
+
+    def _commit(self, message: dict[str, Any], books: Any) -> None:
+        """Make the run's commits up to this one."""
+        s = self.session
+        notes = [n for n in message["notes"] if n["round"] > s.round]
+        for note in notes:
+            last = note is notes[-1]
+            s.follow(books, note["elapsed"])
+            s.ledger.restore(note["ledger"])
+            for rank, measured in enumerate(self._measured):
+                known = [t for t in measured if t <= note["round"]]
+                if known:
+                    s.ledger.charge(rank, **_costs(measured[max(known)]))
+            s.used, s._losses = note["used"], [(x, w) for x, w in note["losses"]]
+            s.commit(books["state"], note["metrics"], note["extra"], at_nodes=books["at_nodes"] if last else None)
+        for measured in self._measured:
+            for t in sorted(measured)[:-2]:
+                del measured[t]
+
+    def _go_on(self, t: int) -> None:
+        """Whoever waits for the parent's word is given it."""
+        s = self.session
+        nodes = self._rhythm["evaluate_nodes"]
+        evaluated = t % self._rhythm["evaluate_every"] == 0 or (nodes and t % nodes == 0)
+        if t != s.planned and (self._rhythm["rules"] or evaluated):
+            for rank in self._members:
+                self._send(rank, {"stop": s.stopped})
+
+    # -- losses ------------------------------------------------------------------------------------------------
+
+    async def _without(self, rank: int) -> None:
+        """A member is lost: end the run at the last commit of whoever is furthest, or go on from there."""
+        if rank not in self._members or len(self._done) == len(self._members):
+            return
+        while True:
+            left = [r for r in self._members if r not in self._gone]
+            if not left:
+                break
+            waiting = [r for r in left if r not in self._broken and r not in self._done]
+            if not waiting:
+                break
+            # Those that still compute notice when they are done: until then there is nothing to do but wait.
+            try:
+                await asyncio.wait_for(self._hear_of_break(), None if self.goes_on else PATIENCE)
+            except TimeoutError:
+                break
+        left = [r for r in left if r in self._broken]
+        given = await self._furthest(left) if left else None
+        s = self.session
+        if given is not None:
+            giver, message, tree = given
+            self._note(giver, message)
+        if not self.goes_on or given is None:
+            if given is not None:
+                self._commit(message, tree["books"])
+            raise NodeFailed(
+                f"node {rank}'s process {self._gone[rank]} in round {s.round + 1}; the last good model, of round "
+                f'{s.round}, is kept; Processes(lost="skip") goes on without a node that is lost'
+            )
+        self._begin(tree["again"], "again")
+
+    async def _hear_of_break(self) -> None:
+        """Take one event, while it is waited for that all notice."""
+        rank, message, tree = await self._events.get()
+        if "broken" in message:
+            self._broken[rank] = message["round"], message["broken"]
+        elif "commit" in message:
+            self._note(rank, message)
+            self._told.setdefault(message["commit"], set()).add(rank)
+            # Whoever waits for a word that the lost one keeps from coming goes on to where it breaks.
+            self._send(rank, {"stop": False})
+        elif "done" in message:
+            self._done.add(rank)
+        elif "lost" in message:
+            log.warning("node %d is lost: its process %s", rank, message["lost"])
+        elif "raised" in message:
+            self._note(rank, message)
+            self._commit(message, tree["books"])
+            raise retold(self.session, rank, *message["raised"])
+
+    async def _furthest(self, left: Sequence[int]) -> tuple[int, dict[str, Any], Any] | None:
+        """The books of the last commit that any of these has made."""
+        giver = max(left, key=lambda r: self._broken[r][0])
+        self._send(giver, {"give": True})
+        while giver not in self._gone:
+            rank, message, tree = await self._events.get()
+            if rank == giver and "given" in message:
+                return rank, message, tree
+        return None
+
+
+def _costs(m: Meter) -> dict[str, Any]:
+    return vars(
+        Costs(
+            bytes_up=m.vector_sent,
+            bytes_down=m.vector_received,
+            messages_up=m.messages_sent,
+            messages_down=m.messages_received,
+            compute_s=m.compute_s,
+            wire_s=m.wire_s,
+            serial_s=m.serial_s,
+            waiting_s=m.waiting_s,
+            framing=m.bytes_sent + m.bytes_received - m.vector_sent - m.vector_received,
+        )
+    )
