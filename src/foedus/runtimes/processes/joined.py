@@ -104,8 +104,8 @@ class Joined:
                 )
             answers = [[plain, tensors["updates"]]] if plain else None
             every, _ = self._collective.all_merge(answers, b"", lambda a, b: a + b)
-            none: dict[str, Any] = {"acc": None, "states": {}}
-            return None, [unpack(p, {**none, "updates": updates}).outcomes for p, updates in every or []]
+            empty: dict[str, Any] = {"acc": None, "states": {}}
+            return None, [unpack(p, {**empty, "updates": updates}).outcomes for p, updates in every or []]
         note = _encode(plain)
         if self.exchange == "tree":
             acc, notes = self._collective.all_merge(tensors["acc"], note, rule.merge)
