@@ -31,7 +31,13 @@ def crew(beside):
 
 
 def answers(crew, ranks):
-    return {rank: crew.channels[rank].receive()[0] for rank in ranks}
+    def answer(rank):
+        while True:
+            message, _, _ = crew.channels[rank].receive()
+            if "mesh" not in message:  # what is left of one that was called off
+                return message
+
+    return {rank: answer(rank) for rank in ranks}
 
 
 def complete(rank):
