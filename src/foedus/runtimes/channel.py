@@ -146,9 +146,10 @@ class Channel:
                 else:
                     self._out.popleft()
             return True
-        except BlockingIOError:
-            return False
         except OSError as e:
+            if isinstance(e, BlockingIOError) and flags & socket.MSG_DONTWAIT:
+                return False
+            # Also where the socket's own limit of time has passed.
             self._out.clear()
             raise Closed from e
         finally:

@@ -1,16 +1,22 @@
-"""Ranks for tests: connected sockets, and a thread or a process for each."""
+"""Ranks for tests: connected sockets, and a thread or a process for each. And the check that nothing is left behind."""
 
+import importlib.util
 import os
 import pickle
 import signal
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 import torch
 
 from foedus.runtimes.processes.collectives import collective, edges
 from foedus.runtimes.processes.meter import Meter
+
+_spec = importlib.util.spec_from_file_location("leftovers", Path(__file__).with_name("leftovers.py"))
+_module = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_module)
 
 
 def pair(wire):
@@ -141,3 +147,33 @@ def processes():
 def connected_pair():
     """``pair``."""
     return pair
+
+
+@pytest.fixture
+def leftovers():
+    """``with leftovers(): …`` fails if a process, port, file or descriptor is left; see ``leftovers.py``."""
+    return _module.nothing_left
+
+
+@pytest.fixture
+def listening():
+    """``listening(pid)``: the addresses that a process listens at."""
+    return _module.listening
+
+
+def _path():
+    return os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Modules beside the tests can be started as node processes, by their names."""
+    monkeypatch.setenv("PYTHONPATH", _path())
+
+
+@pytest.fixture(scope="module")
+def beside():
+    """The same for a module of tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", _path())
+        yield

@@ -4,8 +4,8 @@ import os
 import signal
 import socket
 import struct
+import subprocess
 import sys
-import threading
 import time
 
 import torch
@@ -13,29 +13,54 @@ import torch
 from foedus.runtimes.processes.member import Member, run
 from foedus.runtimes.processes.mesh import NotConnected, connect
 
-held = []
-
 
 def nodelay(sock):
     return bool(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
 
+def meet(member, invitation):
+    """Connect, say to everybody who and to whom, and tell the parent what was heard."""
+    try:
+        socks = connect(member.channel, invitation)
+    except NotConnected as e:
+        return {"off": str(e)}, {}
+    for rank, sock in socks.items():
+        sock.sendall(struct.pack("<II", member.rank, rank))
+    got = {rank: list(struct.unpack("<II", sock.recv(8, socket.MSG_WAITALL))) for rank, sock in socks.items()}
+    tcp = [s for s in socks.values() if s.family == socket.AF_INET]
+    told = {
+        "got": got,
+        "blocking": all(s.gettimeout() is None for s in socks.values()),
+        "inherited": any(s.get_inheritable() for s in socks.values()),
+        "tcp": len(tcp),
+        "nodelay": all(map(nodelay, tcp)),
+    }
+    return told, socks
+
+
 def serve(member: Member) -> None:
+    held = {}
     while True:
         message, tree, _ = member.channel.receive()
+        if "edges" in message:
+            told, held = meet(member, message)
+            member.channel.send(told)
+            continue
         match message["do"]:
             case "echo":
                 member.channel.send({"rank": member.rank, **message}, tree)
             case "tell":
                 told = {
-                    "setup": {k: v for k, v in member.setup.items()},
+                    "setup": member.setup,
                     "rows": len(member.data.y),
                     "numbers": sum(p.numel() for p in member.model.module.parameters()),
                     "cores": sorted(os.sched_getaffinity(0)),
                     "threads": torch.get_num_threads(),
                     "sigint": signal.getsignal(signal.SIGINT) == signal.SIG_IGN,
+                    "group": os.getpgid(0) == os.getpid(),
+                    "held": len(held),
                 }
-                member.channel.send(told)
+                member.channel.send(told, {"x": member.data.x})
             case "exit":
                 sys.exit(message["status"])
             case "raise":
@@ -44,32 +69,20 @@ def serve(member: Member) -> None:
                 os.kill(os.getpid(), message["signal"])
             case "return":
                 return
+            case "start":  # a process of its own, as a user's job may
+                child = subprocess.Popen(["sleep", "600"])
+                member.channel.send({"pid": child.pid})
             case "doing":
                 member.doing(message["node"])
                 member.channel.send({})
-            case "mesh":
-                try:
-                    socks = connect(member.channel)
-                except NotConnected as e:
-                    member.channel.send({"off": str(e)})
-                    continue
-                for rank, sock in socks.items():
-                    sock.sendall(struct.pack("<II", member.rank, rank))
-                got = {rank: struct.unpack("<II", sock.recv(8, socket.MSG_WAITALL)) for rank, sock in socks.items()}
-                about = [
-                    (s.family.name, s.getblocking(), s.get_inheritable(), s.family == socket.AF_INET and nodelay(s))
-                    for s in socks.values()
-                ]
-                held.append(socks)
-                member.channel.send({"got": got, "about": about})
             case "sleep":
                 time.sleep(message["seconds"])
-            case "multiply":
+            case "multiply":  # one kernel after the other, each of about a second
                 a = torch.ones(message["size"], message["size"])
                 end = time.monotonic() + message["seconds"]
                 while time.monotonic() < end:
                     a = torch.tanh(a @ a)
-                member.channel.send({"threads": threading.active_count()})
+                member.channel.send({"done": True})
 
 
 if __name__ == "__main__":

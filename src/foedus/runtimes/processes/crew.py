@@ -13,6 +13,7 @@ from typing import Any
 from foedus.core.data import FederatedDataset
 from foedus.core.errors import WorkerError
 from foedus.core.model import Model
+from foedus.core.update import Tensors
 from foedus.runtimes.channel import Channel, Closed
 from foedus.runtimes.launch import Cargo, Child
 from foedus.runtimes.processes import mesh
@@ -65,6 +66,7 @@ class Crew:
         self._watch: tuple[asyncio.AbstractEventLoop, Lost] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._meshes = 0
+        self._look_at(new_page(nodes))
         cores = _cores()
         self.oversubscribed = nodes > len(cores)
         self.cores = [cores[rank % len(cores)] if pin and not self.oversubscribed else None for rank in range(nodes)]
@@ -76,7 +78,7 @@ class Crew:
 
     def _start(self, module: str, setup: Setup, model: Model, data: FederatedDataset, instead: str) -> None:
         cargo = Cargo(self.segments, model, data, new_page(self.nodes), instead)
-        self._pulse, self._doing = Pulse(cargo.page), cargo.page["doing"]
+        self._look_at(cargo.page)
         for rank, core in enumerate(self.cores):
             child = Child(module, self.segments, self.patience)
             self._children.append(child)
@@ -90,6 +92,9 @@ class Crew:
             except Closed:
                 raise self._lost(rank) from None
         self._await_ready(cargo)
+
+    def _look_at(self, page: Tensors) -> None:
+        self._pulse, self._doing = Pulse(page), page["doing"]
 
     def _await_ready(self, cargo: Cargo) -> None:
         waiting = {channel.fileno(): rank for rank, channel in enumerate(self.channels)}
@@ -147,7 +152,8 @@ class Crew:
         or ``"sockets"`` (TCP). Can be called again, with fewer: ranks stay what they were. What else a node sends
         meanwhile goes to ``other(rank, message, tree)``. ``also`` are channels to members that are no node. Errors:
         ``NodeLost`` if a process ends meanwhile (``lost`` is then not called for it), ``WorkerError`` after ``timeout``
-        seconds; nobody is connected then, and it can be tried again.
+        seconds; nobody is connected then, and it can be tried again. Messages with the key ``mesh`` that come after an
+        error belong to what was called off, and say nothing.
         """
         self._meshes += 1
         ranks = sorted(self.alive if members is None else members)
@@ -245,6 +251,8 @@ class Crew:
             child.reap()
             child.channel.close()
         self.segments.close()
+        # The shared page goes, what it said last stays.
+        self._look_at({**new_page(self.nodes), "doing": self._doing.clone()})
 
     def __enter__(self) -> Crew:
         return self

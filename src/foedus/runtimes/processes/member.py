@@ -49,6 +49,8 @@ def run(fd: int, serve: Callable[[Member], None]) -> NoReturn:
         serve(member)
     except Closed:
         pass
+    except SystemExit as e:
+        status = e.code if isinstance(e.code, int) else int(e.code is not None)
     except BaseException:
         traceback.print_exc()
         status = 1

@@ -1,0 +1,172 @@
+"""Sockets between node processes: who is connected to whom, and who is not. One crew serves all tests,
+and the last test takes one node away."""
+
+import os
+import signal
+import socket
+import struct
+import threading
+import time
+
+import psutil
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import foedus as fd
+from foedus.runtimes.processes import mesh
+from foedus.runtimes.processes.crew import Crew, NodeLost
+
+NODES = 4
+WIRES = pytest.mark.parametrize("wire", mesh.WIRES)
+
+
+@pytest.fixture(scope="module")
+def crew(beside):
+    data = fd.data.arrays([[float(i)] for i in range(20)], [i % 2 for i in range(20)], test=0.2)
+    data, model = data.split(fd.data.IID(), nodes=NODES), fd.Model(nn.Linear(1, 2))
+    with Crew(NODES, "echo", {}, model, data) as crew:
+        yield crew
+
+
+def answers(crew, ranks):
+    def answer(rank):
+        while True:
+            message, _, _ = crew.channels[rank].receive()
+            if "mesh" not in message:  # what is left of one that was called off
+                return message
+
+    return {rank: answer(rank) for rank in ranks}
+
+
+def complete(rank):
+    return set(range(NODES)) - {rank}
+
+
+PAIRS = st.sets(st.tuples(st.integers(0, NODES - 1), st.integers(0, NODES - 1)).filter(lambda p: p[0] < p[1]))
+
+
+@WIRES
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(pairs=PAIRS, members=st.sets(st.integers(0, NODES - 1), min_size=1))
+def test_everybody_is_connected_to_whom_it_should_be_and_nobody_else(crew, wire, pairs, members):
+    def edges(rank):
+        found = {b if a == rank else a for a, b in pairs if rank in (a, b)}
+        return found & members
+
+    crew.mesh(edges, wire, members)
+    for rank, told in answers(crew, members).items():
+        assert told["got"] == {to: [to, rank] for to in edges(rank)}
+        assert told["blocking"]
+        assert not told["inherited"]
+        assert told["tcp"] == (len(edges(rank)) if wire == "sockets" else 0)
+        assert told["nodelay"]
+
+
+@WIRES
+def test_nobody_listens_afterwards_and_no_descriptor_is_left(crew, leftovers, listening, wire):
+    crew.mesh(complete, wire)  # what is open now stays so
+    answers(crew, range(NODES))
+    fds = [psutil.Process(pid).num_fds() for pid in crew.pids]
+    with leftovers():
+        for _ in range(3):
+            crew.mesh(complete, wire)
+            answers(crew, range(NODES))
+    assert [psutil.Process(pid).num_fds() for pid in crew.pids] == fds
+    assert [listening(pid) for pid in crew.pids] == [[]] * NODES
+
+
+@WIRES
+def test_strangers_are_dropped_and_keep_nobody_waiting(crew, listening, wire):
+    # The last is not there yet: the others listen and wait.
+    os.kill(crew.pids[3], signal.SIGSTOP)
+    failed = []
+
+    def connect():
+        try:
+            crew.mesh(complete, wire, timeout=60.0)
+        except BaseException as e:
+            failed.append(e)
+
+    meeting = threading.Thread(target=connect)
+    meeting.start()
+    try:
+        strangers = []
+        for rank in range(3):
+            end = time.monotonic() + 20
+            while not (found := listening(crew.pids[rank])):
+                assert time.monotonic() < end
+                time.sleep(0.01)
+            for said in (
+                b"",  # says nothing
+                b"\x03",  # and stops in the middle of a word
+                b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3,
+                struct.pack("<I32s", 3, bytes(32)),  # somebody who is awaited, by his word alone
+                struct.pack("<I32s", rank, bytes(32)),
+                struct.pack("<I32s", 2**32 - 1, bytes(32)),
+                None,  # and is gone at once
+            ):
+                stranger = socket.socket(socket.AF_INET if wire == "sockets" else socket.AF_UNIX)
+                stranger.settimeout(20.0)
+                stranger.connect(found[0])
+                if said is None:
+                    stranger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    stranger.close()
+                else:
+                    stranger.sendall(said)
+                    strangers.append(stranger)
+    finally:
+        os.kill(crew.pids[3], signal.SIGCONT)
+        meeting.join()
+    assert failed == []
+    for rank, told in answers(crew, range(NODES)).items():
+        assert told["got"] == {to: [to, rank] for to in complete(rank)}
+    for stranger in strangers:
+        with stranger:
+            try:
+                heard = stranger.recv(100)
+            except ConnectionError:
+                heard = b""
+            assert heard == b""
+
+
+@WIRES
+def test_whoever_is_late_is_named_and_it_can_be_tried_again(crew, wire):
+    crew.channels[1].send({"do": "sleep", "seconds": 1.0})
+    with pytest.raises(fd.WorkerError, match=r"^the processes of nodes 1 were not connected within 0.3 s$"):
+        crew.mesh(complete, wire, timeout=0.3)
+    told = answers(crew, [0, 2, 3])
+    assert all("nodes 1 were not" in answer["off"] for answer in told.values())
+    heard = []
+    # The late one still learns of the first time, and what it says to that comes in between.
+    crew.mesh(complete, wire, other=lambda *what: heard.append(what))
+    assert [(rank, "off" in message) for rank, message, _ in heard] == [(1, True)]
+    assert answers(crew, range(NODES))[1]["got"] == {to: [to, 1] for to in complete(1)}
+
+
+def test_edges_that_do_not_fit_and_unknown_wires_are_refused(crew):
+    for edges in (lambda rank: {1} - {rank}, lambda rank: {rank}, lambda rank: {NODES}):
+        with pytest.raises(ValueError, match=r"node \d is to be connected to \d, but"):
+            crew.mesh(edges, "shared")
+    with pytest.raises(ValueError, match=r"'radio', expected one of 'shared', 'sockets'"):
+        crew.mesh(complete, "radio")
+    crew.channels[2].send({"do": "echo"})
+    with pytest.raises(fd.WorkerError, match="node 2 sent something else"):
+        crew.mesh(complete, "shared")
+    answers(crew, range(NODES))
+
+
+def test_when_one_is_lost_the_others_are_told_and_connected_anew(crew):
+    crew.channels[2].send({"do": "signal", "signal": signal.SIGKILL})
+    begun = time.monotonic()
+    with pytest.raises(NodeLost, match=r"^the process of node 2 \(pid \d+\) was killed by SIGKILL") as e:
+        crew.mesh(complete, "sockets", timeout=60.0)
+    assert time.monotonic() - begun < 20
+    assert e.value.rank == 2
+    assert crew.alive == {0, 1, 3}
+    assert all("node 2" in told["off"] for told in answers(crew, crew.alive).values())
+    for wire in mesh.WIRES:
+        crew.mesh(lambda rank: crew.alive - {rank}, wire)
+        for rank, told in answers(crew, crew.alive).items():
+            assert told["got"] == {to: [to, rank] for to in crew.alive - {rank}}
