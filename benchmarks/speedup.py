@@ -126,7 +126,7 @@ def rank_main(plan: dict[str, Any], rank: int) -> None:
         rows.append({"size": size, "seconds": took, "others": others})
         if rank == 0:
             print(f"{size:,} numbers: {sum(map(sum, took.values())) * calls:.1f} s", file=sys.stderr, flush=True)
-    links = {name: probe(sums[name]) for name in ("ring, shared", "ring, sockets")}
+    links = {name: probe(sums[name]) for name in ("ring, shared", "ring, sockets", "gloo")}
     Path(plan["folder"], f"{rank}.json").write_text(json.dumps({"rows": rows, "links": links}))
     for c in sums.values():
         c.close()
@@ -272,7 +272,7 @@ def tables(found: list[dict[str, Any]]) -> str:
 
 def link_lines(links: dict[str, list[tuple[int, float]]]) -> str:
     """The latency and the bandwidth of one message, fitted."""
-    fits = {name.split(", ")[1]: fit_alpha_beta(samples) for name, samples in links.items()}
+    fits = {name.split(", ")[-1]: fit_alpha_beta(samples) for name, samples in links.items()}
     rows = [[k, f"{1e6 * a:.1f}", f"{1e-9 / b:.2f}" if b else "-"] for k, (a, b) in fits.items()]
     return "## One message one way, fitted\n\n" + markdown(["wire", "latency (us)", "GB/s"], rows)
 
@@ -338,8 +338,8 @@ def main() -> None:
         + ("which spin before they sleep" if measured["spin"] else "more than there are cores, so that none spins")
         + f"; started {args.starts} times. A repetition is one measurement of each contestant, one after the other; a "
         "call has taken what its slowest rank took. GB/s: what a rank sends by the formula, 2(n-1)/n of the vector, "
-        "over the time; for *copy*, the bytes that every process copies at once. *loopback*: the bytes of a ring by blocking sendall and recv_into in "
-        "two threads, nothing added. Ratios are taken within a repetition; in brackets, their quartiles."
+        "over the time; for *copy*, the bytes that every process copies at once. *loopback*: the bytes of a ring by "
+        "blocking sendall and recv_into in two threads, nothing added. Ratios are taken within a repetition; in brackets, their quartiles."
     )
     if loud:
         text += f" **The machine was not quiet** at {', '.join(loud)} numbers (column *others*): those are no claims."

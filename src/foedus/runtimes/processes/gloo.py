@@ -85,6 +85,14 @@ class Gloo:
         self._meter.bytes_received += moved
         return out
 
+    def give(self, peer: int, data: bytearray) -> None:
+        """Send one message to a rank that takes it. For ``probe``."""
+        self._group.send([torch.frombuffer(data, dtype=torch.uint8)], peer, 0).wait()
+
+    def take(self, peer: int, data: bytearray) -> None:
+        """Receive a message that a rank gives, of a length that both know."""
+        self._group.recv([torch.frombuffer(data, dtype=torch.uint8)], peer, 0).wait()
+
     def all_merge(self, acc: Any, note: bytes, merge: Callable[[Any, Any], Any]) -> tuple[Any, list[bytes]]:
         raise BadInput("gloo can only add: use exchange='tree' or 'server' for aggregators whose merge is not addition")
 
