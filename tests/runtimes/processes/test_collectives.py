@@ -308,7 +308,7 @@ def test_probe_measures_the_connection(threads, exchange, wire):
 
 GLOO = """
 import sys, os, torch
-from foedus.runtimes.processes.collectives import collective
+from foedus.runtimes.processes.collectives import collective, probe
 from foedus.runtimes.processes.meter import Meter
 rank, n, store = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 torch.set_num_threads(1)
@@ -320,6 +320,7 @@ notes = ours.all_reduce(x, bytes([rank]) * rank)
 assert torch.equal(x, torch.arange(1000.0) * 3), x
 assert notes == [b"", b"\\1"], notes
 assert m.vector_sent == 4000, m
+assert [size for size, seconds in probe(ours, [10, 1000], 2) if seconds > 0] == [10, 1000]
 assert ours.all_reduce(torch.zeros(0)) == [b""] * 2
 ours.close()
 print("fine")

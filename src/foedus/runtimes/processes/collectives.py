@@ -11,7 +11,6 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from foedus.core.errors import BadInput, did_you_mean
-from foedus.runtimes.processes.frames import OTHER, Frame, head, read_head
 from foedus.runtimes.processes.meter import Meter
 from foedus.runtimes.processes.pipes import Pipe, Pump, SocketPipe
 from foedus.runtimes.processes.ring import Ring
@@ -25,8 +24,8 @@ WIRES = ("shared", "sockets")
 class Collective(Protocol):
     """Sum what every rank holds, so that all ranks hold the same bits. All ranks call the same methods in order.
 
-    Errors: ``Broken`` names a neighbour that is gone or silent, ``BadInput`` one that gave something else. After
-    either the connections are closed, so that the other ranks learn it at once.
+    Errors: ``Broken`` names a neighbour that is gone or silent, ``BadInput`` one that gave something else. After any
+    error the connections are closed, so that the other ranks learn it at once, and a vector may hold part of the sum.
     """
 
     rank: int
@@ -46,6 +45,12 @@ class Collective(Protocol):
         is given. A tree can do this; the others raise ``BadInput``.
         """
         ...
+
+    def give(self, peer: int, data: bytearray) -> None:
+        """Send one message to a rank that takes it. For ``probe``."""
+
+    def take(self, peer: int, data: bytearray) -> None:
+        """Receive a message that a rank gives, of a length that both know."""
 
     def close(self) -> None:
         """Close the connections."""
@@ -110,7 +115,7 @@ def collective(
 
 
 def probe(
-    collective: Ring | Tree, sizes: Sequence[int] = (100, 1000, 10_000, 100_000, 1_000_000, 10_000_000), times: int = 9
+    collective: Collective, sizes: Sequence[int] = (100, 1000, 10_000, 100_000, 1_000_000, 10_000_000), times: int = 9
 ) -> list[tuple[int, float]]:
     """``(bytes, seconds)`` of a message from rank 0 to rank 1: half of what there and back takes, medians.
 
@@ -119,34 +124,21 @@ def probe(
     """
     if collective.ranks < 2 or collective.rank > 1:
         return []
-    pump, pipe = collective.pump, collective.pipes[1 - collective.rank]
-    out = []
+    peer, out = 1 - collective.rank, []
     for size in sizes:
         body = bytearray(size)
         taken = []
         for _ in range(times + 1):
             begin = perf_counter()
-            pump.start()
             if collective.rank == 0:
-                _give(pump, pipe, body)
-                _take(pump, pipe, body)
+                collective.give(peer, body)
+                collective.take(peer, body)
             else:
-                _take(pump, pipe, body)
-                _give(pump, pipe, body)
+                collective.take(peer, body)
+                collective.give(peer, body)
             taken.append((perf_counter() - begin) / 2)
         out.append((size, statistics.median(taken[1:])))  # the first one touches the memory
     return out
-
-
-def _give(pump: Pump, pipe: Pipe, body: bytearray) -> None:
-    pipe.put(head(Frame(0, OTHER, len(body), b"")), memoryview(body))
-    pump.meter.messages_sent += 1
-    pump.flush()
-
-
-def _take(pump: Pump, pipe: Pipe, body: bytearray) -> None:
-    read_head(pump, pipe)
-    pump.read_into(pipe, memoryview(body))
 
 
 def _known(what: str, name: str, names: tuple[str, ...]) -> None:

@@ -29,6 +29,10 @@ _SPIN = 100e-6
 """Seconds of looking again and again before sleeping: about what a sleeping process takes to wake up."""
 
 
+_LONGEST = 1e6
+"""Seconds of one sleep: poll counts milliseconds in 32 bits, and a timeout may be infinite."""
+
+
 class Broken(Exception):
     """The rank ``peer`` is gone, or said nothing for too long while bytes were due; ``why`` says which."""
 
@@ -257,8 +261,9 @@ class Pump:
             if events:
                 poll.register(p.fileno(), events)
                 due.append(p)
-        ready = poll.poll(max(0.0, 1000 * (self._moved + self._timeout - perf_counter())))
+        left = self._moved + self._timeout - perf_counter()
+        ready = poll.poll(1000 * min(max(left, 0.0), _LONGEST))
         self.lap("waiting_s")
-        if not ready:
+        if not ready and self._mark - self._moved >= self._timeout:
             late = reading or due[0]
             raise Broken(late.peer, f"sent and took nothing for {self._timeout:g} s")

@@ -15,28 +15,25 @@ import numpy as np
 from torch import Tensor
 
 from foedus.core.errors import BadInput
-from foedus.runtimes.processes.frames import Frame, check, head, kind_of, read_head
-from foedus.runtimes.processes.pipes import PIECE, Broken, Pipe, Pump
+from foedus.runtimes.processes.frames import Frame, check, kind_of, read_head
+from foedus.runtimes.processes.piped import Piped
+from foedus.runtimes.processes.pipes import PIECE, Pipe, Pump
 
 
-class Ring:
+class Ring(Piped):
     """Sums over a ring. What a step brings is passed on piece by piece, while it is still in the cache."""
-
-    def __init__(self, rank: int, ranks: int, pipes: dict[int, Pipe], pump: Pump) -> None:
-        self.rank, self.ranks, self.pump, self.pipes = rank, ranks, pump, pipes
-        self._calls = 0
 
     def all_reduce(self, vector: Tensor, note: bytes = b"") -> list[bytes]:
         x = as_array(vector)
         if self.ranks == 1:
             return [note]
         self.pump.start()
-        self._calls += 1
-        frame = Frame(self._calls, kind_of(str(x.dtype)), x.nbytes, note)
+        self.calls += 1
+        frame = Frame(self.calls, kind_of(str(x.dtype)), x.nbytes, note)
         try:
             return self._swap(x, frame) if self.ranks == 2 else self._circle(x, frame)
-        except (Broken, BadInput):
-            # Whoever waits for this rank learns it now, and not when its patience ends.
+        except BaseException:
+            # The others wait for bytes that will not come: let them know now, and not when their patience ends.
             self.close()
             raise
 
@@ -44,11 +41,6 @@ class Ring:
         raise BadInput(
             "a ring can only add: use exchange='tree' or 'server' for aggregators whose merge is not addition"
         )
-
-    def close(self) -> None:
-        """Close the connections to both neighbours."""
-        for pipe in self.pipes.values():
-            pipe.close()
 
     def _circle(self, x: np.ndarray, frame: Frame) -> list[bytes]:
         rank, n, pump = self.rank, self.ranks, self.pump
@@ -58,7 +50,7 @@ class Ring:
         notes[rank] = frame.note
         chunks = [slice(c * len(x) // n, (c + 1) * len(x) // n) for c in range(n)]
         size = x.itemsize
-        self._put(right, frame, raw[chunks[rank].start * size : chunks[rank].stop * size])
+        self.put_frame([right], frame, raw[chunks[rank].start * size : chunks[rank].stop * size])
         for step in range(2 * (n - 1)):
             came = read_head(pump, left)
             check(came, frame, left.peer)
@@ -68,7 +60,7 @@ class Ring:
             chunk = chunks[(rank - step - 1) % n]
             if not last:
                 # A note goes round once: with the first n - 1 steps.
-                self._put(right, frame._replace(note=came.note if step + 1 < n - 1 else b""))
+                self.put_frame([right], frame._replace(note=came.note if step + 1 < n - 1 else b""))
             at, end = chunk.start * size, chunk.stop * size
             while at < end:
                 if adds:
@@ -77,8 +69,7 @@ class Ring:
                     n_bytes = min(PIECE, end - at)
                     pump.read_into(left, raw[at : at + n_bytes])
                 if not last:
-                    right.put(raw[at : at + n_bytes])
-                    pump.meter.vector_sent += n_bytes
+                    self.put_more([right], raw[at : at + n_bytes])
                 at += n_bytes
         pump.flush()
         return notes
@@ -87,7 +78,7 @@ class Ring:
         """Two ranks send each other all they have: as many bytes as a ring of two, in one step where it needs two."""
         pump, pipe = self.pump, self.pipes[1 - self.rank]
         raw = x.view(np.uint8).data
-        self._put(pipe, frame, raw)
+        self.put_frame([pipe], frame, raw)
         behind = pipe.queued - len(raw)
         came = read_head(pump, pipe)
         check(came, frame, pipe.peer)
@@ -97,14 +88,6 @@ class Ring:
             at += add(pump, pipe, x[at:], own_first=self.rank == 0, sent=behind + at * x.itemsize) // x.itemsize
         pump.flush()
         return [frame.note, came.note] if self.rank == 0 else [came.note, frame.note]
-
-    def _put(self, pipe: Pipe, frame: Frame, payload: memoryview | None = None) -> None:
-        if payload is None:
-            pipe.put(head(frame))
-        else:
-            pipe.put(head(frame), payload)
-            self.pump.meter.vector_sent += len(payload)
-        self.pump.meter.messages_sent += 1
 
 
 def as_array(vector: Tensor) -> np.ndarray:

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foedus.core.errors import BadInput
 from foedus.core.trees import flatten, unflatten
-from foedus.runtimes.processes.frames import OTHER, Frame, check, head, kind_of, read_head
-from foedus.runtimes.processes.pipes import PIECE, Broken, Pipe, Pump
+from foedus.runtimes.processes.frames import OTHER, Frame, check, kind_of, read_head
+from foedus.runtimes.processes.piped import Piped
+from foedus.runtimes.processes.pipes import PIECE, Pipe, Pump
 from foedus.runtimes.processes.ring import add, as_array
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -45,15 +45,14 @@ def children_of(rank: int, ranks: int) -> list[int]:
     return [rank + 2**k for k in steps if rank % 2 ** (k + 1) == 0 and rank + 2**k < ranks]
 
 
-class Tree:
+class Tree(Piped):
     """Sums and merges over a binomial tree."""
 
     def __init__(self, rank: int, ranks: int, pipes: dict[int, Pipe], pump: Pump) -> None:
-        self.rank, self.ranks, self.pump, self.pipes = rank, ranks, pump, pipes
+        super().__init__(rank, ranks, pipes, pump)
         parent = parent_of(rank)
         self._parent = None if parent is None else pipes[parent]
         self._children = [pipes[c] for c in children_of(rank, ranks)]
-        self._calls = 0
 
     def all_reduce(self, vector: Tensor, note: bytes = b"") -> list[bytes]:
         x = as_array(vector)
@@ -61,7 +60,7 @@ class Tree:
             return [note]
         try:
             return self._reduce(x, note)
-        except (Broken, BadInput):
+        except BaseException:  # as in a ring
             self.close()
             raise
 
@@ -70,20 +69,15 @@ class Tree:
             return acc, [note]
         try:
             return self._merge(acc, note, merge)
-        except (Broken, BadInput):
+        except BaseException:  # as in a ring
             self.close()
             raise
-
-    def close(self) -> None:
-        """Close all connections."""
-        for pipe in self.pipes.values():
-            pipe.close()
 
     def _reduce(self, x: np.ndarray, note: bytes) -> list[bytes]:
         pump, raw = self.pump, x.view(np.uint8).data
         pump.start()
-        self._calls += 1
-        frame = Frame(self._calls, kind_of(str(x.dtype)), x.nbytes, b"")
+        self.calls += 1
+        frame = Frame(self.calls, kind_of(str(x.dtype)), x.nbytes, b"")
         notes = [note]
         for child in self._children:
             came = read_head(pump, child)
@@ -91,19 +85,19 @@ class Tree:
             notes += _decode(came.note)
         # Rank 0 sends every piece down as soon as it has the sum.
         above = self._children if self._parent is None else [self._parent]
-        self._put(above, frame._replace(note=_encode(notes)))
+        self.put_frame(above, frame._replace(note=_encode(notes)))
         for at in range(0, len(x), PIECE // x.itemsize):
             piece = x[at : at + PIECE // x.itemsize]
             for child in self._children:
                 done = 0
                 while done < len(piece):
                     done += add(pump, child, piece[done:]) // x.itemsize
-            self._put_more(above, raw[at * x.itemsize :][: piece.nbytes])
+            self.put_more(above, raw[at * x.itemsize :][: piece.nbytes])
         if self._parent is not None:
             came = read_head(pump, self._parent)
             check(came, frame, self._parent.peer)
             notes = _decode(came.note)
-            self._put(self._children, came)
+            self.put_frame(self._children, came)
             self._pass_down(raw)
         pump.flush()
         return notes
@@ -111,8 +105,8 @@ class Tree:
     def _merge(self, acc: Any, note: bytes, merge: Callable[[Any, Any], Any]) -> tuple[Any, list[bytes]]:
         pump = self.pump
         pump.start()
-        self._calls += 1
-        expected = Frame(self._calls, OTHER, 0, b"")
+        self.calls += 1
+        expected = Frame(self.calls, OTHER, 0, b"")
         notes = [note]
         for child in self._children:
             came = read_head(pump, child)
@@ -135,14 +129,14 @@ class Tree:
         body = _encode([notes, plain, [[list(t.shape), str(t.dtype).removeprefix("torch.")] for t in tensors]])
         pump.lap("serial_s")
         nbytes = sum(t.nbytes for t in tensors)
-        self._put(above, Frame(self._calls, OTHER, nbytes, body))
+        self.put_frame(above, Frame(self.calls, OTHER, nbytes, body))
         for t in tensors:
-            self._put_more(above, _bytes(t))
+            self.put_more(above, _bytes(t))
         if self._parent is not None:
             came = read_head(pump, self._parent)
             check(came, expected, self._parent.peer)
             notes, plain, specs = _decode(came.note)
-            self._put(self._children, came)
+            self.put_frame(self._children, came)
             # What goes up is in memory of its own, so that the whole accumulator need not have left yet.
             tensors = _room(specs)
             for t in tensors:
@@ -157,18 +151,7 @@ class Tree:
         for at in range(0, len(into), PIECE):
             piece = into[at : at + PIECE]
             self.pump.read_into(self._parent, piece)
-            self._put_more(self._children, piece)
-
-    def _put(self, pipes: list[Pipe], frame: Frame) -> None:
-        data = head(frame)
-        for pipe in pipes:
-            pipe.put(data)
-            self.pump.meter.messages_sent += 1
-
-    def _put_more(self, pipes: list[Pipe], data: memoryview) -> None:
-        for pipe in pipes:
-            pipe.put(data)
-            self.pump.meter.vector_sent += len(data)
+            self.put_more(self._children, piece)
 
 
 def _room(specs: list[Any]) -> list[Tensor]:
