@@ -146,9 +146,10 @@ class Channel:
                 else:
                     self._out.popleft()
             return True
-        except BlockingIOError:
-            return False
         except OSError as e:
+            if flags and isinstance(e, BlockingIOError):
+                return False
+            # With a time limit on the socket, one that would wait for longer is as good as closed.
             self._out.clear()
             raise Closed from e
         finally:
