@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 from foedus.runtimes.processes.member import Member, run
+from foedus.runtimes.processes.peer import peer
 from foedus.runtimes.processes.serve import serve
 
 
@@ -18,7 +19,7 @@ def be(member: Member) -> None:
         ROLES[asked["role"]](member, asked, tree)
 
 
-ROLES = {"serve": serve}
+ROLES = {"serve": serve, "peer": peer}
 
 
 if __name__ == "__main__":
