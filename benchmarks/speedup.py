@@ -339,7 +339,8 @@ def main() -> None:
         + f"; started {args.starts} times. A repetition is one measurement of each contestant, one after the other; a "
         "call has taken what its slowest rank took. GB/s: what a rank sends by the formula, 2(n-1)/n of the vector, "
         "over the time; for *copy*, the bytes that every process copies at once. *loopback*: the bytes of a ring by "
-        "blocking sendall and recv_into in two threads, nothing added. Ratios are taken within a repetition; in brackets, their quartiles."
+        "blocking sendall and recv_into in two threads, nothing added. "
+        "Ratios are taken within a repetition; in brackets, their quartiles."
     )
     if loud:
         text += f" **The machine was not quiet** at {', '.join(loud)} numbers (column *others*): those are no claims."
