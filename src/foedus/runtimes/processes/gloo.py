@@ -65,6 +65,7 @@ class Gloo:
         m.bytes_sent += moved
         m.bytes_received += moved
         m.vector_sent += moved
+        m.vector_received += moved
         m.messages_sent += 2 * (n - 1)
         m.messages_received += 2 * (n - 1)
 

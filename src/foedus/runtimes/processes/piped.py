@@ -29,6 +29,11 @@ class Piped:
             pipe.put(data)
             self.pump.meter.vector_sent += len(data)
 
+    def get_more(self, pipe: Pipe, into: memoryview) -> None:
+        """Receive the next bytes of a frame into this memory."""
+        self.pump.read_into(pipe, into)
+        self.pump.meter.vector_received += len(into)
+
     def give(self, peer: int, data: bytearray) -> None:
         """Send one message to a rank that takes it. For ``probe``."""
         self.pump.start()

@@ -67,7 +67,7 @@ class Ring(Piped):
                     n_bytes = add(pump, left, x[at // size : end // size])
                 else:
                     n_bytes = min(PIECE, end - at)
-                    pump.read_into(left, raw[at : at + n_bytes])
+                    self.get_more(left, raw[at : at + n_bytes])
                 if not last:
                     self.put_more([right], raw[at : at + n_bytes])
                 at += n_bytes
@@ -116,5 +116,6 @@ def add(pump: Pump, pipe: Pipe, x: np.ndarray, own_first: bool = True, sent: int
     mine = x[: len(came)]
     np.add(*((mine, came) if own_first else (came, mine)), out=mine)
     pipe.release(n_bytes)
+    pump.meter.vector_received += n_bytes
     pump.lap("compute_s")
     return n_bytes

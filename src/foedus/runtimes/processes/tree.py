@@ -115,7 +115,7 @@ class Tree(Piped):
             notes += theirs
             tensors = _room(specs)
             for t in tensors:
-                pump.read_into(child, _bytes(t))
+                self.get_more(child, _bytes(t))
             right = unflatten(plain, tensors)
             pump.lap("serial_s")
             if acc is None:
@@ -150,7 +150,7 @@ class Tree(Piped):
         assert self._parent is not None
         for at in range(0, len(into), PIECE):
             piece = into[at : at + PIECE]
-            self.pump.read_into(self._parent, piece)
+            self.get_more(self._parent, piece)
             self.put_more(self._children, piece)
 
 
