@@ -88,3 +88,9 @@ def unflatten(plain: Any, tensors: list[Tensor]) -> Any:
     if tag == "d":
         return {unflatten(k, tensors): unflatten(v, tensors) for k, v in plain["v"]}
     raise BadInput(f"unknown tag {tag!r} in a stored tree: was it written by a newer foedus?")
+
+
+def owned(tree: Any) -> Any:
+    """The tree with tensors of its own memory. One that came in a message holds the whole message's."""
+    plain, tensors = flatten(tree)
+    return unflatten(plain, [t.clone() for t in tensors])

@@ -6,6 +6,7 @@ from typing import Any
 
 from foedus.core.execute import Outcome, Result
 from foedus.core.ledger import Costs
+from foedus.core.trees import owned
 from foedus.core.update import Failed, Update
 
 Packed = tuple[list[Any], dict[str, Any]]
@@ -41,8 +42,7 @@ def _outcome(i: int, plain: Any, tensors: dict[str, Any]) -> Outcome:
     (node, seconds, weight, metrics), failed, update, costs = plain
     out = Outcome(node, seconds, weight, metrics)
     if i in tensors["states"]:
-        # A node's state stays for long; of its own memory, so that it does not hold the whole message's.
-        out.state = {owner: {k: v.clone() for k, v in held.items()} for owner, held in tensors["states"][i].items()}
+        out.state = owned(tensors["states"][i])  # a node's state stays for long
     if failed is not None:
         out.failed = Failed(*failed)
     if update is not None:

@@ -16,6 +16,7 @@ from foedus.core.execute import Blocks, Outcome, Plan, Result, Site, Task, answe
 from foedus.core.job import Work
 from foedus.core.update import Failed, Tensors
 from foedus.runtimes.processes.collectives import Collective
+from foedus.runtimes.processes.forest import Forest, grow, plant, root
 from foedus.runtimes.processes.meter import Meter
 from foedus.runtimes.results import pack, unpack
 
@@ -71,7 +72,7 @@ class Joined:
         mine = next((task for task in tasks if task.node == self.rank), None)
         result = Result(None, []) if mine is None else self._run(plan, args, mine)
         state = result.outcomes[0].state if result.outcomes else {}
-        acc, notes = self._together(plan, result)
+        acc, notes = self._together(plan, result, [task.node for task in tasks])
         by_node = {o.node: o for note in notes for o in note}
         if mine is not None:
             by_node[self.rank].state = self.last_state = state
@@ -92,7 +93,7 @@ class Joined:
         self._meter.compute_s += outcome.seconds
         return result
 
-    def _together(self, plan: Plan, mine: Result) -> tuple[Any, list[list[Outcome]]]:
+    def _together(self, plan: Plan, mine: Result, nodes: list[int]) -> tuple[Any, list[list[Outcome]]]:
         """Everybody's accumulator, and everybody's outcomes."""
         plain, tensors = pack(mine)
         rule = plan.aggregator
@@ -108,11 +109,23 @@ class Joined:
             return None, [unpack(p, {**empty, "updates": updates}).outcomes for p, updates in every or []]
         note = _encode(plain)
         if self.exchange == "tree":
-            acc, notes = self._collective.all_merge(tensors["acc"], note, rule.merge)
+            acc, notes = self._merge(rule, tensors["acc"], note, nodes)
         else:
             acc, notes = self._add(plan, rule, tensors["acc"], plain)
         none: dict[str, Any] = {"acc": None, "states": {}, "updates": {}}
         return acc, [unpack(_decode(n), none).outcomes for n in notes]
+
+    def _merge(self, rule: Aggregator, acc: Any, note: bytes, nodes: list[int]) -> tuple[Any, list[bytes]]:
+        """Everybody's accumulators, merged in the canonical order of the cohort."""
+        own = {nodes.index(self.rank): acc} if self.rank in nodes else {}
+        if self.rank == self.members[0]:  # for those that are lost
+            own |= {p: None for p, node in enumerate(nodes) if node in self.gone}
+
+        def grown(a: Forest, b: Forest) -> Forest:
+            return grow(a, b, len(nodes), rule.merge)
+
+        forest, notes = self._collective.all_merge(grown({}, plant(own)), note, grown)
+        return root(forest), notes
 
     def _add(self, plan: Plan, rule: Aggregator, acc: Any, plain: Any) -> tuple[Any, list[bytes]]:
         """The sum of accumulators whose merge is addition: tensors by the collective, numbers by the rule itself."""

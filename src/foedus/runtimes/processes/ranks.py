@@ -22,6 +22,7 @@ from torch import Tensor
 from foedus.core.errors import BadInput, NodeFailed, ProgramError, WorkerError
 from foedus.core.ledger import Costs
 from foedus.core.session import Session
+from foedus.core.trees import owned
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import pickled
 from foedus.runtimes.processes.collectives import edges
@@ -177,6 +178,7 @@ class _Team:
             self._note(rank, message)
             t = message["commit"]
             self._told.setdefault(t, set()).add(rank)
+            tree = owned(tree)
             self.session.node_states.update({rank: tree["own"]} if tree["own"] else {})
             if "notes" in message:
                 self._books[t] = message, tree["books"]
@@ -195,7 +197,7 @@ class _Team:
                 await self._why(message["broken"])
         elif "raised" in message:
             self._note(rank, message)
-            self._commit(message, tree["books"])
+            self._commit(message, owned(tree["books"]))
             raise retold(self.session, rank, *message["raised"])
         elif "cannot" in message:
             raise BadInput(
@@ -281,7 +283,7 @@ class _Team:
             self._note(giver, message)
         if not self.goes_on or given is None:
             if given is not None:
-                self._commit(message, tree["books"])
+                self._commit(message, owned(tree["books"]))
             raise NodeFailed(
                 f"node {rank}'s process {self._gone[rank]} in round {s.round + 1}; the last good model, of round "
                 f'{s.round}, is kept; Processes(lost="skip") goes on without a node that is lost'
@@ -304,7 +306,7 @@ class _Team:
             log.warning("node %d is lost: its process %s", rank, message["lost"])
         elif "raised" in message:
             self._note(rank, message)
-            self._commit(message, tree["books"])
+            self._commit(message, owned(tree["books"]))
             raise retold(self.session, rank, *message["raised"])
 
     async def _furthest(self, left: Sequence[int]) -> tuple[int, dict[str, Any], Any] | None:
