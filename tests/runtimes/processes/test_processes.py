@@ -156,13 +156,13 @@ def test_model_parallel_programs_run_for_real():
     """Nodes that hold columns of the data, or parts of every layer."""
     model, data = digits(nodes=3, partition=fd.data.Replicated())
     linear = fd.Model(fd.models.logistic(64, 10))
-    for model, program in (
+    for one, program in (
         (model, fd.TensorParallel(rounds=2, lr=0.1)),
         (linear, fd.FeatureParallel(rounds=2, lr=0.1)),
     ):
-        expected = fd.train(program, model, data)
+        expected = fd.train(program, one, data)
         for exchange in ("server", "tree"):
-            assert fd.train(program, model, data, runtime=way(exchange, "shared")).sha256 == expected.sha256
+            assert fd.train(program, one, data, runtime=way(exchange, "shared")).sha256 == expected.sha256
 
 
 def test_a_run_goes_on_elsewhere(tmp_path):
@@ -266,7 +266,7 @@ def test_who_is_slow_is_waited_for_or_not():
     computed = [sync.ledger.nodes[n].compute_s for n in range(3)]
     assert computed[2] > 10 * max(computed[:2])
     assert sync.history[-1].wall_s > computed[2]
-    over = fd.OverSelect(fd.Fixed(2), extra=1)
+    over = fd.OverSelect(2, factor=1.5)
     quick = fd.train(fd.FedAvg(rounds=3, local=job, cohort=over), model, data, runtime=slow, evaluate_every=3)
     assert quick.history[-1].wall_s < sync.history[-1].wall_s
     assert [r.cohort for r in quick.history] == [2, 2, 2]
