@@ -5,6 +5,7 @@ looks at many things.
 import asyncio
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -144,6 +145,19 @@ def test_models_that_cannot_be_sent_or_loaded_are_refused_in_one_line(here, left
         del sys.modules["ghost_of_nodes"]
     assert str(e.value).endswith("can be imported, or use one machine")
     assert "\n" not in str(e.value)
+
+
+def test_more_processes_than_the_system_allows_are_refused_with_what_to_do(here, leftovers):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = {int(number) for number in os.listdir("/proc/self/fd")}
+    room = next(most for most in range(soft) if most - len([number for number in taken if number < most]) == 12)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (room, hard))
+    try:
+        with leftovers(), pytest.raises(fd.WorkerError, match=r"^only \d+ of 30 .*Too many open files.*ulimit -n") as e:
+            crew_of(30)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert str(e.value).endswith("or use fd.Simulation()")
 
 
 def test_ctrl_c_while_they_start_ends_them(here, leftovers):
