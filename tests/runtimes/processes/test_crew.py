@@ -5,6 +5,7 @@ looks at many things.
 import asyncio
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -146,6 +147,19 @@ def test_models_that_cannot_be_sent_or_loaded_are_refused_in_one_line(here, left
     assert "\n" not in str(e.value)
 
 
+def test_more_processes_than_the_system_allows_are_refused_with_what_to_do(here, leftovers):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = {int(number) for number in os.listdir("/proc/self/fd")}
+    room = next(most for most in range(soft) if most - len([number for number in taken if number < most]) == 12)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (room, hard))
+    try:
+        with leftovers(), pytest.raises(fd.WorkerError, match=r"^only \d+ of 30 .*Too many open files.*ulimit -n") as e:
+            crew_of(30)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert str(e.value).endswith("or use fd.Simulation()")
+
+
 def test_ctrl_c_while_they_start_ends_them(here, leftovers):
     def third_is_too_many(rank):
         if rank == 2:
@@ -237,7 +251,7 @@ def test_a_stopped_node_counts_as_hung_and_a_busy_one_does_not(here, leftovers):
 
 
 def flood(channel):
-    for _ in range(1000):
+    for _ in range(40):
         channel.send({"do": "echo", "long": "a" * 20_000})
 
 
@@ -280,7 +294,8 @@ def test_when_the_parent_is_killed_all_end_the_stopped_and_the_busy_too(here, le
         assert all(map(running, pids)), mark
         time.sleep(0.2)  # so that the third is in the middle of being connected
         parent.kill()
-        parent.communicate()
+        parent.wait()
+        parent.stdout.close()
         end = time.monotonic() + 5
         while any(map(running, pids)):
             assert time.monotonic() < end

@@ -43,7 +43,7 @@ class Crew:
     to a core, round robin, unless there are more processes than cores: then the system divides the time, and
     ``oversubscribed`` is true. It dies with the thread that made it. ``instead`` ends the error of a model that cannot
     be sent. Errors: ``BadInput`` if the model or the data cannot go to other processes, ``NodeLost`` if one of them
-    does not start.
+    does not start, ``WorkerError`` if the system allows no more.
     """
 
     def __init__(
@@ -80,7 +80,13 @@ class Crew:
         cargo = Cargo(self.segments, model, data, new_page(self.nodes), instead)
         self._look_at(cargo.page)
         for rank, core in enumerate(self.cores):
-            child = Child(module, self.segments, self.patience)
+            try:
+                child = Child(module, self.segments, self.patience)
+            except OSError as e:  # too many files, processes, or too little memory
+                raise WorkerError(
+                    f"only {rank} of {self.nodes} node processes could be started ({e.strerror}): use fewer nodes, "
+                    f"raise the system's limits (ulimit -n, ulimit -u), or {instead}"
+                ) from e
             self._children.append(child)
             self.alive.add(rank)
             if core is not None:
