@@ -41,9 +41,14 @@ def connect(exchange, n, wire):
     return out
 
 
-def in_threads(exchange, n, wire, work, timeout=20.0, spin=False):
-    """``[(what work(collective, rank) returned or raised, Meter)]`` of all ranks, threads of this process."""
+def in_threads(exchange, n, wire, work, timeout=20.0, spin=False, narrow=False):
+    """``[(what work(collective, rank) returned or raised, Meter)]`` of all ranks, threads of this process.
+
+    ``narrow``: rank 0 can send a few kilobytes at a time, so that it is always behind.
+    """
     socks = connect(exchange, n, wire)
+    for s in socks[0].values() if narrow else ():
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     results = [None] * n
 
     def go(rank):

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -19,6 +20,7 @@ from foedus.core.update import Update
 from foedus.network import theory
 from foedus.runtimes.processes.collectives import collective, edges, probe
 from foedus.runtimes.processes.meter import Meter
+from foedus.runtimes.processes.pipes import Broken
 
 WIRES = pytest.mark.parametrize("wire", ["shared", "sockets"])
 OURS = pytest.mark.parametrize("exchange", ["ring", "tree"])
@@ -68,6 +70,54 @@ def test_everybody_gets_the_sum(threads, exchange, wire, n, length, dtype, whole
         assert {m.vector_sent for m in meters} == {int(theory.ring_allreduce_bytes(n, nbytes))}
     if exchange == "tree":
         assert sum(m.messages_sent for m in meters) == 2 * (n - 1)
+    if exchange == "ring" and wire == "sockets" and n > 1:
+        # A header a message, and a note goes past every other rank once.
+        notes = sum(len(note(r)) + -len(note(r)) % 8 for r in range(n))
+        messages = n * (2 * (n - 1) if n > 2 else 1)
+        assert [sum(m.messages_sent for m in meters)] == [messages]
+        assert sum(m.bytes_sent - m.vector_sent for m in meters) == 16 * messages + (n - 1) * notes
+
+
+@OURS
+@pytest.mark.parametrize("n", [2, 3])
+def test_a_rank_that_sends_slowly_loses_nothing(threads, exchange, n):
+    length = 300_000
+    want = torch.stack([vector(r, length, whole=True) for r in range(n)]).sum(0)
+    for (x, _), _ in threads(exchange, n, "sockets", summed(length, torch.float32, True), narrow=True):
+        assert torch.equal(x, want)
+
+
+@OURS
+@WIRES
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_not_a_number_has_the_same_bits_everywhere(threads, exchange, wire, n):
+    def work(ours, rank):
+        x = (torch.arange(100, dtype=torch.int32) + 1000 * rank + 0x7FC00000).view(torch.float32)
+        ours.all_reduce(x)
+        return x.view(torch.int32)
+
+    results = [r for r, _ in threads(exchange, n, wire, work)]
+    assert results[0].view(torch.float32).isnan().all()
+    assert all(torch.equal(r, results[0]) for r in results)
+
+
+@WIRES
+def test_after_an_error_the_others_do_not_wait(threads, wire):
+    told = threading.Event()
+
+    def work(ours, rank):
+        def merge(a, b):
+            raise ArithmeticError("no")
+
+        try:
+            ours.all_merge({"x": torch.ones(3)}, b"", merge)
+        except Broken:
+            told.set()
+            return "broken"
+        except ArithmeticError:
+            return told.wait(15)  # its connections are closed though it goes on
+
+    assert [r for r, _ in threads("tree", 2, wire, work)] == [True, "broken"]
 
 
 @WIRES
