@@ -8,7 +8,8 @@ from collections.abc import Coroutine
 from typing import Any
 
 from foedus.core.federation import Federation
-from foedus.core.peer import Peer, run_peers
+from foedus.core.hub import run_peers
+from foedus.core.peer import Peer
 from foedus.core.session import Session
 
 

@@ -1,0 +1,125 @@
+"""A cut through all peers as the run's commit.
+
+Every peer commits on its own and may be ahead of others. The run's commit t is the cut at which every peer has made its
+commit t; the checkpoint holds every peer as it was then, and the messages that were under way across the cut. After a
+resume peers repeat what they did after the cut, and a message that had already been consumed is dropped by its number.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from foedus.core.data import TEST
+from foedus.core.errors import BadInput, ProgramError
+from foedus.core.evaluation import SMALLER_IS_BETTER, EvaluateEach
+from foedus.core.execute import Plan, Task
+from foedus.core.ledger import Costs
+from foedus.core.peer import Books, Message
+from foedus.core.session import Session
+from foedus.core.state import State
+
+Number = tuple[int, int, int]
+"""A message by its sender, its receiver, and its number among theirs."""
+
+
+def consumed(cut: Sequence[Books]) -> set[Number]:
+    """Messages that have been taken by the cut, since one before."""
+    return {(frm, to, seq) for to, b in enumerate(cut) for frm, seq in b.taken}
+
+
+def sent_before(number: Number, cut: Sequence[Books]) -> bool:
+    """Whether its sender sent it before the cut: if not, it will send it again after a resume."""
+    frm, to, seq = number
+    return seq < cut[frm].sent.get(to, 0)
+
+
+def commit_cut(
+    s: Session, cut: Sequence[Books], crossing: Iterable[Message], dropped: Iterable[Number], whole: bool = True
+) -> None:
+    """Make a cut the run's next commit: every peer's books in the order of ids.
+
+    ``crossing``  messages sent before the cut and taken after it.
+    ``dropped``   messages taken before the cut and sent after it, which are not to be delivered when sent again.
+    ``whole``     with the peers' mean model, evaluated if that is due; without, the record holds only numbers.
+    """
+    total = Costs()
+    for n, b in enumerate(cut):
+        total.add(b.costs)
+        if s.ledger.per_node:
+            s.ledger.nodes[n] = b.costs.copy()
+    s.ledger.total = total
+    present = [b for b in cut if b.weight > 0]
+    if not present:
+        raise ProgramError(f"at commit {s.round + 1} every peer's weight is 0: nobody is there to have a model")
+    losses = [b.loss for b in present if b.loss is not None]
+    s.note(len(present), len(losses), sum(losses) / len(losses) if losses else None)
+    extra, metrics, now = {}, _means([b.metrics for b in cut]), max(b.time for b in cut)
+    state, each = State(), None
+    if whole:
+        models = _models(present)
+        mean = mean_model(cut)
+        extra["consensus_distance"] = sum(float((w - mean).double().square().sum()) for w in models) / len(present)
+        extra |= _qualities(s, models)
+        # Those that are away have no model of this round.
+        state, each = State(w=mean), [{"w": w} for w in models] if len(models) == len(cut) else None
+    s.extra["peers"] = {
+        "books": [b.as_tree() for b in cut],
+        "messages": [vars(m) | {"parts": dict(m.parts)} for m in crossing],
+        "dropped": sorted(dropped),
+    }
+    s.commit(state, extra=extra | metrics, now=now, at_nodes=each)
+
+
+def mean_model(cut: Sequence[Books]) -> Tensor:
+    """The mean of the peers' models by their weights, summed in float64 and rounded once."""
+    present = [b for b in cut if b.weight > 0]
+    models, weights = _models(present), [b.weight for b in present]
+    acc = torch.zeros(models[0].shape, dtype=torch.float64)
+    for w, weight in zip(models, weights, strict=True):
+        acc.add_(w, alpha=weight)
+    return acc.div_(sum(weights)).to(models[0].dtype)
+
+
+def _models(present: Sequence[Books]) -> list[Tensor]:
+    return [b.state.w for b in present]  # type: ignore[union-attr]
+
+
+def _means(metrics: list[dict[str, float]]) -> dict[str, float]:
+    names = sorted({name for m in metrics for name in m})
+    given = {name: [m[name] for m in metrics if name in m] for name in names}
+    return {name: sum(values) / len(values) for name, values in given.items()}
+
+
+def _qualities(s: Session, models: list[Tensor]) -> dict[str, float]:
+    """Mean and worst of the peers' own models by the main metric, at commits that are evaluated."""
+    t = s.round + 1
+    if t % s.options.evaluate_every and t != s.planned:
+        return {}
+    started = time.perf_counter()
+    job = EvaluateEach(next((m for m in ("accuracy", "auc", "rmse") if m in s.model.metrics), "loss"))
+    placed = s.executor.place({"w": torch.stack(models)})
+    try:
+        tickets = [
+            s.executor.submit(
+                Plan(job.part(i, s.executor.workers, len(models)), inspect=False), placed, [[Task(TEST, 0, {})]]
+            )
+            for i in range(min(s.executor.workers, len(models)))
+        ]
+        qualities = []
+        for ticket in tickets:
+            outcome = s.executor.wait(ticket).outcomes[0]
+            if outcome.update is None:
+                raise BadInput(f"the peers' models could not be evaluated: {outcome.failed}")
+            qualities += outcome.update["quality"].tolist()
+    finally:
+        s.executor.release(placed)
+        s._outside += time.perf_counter() - started
+    worst = max if job.metric in SMALLER_IS_BETTER else min
+    return {
+        f"single_mean_{job.metric}": sum(qualities) / len(qualities),
+        f"single_worst_{job.metric}": worst(qualities),
+    }

@@ -1,0 +1,118 @@
+"""Hub: all peers of a run in one process, and the messages between them, in the time of the session's clock."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from foedus.core.cut import commit_cut, consumed, sent_before
+from foedus.core.errors import ProgramError
+from foedus.core.job import Work
+from foedus.core.peer import Books, Message, Peer, edges_for, senders_of
+from foedus.core.session import Session, diverged, node_failed
+from foedus.core.update import Failed
+
+log = logging.getLogger("foedus")
+
+
+class _Enough(Exception):
+    """A stop rule ended the run."""
+
+
+class Hub:
+    """The office of all peers of a run, in one process."""
+
+    def __init__(self, program: Any, session: Session) -> None:
+        self.session = session
+        self.nodes = session.data.nodes
+        self.edges = edges_for(program, self.nodes)
+        self._senders = senders_of(self.edges)
+        self.peers = [Peer(self, n) for n in range(self.nodes)]
+        self._under_way: list[Message] = []
+        self._cuts: dict[int, dict[int, Books]] = {}
+        self._dropped: set[tuple[int, int, int]] = set()
+        saved = session.extra.get("peers")
+        if saved:
+            self._restore(saved)
+
+    def senders(self, node: int) -> Sequence[int]:
+        """Ids that send to a node, ascending."""
+        return self._senders[node]
+
+    def deliver(self, m: Message) -> None:
+        """Put a message on its way, unless its receiver had consumed it before the run was stopped."""
+        if m.number in self._dropped:
+            return
+        self._under_way.append(m)
+        # What arrives at one instant comes by receiver, then by sender: an order that a resumed run finds again.
+        rank = m.to + (m.frm + 1) / (self.nodes + 1)
+        self.session.clock.schedule(m.arrival, rank, lambda: self.peers[m.to].receive(m))
+
+    def rest(self, node: int, count: int, work: Work, seconds: float) -> float:
+        """Nothing: a job takes what it takes."""
+        return 0.0
+
+    def failure(self, failed: Failed) -> Exception:
+        """The error that ends the run."""
+        return diverged(self.session, failed) if failed.nonfinite else node_failed(self.session, failed)
+
+    def committed(self, peer: Peer) -> None:
+        """A peer made its commit; if it was the last to make this one, the run commits."""
+        t = peer.books.round
+        cut = self._cuts.setdefault(t, {})
+        cut[peer.id] = peer.books.copy()
+        if len(cut) < self.nodes:
+            return
+        del self._cuts[t]
+        self._commit([cut[n] for n in range(self.nodes)])
+
+    def _commit(self, cut: list[Books]) -> None:
+        taken = consumed(cut)
+        # A message sent after its sender's cut will be sent again; one consumed before is remembered until it is.
+        crossing = [m for m in self._under_way if sent_before(m.number, cut) and m.number not in taken]
+        orphans = {k for k in taken | self._dropped if not sent_before(k, cut)}
+        done = taken - orphans
+        self._under_way = [m for m in self._under_way if m.number not in done]
+        gone: list[set[tuple[int, int]]] = [set() for _ in cut]
+        for frm, to, seq in done:
+            gone[to].add((frm, seq))
+        for to, settled in enumerate(gone):
+            for books in [self.peers[to].books, *(c[to] for c in self._cuts.values() if to in c)]:
+                books.taken = [x for x in books.taken if x not in settled]
+        commit_cut(self.session, cut, crossing, orphans)
+        if self.session.stopped:
+            raise _Enough
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        for peer, b in zip(self.peers, saved["books"], strict=True):
+            peer.books = Books.from_tree(b)
+        self._dropped = {tuple(x) for x in saved["dropped"]}
+        self.session.clock.restart(min(p.books.time for p in self.peers))
+        for m in saved["messages"]:
+            self.deliver(Message(**m))
+
+
+async def run_peers(program: Any, session: Session) -> Tensor:
+    """Run a decentralised program at every node; the mean of the nodes' models at the last common commit.
+
+    A program may have ``prepare(nodes) -> str``: it is called once before the peers start, raises ``BadInput`` where
+    the program does not fit so many nodes, and says in one line, which is logged, what graph they talk over.
+    """
+    if hasattr(program, "prepare"):
+        log.info("%s", program.prepare(session.data.nodes))
+    hub = Hub(program, session)
+
+    async def one(peer: Peer) -> None:
+        await session.until(peer.books.time, peer.id)
+        await program(peer)
+
+    with contextlib.suppress(_Enough):
+        await asyncio.gather(*(one(p) for p in hub.peers))
+    if session.state is None:
+        raise ProgramError("the program ended without peer.commit(state): nothing of it would be kept")
+    return session.state.w  # type: ignore[no-any-return]
