@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 from foedus.runtimes.processes.member import Member, run
+from foedus.runtimes.processes.peer import peer
 from foedus.runtimes.processes.rank import rank
 from foedus.runtimes.processes.serve import serve
 
@@ -19,7 +20,7 @@ def be(member: Member) -> None:
         ROLES[asked["role"]](member, asked, tree)
 
 
-ROLES = {"serve": serve, "rank": rank}
+ROLES = {"serve": serve, "rank": rank, "peer": peer}
 
 
 if __name__ == "__main__":

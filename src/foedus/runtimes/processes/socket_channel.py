@@ -71,12 +71,14 @@ class Malformed(Closed):
 
 
 class Packed:
-    """Tensors that are sent to several nodes: copied and taken apart once. Let go of when nobody refers to it."""
+    """Tensors that are sent to several nodes: copied and taken apart once. Let go of when nobody refers to it.
 
-    def __init__(self, tree: Any) -> None:
+    ``copy=False`` is for tensors that nobody changes before the last frame has left.
+    """
+
+    def __init__(self, tree: Any, copy: bool = True) -> None:
         self.plain, tensors = flatten(tree)
-        # Of its own memory: whoever placed them may change theirs before the last frame has left.
-        self.tensors = [t.clone(memory_format=torch.contiguous_format) for t in tensors]
+        self.tensors = [t.clone(memory_format=torch.contiguous_format) if copy else t.contiguous() for t in tensors]
         self._users = 1
 
     def retain(self) -> None:

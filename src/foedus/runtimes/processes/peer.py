@@ -1,0 +1,331 @@
+"""A node's process as a peer of a decentralised program: it runs the program, and talks to its neighbours directly.
+
+One thread does it all. While a job computes, nothing is received: what comes meanwhile lies in the sockets' buffers and
+in the queues of those who sent it. What this peer has posted is written before the job as far as the sockets take it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import selectors
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from foedus.core.clock import RealClock, settle
+from foedus.core.errors import BadInput, Diverged, FoedusError, ProgramError
+from foedus.core.execute import Result
+from foedus.core.job import Work
+from foedus.core.peer import Books, Message, Peer, edges_for, senders_of
+from foedus.core.session import Options, Session
+from foedus.core.update import Failed
+from foedus.runtimes.channel import Closed
+from foedus.runtimes.launch import load
+from foedus.runtimes.processes.member import Member
+from foedus.runtimes.processes.mesh import connect
+from foedus.runtimes.processes.meter import Meter
+from foedus.runtimes.processes.pace import pace
+from foedus.runtimes.processes.socket_channel import Packed, SocketChannel
+from foedus.runtimes.processes.wires import Wire, wrap
+from foedus.runtimes.segments import SegmentPool
+from foedus.runtimes.simulation.inline import Inline
+
+RETURN = 8
+"""Pieces of a neighbour's memory that are given back by a message of their own, if there is no other to it."""
+
+KNOWN: dict[str, type[FoedusError]] = {e.__name__: e for e in (BadInput, Diverged, ProgramError)}
+"""Errors of a program that the parent raises as they are."""
+
+
+def peer(member: Member, asked: dict[str, Any], saved: Any) -> None:
+    """Be a peer, until the parent says that the run is over. ``saved`` is where a stopped run left off."""
+    meter, segments = Meter(), SegmentPool()
+    links = {rank: wrap(sock, asked["wire"], segments, meter) for rank, sock in connect(member.channel).items()}
+    program = load(member.channel, "the program", asked["program"])
+    own = pace(member)
+    member.channel.send({"run": asked["run"], "ready": True})
+    go, _, _ = member.channel.receive()
+    clock = _Clock(go["origin"], meter)
+    post: _Post | None = None
+    here = _Here(member, lambda: post.flush() if post is not None else None)
+    session = Session(
+        model=member.model,
+        data=member.data,
+        executor=here,
+        clock=clock,
+        network=None,
+        seed=member.setup["seed"],
+        options=Options(program=type(program).__qualname__),
+        communicates=getattr(program, "communicates", True),
+    )
+    post = _Post(asked["run"], member, session, program, clock, links, meter, own.rest)
+    post.resume(saved)
+    try:
+        clock.run(post.live(program))
+    finally:
+        member.channel.meter = None
+        for link in links.values():
+            link.close()
+        segments.close()
+
+
+class _Clock(RealClock):
+    """The wall clock since ``origin``, in seconds of the system's monotonic clock, which all processes share.
+
+    What the loop sleeps is waiting, unless a job is to take longer than it did: ``rest``.
+    """
+
+    def __init__(self, origin: float, meter: Meter) -> None:
+        self._selector = _Selector(meter)
+        self.loop = asyncio.SelectorEventLoop(self._selector)
+        self._start = origin
+
+    def rest(self, seconds: float) -> None:
+        """So many seconds from now on are the job's, not waiting."""
+        self._selector.resting = time.perf_counter() + seconds
+
+
+class _Selector(selectors.DefaultSelector):
+    def __init__(self, meter: Meter) -> None:
+        super().__init__()
+        self._meter = meter
+        self.resting = 0.0
+        """Until when sleeping is no waiting."""
+
+    def select(self, timeout: float | None = None) -> Any:
+        started = time.perf_counter()
+        try:
+            return super().select(timeout)
+        finally:
+            self._meter.waiting_s += max(0.0, time.perf_counter() - max(started, self.resting))
+
+
+class _Here(Inline):
+    """Runs jobs in this process, after what was posted is on its way."""
+
+    def __init__(self, member: Member, before: Callable[[], None]) -> None:
+        super().__init__(member.model, member.data, member.setup["seed"])
+        self._member, self._before = member, before
+
+    def wait(self, ticket: Any) -> Result:
+        self._before()
+        self._member.doing(self._member.rank)
+        try:
+            return super().wait(ticket)
+        finally:
+            self._member.doing()
+
+
+class _JobFailed(Exception):
+    def __init__(self, failed: Failed) -> None:
+        super().__init__(failed.reason)
+        self.failed = failed
+
+
+class _Post:
+    """The ``core.peer.Office`` of one peer: its messages go through links to its neighbours' processes."""
+
+    def __init__(
+        self,
+        run: int,
+        member: Member,
+        session: Session,
+        program: Any,
+        clock: _Clock,
+        links: dict[int, Wire],
+        meter: Meter,
+        pace: Callable[[int, int, Work, float], float],
+    ) -> None:
+        self._run, self.session, self.nodes = run, session, session.data.nodes
+        self.edges, self._clock = edges_for(program, self.nodes), clock
+        self._senders = senders_of(self.edges)
+        self._me, self._control, self._links, self._meter, self._pace = member.rank, member.channel, links, meter, pace
+        # What goes to the parent is no part of the algorithm: of that only the time is counted.
+        self._control.meter = self._own = Meter()
+        self._kept: dict[tuple[int, int], Message] = {}
+        """What was sent, by receiver and number, until the parent says that it was taken before a cut."""
+        self._dropped: set[tuple[int, int, int]] = set()
+        self._began = session.clock.now
+        self._before = Books().costs
+        self._ending: asyncio.Future[None] | None = None
+        self.peer = Peer(self, self._me)
+
+    def resume(self, saved: Any) -> None:
+        """Go on from a checkpoint's cut, or begin."""
+        if saved is None:
+            return
+        self.peer.books = Books.from_tree(saved["books"])
+        self._before = self.peer.books.costs.copy()
+        self._dropped = {tuple(x) for x in saved["dropped"]}
+        for m in saved["messages"]:
+            self.peer.receive(Message(**m))
+
+    async def live(self, program: Any) -> None:
+        """Run the program, then keep in touch until the parent ends the run."""
+        loop = asyncio.get_running_loop()
+        self._ending = loop.create_future()
+        loop.add_reader(self._control, self._hear)
+        for rank, link in self._links.items():
+            loop.add_reader(link, self._readable, rank)
+        work = loop.create_task(program(self.peer))
+        await asyncio.wait({work, self._ending}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            error = work.exception()
+            self._tell({"done": True} if error is None else _told(error))
+            await self._ending
+
+    # -- the office --------------------------------------------------------------------------------------------
+
+    def senders(self, node: int) -> Sequence[int]:
+        """Ids that send to a node, ascending."""
+        return self._senders[node]
+
+    def deliver(self, m: Message) -> None:
+        """Send a message, or queue what the wire does not take at once."""
+        if m.number in self._dropped:
+            return
+        if m.to not in self.edges[self._me] and m.to not in self._senders[self._me]:
+            raise ProgramError(
+                f"peer {self._me} cannot send to {m.to}: the processes of neighbours are connected, and its neighbours "
+                f"are {list(self.edges[self._me])}. Give the program a topology with that edge"
+            )
+        self._kept[m.to, m.seq] = m
+        link = self._links.get(m.to)
+        if link is None:  # it is gone, as the parent knows
+            return
+        plain = [m.tag, m.seq, m.sent]
+        try:
+            if isinstance(link, SocketChannel):
+                packed = Packed(dict(m.parts), copy=False)  # it sends from the tensors' own memory
+                link.send(plain, None, packed, wait=False)
+                packed.release()
+            else:
+                link.send(plain, dict(m.parts), wait=False)
+            self._go_on(m.to, link)
+        except Closed:
+            self._forget(m.to)
+
+    def rest(self, node: int, count: int, work: Work, seconds: float) -> float:
+        """What a slower device still had to do."""
+        rest = self._pace(node, count, work, seconds)
+        self._clock.rest(rest)
+        return rest
+
+    def failure(self, failed: Failed) -> Exception:
+        """It is the parent who knows which commit is kept."""
+        return _JobFailed(failed)
+
+    def committed(self, peer: Peer) -> None:
+        """Send the books to the parent, with all that a resumed run needs of this peer."""
+        books = peer.books.copy()
+        now, before, costs = self._measured(), self._before, books.costs
+        costs.compute_s, costs.wire_s = before.compute_s + now.compute_s, before.wire_s + now.wire_s
+        costs.serial_s, costs.waiting_s = before.serial_s + now.serial_s, before.waiting_s + now.waiting_s
+        all_bytes, vectors = now.bytes_sent + now.bytes_received, now.vector_sent + now.vector_received
+        costs.framing = before.framing + all_bytes - vectors
+        self._tell({"commit": books.round, "planned": self.session.planned, "meter": now.as_tree()}, books.as_tree())
+        for rank, link in list(self._links.items()):
+            if link.unreturned >= RETURN:
+                self._return(rank, link)
+
+    # -- links -------------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Write what the links take now."""
+        for rank, link in list(self._links.items()):
+            if link.pending:
+                self._writable(rank)
+
+    def _readable(self, rank: int) -> None:
+        link = self._links[rank]
+        try:
+            frames = link.poll()
+        except Closed:
+            self._forget(rank)
+            return
+        for message, tree, placed in frames:
+            if message is None:
+                continue  # it only gave memory back
+            tag, seq, sent = message
+            parts = tree if placed is None else placed
+            self.peer.receive(Message(rank, self._me, tag, seq, parts, sent, self.session.clock.now))
+
+    def _writable(self, rank: int) -> None:
+        link = self._links[rank]
+        try:
+            if link.flush():
+                asyncio.get_running_loop().remove_writer(link)
+        except Closed:
+            self._forget(rank)
+
+    def _go_on(self, rank: int, link: Wire) -> None:
+        if link.pending:
+            asyncio.get_running_loop().add_writer(link, self._writable, rank)
+
+    def _return(self, rank: int, link: Wire) -> None:
+        try:
+            link.send(None, wait=False)
+            self._go_on(rank, link)
+        except Closed:
+            self._forget(rank)
+
+    def _forget(self, rank: int) -> None:
+        """A neighbour's process is gone. The parent knows, and it is the parent who decides what follows."""
+        link = self._links.pop(rank, None)
+        if link is not None:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(link)
+            loop.remove_writer(link)
+            link.close()
+
+    # -- the parent --------------------------------------------------------------------------------------------
+
+    def _measured(self) -> Meter:
+        """The meter up to now. What is neither waiting nor moving data is computing: jobs, sums, the program itself."""
+        now = self._meter.copy()
+        now.serial_s += self._own.serial_s + self._own.wire_s
+        spent = now.serial_s + now.wire_s + now.waiting_s
+        now.compute_s = max(0.0, self.session.clock.now - self._began - spent)
+        return now
+
+    def _tell(self, message: dict[str, Any], tree: Any = None) -> None:
+        self._control.send({"run": self._run, **message}, tree, wait=False)
+        if self._control.pending:
+            asyncio.get_running_loop().add_writer(self._control, self._go_on_telling)
+
+    def _go_on_telling(self) -> None:
+        with contextlib.suppress(Closed):  # the reader finds out
+            if not self._control.flush():
+                return
+        asyncio.get_running_loop().remove_writer(self._control)
+
+    def _hear(self) -> None:
+        assert self._ending is not None
+        try:
+            message, _, _ = self._control.receive()  # one only: after the end comes what is not for this run
+        except Closed:
+            message = {"end": True}
+        if "taken" in message:
+            taken = {tuple(x) for x in message["taken"]}
+            self.peer.books.taken = [x for x in self.peer.books.taken if x not in taken]
+            for to, seq in message["settled"]:
+                self._kept.pop((to, seq), None)
+        elif "crossing" in message:
+            found = [self._kept[to, seq] for to, seq in message["crossing"]]
+            self._tell({"crossing": True}, [vars(m) | {"parts": dict(m.parts)} for m in found])
+        elif "end" in message:
+            asyncio.get_running_loop().remove_reader(self._control)
+            settle(self._ending)
+
+
+def _told(error: BaseException) -> dict[str, Any]:
+    """An error as the parent is told of it."""
+    while isinstance(error, BaseExceptionGroup):  # from a program's TaskGroup
+        error = error.exceptions[0]
+    if isinstance(error, _JobFailed):
+        f = error.failed
+        return {"failed": [f.node, f.reason, f.log, f.nonfinite]}
+    log = "".join(traceback.format_exception(error))
+    return {"raised": [type(error).__name__, str(error), log]}

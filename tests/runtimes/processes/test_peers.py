@@ -1,0 +1,362 @@
+"""Decentralised programs whose peers are processes: the bits of a simulation, messages counted on the wire, every end.
+
+To start processes takes seconds, so that most tests share one crew.
+"""
+
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import foedus as fd
+from foedus.core.clock import RealClock
+from foedus.core.runtime import Engine
+from foedus.jobs import Gradient
+from foedus.runtimes.processes.crew import Crew
+from foedus.runtimes.processes.peers import drive
+from foedus.runtimes.simulation.inline import Inline
+from foedus.topologies import Absence, Exponential, Ring, Star
+
+NODES = 4
+WIRES = ["shared", "sockets"]
+
+
+def make_data(nodes=NODES):
+    x = np.random.default_rng(0).normal(size=(100, 4)).astype("f")
+    return fd.data.arrays(x, np.arange(100) % 3, test=0.2).split(fd.data.IID(), nodes=nodes)
+
+
+def make_model():
+    torch.manual_seed(0)
+    return fd.Model(nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Dropout(0.2), nn.Linear(5, 3)))
+
+
+def make_crew(model, data, slowdown):
+    setup = [{"seed": 0, "device": None, "slowdown": factor} for factor in slowdown]
+    return Crew(data.nodes, "foedus.runtimes.processes.node", lambda rank: setup[rank], model, data)
+
+
+@pytest.fixture(scope="module")
+def there():
+    model, data = make_model(), make_data()
+    with make_crew(model, data, (1.0, 1.0, 1.0, 3.0)) as crew:
+        yield model, data, crew
+
+
+@dataclass(frozen=True)
+class On:
+    """A runtime of processes that are already there, and stay for the next run."""
+
+    crew: Crew
+    wire: str = "shared"
+    lost: str = "abort"
+    meters: dict = field(default_factory=dict)
+
+    def start(self, model, data, seed):
+        def elsewhere(program, session):
+            return drive(program, session, self.crew, self.wire, self.lost, self.meters)
+
+        return Engine(Inline(model, data, seed), RealClock(), None, elsewhere)
+
+
+def states(run):
+    return [b["state"] for b in run.checkpoint.tree["extra"]["peers"]["books"]]
+
+
+# -- the bits and the bytes of a simulation ------------------------------------------------------------------------
+
+LOCAL = fd.LocalSGD(epochs=1, batch_size=8, lr=0.1)
+PROGRAMS = {
+    "gossip": fd.Gossip(rounds=4),
+    "gossip, local": fd.Gossip(rounds=3, topology=Star(), local=LOCAL),
+    "gossip, absences": fd.Gossip(rounds=5, absences=(Absence(node=1, start=1, stop=3),)),
+    "push-sum": fd.PushSum(rounds=4, topology=Exponential()),
+    "choco": fd.Choco(rounds=4),
+}
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_same_bits_bytes_and_messages_as_in_simulation(there, name, wire):
+    model, data, crew = there
+    here = fd.train(PROGRAMS[name], model, data)
+    runtime = On(crew, wire)
+    run = fd.train(PROGRAMS[name], model, data, runtime=runtime, per_node=True)
+    assert run.sha256 == here.sha256
+    assert [r.loss for r in run.history] == [r.loss for r in here.history]
+    assert [r.metrics for r in run.history] == [r.metrics for r in here.history]
+    assert [r.train_loss for r in run.history] == [r.train_loss for r in here.history]
+    total, same = run.ledger.total, here.ledger.total
+    assert (total.bytes_up, total.messages_up, total.samples) == (same.bytes_up, same.messages_up, same.samples)
+    assert (total.bytes_down, total.messages_down) == (total.bytes_up, total.messages_up)
+    # What was counted where it leaves and arrives is what the books say.
+    for node, meter in runtime.meters.items():
+        books = run.ledger.nodes[node]
+        assert (meter.vector_sent, meter.vector_received) == (books.bytes_up, books.bytes_down)
+        assert meter.bytes_sent + meter.bytes_received == books.bytes_up + books.bytes_down + books.framing
+        if wire == "sockets":
+            assert (meter.messages_sent, meter.messages_received) == (books.messages_up, books.messages_down)
+        # All of a node's time is of one kind, and none of it is later than the run's last commit.
+        seconds = books.compute_s + books.serial_s + books.wire_s + books.waiting_s
+        assert 0 < seconds <= run.history[-1].wall_s + 1e-3
+        assert min(books.compute_s, books.serial_s, books.wire_s, books.waiting_s) >= 0
+    walls = [r.wall_s for r in run.history]
+    assert walls == sorted(walls)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_asynchronous_gossip_runs(there, wire):
+    model, data, crew = there
+    runtime = On(crew, wire)
+    run = fd.train(fd.AdPsgd(rounds=4), model, data, runtime=runtime)
+    assert len(run.history) == 4
+    assert run.ledger.total.jobs == 16
+    assert [s.steps for s in states(run)] == [4, 4, 4, 4]
+    # Every step of an active peer made one average, of two.
+    assert sum(s.averaged for s in states(run)) == 2 * 2 * 4
+
+
+def test_commits_that_are_not_evaluated_hold_numbers(there):
+    model, data, crew = there
+    here = fd.train(fd.Gossip(rounds=5), model, data, evaluate_every=3)
+    run = fd.train(fd.Gossip(rounds=5), model, data, runtime=On(crew), evaluate_every=3)
+    assert run.sha256 == here.sha256
+    assert run.best_vector.equal(here.best_vector)
+    assert [r.accuracy for r in run.history] == [r.accuracy for r in here.history]
+    assert [r.train_loss for r in run.history] == [r.train_loss for r in here.history]
+    assert ["consensus_distance" in r.metrics for r in run.history] == [False, False, True, False, True]
+
+
+def test_a_slower_node_computes_longer_and_its_neighbours_wait(there):
+    class Sleep:
+        """A gradient that takes a while."""
+
+        def __init__(self):
+            self.of = Gradient(8)
+
+        def work(self, rows):
+            return self.of.work(rows)
+
+        def parts(self, model):
+            return self.of.parts(model)
+
+        def __call__(self, node, args):
+            time.sleep(0.03)
+            return self.of(node, args)
+
+    class Program:
+        topology = Ring()
+
+        async def __call__(self, peer: fd.Peer):
+            s = await peer.begin(fd.State)
+            for _ in peer.rounds(3):
+                await peer.run(Sleep(), {"w": s.w})
+                await peer.exchange({"w": s.w})
+                await peer.commit(s)
+
+    model, data, crew = there
+    run = fd.train(Program(), model, data, runtime=On(crew), per_node=True)
+    slow = run.ledger.nodes[3]
+    assert slow.compute_s >= 3 * 3 * 0.03
+    assert run.history[-1].wall_s >= 3 * 3 * 0.03
+    assert max(run.ledger.nodes[n].waiting_s for n in (0, 2)) >= 0.03
+
+
+# -- going on ------------------------------------------------------------------------------------------------------
+
+
+class Late:
+    """What is sent in a round is taken in the next: messages cross every cut."""
+
+    topology = Ring()
+
+    async def __call__(self, peer: fd.Peer):
+        s = await peer.begin(fd.State)
+        for t in peer.rounds(5):
+            for n in peer.neighbours:
+                await peer.send(n, {"w": s.w + peer.id}, str(t))
+            u = await peer.run(LOCAL, {"w": s.w})
+            w = s.w + u["delta"]
+            if t:
+                for n in peer.neighbours:
+                    m = await peer.recv(str(t - 1), n)
+                    w = w + m.parts["w"] / 4
+            s = s.replace(w=w)
+            await peer.commit(s)
+
+
+class Early:
+    """The others take before a commit what node 0 sends after its own: messages go back across every cut."""
+
+    topology = Ring()
+
+    async def __call__(self, peer: fd.Peer):
+        s = await peer.begin(fd.State)
+        for t in peer.rounds(5):
+            if peer.id == 0:
+                for n in peer.neighbours:
+                    await peer.send(n, {"w": s.w * t}, str(t))
+            u = await peer.run(LOCAL, {"w": s.w})
+            w = s.w + u["delta"]
+            if peer.id in (1, 3):
+                for ahead in [0, 1] if t == 0 else [t + 1] if t < 4 else []:
+                    m = await peer.recv(str(ahead), 0)
+                    w = w / 2 + m.parts["w"] / 2
+            s = s.replace(w=w)
+            await peer.commit(s)
+
+
+@pytest.mark.parametrize("program", [Late(), Early(), fd.Choco(rounds=5)], ids=lambda p: type(p).__name__)
+def test_stopped_and_resumed_here_and_there(there, program, tmp_path):
+    model, data, crew = there
+    whole = fd.train(program, model, data)
+    first = fd.train(program, model, data, runtime=On(crew), stop=fd.AfterCommits(2))
+    assert len(first.history) == 2
+    assert first.status == "stopped"
+    saved = first.checkpoint.tree["extra"]["peers"]
+    assert len(saved["messages"]) == (8 if isinstance(program, Late) else 0)
+    assert len(saved["dropped"]) == (2 if isinstance(program, Early) else 0)
+    here = fd.train(program, model, data, resume=first)
+    second = fd.train(program, model, data, runtime=On(crew, "sockets"), resume=first, stop=fd.AfterCommits(3))
+    out = tmp_path / "run"
+    third = fd.train(program, model, data, runtime=On(crew), resume=second, out=out, stop=fd.AfterCommits(4))
+    assert len(third.history) == 4
+    last = fd.train(program, model, data, runtime=On(crew, "sockets"), resume=True, out=out)
+    for run in (here, last):
+        assert run.sha256 == whole.sha256
+        assert [r.loss for r in run.history] == [r.loss for r in whole.history]
+        assert run.ledger.total.bytes_up == whole.ledger.total.bytes_up
+        assert run.ledger.total.samples == whole.ledger.total.samples
+    walls = [r.wall_s for r in last.history]
+    assert walls == sorted(walls)
+
+
+# -- ends ----------------------------------------------------------------------------------------------------------
+
+
+def raising(error, at=2, node=2):
+    class Raises:
+        """A gradient that goes wrong at one node, in its third job."""
+
+        of = Gradient(8)
+
+        def work(self, rows):
+            return self.of.work(rows)
+
+        def parts(self, model):
+            return self.of.parts(model)
+
+        def __call__(self, view, args):
+            update, _ = self.of(view, args)
+            count = int(view.state.get("count", torch.tensor(0)))
+            if view.id == node and count == at:
+                if error is None:
+                    update = update.with_parts({k: v * float("nan") for k, v in update.parts.items()})
+                else:
+                    raise error
+            return update, {"count": torch.tensor(count + 1)}
+
+    class Program:
+        topology = Ring()
+
+        async def __call__(self, peer: fd.Peer):
+            s = await peer.begin(fd.State)
+            for _ in peer.rounds(5):
+                u = await peer.run(Raises(), {"w": s.w})
+                near = await peer.exchange({"w": s.w})
+                s = s.replace(w=torch.stack([m["w"] for m in near.values()]).mean(0) - 0.1 * u.value()["gradient"])
+                await peer.commit(s)
+
+    return Program()
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_a_job_that_raises_ends_the_run_at_its_last_commit(there, every):
+    model, data, crew = there
+    program = raising(ZeroDivisionError("on purpose"))
+    with pytest.raises(fd.NodeFailed, match=r"node 2 failed in round 3: ZeroDivisionError: on purpose") as caught:
+        fd.train(program, model, data, runtime=On(crew), evaluate_every=every)
+    run = caught.value.run
+    assert "raise error" in caught.value.log
+    assert len(run.history) == 2
+    with pytest.raises(fd.NodeFailed) as here:
+        fd.train(program, model, data)
+    assert run.sha256 == here.value.run.sha256
+    # It can go on from there, whether or not that commit was evaluated.
+    with pytest.raises(fd.NodeFailed, match="in round 3"):
+        fd.train(program, model, data, runtime=On(crew), resume=run)
+
+
+def test_a_job_that_diverges(there):
+    model, data, crew = there
+    with pytest.raises(fd.Diverged, match="node 2's loss or update is NaN") as caught:
+        fd.train(raising(None), model, data, runtime=On(crew))
+    assert len(caught.value.run.history) == 2
+
+
+def test_a_program_that_raises(there):
+    model, data, crew = there
+
+    def train(body, **options):
+        class Program:
+            topology = Ring()
+
+            async def __call__(self, peer: fd.Peer):
+                s = await peer.begin(fd.State)
+                for t in peer.rounds(3):
+                    await body(peer, s, t)
+                    await peer.commit(s)
+
+        return fd.train(Program(), model, data, runtime=On(crew, **options))
+
+    async def breaks(peer, s, t):
+        if (peer.id, t) == (1, 1):
+            raise KeyError("what")
+
+    with pytest.raises(fd.NodeFailed, match="the program failed at node 1 in round 2: KeyError: 'what'") as caught:
+        train(breaks)
+    assert 'raise KeyError("what")' in caught.value.log
+    assert len(caught.value.run.history) == 1
+
+    async def wrong(peer, s, t):
+        await peer.send((peer.id + 2) % 4, {"w": s.w})
+
+    with pytest.raises(fd.ProgramError, match="its neighbours are"):
+        train(wrong)
+
+    async def fine(peer, s, t):
+        pass
+
+    with pytest.raises(fd.BadInput, match='lost="skip" is not for decentralised programs'):
+        train(fine, lost="skip")
+    assert len(train(fine).history) == 3  # and the crew is still of use
+
+
+def test_a_peer_that_is_killed_ends_the_run_and_nothing_is_left(leftovers):
+    class Program:
+        topology = Ring()
+
+        async def __call__(self, peer: fd.Peer):
+            s = await peer.begin(fd.State)
+            for t in peer.rounds(1000):
+                if (peer.id, t) == (1, 3):
+                    os.kill(os.getpid(), signal.SIGKILL)
+                await peer.exchange({"w": s.w})
+                await peer.commit(s)
+
+    model, data = make_model(), make_data(2)
+    with leftovers(segments=3):
+        with make_crew(model, data, (1.0, 1.0)) as crew:
+            began = time.monotonic()
+            with pytest.raises(fd.NodeFailed, match="node 1's process was killed by SIGKILL") as caught:
+                fd.train(Program(), model, data, runtime=On(crew, "sockets"))
+            assert time.monotonic() - began < crew.patience
+        run = caught.value.run
+        assert 1 <= len(run.history) <= 3
+        assert f"in round {len(run.history) + 1};" in str(caught.value)
+        assert run.vector.equal(model.initial)
