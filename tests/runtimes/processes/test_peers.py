@@ -15,6 +15,7 @@ from torch import nn
 
 import foedus as fd
 from foedus.core.clock import RealClock
+from foedus.core.errors import Deadlock
 from foedus.core.runtime import Engine
 from foedus.jobs import Gradient
 from foedus.runtimes.processes.crew import Crew
@@ -276,11 +277,12 @@ def raising(error, at=2, node=2):
 
 
 @pytest.mark.parametrize("every", [1, 4])
-def test_a_job_that_raises_ends_the_run_at_its_last_commit(there, every):
+def test_a_job_that_raises_ends_the_run_at_its_last_commit(there, every, tmp_path):
     model, data, crew = there
+    options = {"runtime": On(crew), "out": tmp_path / "run", "evaluate_every": every, "checkpoint_every": every}
     program = raising(ZeroDivisionError("on purpose"))
     with pytest.raises(fd.NodeFailed, match=r"node 2 failed in round 3: ZeroDivisionError: on purpose") as caught:
-        fd.train(program, model, data, runtime=On(crew), evaluate_every=every)
+        fd.train(program, model, data, **options)
     run = caught.value.run
     assert "raise error" in caught.value.log
     assert len(run.history) == 2
@@ -290,6 +292,8 @@ def test_a_job_that_raises_ends_the_run_at_its_last_commit(there, every):
     # It can go on from there, whether or not that commit was evaluated.
     with pytest.raises(fd.NodeFailed, match="in round 3"):
         fd.train(program, model, data, runtime=On(crew), resume=run)
+    with pytest.raises(fd.NodeFailed, match="in round 3"):
+        fd.train(program, model, data, resume=True, **options)
 
 
 def test_a_job_that_diverges(there):
@@ -329,12 +333,50 @@ def test_a_program_that_raises(there):
     with pytest.raises(fd.ProgramError, match="its neighbours are"):
         train(wrong)
 
+    async def waits(peer, s, t):
+        if t == 1:
+            await peer.recv("never")
+
+    with pytest.raises(Deadlock, match=r"a deadlock. Waiting at: .*test_peers.py"):
+        train(waits)
+
     async def fine(peer, s, t):
         pass
 
     with pytest.raises(fd.BadInput, match='lost="skip" is not for decentralised programs'):
         train(fine, lost="skip")
     assert len(train(fine).history) == 3  # and the crew is still of use
+
+
+def test_a_program_without_commits(there):
+    class Program:
+        topology = Ring()
+
+        async def __call__(self, peer: fd.Peer):
+            await peer.begin(fd.State)
+
+    model, data, crew = there
+    with pytest.raises(fd.ProgramError, match=r"ended without peer.commit"):
+        fd.train(Program(), model, data, runtime=On(crew))
+
+
+@pytest.mark.parametrize("every", [1, 10])
+def test_interrupted_and_resumed(there, every, tmp_path):
+    model, data, crew = there
+
+    def interrupt(record):
+        if record.round == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    options = {"evaluate_every": every, "checkpoint_every": every}
+    whole = fd.train(fd.Gossip(rounds=6), model, data, **options)
+    options |= {"runtime": On(crew), "out": tmp_path / "run"}
+    with pytest.raises(fd.Interrupted) as caught:
+        fd.train(fd.Gossip(rounds=6), model, data, progress=interrupt, **options)
+    assert 2 <= len(caught.value.run.history) < 6
+    assert not caught.value.run.vector.equal(model.initial)
+    run = fd.train(fd.Gossip(rounds=6), model, data, resume=True, **options)
+    assert run.sha256 == whole.sha256
 
 
 def test_a_peer_that_is_killed_ends_the_run_and_nothing_is_left(leftovers):
