@@ -10,12 +10,11 @@ import asyncio
 import contextlib
 import selectors
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from foedus.core.clock import RealClock, settle, where
-from foedus.core.errors import BadInput, Diverged, FoedusError, ProgramError
+from foedus.core.errors import ProgramError
 from foedus.core.execute import Result
 from foedus.core.job import Work
 from foedus.core.peer import Books, Message, Peer, edges_for, senders_of
@@ -28,6 +27,7 @@ from foedus.runtimes.processes.mesh import connect
 from foedus.runtimes.processes.meter import Meter
 from foedus.runtimes.processes.pace import pace
 from foedus.runtimes.processes.socket_channel import Packed, SocketChannel
+from foedus.runtimes.processes.told import told
 from foedus.runtimes.processes.wires import Wire, wrap
 from foedus.runtimes.segments import SegmentPool
 from foedus.runtimes.simulation.inline import Inline
@@ -37,9 +37,6 @@ IDLE = 1.0
 
 RETURN = 8
 """Pieces of a neighbour's memory that are given back by a message of their own, if there is no other to it."""
-
-KNOWN: dict[str, type[FoedusError]] = {e.__name__: e for e in (BadInput, Diverged, ProgramError)}
-"""Errors of a program that the parent raises as they are."""
 
 
 def peer(member: Member, asked: dict[str, Any], saved: Any) -> None:
@@ -189,7 +186,13 @@ class _Post:
         await asyncio.wait({work, self._ending}, return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             error = work.exception()
-            self._tell({"done": True} if error is None else _told(error))
+            while isinstance(error, BaseExceptionGroup):  # from a program's TaskGroup
+                error = error.exceptions[0]
+            if isinstance(error, _JobFailed):
+                f = error.failed
+                self._tell({"failed": [f.node, f.reason, f.log, f.nonfinite]})
+            else:
+                self._tell({"done": True} if error is None else {"raised": told(error)})
             await self._ending
 
     # -- the office --------------------------------------------------------------------------------------------
@@ -343,14 +346,3 @@ class _Post:
         elif "end" in message:
             asyncio.get_running_loop().remove_reader(self._control)
             settle(self._ending)
-
-
-def _told(error: BaseException) -> dict[str, Any]:
-    """An error as the parent is told of it."""
-    while isinstance(error, BaseExceptionGroup):  # from a program's TaskGroup
-        error = error.exceptions[0]
-    if isinstance(error, _JobFailed):
-        f = error.failed
-        return {"failed": [f.node, f.reason, f.log, f.nonfinite]}
-    log = "".join(traceback.format_exception(error))
-    return {"raised": [type(error).__name__, str(error), log]}

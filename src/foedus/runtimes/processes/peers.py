@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from foedus.core.cut import Number, commit_cut, consumed, mean_model, sent_before
-from foedus.core.errors import BadInput, Deadlock, FoedusError, NodeFailed, ProgramError
+from foedus.core.errors import BadInput, Deadlock, NodeFailed, ProgramError
 from foedus.core.peer import Books, Message, edges_for, senders_of
 from foedus.core.session import Session, diverged, node_failed
 from foedus.core.state import State
@@ -26,7 +26,7 @@ from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import pickled
 from foedus.runtimes.processes.crew import Crew
 from foedus.runtimes.processes.meter import Meter
-from foedus.runtimes.processes.peer import KNOWN
+from foedus.runtimes.processes.told import retold
 
 log = logging.getLogger("foedus")
 
@@ -247,7 +247,7 @@ class _Run:
             failed = Failed(*message["failed"])
             self._fail(rank, lambda: diverged(s, failed) if failed.nonfinite else node_failed(s, failed))
         elif "raised" in message:
-            self._fail(rank, lambda: _raised(s, rank, *message["raised"]))
+            self._fail(rank, lambda: retold(s, rank, *message["raised"]))
         elif "cannot" in message:
             self._fail(
                 rank,
@@ -316,16 +316,3 @@ class _Run:
 
 def _sums(traffic: dict[int, list[Any]]) -> list[int]:
     return [sum(t[0] for t in traffic.values()), sum(t[1] for t in traffic.values())]
-
-
-def _raised(s: Session, rank: int, kind: str, text: str, log: str) -> FoedusError:
-    """The error for a program that raised at a peer."""
-    known = KNOWN.get(kind)
-    if known is not None:
-        return known(text)
-    error = NodeFailed(
-        f"the program failed at node {rank} in round {s.round + 1}: {kind}: {text}; the last good model, of round "
-        f"{s.round}, is kept"
-    )
-    error.log = log
-    return error

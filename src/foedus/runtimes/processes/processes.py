@@ -11,11 +11,12 @@ from foedus.core.clock import RealClock
 from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput, did_you_mean
 from foedus.core.model import Model
+from foedus.core.program import takes_peer
 from foedus.core.runtime import Engine
 from foedus.core.session import Session
 from foedus.network import Device
 from foedus.runtimes.launch import pickled
-from foedus.runtimes.processes import ranks
+from foedus.runtimes.processes import peers, ranks
 from foedus.runtimes.processes.crew import Crew
 from foedus.runtimes.processes.server import Server
 
@@ -99,6 +100,8 @@ class Processes:
         server = Server(crew, clock, model, data, seed, self.lost == "skip", self.wire)
 
         def elsewhere(program: Any, session: Session) -> Coroutine[Any, Any, Any] | None:
+            if takes_peer(program):
+                return peers.drive(program, session, crew, self.wire, self.lost)
             if self.exchange == "server":
                 server.open()
                 return None
