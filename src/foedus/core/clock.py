@@ -192,7 +192,7 @@ class _VirtualSelector(selectors.SelectSelector):
             advanced = True
         if advanced:
             return []
-        waiting = sorted(set(filter(None, (_where(t) for t in asyncio.all_tasks(self.loop)))))
+        waiting = sorted(set(filter(None, (where(t) for t in asyncio.all_tasks(self.loop)))))
         raise Deadlock(
             "every coroutine waits and nothing is due: a deadlock. Waiting at: "
             + ("; ".join(waiting[:8]) or "nowhere known")
@@ -247,7 +247,7 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
         return super().create_future()
 
 
-def _where(task: asyncio.Task[Any]) -> str | None:
+def where(task: asyncio.Task[Any]) -> str | None:
     """The line a task waits at: the innermost outside this package, for the fault is likely there."""
     ours = os.path.dirname(os.path.dirname(__file__))
     coroutine: Any = task.get_coro()

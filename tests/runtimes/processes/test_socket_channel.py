@@ -85,6 +85,7 @@ def test_frames_come_as_they_went(frames):
             assert same(tree, t)
             assert same(args, None if p is None else p["w"])
         assert left.meter.bytes_sent == right.meter.bytes_received
+        assert left.meter.vector_sent == right.meter.vector_received
         assert left.meter.messages_sent == right.meter.messages_received == len(frames)
     finally:
         left.close()
@@ -139,6 +140,11 @@ def test_sending_does_not_wait_and_what_waits_does_not_change(pair):
     while len(got) < 2:
         left.flush()
         got += right.poll()
+        for bytes_, vectors in (
+            (left.meter.bytes_sent, left.meter.vector_sent),
+            (right.meter.bytes_received, right.meter.vector_received),
+        ):
+            assert 0 <= bytes_ - vectors < 400 + 65536  # counted as they leave and come, at most a stage later
     assert not left.pending
     expected = torch.arange(BIG, dtype=torch.float32)
     assert [m for m, _, _ in got] == ["one", "two"]
@@ -146,6 +152,7 @@ def test_sending_does_not_wait_and_what_waits_does_not_change(pair):
     assert torch.equal(got[1][2]["w"], torch.ones(BIG))
     assert placed.tensors == []  # let go of when the last frame had left
     assert left.meter.vector_sent == 3 * 4 * BIG
+    assert right.meter.vector_received == left.meter.vector_sent
     assert 0 < left.meter.bytes_sent - left.meter.vector_sent < 400
 
 

@@ -10,12 +10,11 @@ import asyncio
 import contextlib
 import selectors
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from foedus.core.clock import RealClock, settle
-from foedus.core.errors import BadInput, Diverged, FoedusError, ProgramError
+from foedus.core.clock import RealClock, settle, where
+from foedus.core.errors import ProgramError
 from foedus.core.execute import Result
 from foedus.core.job import Work
 from foedus.core.peer import Books, Message, Peer, edges_for, senders_of
@@ -28,15 +27,16 @@ from foedus.runtimes.processes.mesh import connect
 from foedus.runtimes.processes.meter import Meter
 from foedus.runtimes.processes.pace import pace
 from foedus.runtimes.processes.socket_channel import Packed, SocketChannel
+from foedus.runtimes.processes.told import told
 from foedus.runtimes.processes.wires import Wire, wrap
 from foedus.runtimes.segments import SegmentPool
 from foedus.runtimes.simulation.inline import Inline
 
+IDLE = 1.0
+"""Seconds after which a peer that waits for a message, and for nothing else, says so to the parent."""
+
 RETURN = 8
 """Pieces of a neighbour's memory that are given back by a message of their own, if there is no other to it."""
-
-KNOWN: dict[str, type[FoedusError]] = {e.__name__: e for e in (BadInput, Diverged, ProgramError)}
-"""Errors of a program that the parent raises as they are."""
 
 
 def peer(member: Member, asked: dict[str, Any], saved: Any) -> None:
@@ -82,6 +82,10 @@ class _Clock(RealClock):
         self.loop = asyncio.SelectorEventLoop(self._selector)
         self._start = origin
 
+    def when_idle(self, call: Callable[[], None]) -> None:
+        """Call this whenever the loop has waited for some time, and nothing is due."""
+        self._selector.idle = call
+
     def rest(self, seconds: float) -> None:
         """So many seconds from now on are the job's, not waiting."""
         self._selector.resting = time.perf_counter() + seconds
@@ -93,11 +97,17 @@ class _Selector(selectors.DefaultSelector):
         self._meter = meter
         self.resting = 0.0
         """Until when sleeping is no waiting."""
+        self.idle: Callable[[], None] | None = None
 
     def select(self, timeout: float | None = None) -> Any:
         started = time.perf_counter()
         try:
-            return super().select(timeout)
+            events = super().select(IDLE if timeout is None else timeout)
+            if not events and timeout is None:
+                if self.idle is not None:
+                    self.idle()
+                events = super().select(None)
+            return events
         finally:
             self._meter.waiting_s += max(0.0, time.perf_counter() - max(started, self.resting))
 
@@ -147,6 +157,8 @@ class _Post:
         self._kept: dict[tuple[int, int], Message] = {}
         """What was sent, by receiver and number, until the parent says that it was taken before a cut."""
         self._dropped: set[tuple[int, int, int]] = set()
+        self._out, self._in = 0, 0
+        self._work: asyncio.Task[Any] | None = None
         self._began = session.clock.now
         self._before = Books().costs
         self._ending: asyncio.Future[None] | None = None
@@ -169,11 +181,18 @@ class _Post:
         loop.add_reader(self._control, self._hear)
         for rank, link in self._links.items():
             loop.add_reader(link, self._readable, rank)
-        work = loop.create_task(program(self.peer))
+        self._clock.when_idle(lambda: self._tell({"idle": self._traffic()}))
+        work = self._work = loop.create_task(program(self.peer))
         await asyncio.wait({work, self._ending}, return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             error = work.exception()
-            self._tell({"done": True} if error is None else _told(error))
+            while isinstance(error, BaseExceptionGroup):  # from a program's TaskGroup
+                error = error.exceptions[0]
+            if isinstance(error, _JobFailed):
+                f = error.failed
+                self._tell({"failed": [f.node, f.reason, f.log, f.nonfinite]})
+            else:
+                self._tell({"done": True} if error is None else {"raised": told(error)})
             await self._ending
 
     # -- the office --------------------------------------------------------------------------------------------
@@ -192,6 +211,7 @@ class _Post:
                 f"are {list(self.edges[self._me])}. Give the program a topology with that edge"
             )
         self._kept[m.to, m.seq] = m
+        self._out += 1
         link = self._links.get(m.to)
         if link is None:  # it is gone, as the parent knows
             return
@@ -249,6 +269,7 @@ class _Post:
             if message is None:
                 continue  # it only gave memory back
             tag, seq, sent = message
+            self._in += 1
             parts = tree if placed is None else placed
             self.peer.receive(Message(rank, self._me, tag, seq, parts, sent, self.session.clock.now))
 
@@ -290,6 +311,11 @@ class _Post:
         now.compute_s = max(0.0, self.session.clock.now - self._began - spent)
         return now
 
+    def _traffic(self) -> list[Any]:
+        """How many messages were sent and received, and where the program waits."""
+        waits = None if self._work is None or self._work.done() else where(self._work)
+        return [self._out, self._in, waits]
+
     def _tell(self, message: dict[str, Any], tree: Any = None) -> None:
         self._control.send({"run": self._run, **message}, tree, wait=False)
         if self._control.pending:
@@ -315,17 +341,8 @@ class _Post:
         elif "crossing" in message:
             found = [self._kept[to, seq] for to, seq in message["crossing"]]
             self._tell({"crossing": True}, [vars(m) | {"parts": dict(m.parts)} for m in found])
+        elif "still" in message:
+            self._tell({"still": self._traffic()})
         elif "end" in message:
             asyncio.get_running_loop().remove_reader(self._control)
             settle(self._ending)
-
-
-def _told(error: BaseException) -> dict[str, Any]:
-    """An error as the parent is told of it."""
-    while isinstance(error, BaseExceptionGroup):  # from a program's TaskGroup
-        error = error.exceptions[0]
-    if isinstance(error, _JobFailed):
-        f = error.failed
-        return {"failed": [f.node, f.reason, f.log, f.nonfinite]}
-    log = "".join(traceback.format_exception(error))
-    return {"raised": [type(error).__name__, str(error), log]}

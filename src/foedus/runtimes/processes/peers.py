@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from foedus.core.cut import Number, commit_cut, consumed, mean_model, sent_before
-from foedus.core.errors import BadInput, FoedusError, NodeFailed, ProgramError
+from foedus.core.errors import BadInput, Deadlock, NodeFailed, ProgramError
 from foedus.core.peer import Books, Message, edges_for, senders_of
 from foedus.core.session import Session, diverged, node_failed
 from foedus.core.state import State
@@ -26,7 +26,7 @@ from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import pickled
 from foedus.runtimes.processes.crew import Crew
 from foedus.runtimes.processes.meter import Meter
-from foedus.runtimes.processes.peer import KNOWN
+from foedus.runtimes.processes.told import retold
 
 log = logging.getLogger("foedus")
 
@@ -78,6 +78,10 @@ class _Run:
         self._done: set[int] = set()
         self._made: dict[int, dict[int, tuple[Books, Meter]]] = {}
         self._answers: list[Message] = []
+        self._idle: dict[int, list[Any]] = {}
+        self._still: dict[int, list[Any]] = {}
+        self._asked: list[int] | None = None
+        self._new = False
         self._last: list[Books] | None = None
         self._began = session.clock.now
         # Peers of an earlier run with the same crew may still have had something to say.
@@ -229,6 +233,8 @@ class _Run:
                 s.planned = message["planned"]
             books = Books.from_tree(tree)
             self._made.setdefault(message["commit"], {})[rank] = books, Meter(**message["meter"])
+        elif "idle" in message or "still" in message:
+            self._waits(rank, message)
         elif "crossing" in message:
             self._answers += [Message(**m) for m in tree]
         elif "done" in message:
@@ -241,7 +247,7 @@ class _Run:
             failed = Failed(*message["failed"])
             self._fail(rank, lambda: diverged(s, failed) if failed.nonfinite else node_failed(s, failed))
         elif "raised" in message:
-            self._fail(rank, lambda: _raised(s, rank, *message["raised"]))
+            self._fail(rank, lambda: retold(s, rank, *message["raised"]))
         elif "cannot" in message:
             self._fail(
                 rank,
@@ -250,6 +256,31 @@ class _Run:
                     "that can be imported, or use fd.Simulation()"
                 ),
             )
+
+    def _waits(self, rank: int, message: dict[str, Any]) -> None:
+        """A peer waits for a message. When all do and none is under way, none ever will be (Mattern 1987): as many were
+        received, by what all said first, as were sent, by what all say when asked after that.
+        """
+        if "idle" in message:
+            self._idle[rank], self._new = message["idle"], True
+        else:
+            self._still[rank] = message["still"]
+        if self._asked is not None and len(self._still) == self.nodes:
+            (_, received), (sent, _), self._asked = self._asked, _sums(self._still), None
+            if received == sent and len(self._done) < self.nodes:
+                self._fail(rank, self._deadlock)
+                return
+        if self._asked is None and self._new and len(self._idle) == self.nodes:
+            self._asked, self._still, self._new = _sums(self._idle), {}, False
+            for n in range(self.nodes):
+                self._send(n, {"still": True})
+
+    def _deadlock(self) -> Deadlock:
+        places = sorted({place for _, _, place in self._still.values() if place})
+        return Deadlock(
+            "every peer waits for a message and none is under way: a deadlock. Waiting at: "
+            + ("; ".join(places[:8]) or "nowhere known")
+        )
 
     def _fail(self, rank: int, error: Callable[[], BaseException]) -> None:
         """The run ends with this error, made when all commits that can be made have been: it says which is kept."""
@@ -283,14 +314,5 @@ class _Run:
         )
 
 
-def _raised(s: Session, rank: int, kind: str, text: str, log: str) -> FoedusError:
-    """The error for a program that raised at a peer."""
-    known = KNOWN.get(kind)
-    if known is not None:
-        return known(text)
-    error = NodeFailed(
-        f"the program failed at node {rank} in round {s.round + 1}: {kind}: {text}; the last good model, of round "
-        f"{s.round}, is kept"
-    )
-    error.log = log
-    return error
+def _sums(traffic: dict[int, list[Any]]) -> list[int]:
+    return [sum(t[0] for t in traffic.values()), sum(t[1] for t in traffic.values())]

@@ -93,12 +93,15 @@ class Packed:
 
 
 class _Sending:
-    """A frame on its way out. ``mine`` of its buffers are not the caller's: the others must be copied if it waits."""
+    """A frame on its way out. ``mine`` of its buffers are not the caller's: the others must be copied if it waits.
 
-    __slots__ = ("buffers", "mine", "placed", "vectors")
+    ``head`` bytes of it are not numbers of tensors, and have not left yet.
+    """
 
-    def __init__(self, buffers: deque[memoryview], mine: deque[bool], vectors: int, placed: Packed | None) -> None:
-        self.buffers, self.mine, self.vectors, self.placed = buffers, mine, vectors, placed
+    __slots__ = ("buffers", "head", "mine", "placed")
+
+    def __init__(self, buffers: deque[memoryview], mine: deque[bool], placed: Packed | None) -> None:
+        self.buffers, self.mine, self.head, self.placed = buffers, mine, len(buffers[0]), placed
 
     def keep(self) -> int:
         """Copy what is the caller's; the bytes that were."""
@@ -168,7 +171,7 @@ class SocketChannel:
         if placed is not None:
             placed.retain()
         mine = deque([True, *[False] * len(views), *[True] * len(shared)])
-        self._out.append(_Sending(deque([head, *views, *shared]), mine, vectors, placed))
+        self._out.append(_Sending(deque([head, *views, *shared]), mine, placed))
         self.meter.serial_s += time.perf_counter() - started
         if wait:
             self.drain()
@@ -205,7 +208,10 @@ class SocketChannel:
             self.meter.wire_s += time.perf_counter() - started
 
     def _wrote(self, frame: _Sending, n: int) -> None:
+        head = min(n, frame.head)
+        frame.head -= head
         self.meter.bytes_sent += n
+        self.meter.vector_sent += n - head
         while n:
             first = frame.buffers[0]
             if n < len(first):
@@ -217,7 +223,6 @@ class SocketChannel:
         if not frame.buffers:
             self._out.popleft()
             self.meter.messages_sent += 1
-            self.meter.vector_sent += frame.vectors
             frame.done()
 
     def drain(self, timeout: float | None = None) -> bool:
@@ -299,16 +304,23 @@ class SocketChannel:
         if n == 0:
             raise Closed
         self.meter.bytes_received += n
-        left = n
+        left, vectors = n, self._plain is None
         while left and self._targets:
-            first = self._targets[0]
-            if left < len(first):
-                self._targets[0] = first[left:]
-                return n
-            left -= len(first)
-            self._targets.popleft()
+            part = min(left, len(self._targets[0]))
+            self._fill(part)
+            left -= part
+            if vectors:
+                self.meter.vector_received += part
         self._staged += left
         return n
+
+    def _fill(self, n: int) -> None:
+        """So many bytes of the next target are there."""
+        first = self._targets[0]
+        if n < len(first):
+            self._targets[0] = first[n:]
+        else:
+            self._targets.popleft()
 
     def _parse(self) -> None:
         """Make frames of what has come."""
@@ -320,10 +332,9 @@ class SocketChannel:
                 n = min(len(first), self._staged - at)
                 first[:n] = self._stage[at : at + n]
                 at += n
-                if n < len(first):
-                    self._targets[0] = first[n:]
-                else:
-                    self._targets.popleft()
+                self._fill(n)
+                if self._plain is None:
+                    self.meter.vector_received += n
             if self._targets:
                 break
             if self._lengths is None:
@@ -346,7 +357,6 @@ class SocketChannel:
             raise Malformed(f"expected a frame, got {mark!r}")
         if plain > PLAIN_LIMIT or vectors > self._limit:
             raise Malformed(f"a frame of {plain} and {vectors} bytes is longer than {PLAIN_LIMIT} and {self._limit}")
-        self.meter.vector_received += vectors
         self._lengths = plain, vectors
         self._plain = bytearray(plain)
         if plain:
