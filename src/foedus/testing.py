@@ -518,7 +518,18 @@ def _check_unbiased(laws: _Laws, transform: Transform, u: Update, shapes: Shapes
 
 REAL_TIME = ("wall_s",)
 """Fields of a record that no two runs share."""
-ANY_TIME = ("wall_s", "virtual_s", "median_s", "compute_s", "wire_s", "waiting_s", "off_s", "lost_s", "awaited_s")
+ANY_TIME = (
+    "wall_s",
+    "virtual_s",
+    "median_s",
+    "compute_s",
+    "wire_s",
+    "waiting_s",
+    "serial_s",
+    "off_s",
+    "lost_s",
+    "awaited_s",
+)
 """Fields that only simulations share, of a record and of costs."""
 
 

@@ -96,6 +96,12 @@ def test_runs_that_did_not_finish_are_named():
 
 
 def test_shares_of_time():
-    assert time_shares(Record(1, compute_s=1.0, wire_s=3.0, waiting_s=0.0)) == (0.25, 0.75, 0.0)
+    assert time_shares(Record(1, compute_s=1.0, wire_s=3.0, waiting_s=0.0)) == {
+        "compute": 0.25,
+        "wire": 0.75,
+        "waiting": 0.0,
+    }
+    measured = Record(1, compute_s=1.0, serial_s=1.0, wire_s=1.0, waiting_s=1.0)
+    assert time_shares(measured) == dict.fromkeys(("compute", "serial", "wire", "waiting"), 0.25)
     assert time_shares(Record(1)) is None
-    assert time_shares(Record(1, compute_s=math.nan, wire_s=2.0)) == (0.0, 1.0, 0.0)
+    assert time_shares(Record(1, compute_s=math.nan, wire_s=2.0)) == {"compute": 0.0, "wire": 1.0, "waiting": 0.0}

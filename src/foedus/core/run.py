@@ -24,6 +24,7 @@ class Record:
     ``train_loss`` is the mean that nodes reported while they trained, ``epochs`` the rows they trained on divided by
     the rows there are, ``cohort`` how many answers were used since the last commit. ``median_s`` is the virtual time
     after which the median node of each cohort was done: what ``virtual_s`` would be if nobody waited for stragglers.
+    On the real clock ``virtual_s`` is 0, and time is ``wall_s``.
     """
 
     round: int
@@ -43,7 +44,13 @@ class Record:
     virtual_s: float = 0.0
     wall_s: float = 0.0
     median_s: float = 0.0
+    serial_s: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def clock_s(self) -> float:
+        """Seconds since the run began: virtual ones, or those of the wall clock where nothing is simulated."""
+        return self.virtual_s or self.wall_s
 
 
 @dataclass(frozen=True)

@@ -288,6 +288,7 @@ class Session:
             virtual_s=self.ledger.virtual_s,
             wall_s=self.ledger.wall_s,
             median_s=self.ledger.median_s,
+            serial_s=t.serial_s,
             metrics=others,
         )
 

@@ -9,19 +9,22 @@ from foedus.report.summary import TOGETHER, Comparison, Summary
 from foedus.report.units import finite, human_seconds, percent
 from foedus.report.verdict import time_shares
 
-_PARTS = ("compute", "wire", "waiting")
-_DOING = {"compute": "computing", "wire": "on the wire", "waiting": "waiting for the slowest"}
+_DOING = {
+    "compute": "computing",
+    "serial": "packing and unpacking",
+    "wire": "on the wire",
+    "waiting": "waiting for the slowest",
+}
 
 
 def clock(c: Comparison) -> str:
     """The section as HTML."""
-    key = "".join(
-        f'<li><i class="{part}"></i>{what}</li>'
-        for part, what in zip(_PARTS, ("computing at the nodes", "on the wire", "waiting for the slowest"), strict=True)
-    )
+    there = {part for s in c.shown for part in time_shares(s.last) or ()}
+    key = "".join(f'<li><i class="{part}"></i>{what}</li>' for part, what in _DOING.items() if part in there)
+    kinds = sorted({"virtual" if s.last.virtual_s else "real" for s in c.shown}, reverse=True)
     caption = (
         "Node time is the sum over all nodes that took part: twenty nodes busy for one second make 20 s. Beside each "
-        "name stands the virtual time from start to end."
+        f"name stands the {' or '.join(kinds)} time from start to end."
     )
     return (
         f'<h2>Where the time went</h2><figure><ul class="key">{key}</ul><div class="split">'
@@ -31,14 +34,14 @@ def clock(c: Comparison) -> str:
 
 
 def _bar(s: Summary) -> str:
-    label = f'<div class="label">{escape(s.label)} <small>{text(human_seconds(s.last.virtual_s))}</small></div>'
+    label = f'<div class="label">{escape(s.label)} <small>{text(human_seconds(s.last.clock_s))}</small></div>'
     shares = time_shares(s.last)
     if shares is None:
         return f'{label}<div class="shares">no time was charged</div>'
-    parts = list(zip(_PARTS, shares, strict=True))
-    words = ", ".join(f"{part} {percent(x, 0 if x >= 0.0995 or x == 0 else 1)}" for part, x in parts)
-    spent = sum(x for x in (s.last.compute_s, s.last.wire_s, s.last.waiting_s) if finite(x))
-    bars = "".join(f'<span class="{part}" style="width:{100 * x:.2f}%"></span>' for part, x in parts if x > 0)
+    words = ", ".join(f"{part} {percent(x, 0 if x >= 0.0995 or x == 0 else 1)}" for part, x in shares.items())
+    r = s.last
+    spent = sum(x for x in (r.compute_s, r.serial_s, r.wire_s, r.waiting_s) if finite(x))
+    bars = "".join(f'<span class="{part}" style="width:{100 * x:.2f}%"></span>' for part, x in shares.items() if x > 0)
     of = f'<span class="of">of {text(human_seconds(spent))} node time</span>'
     return (
         f'{label}<div><div class="bar" role="img" aria-label="{escape(s.label)}: {words}">{bars}</div>'
@@ -52,6 +55,6 @@ def _most(c: Comparison) -> list[str]:
     for s in c.shown:
         shares = time_shares(s.last)
         if s.role == TOGETHER and shares is not None:
-            part, share = max(zip(_PARTS, shares, strict=True), key=lambda p: p[1])
+            part, share = max(shares.items(), key=lambda p: p[1])
             said.append(f"Nodes of {s.label} spent {percent(share, 0)} of their time {_DOING[part]}.")
     return said[:4]

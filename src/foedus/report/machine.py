@@ -19,7 +19,18 @@ from foedus.report.summary import METRICS, Comparison, Metric, Runs, Summary, co
 from foedus.report.units import finite
 from foedus.report.verdict import time_shares
 
-_COSTS = ("epochs", "bytes_up", "bytes_down", "messages", "compute_s", "wire_s", "waiting_s", "virtual_s", "wall_s")
+_COSTS = (
+    "epochs",
+    "bytes_up",
+    "bytes_down",
+    "messages",
+    "compute_s",
+    "wire_s",
+    "waiting_s",
+    "serial_s",
+    "virtual_s",
+    "wall_s",
+)
 
 
 def as_json(what: Runs | FederatedDataset, target: float | None = None) -> dict[str, Any]:
@@ -145,8 +156,7 @@ def _costs(r: Record) -> dict[str, float | None]:
 
 
 def _shares(r: Record) -> dict[str, float] | None:
-    shares = time_shares(r)
-    return None if shares is None else dict(zip(("compute", "wire", "waiting"), shares, strict=True))
+    return time_shares(r)
 
 
 def _data(data: FederatedDataset) -> dict[str, Any]:

@@ -197,9 +197,9 @@ def _patience(pairs: Sequence[tuple[Summary, Summary]]) -> str:
     shares = []
     for other, ours in pairs:
         a, b = (None if s.reached is None else time_shares(s.reached) for s in (other, ours))
-        if a is None or b is None or a[2] < b[2] + 0.1:
+        if a is None or b is None or a["waiting"] < b["waiting"] + 0.1:
             return ""
-        shares.append((a[2], b[2]))
+        shares.append((a["waiting"], b["waiting"]))
     (most, least), *more = shares
     told = "" if more else f": {percent(least, 0)} of their time, not {percent(most, 0)}"
     return f", for its nodes wait less{told}"

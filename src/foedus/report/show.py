@@ -23,6 +23,10 @@ MOST_NODES = 40
 """Nodes that are listed one by one; more are summed up."""
 
 
+DOING = {"compute": "computing", "serial": "serialising", "wire": "on the wire", "waiting": "waiting"}
+"""What the parts of node time are called."""
+
+
 def show(run: Run) -> Sheet:
     """One run: what it is, its quality, what it cost, where the time went, and where its files are."""
     c = compare(run)
@@ -73,19 +77,19 @@ def _quality(c: Comparison, s: Summary) -> list[tuple[str, str]]:
 def _costs(s: Summary) -> list[tuple[str, str]]:
     r, nodes = s.last, max(1, s.run.nodes)
     per_node = f" ({human_bytes(r.bytes_up / nodes)} up, {human_bytes(r.bytes_down / nodes)} down per node)"
+    virtual = f"{human_seconds(r.virtual_s)} virtual, " if r.virtual_s or not r.serial_s else ""
     traffic = f"{human_bytes(r.bytes_up)} up, {human_bytes(r.bytes_down)} down"
     facts = [
         ("traffic", traffic + per_node if s.bytes else "nothing was sent"),
         ("messages", human_count(r.messages) if r.messages else ""),
         ("work", f"{plural(r.epochs, 'local epoch')}"),
-        ("time", f"{human_seconds(r.virtual_s)} virtual, {human_seconds(r.wall_s)} on the clock"),
+        ("time", f"{virtual}{human_seconds(r.wall_s)} on the clock"),
     ]
     shares = time_shares(r)
     if shares is not None:
-        parts = zip(("computing", "on the wire", "waiting"), shares, strict=True)
         facts += [
-            ("node time" if i == 0 else "", f"{percent(x, 0):>5} {name:<11} {bar(x, 24)}".rstrip())
-            for i, (name, x) in enumerate(parts)
+            ("node time" if i == 0 else "", f"{percent(x, 0):>5} {DOING[part]:<11} {bar(x, 24)}".rstrip())
+            for i, (part, x) in enumerate(shares.items())
         ]
     return facts
 

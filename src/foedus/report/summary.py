@@ -404,6 +404,7 @@ def _from_ledger(run: Run) -> Record:
         compute_s=t.compute_s,
         wire_s=t.wire_s,
         waiting_s=t.waiting_s,
+        serial_s=t.serial_s,
         virtual_s=run.ledger.virtual_s,
         wall_s=run.ledger.wall_s,
     )

@@ -230,11 +230,13 @@ def _from(metric: Metric, ours: Summary, theirs: Summary) -> str:
 
 def _time_context(s: Summary) -> str:
     shares = time_shares(s.last)
-    return f"{percent(shares[0], 0)} of node time spent computing" if shares else ""
+    return f"{percent(shares['compute'], 0)} of node time spent computing" if shares else ""
 
 
-def time_shares(r: Record) -> tuple[float, float, float] | None:
-    """Shares of node-seconds spent in compute, wire and waiting; None where no time was charged."""
-    parts = [p if p == p and p > 0 else 0.0 for p in (r.compute_s, r.wire_s, r.waiting_s)]
-    total = sum(parts)
-    return None if not 0 < total < float("inf") else (parts[0] / total, parts[1] / total, parts[2] / total)
+def time_shares(r: Record) -> dict[str, float] | None:
+    """Shares of node-seconds spent in compute, wire and waiting, and, where it was measured, in serialising; None where
+    no time was charged."""
+    spent = {"compute": r.compute_s, "serial": r.serial_s, "wire": r.wire_s, "waiting": r.waiting_s}
+    parts = {name: p if p == p and p > 0 else 0.0 for name, p in spent.items() if name != "serial" or p > 0}
+    total = sum(parts.values())
+    return None if not 0 < total < float("inf") else {name: p / total for name, p in parts.items()}
