@@ -13,7 +13,7 @@ from foedus.report.nodes import fairness
 from foedus.report.nodes import sentence as of_nodes
 from foedus.report.prepared import preparation
 from foedus.report.split import Split, of_data
-from foedus.report.summary import TOGETHER, Comparison, Runs, Summary, compare
+from foedus.report.summary import TOGETHER, Comparison, Runs, Summary, compare, time_head
 from foedus.report.terminal import NONE, Column, Facts, Grid, Sheet, Words, bar, sparkline
 from foedus.report.units import MISSING, human_bytes, human_count, human_seconds, percent, three_digits
 from foedus.report.verdict import TRAFFIC, WORK, notices, plural, race, time_shares, troubles, verdict
@@ -138,13 +138,13 @@ def _table(c: Comparison) -> Grid:
         cost("up", lambda r: r.bytes_up, human_bytes, 1),
         cost("down", lambda r: r.bytes_down, human_bytes, 5),
         cost("epochs", lambda r: r.epochs, human_count, 8),
-        cost("virtual\ntime", lambda r: r.virtual_s, human_seconds, 3),
+        cost(time_head(rows).replace(" ", "\n"), lambda r: r.clock_s, human_seconds, 3),
     ]
     if metric is not None and c.target is not None:
         goal = f"to {metric.target_text(c.target)}"
         columns.append(cost(f"{goal}\nrounds", lambda r: r.round, human_count, 9, to=True))
         columns.append(cost(f"{goal}\ntraffic", lambda r: r.bytes_up + r.bytes_down, human_bytes, 4, to=True))
-        columns.append(cost(f"{goal}\ntime", lambda r: r.virtual_s, human_seconds, 10, to=True))
+        columns.append(cost(f"{goal}\ntime", lambda r: r.clock_s, human_seconds, 10, to=True))
         if any(s.reached_by for s in rows):
             reached = (f"{len(s.reaching)} of {s.n}" for s in rows)
             columns.append(Column(f"{goal}\nseeds", tuple(reached), 6))

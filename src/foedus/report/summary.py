@@ -410,6 +410,12 @@ def _from_ledger(run: Run) -> Record:
     )
 
 
+def time_head(programs: Sequence[Summary]) -> str:
+    """What a column of ``clock_s`` is called: the wall clock's, if nothing was simulated."""
+    real = all(s.last.serial_s and not s.last.virtual_s for s in programs)
+    return "time" if real else "virtual time"
+
+
 def _default_target(metric: Metric, programs: Sequence[Summary]) -> float:
     together = [s.best for s in programs if s.role == TOGETHER and s.best is not None]
     best = metric.best(together or [s.best for s in programs if s.best is not None])

@@ -11,7 +11,7 @@ from foedus.core.run import Record
 from foedus.report.figures import Style
 from foedus.report.markup import swatch, text
 from foedus.report.seeds import within_spread
-from foedus.report.summary import MANY, TOGETHER, Comparison, Summary
+from foedus.report.summary import MANY, TOGETHER, Comparison, Summary, time_head
 from foedus.report.units import MISSING, human_bytes, human_count, human_seconds
 from foedus.report.verdict import plural
 
@@ -27,18 +27,19 @@ class _Column:
 
 _ROWS = 24
 """Rows that are shown at once; where there are more, the rest folds away."""
+_TIME = "virtual time"
 _COSTS = (
     _Column("rounds", lambda r: r.round, human_count),
     _Column("sent up", lambda r: r.bytes_up, human_bytes),
     _Column("sent down", lambda r: r.bytes_down, human_bytes),
     _Column("local epochs", lambda r: r.epochs, human_count),
-    _Column("virtual time", lambda r: r.virtual_s, human_seconds),
+    _Column(_TIME, lambda r: r.clock_s, human_seconds),
 )
 _TO_TARGET = (
     _Column("rounds", lambda r: r.round, human_count),
     _Column("traffic", lambda r: r.bytes_up + r.bytes_down, human_bytes),
     _Column("epochs", lambda r: r.epochs, human_count),
-    _Column("time", lambda r: r.virtual_s, human_seconds),
+    _Column("time", lambda r: r.clock_s, human_seconds),
 )
 
 
@@ -46,7 +47,8 @@ def table(c: Comparison, looks: dict[str, Style]) -> str:
     """The section as HTML. On a phone every row becomes a card, so the roles are spelled out for screen readers."""
     quality = c.metric.label if c.metric else "quality"
     goal = c.metric.target_text(c.target) if c.metric and c.target is not None else ""
-    heads = [f"final {quality}", f"best {quality}", *(k.head for k in _COSTS)]
+    costs = (time_head(c.shown) if k.head == _TIME else k.head for k in _COSTS)
+    heads = [f"final {quality}", f"best {quality}", *costs]
     top = "".join(head(h, rowspan=2) for h in heads)
     second = ""
     if goal:
