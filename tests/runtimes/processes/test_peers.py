@@ -3,6 +3,7 @@
 To start processes takes seconds, so that most tests share one crew.
 """
 
+import asyncio
 import os
 import signal
 import time
@@ -401,6 +402,12 @@ def test_a_program_that_raises(there):
 
     with pytest.raises(Deadlock, match=r"a deadlock. Waiting at: .*test_peers.py"):
         train(waits)
+
+    async def thinks(peer, s, t):
+        if t == 1:
+            await asyncio.to_thread(time.sleep, 1.2)
+
+    assert len(train(thinks).history) == 3  # that was no deadlock
 
     async def fine(peer, s, t):
         pass

@@ -177,7 +177,7 @@ class _Post:
         loop.add_reader(self._control, self._hear)
         for rank, link in self._links.items():
             loop.add_reader(link, self._readable, rank)
-        self._clock.when_idle(lambda: self._tell({"idle": self._traffic()}))
+        self._clock.when_idle(self._idle)
         work = self._work = loop.create_task(program(self.peer))
         await asyncio.wait({work, self._ending}, return_when=asyncio.FIRST_COMPLETED)
         if work.done():
@@ -314,6 +314,11 @@ class _Post:
         spent = now.serial_s + now.wire_s + now.waiting_s
         now.compute_s = max(0.0, self.session.clock.now - self._began - spent)
         return now
+
+    def _idle(self) -> None:
+        # A program that has given work to threads waits for these as well, and nobody else would know.
+        if getattr(self._clock.loop, "_default_executor", None) is None:
+            self._tell({"idle": self._traffic()})
 
     def _traffic(self) -> list[Any]:
         """How many messages were sent and received, and where the program waits."""
