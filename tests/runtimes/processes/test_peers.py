@@ -3,6 +3,7 @@
 To start processes takes seconds, so that most tests share one crew.
 """
 
+import asyncio
 import os
 import signal
 import time
@@ -11,6 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 import foedus as fd
@@ -22,7 +25,7 @@ from foedus.runtimes import Processes
 from foedus.runtimes.processes.crew import Crew
 from foedus.runtimes.processes.peers import drive
 from foedus.runtimes.simulation.inline import Inline
-from foedus.topologies import Absence, Exponential, Ring, Star
+from foedus.topologies import Absence, ErdosRenyi, Exponential, Ring, Star
 
 NODES = 4
 WIRES = ["shared", "sockets"]
@@ -118,6 +121,27 @@ def test_the_same_bits_bytes_and_messages_as_in_simulation(there, name, wire):
     assert walls == sorted(walls)
 
 
+absences = st.lists(
+    st.builds(lambda node, start, away: Absence(node, start, start + away), *map(st.integers, (0, 0, 1), (3, 3, 3))),
+    max_size=2,
+    unique_by=lambda a: a.node,
+)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 999), st.sampled_from(WIRES), absences, st.sampled_from([None, LOCAL]))
+def test_the_same_bits_over_any_graph_whoever_is_away(there, seed, wire, absences, local):
+    model, data, crew = there
+    program = fd.Gossip(rounds=4, topology=ErdosRenyi(0.7, seed=seed), absences=tuple(absences), local=local)
+    try:
+        here = fd.train(program, model, data)
+    except fd.BadInput:
+        assume(False)  # not connected
+    run = fd.train(program, model, data, runtime=On(crew, wire))
+    assert run.sha256 == here.sha256
+    assert run.ledger.total.bytes_up == here.ledger.total.bytes_up
+
+
 @pytest.mark.parametrize("wire", WIRES)
 def test_asynchronous_gossip_runs(there, wire):
     model, data, crew = there
@@ -132,13 +156,15 @@ def test_asynchronous_gossip_runs(there, wire):
 
 def test_commits_that_are_not_evaluated_hold_numbers(there):
     model, data, crew = there
-    here = fd.train(fd.Gossip(rounds=5), model, data, evaluate_every=3)
-    run = fd.train(fd.Gossip(rounds=5), model, data, runtime=On(crew), evaluate_every=3)
+    options = {"evaluate_every": 3, "evaluate_nodes": 2}
+    here = fd.train(fd.Gossip(rounds=5), model, data, **options)
+    run = fd.train(fd.Gossip(rounds=5), model, data, runtime=On(crew), **options)
+    assert run.node_metrics == here.node_metrics
     assert run.sha256 == here.sha256
     assert run.best_vector.equal(here.best_vector)
     assert [r.accuracy for r in run.history] == [r.accuracy for r in here.history]
     assert [r.train_loss for r in run.history] == [r.train_loss for r in here.history]
-    assert ["consensus_distance" in r.metrics for r in run.history] == [False, False, True, False, True]
+    assert ["consensus_distance" in r.metrics for r in run.history] == [False, True, True, True, True]
 
 
 def test_a_slower_node_computes_longer_and_its_neighbours_wait(there):
@@ -354,6 +380,16 @@ def test_a_program_that_raises(there):
     assert 'raise KeyError("what")' in caught.value.log
     assert len(caught.value.run.history) == 1
 
+    async def clears_up(peer, s, t):
+        """An error of a job is the same kind here and there, should the program have something to say about it."""
+        try:
+            await peer.run(fd.LocalSGD(lr=0.1), {"v": s.w})
+        except fd.NodeFailed as e:
+            raise ValueError("as expected") from e
+
+    with pytest.raises(fd.NodeFailed, match=r"the program failed at node [0-3] in round 1: ValueError: as expected"):
+        train(clears_up)
+
     async def wrong(peer, s, t):
         await peer.send((peer.id + 2) % 4, {"w": s.w})
 
@@ -366,6 +402,12 @@ def test_a_program_that_raises(there):
 
     with pytest.raises(Deadlock, match=r"a deadlock. Waiting at: .*test_peers.py"):
         train(waits)
+
+    async def thinks(peer, s, t):
+        if t == 1:
+            await asyncio.to_thread(time.sleep, 1.2)
+
+    assert len(train(thinks).history) == 3  # that was no deadlock
 
     async def fine(peer, s, t):
         pass

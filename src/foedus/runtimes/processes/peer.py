@@ -18,7 +18,7 @@ from foedus.core.errors import ProgramError
 from foedus.core.execute import Result
 from foedus.core.job import Work
 from foedus.core.peer import Books, Message, Peer, edges_for, senders_of
-from foedus.core.session import Options, Session
+from foedus.core.session import Options, Session, diverged, node_failed
 from foedus.core.update import Failed
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import load
@@ -128,12 +128,6 @@ class _Here(Inline):
             self._member.doing()
 
 
-class _JobFailed(Exception):
-    def __init__(self, failed: Failed) -> None:
-        super().__init__(failed.reason)
-        self.failed = failed
-
-
 class _Post:
     """The ``core.peer.Office`` of one peer: its messages go through links to its neighbours' processes."""
 
@@ -158,6 +152,8 @@ class _Post:
         """What was sent, by receiver and number, until the parent says that it was taken before a cut."""
         self._dropped: set[tuple[int, int, int]] = set()
         self._out, self._in = 0, 0
+        self._failure: Exception | None = None
+        self._failed: list[Any] = []
         self._work: asyncio.Task[Any] | None = None
         self._began = session.clock.now
         self._before = Books().costs
@@ -181,18 +177,19 @@ class _Post:
         loop.add_reader(self._control, self._hear)
         for rank, link in self._links.items():
             loop.add_reader(link, self._readable, rank)
-        self._clock.when_idle(lambda: self._tell({"idle": self._traffic()}))
+        self._clock.when_idle(self._idle)
         work = self._work = loop.create_task(program(self.peer))
         await asyncio.wait({work, self._ending}, return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             error = work.exception()
             while isinstance(error, BaseExceptionGroup):  # from a program's TaskGroup
                 error = error.exceptions[0]
-            if isinstance(error, _JobFailed):
-                f = error.failed
-                self._tell({"failed": [f.node, f.reason, f.log, f.nonfinite]})
+            if error is None:
+                self._tell({"done": True})
+            elif error is self._failure:  # the parent words it: it knows which commit is kept
+                self._tell({"failed": self._failed})
             else:
-                self._tell({"done": True} if error is None else {"raised": told(error)})
+                self._tell({"raised": told(error)})
             await self._ending
 
     # -- the office --------------------------------------------------------------------------------------------
@@ -234,12 +231,19 @@ class _Post:
         return rest
 
     def failure(self, failed: Failed) -> Exception:
-        """It is the parent who knows which commit is kept."""
-        return _JobFailed(failed)
+        """The error of a job."""
+        error = diverged(self.session, failed) if failed.nonfinite else node_failed(self.session, failed)
+        self._failure, self._failed = error, [failed.node, failed.reason, failed.log, failed.nonfinite]
+        return error
 
     def committed(self, peer: Peer) -> None:
-        """Send the books to the parent, with all that a resumed run needs of this peer."""
+        """Send the books to the parent, with all that a resumed run needs of this peer.
+
+        Always with the state's tensors, though only some commits are evaluated: when a process dies, what it had is in
+        the parent's hands. They go through shared memory, at the price of one copy.
+        """
         books = peer.books.copy()
+        self.session.round = books.round
         now, before, costs = self._measured(), self._before, books.costs
         costs.compute_s, costs.wire_s = before.compute_s + now.compute_s, before.wire_s + now.wire_s
         costs.serial_s, costs.waiting_s = before.serial_s + now.serial_s, before.waiting_s + now.waiting_s
@@ -310,6 +314,11 @@ class _Post:
         spent = now.serial_s + now.wire_s + now.waiting_s
         now.compute_s = max(0.0, self.session.clock.now - self._began - spent)
         return now
+
+    def _idle(self) -> None:
+        # A program that has given work to threads waits for these as well, and nobody else would know.
+        if getattr(self._clock.loop, "_default_executor", None) is None:
+            self._tell({"idle": self._traffic()})
 
     def _traffic(self) -> list[Any]:
         """How many messages were sent and received, and where the program waits."""
