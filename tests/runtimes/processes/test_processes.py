@@ -14,6 +14,7 @@ import torch
 import foedus as fd
 from foedus.core.federation import Federation
 from foedus.core.job import Work
+from foedus.core.ledger import Costs
 from foedus.core.state import State
 from foedus.core.update import Update
 from foedus.network import CostModel, Device, Exponential, Links
@@ -126,10 +127,9 @@ def test_sums_in_another_order_agree_to_rounding(exchange, wire, leftovers):
     assert torch.allclose(run.vector, expected.vector, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("wire", ["shared", "sockets"])
-def test_a_parameter_server_is_a_lawful_runtime(wire, leftovers):
+def test_a_parameter_server_is_a_lawful_runtime(leftovers):
     with leftovers():
-        check_runtime(way("server", wire))
+        check_runtime(way("server", "sockets"))
 
 
 def test_what_is_counted_on_the_wire():
@@ -271,7 +271,8 @@ def test_who_is_slow_is_waited_for_or_not():
     assert quick.history[-1].wall_s < sync.history[-1].wall_s
     assert [r.cohort for r in quick.history] == [2, 2, 2]
     steps = fd.train(fd.FedAsync(rounds=12, local=job), model, data, runtime=slow, per_node=True, evaluate_every=12)
-    assert steps.ledger.nodes[2].jobs < steps.ledger.nodes[0].jobs
+    # The slow one may not have answered at all.
+    assert steps.ledger.nodes.get(2, Costs()).jobs < steps.ledger.nodes[0].jobs
 
 
 # -- bad input -----------------------------------------------------------------------------------------------------
