@@ -114,6 +114,7 @@ def train(
         context.trackers = Trackers.open(track, about, None if out is None else Path(out))
         show = _Progress(program, progress, context.trackers)
         engine = (runtime if runtime is not None else Simulation()).start(model, data, seed)
+        context.notices += [n for n in engine.notices if n not in context.notices]
         session = Session(
             model=model,
             data=data,

@@ -109,7 +109,8 @@ def test_json_of_a_run():
     assert found["quality"]["last"]["round"] == 40
     assert found["costs"]["bytes_up"] == 120_000
     assert set(found["costs"]) == {
-        "epochs", "bytes_up", "bytes_down", "messages", "compute_s", "wire_s", "waiting_s", "serial_s", "virtual_s", "wall_s",
+        "epochs", "bytes_up", "bytes_down", "messages", "compute_s", "wire_s", "waiting_s", "serial_s",
+        "virtual_s", "wall_s",
     }  # fmt: skip
     assert sum(found["time_shares"].values()) == pytest.approx(1)
 

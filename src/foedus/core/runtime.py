@@ -24,13 +24,14 @@ class Engine:
 
     ``elsewhere`` is for a runtime that runs some programs not here but at their nodes: given the program and the run's
     session it answers with a coroutine that runs it to its end there and keeps the session's books here, or with None,
-    for a program that runs here.
+    for a program that runs here. ``notices`` are what a reader of the run should know of where it ran.
     """
 
     executor: Executor
     clock: Clock
     network: Network | None
     elsewhere: Callable[[Any, Session], Coroutine[Any, Any, Any] | None] = _here
+    notices: tuple[str, ...] = ()
 
 
 @runtime_checkable

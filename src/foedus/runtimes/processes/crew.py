@@ -67,9 +67,11 @@ class Crew:
         self._timer: asyncio.TimerHandle | None = None
         self._meshes = 0
         self._look_at(new_page(nodes))
-        cores = _cores()
-        self.oversubscribed = nodes > len(cores)
-        self.cores = [cores[rank % len(cores)] if pin and not self.oversubscribed else None for rank in range(nodes)]
+        available = cores()
+        self.oversubscribed = nodes > len(available)
+        self.cores = [
+            available[rank % len(available)] if pin and not self.oversubscribed else None for rank in range(nodes)
+        ]
         try:
             self._start(module, setup, model, data, instead)
         except BaseException:
@@ -267,7 +269,8 @@ class Crew:
         self.close()
 
 
-def _cores() -> list[int]:
+def cores() -> list[int]:
+    """The cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))

@@ -17,7 +17,7 @@ from foedus.core.session import Session
 from foedus.network import Device
 from foedus.runtimes.launch import pickled
 from foedus.runtimes.processes import peers, ranks
-from foedus.runtimes.processes.crew import Crew
+from foedus.runtimes.processes.crew import Crew, cores
 from foedus.runtimes.processes.server import Server
 
 WIRES = ("shared", "sockets")
@@ -107,4 +107,9 @@ class Processes:
                 return None
             return ranks.drive(program, session, crew, self.exchange, self.wire, self.lost == "skip")
 
-        return Engine(server, clock, None, elsewhere)
+        notices: tuple[str, ...] = ()
+        if crew.oversubscribed:
+            notices = (
+                f"oversubscribed: {data.nodes} processes shared {len(cores())} cores, and seconds are those of sharing",
+            )
+        return Engine(server, clock, None, elsewhere, notices)
