@@ -5,6 +5,7 @@ To start processes takes seconds, so that each test here looks at many things.
 
 import itertools
 import math
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,8 +149,9 @@ def test_what_is_counted_on_the_wire():
         spent = total.compute_s + total.wire_s + total.serial_s + total.waiting_s
         assert spent <= 3 * run.history[-1].wall_s * 1.2 + 0.05
         assert min(total.compute_s, total.wire_s, total.serial_s, total.waiting_s) > 0
-    stragglers = run.ledger.nodes
-    assert sum(c.samples for c in stragglers.values()) == total.samples == rounds * data.rows_owned
+    if len(os.sched_getaffinity(0)) < 3:
+        assert any(n.startswith("oversubscribed: 3 processes") for n in run.notices)
+    assert sum(c.samples for c in run.ledger.nodes.values()) == total.samples == rounds * data.rows_owned
 
 
 def test_model_parallel_programs_run_for_real():
