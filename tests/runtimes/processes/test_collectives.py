@@ -101,6 +101,20 @@ def test_not_a_number_has_the_same_bits_everywhere(threads, exchange, wire, n):
     assert all(torch.equal(r, results[0]) for r in results)
 
 
+@OURS
+@pytest.mark.filterwarnings("error")
+def test_a_sum_that_is_not_finite_says_nothing(threads, exchange):
+    def work(ours, rank):
+        x = torch.tensor([3e38, float("inf"), 1.0]) * torch.tensor([1.0, (-1.0) ** rank, 1.0])
+        ours.all_reduce(x)
+        return x.tolist()
+
+    for (big, undefined, plain), _ in threads(exchange, 2, "shared", work):
+        assert big == float("inf")
+        assert undefined != undefined
+        assert plain == 2
+
+
 @WIRES
 def test_after_an_error_the_others_do_not_wait(threads, wire):
     told = threading.Event()

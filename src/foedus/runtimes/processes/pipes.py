@@ -49,6 +49,8 @@ class Pipe(Protocol):
     peer: int
     queued: int
     gone: int
+    ahead: int
+    """Bytes, of eights, that should be under way in a direction when both sides send: more does not make it faster."""
 
     def fileno(self) -> int: ...
     def put(self, *parts: memoryview | bytes) -> None:
@@ -83,6 +85,8 @@ class Pipe(Protocol):
 
 class SocketPipe:
     """A pipe over a stream socket."""
+
+    ahead = 1 << 18
 
     def __init__(self, sock: socket.socket, peer: int, meter: Meter) -> None:
         sock.setblocking(False)

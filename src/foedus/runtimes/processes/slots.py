@@ -36,6 +36,8 @@ class _Arrived(NamedTuple):
 class SlotPipe:
     """A pipe over a connected Unix socket and two segments of shared memory, each side's own to write in."""
 
+    ahead = 1 << 40  # there are only so many slots
+
     def __init__(self, sock: socket.socket, peer: int, meter: Meter) -> None:
         self._sock, self.peer, self._meter = sock, peer, meter
         self.queued = self.gone = 0

@@ -59,8 +59,9 @@ class Tree(Piped):
         if self.ranks == 1:
             return [note]
         try:
-            return self._reduce(x, note)
-        except BaseException:  # as in a ring
+            with np.errstate(all="ignore"):  # as in a ring
+                return self._reduce(x, note)
+        except BaseException:
             self.close()
             raise
 
@@ -69,7 +70,7 @@ class Tree(Piped):
             return acc, [note]
         try:
             return self._merge(acc, note, merge)
-        except BaseException:  # as in a ring
+        except BaseException:
             self.close()
             raise
 
