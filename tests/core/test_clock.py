@@ -293,3 +293,13 @@ def test_a_cleanup_that_waits_ends():
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
     assert cleaned == [2.0]
+
+
+def test_an_error_in_an_event_ends_a_run_that_waits_for_it():
+    async def main(clock):
+        clock.schedule(clock.now, 0, lambda: 1 / 0)
+        await asyncio.get_running_loop().create_future()
+
+    for clock in (RealClock(), VirtualClock()):
+        with pytest.raises(ZeroDivisionError):
+            clock.run(main(clock))

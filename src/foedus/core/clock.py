@@ -152,14 +152,27 @@ def _run(loop: asyncio.AbstractEventLoop, main: Coroutine[Any, Any, T]) -> T:
     asyncio._set_running_loop(None)
     try:
         ending = False
+        raised: list[BaseException] = []
+        task = loop.create_task(main)
 
         def complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-            if not ending:  # what ends the run is raised here; asyncio need not say it again for every task it ends
+            if ending:  # what ends the run is raised here; asyncio need not say it again for every task it ends
+                return
+            error = context.get("exception")
+            if "handle" in context and error is not None:
+                # Somebody waits for what this callback did not do: the run would never end.
+                raised.append(error)
+                task.cancel()
+            else:
                 loop.default_exception_handler(context)
 
         loop.set_exception_handler(complain)
         try:
-            return loop.run_until_complete(loop.create_task(main))
+            return loop.run_until_complete(task)
+        except asyncio.CancelledError:
+            if raised:
+                raise raised[0] from None
+            raise
         finally:
             ending = True
             _cancel_all(loop)
