@@ -136,11 +136,16 @@ class Cargo:
         channel.send({**self._plain, "sys_path": list(sys.path), "setup": setup}, placed=self._placed)
 
     def refused(self, message: dict[str, Any]) -> BadInput:
-        """The error for a child's message ``cannot``: it could not load something."""
-        return BadInput(
-            f"worker processes cannot load {message['cannot']}: define it in the script itself or in a module that "
-            f"can be imported, or {self._instead}"
-        )
+        """The error for a child's message ``cannot``."""
+        return refused(message, self._instead)
+
+
+def refused(message: dict[str, Any], instead: str = "use fd.Simulation()") -> BadInput:
+    """The error for a child's message ``cannot``: it could not load something. ``instead`` ends it."""
+    return BadInput(
+        f"worker processes cannot load {message['cannot']}: define it in the script itself or in a module that can be "
+        f"imported, or {instead}"
+    )
 
 
 def pickled(held: Any, refusal: Callable[[Exception], str]) -> bytes:

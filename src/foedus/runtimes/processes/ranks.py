@@ -9,6 +9,7 @@ left are connected anew, and go on from that commit.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
@@ -19,12 +20,12 @@ from typing import Any
 
 from torch import Tensor
 
-from foedus.core.errors import BadInput, NodeFailed, ProgramError, WorkerError
+from foedus.core.errors import NodeFailed, ProgramError, WorkerError
 from foedus.core.ledger import Costs
 from foedus.core.session import Session
 from foedus.core.trees import owned
 from foedus.runtimes.channel import Closed
-from foedus.runtimes.launch import pickled
+from foedus.runtimes.launch import pickled, refused
 from foedus.runtimes.processes.collectives import edges
 from foedus.runtimes.processes.crew import Crew, NodeLost
 from foedus.runtimes.processes.meter import Meter
@@ -162,6 +163,9 @@ class _Team:
         if rank not in self._gone:
             self._gone[rank] = how
             self._loop.remove_reader(self.crew.channels[rank])
+            with contextlib.suppress(Closed):  # its last words
+                for message, tree, _ in self.crew.channels[rank].poll():
+                    self._hear(rank, message, tree)
             self._events.put_nowait((rank, {"lost": how}, None))
 
     def _send(self, rank: int, message: dict[str, Any], tree: Any = None) -> None:
@@ -200,10 +204,7 @@ class _Team:
             self._commit(message, owned(tree["books"]))
             raise retold(self.session, rank, *message["raised"])
         elif "cannot" in message:
-            raise BadInput(
-                f"node processes cannot load {message['cannot']}: define it in the script itself or in a module that "
-                "can be imported, or use fd.Simulation()"
-            )
+            raise refused(message)
         elif "lost" in message:
             log.warning("node %d is lost: its process %s", rank, message["lost"])
             await self._without(rank)

@@ -16,10 +16,12 @@ from typing import Any
 from foedus.core.aggregator import MergeTree
 from foedus.core.clock import RealClock
 from foedus.core.data import FederatedDataset
+from foedus.core.errors import BadInput
 from foedus.core.execute import RECEIVED, Blocks, Outcome, Plan, Result, Task, receive
 from foedus.core.model import Model
 from foedus.core.update import Failed, Tensors
 from foedus.runtimes.channel import Closed
+from foedus.runtimes.launch import refused
 from foedus.runtimes.plans import Plans
 from foedus.runtimes.processes.crew import Crew
 from foedus.runtimes.processes.wires import Placement, Wire, to_nodes
@@ -86,6 +88,7 @@ class Server:
     ) -> None:
         self.crew, self.workers, self.goes_on, self._wire = crew, crew.nodes, goes_on, wire
         self.gone: dict[int, str] = {}
+        self._refusal: BadInput | None = None
         self._clock = clock
         self._model, self._inline = model, Inline(model, data, seed)
         self._plans = Plans(crew.nodes)
@@ -151,6 +154,8 @@ class Server:
                     (self._writable if kind & select.POLLOUT else self._readable)(self._rank_of[fd])
             if not events:
                 self.crew.look()
+        if self._refusal is not None:
+            raise self._refusal
         return ticket.result()  # type: ignore[no-any-return]
 
     def cancel(self, ticket: Any) -> None:
@@ -285,7 +290,12 @@ class Server:
         if rank in self.gone:
             return
         self.gone[rank] = how
-        log.warning("node %d is lost: its process %s", rank, how)
+        with contextlib.suppress(Closed):  # its last words may be that it could not load something
+            for message, _, _ in self.crew.channels[rank].poll():
+                if "cannot" in message:
+                    self._refusal = refused(message)
+        if self._refusal is None:
+            log.warning("node %d is lost: its process %s", rank, how)
         self._forget(rank)
         parts, self._at[rank] = self._at[rank], {}
         for part in parts.values():
