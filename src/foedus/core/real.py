@@ -164,7 +164,9 @@ async def join(
             continue
         call.failed.update(new)
         call.lost.update(lost)
-        call.arrivals.update({p: s.clock.now for p in outcomes if p not in new and p not in lost})
+        # Everybody began at once, so that whoever computed for longest is whom the others waited for.
+        came = sorted((o.seconds, p) for p, o in outcomes.items() if p not in new and p not in lost)
+        call.arrivals.update({p: call.began + seconds for seconds, p in came})
         return {p: o for p, o in outcomes.items() if p not in lost}, result.acc
 
 
