@@ -134,8 +134,9 @@ def test_strangers_are_dropped_and_keep_nobody_waiting(crew, listening, wire):
 @WIRES
 def test_whoever_is_late_is_named_and_it_can_be_tried_again(crew, wire):
     crew.channels[1].send({"do": "sleep", "seconds": 1.0})
-    with pytest.raises(fd.WorkerError, match=r"^the processes of nodes 1 were not connected within 0.3 s$"):
+    with pytest.raises(mesh.NotInTime, match=r"^the processes of nodes 1 were not connected within 0.3 s$") as e:
         crew.mesh(complete, wire, timeout=0.3)
+    assert e.value.ranks == {1}
     told = answers(crew, [0, 2, 3])
     assert all("nodes 1 were not" in answer["off"] for answer in told.values())
     heard = []

@@ -159,9 +159,9 @@ class Crew:
         ``edges(rank)`` are the ranks that one is connected to, and they to it; ``wire`` is ``"shared"`` (Unix sockets)
         or ``"sockets"`` (TCP). Can be called again, with fewer: ranks stay what they were. What else a node sends
         meanwhile goes to ``other(rank, message, tree)``. ``also`` are channels to members that are no node. Errors:
-        ``NodeLost`` if a process ends meanwhile (``lost`` is then not called for it), ``WorkerError`` after ``timeout``
-        seconds; nobody is connected then, and it can be tried again. Messages with the key ``mesh`` that come after an
-        error belong to what was called off, and say nothing.
+        ``NodeLost`` if a process ends meanwhile (``lost`` is then not called for it), ``mesh.NotInTime`` after
+        ``timeout`` seconds; nobody is connected then, and it can be tried again. Messages with the key ``mesh`` that
+        come after an error belong to what was called off, and say nothing.
         """
         self._meshes += 1
         ranks = sorted(self.alive if members is None else members)

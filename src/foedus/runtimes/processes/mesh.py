@@ -42,6 +42,15 @@ class NotConnected(Exception):
     """In a node: the parent called it off, because somebody was lost or it took too long."""
 
 
+class NotInTime(WorkerError):
+    """In the parent: ``ranks`` did not take part in time. They compute, or are stopped or stuck."""
+
+    def __init__(self, ranks: Collection[int], timeout: float) -> None:
+        self.ranks = frozenset(ranks)
+        names = ", ".join(map(str, sorted(ranks)))
+        super().__init__(f"the processes of nodes {names} were not connected within {timeout:g} s")
+
+
 # -- in the parent -------------------------------------------------------------------------------------------------
 
 Other = Callable[[int, Any, Any], None]
@@ -120,12 +129,9 @@ class _Ear:
         while waiting:
             left = self._deadline - time.monotonic()
             if left <= 0:
-                ranks = ", ".join(map(str, sorted(waiting.values())))
-                raise WorkerError(
-                    f"the processes of the nodes could not be connected: {failed}"
-                    if failed
-                    else f"the processes of nodes {ranks} were not connected within {self._timeout:g} s"
-                )
+                if failed:
+                    raise WorkerError(f"the processes of the nodes could not be connected: {failed}")
+                raise NotInTime(waiting.values(), self._timeout)
             for fd, _ in poll.poll(1000 * left):
                 rank = waiting[fd]
                 message = self._receive(rank)
