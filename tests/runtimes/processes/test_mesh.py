@@ -1,5 +1,6 @@
-"""Sockets between node processes: who is connected to whom, and who is not. One crew serves all tests,
-and the last test takes one node away."""
+"""Sockets between node processes: who is connected to whom, and who is not. One crew serves most tests,
+and the last takes one node away.
+"""
 
 import os
 import signal
@@ -22,11 +23,14 @@ NODES = 4
 WIRES = pytest.mark.parametrize("wire", mesh.WIRES)
 
 
+def start(nodes, **options):
+    data = fd.data.arrays([[float(i)] for i in range(20)], [i % 2 for i in range(20)], test=0.2)
+    return Crew(nodes, "echo", {}, fd.Model(nn.Linear(1, 2)), data.split(fd.data.IID(), nodes=nodes), **options)
+
+
 @pytest.fixture(scope="module")
 def crew(beside):
-    data = fd.data.arrays([[float(i)] for i in range(20)], [i % 2 for i in range(20)], test=0.2)
-    data, model = data.split(fd.data.IID(), nodes=NODES), fd.Model(nn.Linear(1, 2))
-    with Crew(NODES, "echo", {}, model, data) as crew:
+    with start(NODES) as crew:
         yield crew
 
 
@@ -134,8 +138,9 @@ def test_strangers_are_dropped_and_keep_nobody_waiting(crew, listening, wire):
 @WIRES
 def test_whoever_is_late_is_named_and_it_can_be_tried_again(crew, wire):
     crew.channels[1].send({"do": "sleep", "seconds": 1.0})
-    with pytest.raises(fd.WorkerError, match=r"^the processes of nodes 1 were not connected within 0.3 s$"):
+    with pytest.raises(mesh.NotInTime, match=r"^the processes of nodes 1 were not connected within 0.3 s$") as e:
         crew.mesh(complete, wire, timeout=0.3)
+    assert e.value.ranks == {1}
     told = answers(crew, [0, 2, 3])
     assert all("nodes 1 were not" in answer["off"] for answer in told.values())
     heard = []
@@ -143,6 +148,19 @@ def test_whoever_is_late_is_named_and_it_can_be_tried_again(crew, wire):
     crew.mesh(complete, wire, other=lambda *what: heard.append(what))
     assert [(rank, "off" in message) for rank, message, _ in heard] == [(1, True)]
     assert answers(crew, range(NODES))[1]["got"] == {to: [to, 1] for to in complete(1)}
+
+
+def test_one_that_is_busy_is_waited_for_and_one_that_hangs_is_lost(here, leftovers):
+    with leftovers(), start(3, patience=1.5) as crew:
+        crew.channels[1].send({"do": "sleep", "seconds": 2.5})
+        crew.mesh(lambda rank: {0, 1, 2} - {rank}, "sockets")
+        assert answers(crew, [1])[1]["got"] == {0: [0, 1], 2: [2, 1]}
+        answers(crew, [0, 2])
+        os.kill(crew.pids[1], signal.SIGSTOP)
+        with pytest.raises(NodeLost, match=r"^the process of node 1 \(pid \d+\) gave no sign of life for 1.5 s"):
+            crew.mesh(lambda rank: {0, 1, 2} - {rank}, "sockets", timeout=60.0)
+        assert crew.alive == {0, 2}
+        assert all("node 1" in told["off"] for told in answers(crew, [0, 2]).values())
 
 
 def test_edges_that_do_not_fit_and_unknown_wires_are_refused(crew):

@@ -150,7 +150,7 @@ class Crew:
         edges: Callable[[int], Collection[int]],
         wire: str,
         members: Collection[int] | None = None,
-        timeout: float = 10.0,
+        timeout: float | None = None,
         other: mesh.Other | None = None,
         also: Mapping[int, Channel] = MappingProxyType({}),
     ) -> None:
@@ -159,14 +159,22 @@ class Crew:
         ``edges(rank)`` are the ranks that one is connected to, and they to it; ``wire`` is ``"shared"`` (Unix sockets)
         or ``"sockets"`` (TCP). Can be called again, with fewer: ranks stay what they were. What else a node sends
         meanwhile goes to ``other(rank, message, tree)``. ``also`` are channels to members that are no node. Errors:
-        ``NodeLost`` if a process ends meanwhile (``lost`` is then not called for it), ``WorkerError`` after ``timeout``
-        seconds; nobody is connected then, and it can be tried again. Messages with the key ``mesh`` that come after an
-        error belong to what was called off, and say nothing.
+        ``NodeLost`` if a process ends meanwhile or hangs (``lost`` is then not called for it), ``mesh.NotInTime`` if
+        one lives and is not there after ``timeout`` seconds (``None``: it may take its time); nobody is connected
+        then, and it can be tried again. Messages with the key ``mesh`` that come after an error belong to what was
+        called off, and say nothing.
         """
         self._meshes += 1
         ranks = sorted(self.alive if members is None else members)
         channels = {rank: also[rank] if rank in also else self.channels[rank] for rank in ranks}
-        mesh.introduce(channels, edges, wire, self._meshes, timeout, self._lost, other)
+        care = mesh.Care(self._lost, self._look_while_connecting, self.interval, other)
+        mesh.introduce(channels, edges, wire, self._meshes, care, timeout, self.patience + 10.0)
+
+    def _look_while_connecting(self) -> None:
+        self._pulse.look(self.interval)
+        for rank in sorted(self.alive):
+            if self._pulse.silent[rank] >= self.patience:
+                raise self._hung(rank, self.patience)
 
     # -- until they end ----------------------------------------------------------------------------------------
 

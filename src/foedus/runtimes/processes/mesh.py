@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import math
 import os
 import secrets
 import select
@@ -27,6 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from foedus.core.errors import WorkerError
@@ -42,9 +44,32 @@ class NotConnected(Exception):
     """In a node: the parent called it off, because somebody was lost or it took too long."""
 
 
+class NotInTime(WorkerError):
+    """In the parent: ``ranks`` did not take part in time. They compute, or are stopped or stuck."""
+
+    def __init__(self, ranks: Collection[int], timeout: float) -> None:
+        self.ranks = frozenset(ranks)
+        names = ", ".join(map(str, sorted(ranks)))
+        super().__init__(f"the processes of nodes {names} were not connected within {timeout:g} s")
+
+
 # -- in the parent -------------------------------------------------------------------------------------------------
 
 Other = Callable[[int, Any, Any], None]
+
+
+@dataclass(frozen=True)
+class Care:
+    """What the parent does about nodes while they are being connected.
+
+    ``ended(rank)`` is the error for one whose channel has ended; ``look()``, called every ``interval`` seconds, raises
+    the error for one that hangs; ``other`` takes what else a node sends.
+    """
+
+    ended: Callable[[int], Exception]
+    look: Callable[[], None]
+    interval: float
+    other: Other | None = None
 
 
 def introduce(
@@ -52,11 +77,15 @@ def introduce(
     edges: Callable[[int], Collection[int]],
     wire: str,
     number: int,
-    timeout: float,
-    ended: Callable[[int], Exception],
-    other: Other | None,
+    care: Care,
+    arrive: float | None,
+    connect: float,
 ) -> None:
-    """Connect these nodes with each other; ``Crew.mesh`` says more. ``number`` is another one each time."""
+    """Connect these nodes with each other; ``Crew.mesh`` says more.
+
+    ``number`` is another one each time. All have to be there within ``arrive`` seconds (``None``: as long as none
+    hangs), and to be connected within ``connect`` more.
+    """
     wanted = {rank: set(edges(rank)) for rank in channels}
     for rank, others in wanted.items():
         for to in others:
@@ -65,7 +94,7 @@ def introduce(
     if wire not in WIRES:
         raise ValueError(f"wire is {wire!r}, expected one of {', '.join(map(repr, WIRES))}")
     invited: list[int] = []
-    hear = _Ear(channels, number, timeout, ended, other)
+    hear = _Ear(channels, number, care)
     with contextlib.ExitStack() as files:
         place = ""
         if wire == "shared" and not sys.platform.startswith("linux"):  # no sockets without a name in the file system
@@ -74,11 +103,11 @@ def introduce(
             for rank, others in wanted.items():
                 hear.tell(rank, {"rank": rank, "edges": sorted(others), "wire": wire, "place": place})
                 invited.append(rank)
-            addresses = hear.all("here")
+            addresses = hear.all("here", arrive)
             token = secrets.token_bytes(32)
             for rank, others in wanted.items():
                 hear.tell(rank, {"at": {to: addresses[to] for to in others if to < rank}, "token": token})
-            hear.all("connected")
+            hear.all("connected", connect)
         except BaseException as e:
             for rank in invited:
                 with contextlib.suppress(Closed):
@@ -92,41 +121,34 @@ def introduce(
 class _Ear:
     """Talks with all nodes, and hears what it expects from each within the time."""
 
-    def __init__(
-        self,
-        channels: Mapping[int, Channel],
-        number: int,
-        timeout: float,
-        ended: Callable[[int], Exception],
-        other: Other | None,
-    ) -> None:
-        self._channels, self._number, self._ended, self._other = channels, number, ended, other
-        self._timeout, self._deadline = timeout, time.monotonic() + timeout
+    def __init__(self, channels: Mapping[int, Channel], number: int, care: Care) -> None:
+        self._channels, self._number, self._care = channels, number, care
 
     def tell(self, rank: int, message: dict[str, Any]) -> None:
         try:
             self._channels[rank].send({"mesh": self._number, **message})
         except Closed:
-            raise self._ended(rank) from None
+            raise self._care.ended(rank) from None
 
-    def all(self, what: str) -> dict[int, Any]:
+    def all(self, what: str, timeout: float | None) -> dict[int, Any]:
         """This answer of every node."""
         waiting = {channel.fileno(): rank for rank, channel in self._channels.items()}
         poll = select.poll()
         for fd in waiting:
             poll.register(fd, select.POLLIN)
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
         heard: dict[int, Any] = {}
         failed = ""
         while waiting:
-            left = self._deadline - time.monotonic()
+            left = deadline - time.monotonic()
             if left <= 0:
-                ranks = ", ".join(map(str, sorted(waiting.values())))
-                raise WorkerError(
-                    f"the processes of the nodes could not be connected: {failed}"
-                    if failed
-                    else f"the processes of nodes {ranks} were not connected within {self._timeout:g} s"
-                )
-            for fd, _ in poll.poll(1000 * left):
+                if failed:
+                    raise WorkerError(f"the processes of the nodes could not be connected: {failed}")
+                raise NotInTime(waiting.values(), timeout or 0.0)
+            events = poll.poll(1000 * min(left, self._care.interval))
+            if not events and left > self._care.interval:
+                self._care.look()
+            for fd, _ in events:
                 rank = waiting[fd]
                 message = self._receive(rank)
                 if what in message:
@@ -136,20 +158,20 @@ class _Ear:
                 elif "failed" in message and not failed:
                     failed = f"node {rank}: {message['failed']}"
                     # Most likely because the other process ended: then that is what has to be told.
-                    self._deadline = min(self._deadline, time.monotonic() + 1.0)
+                    deadline = min(deadline, time.monotonic() + 1.0)
         return heard
 
     def _receive(self, rank: int) -> dict[str, Any]:
         try:
             message, tree, _ = self._channels[rank].receive()
         except Closed:
-            raise self._ended(rank) from None
+            raise self._care.ended(rank) from None
         if isinstance(message, dict) and "mesh" in message:
             # What belongs to an earlier time, which was called off, is no longer of interest.
             return message if message["mesh"] == self._number else {}
-        if self._other is None:
+        if self._care.other is None:
             raise WorkerError(f"node {rank} sent something else while it was to be connected")
-        self._other(rank, message, tree)
+        self._care.other(rank, message, tree)
         return {}
 
 
