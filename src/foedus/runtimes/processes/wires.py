@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Mapping
@@ -11,10 +12,10 @@ from torch import Tensor
 
 from foedus.core.trees import unflatten
 from foedus.core.update import Tensors
-from foedus.runtimes.channel import Channel, Placed
+from foedus.runtimes.channel import Channel, Closed, Placed
 from foedus.runtimes.processes.crew import Crew
 from foedus.runtimes.processes.member import Member
-from foedus.runtimes.processes.mesh import connect
+from foedus.runtimes.processes.mesh import NotConnected, connect
 from foedus.runtimes.processes.meter import Meter
 from foedus.runtimes.processes.socket_channel import Packed, SocketChannel
 from foedus.runtimes.segments import SegmentPool
@@ -73,7 +74,8 @@ def to_nodes(crew: Crew, wire: str) -> list[Wire]:
     control, mine = Channel(ours, crew.segments), Channel(theirs, SegmentPool())
 
     def take_part() -> None:
-        found.update(connect(mine))
+        with contextlib.suppress(NotConnected, Closed):  # what went wrong is raised where the mesh is made
+            found.update(connect(mine))
 
     thread = threading.Thread(target=take_part, name="foedus-connects")
     thread.start()
