@@ -44,7 +44,8 @@ def speedup(
     from foedus import experiment
     from foedus.experiment.study import next_free
     from foedus.report import speedup as report
-    from foedus.speedup import Measurement, Plan, subject
+    from foedus.speedup.measurement import Measurement, Plan
+    from foedus.speedup.subject import subject
 
     plan = Plan(exchanges=_names(exchange), wires=_names(wire), rounds=rounds, nodes_max=nodes_max)
     if processes is not None:

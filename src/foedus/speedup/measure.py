@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import foedus
 from foedus.core.data import FederatedDataset
 from foedus.core.job import Job
 from foedus.core.runtime import Runtime
 from foedus.jobs import Gradient
+from foedus.runtimes import Processes
 from foedus.report.speedup.found import KINDS, Spread
 from foedus.speedup.model import Empty
 from foedus.speedup.parts import Computing, Echoes, Repeated
@@ -27,8 +27,8 @@ WARM_UP = 3
 
 
 def processes(**options: Any) -> Runtime:
-    """``foedus.Processes`` with these options."""
-    return foedus.Processes(**options)  # type: ignore[attr-defined, no-any-return]
+    """``Processes`` with these options."""
+    return Processes(**options)
 
 
 @dataclass(frozen=True)
@@ -63,17 +63,18 @@ def shares(kinds: dict[str, float]) -> dict[str, float]:
 def computing(
     subject: Subject, nodes: int, runtime: Runtime, times: int
 ) -> list[tuple[float, tuple[tuple[float, ...], ...]]]:
-    """Seconds of jobs that so many processes compute at once, without communication: the whole job, a half and a
-    quarter of it, each as the rows it passes through and a tuple of seconds a process.
+    """Seconds of jobs that so many processes compute at once, without communication: the whole job first, then ever
+    smaller parts of it, each as the rows it passes through and a tuple of seconds a process.
     """
     data, job = subject.shared(nodes), subject.job(nodes)
     rows = min(data.sizes)
-    parts: dict[int, tuple[Job, int]]
+    # One process, the simulator's node, is asked for the smallest too: there the job's fixed part is nearly all.
+    parts, cuts = dict[int, tuple[Job, int]](), (1, 4, 64, 1024) if nodes == 1 else (1, 4, 64)
     if isinstance(job, Gradient) and job.batch_size is not None and job.batch_size < rows:
-        parts = {n: (Gradient(n), rows) for k in (1, 2, 4) if (n := max(1, job.batch_size // k))}
+        parts = {n: (Gradient(n), rows) for k in cuts if (n := max(1, job.batch_size // k))}
     else:
         # All rows of a node are asked for as such: a row more or less is the machine's smallest worry.
-        parts = {n: (job, n if k > 1 else max(data.sizes)) for k in (1, 2, 4) if (n := max(1, rows // k))}
+        parts = {n: (job, n if k > 1 else max(data.sizes)) for k in cuts if (n := max(1, rows // k))}
     jobs = tuple(Repeated(j, n, times) for j, n in parts.values())
     run = timed(Computing(jobs), subject, data, runtime).run
     return [

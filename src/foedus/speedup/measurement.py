@@ -180,7 +180,7 @@ class Measurement:
                 f"{human_seconds(costs.alpha_s)} a message, {_rate(costs.beta_s)}"
             )
         for wire in plan.wires:
-            self._wires[wire] = Wire(wire, *pingpong(wire, s.nbytes))
+            self._wires[wire] = Wire(wire, *pingpong(wire, s))
 
     def _count_traffic(self) -> None:
         s = self.subject
@@ -216,7 +216,7 @@ class Measurement:
         for case in [*computing_too, Case(4, True)]:
             if case.p > self.subject.rows:
                 continue
-            for found in stragglers(self.subject, case, self.plan.wires[0], self._make, 8):
+            for found in stragglers(self.subject, case, self.plan.wires[0], self._make, 10):
                 self._stragglers.append(found)
                 how = "sleeping" if case.sleeping else "computing"
                 self._say(

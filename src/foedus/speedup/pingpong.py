@@ -1,8 +1,57 @@
-"""What one message between two processes takes, over each wire."""
+"""What one message between two processes takes over a wire: a ping-pong. The two are ``python -m`` this module."""
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING, Any
 
-def pingpong(wire: str, nbytes: int) -> tuple[float, float]:
-    """Seconds a message (one way) and a byte, measured by two processes. ``nbytes``: how large messages are."""
-    return 1e-5, 3e-10
+import torch
+
+from foedus.network.fit import fit_alpha_beta
+from foedus.runtimes.processes.collectives import collective, edges, probe
+from foedus.runtimes.processes.crew import Crew
+from foedus.runtimes.processes.member import Member, run
+from foedus.runtimes.processes.mesh import connect
+from foedus.runtimes.processes.meter import Meter
+
+if TYPE_CHECKING:
+    from foedus.speedup.subject import Subject
+
+RANKS = 2
+SHORT = (100, 1000, 10_000)
+"""Bytes of short messages, which latency is seen by."""
+
+
+def pingpong(wire: str, subject: Subject) -> tuple[float, float]:
+    """Seconds a message (one way) and seconds a byte, fitted to messages up to the length of the model's vector.
+
+    Errors: ``WorkerError`` if the two processes do not start or end early.
+    """
+    return fit_alpha_beta(messages(wire, subject, sorted({*SHORT, subject.nbytes // 4, subject.nbytes})))
+
+
+def messages(wire: str, subject: Subject, sizes: list[int]) -> list[tuple[float, float]]:
+    """``(bytes, seconds)`` of one message of each size, one way."""
+    setup: dict[str, Any] = {"wire": wire, "sizes": [int(n) for n in sizes if n > 0]}
+    crew = Crew(RANKS, "foedus.speedup.pingpong", setup, subject.model, subject.shared(RANKS))
+    try:
+        crew.mesh(lambda rank: edges("ring", rank, RANKS), wire)
+        found, _, _ = crew.channels[0].receive()
+        return [(float(n), float(s)) for n, s in found["messages"]]
+    finally:
+        crew.close()
+
+
+def _play(member: Member) -> None:
+    torch.set_num_threads(1)
+    setup = member.setup
+    socks = connect(member.channel)
+    # Two processes have a core each where there are two, and then they look again instead of sleeping, as in a run.
+    spin = bool(setup.get("spin", False))
+    ring = collective("ring", member.rank, RANKS, socks, setup["wire"], Meter(), spin)
+    member.channel.send({"messages": [list(m) for m in probe(ring, setup["sizes"])]})  # type: ignore[arg-type]
+    member.channel.receive()  # until the parent is gone: closing early would look like a loss to the other
+
+
+if __name__ == "__main__":
+    run(int(sys.argv[1]), _play)

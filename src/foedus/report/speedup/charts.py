@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from foedus.network import theory
 from foedus.report.axis import Axis, steps
-from foedus.report.figures import Line, Style, line_chart
+from foedus.report.figures import REST, Line, Style, line_chart
 from foedus.report.speedup.found import Curve, Found, Point, Simulated
 from foedus.report.speedup.show import ratio
 from foedus.report.units import human_count, human_seconds, three_digits
 
 MEASURED, MODEL, LAW = Style("s0"), Style("s1", "2 3"), Style("s2", "7 3")
-IDEAL, LIMIT, CORES = Style("g1", "2 4"), Style("g0", "6 4"), Style("rest", "3 3")
+IDEAL, LIMIT = Style("g1", "2 4"), Style("g0", "6 4")
 
 
 def scaling(found: Found, curve: Curve, weak: bool) -> str:
@@ -40,7 +40,7 @@ def scaling(found: Found, curve: Curve, weak: bool) -> str:
         lines.append(Line(name, LAW, xs, ys, tuple(f"{name}, f = {f:.3f}: {ratio(y)}" for y in ys)))
     top = max(y for ln in lines for y in ln.ys)
     if found.cores < xs[-1]:
-        lines.append(Line("", CORES, (float(found.cores),) * 2, (0.0, top)))
+        lines.append(Line("", REST, (float(found.cores),) * 2, (0.0, top)))
     kind = "work that grows" if weak else "the same work"
     return line_chart(
         lines, _p_axis(xs), _up_to(top), name=f"{'weak' if weak else 'strong'}-{curve.exchange}-{curve.wire}",
@@ -65,7 +65,7 @@ def simulated(found: Found) -> str:
             tips = tuple(f"{s.program}, closed form: {three_digits(y)}" for y in s.law)
             lines.append(Line(f"{s.program.split(', ')[-1]}, law", Style(f"s{k % 6}", "2 3"), xs, s.law, tips))
         if s.speedups and s.law:
-            lines.append(Line("", Style("rest"), xs, s.law))
+            lines.append(Line("", REST, xs, s.law))
     low = min(y for ln in lines for y in ln.ys)
     return line_chart(
         lines, _doubling(1.0, float(most), lambda x: human_count(x)), _doubling(min(low, 1.0), max(ends), _fraction),
