@@ -42,6 +42,7 @@ def speedup(
 ) -> None:
     """Measure how much faster real processes are than one, against laws, a cost model and the machine's own limit."""
     from foedus import experiment
+    from foedus.core.errors import FoedusError
     from foedus.experiment.study import next_free
     from foedus.report import speedup as report
     from foedus.speedup.measurement import Measurement, Plan
@@ -55,23 +56,27 @@ def speedup(
     _check(folder)
     told = progress(quiet)
     measurement = Measurement(measured, plan, lambda line: told.print(line, soft_wrap=True, markup=False))
+    ended: BaseException | None = None
     try:
-        found, stopped = measurement.run(), False
-    except KeyboardInterrupt:
-        stopped = True
-        found_so_far = measurement.found()
-        if found_so_far is None:
-            say("stopped before anything was measured: nothing was written")
-            raise typer.Exit(130) from None
-        found = found_so_far
+        measurement.run()
+    except (KeyboardInterrupt, FoedusError) as e:
+        ended = e
+    found = measurement.found()
+    if found is None:
+        if isinstance(ended, FoedusError):
+            raise ended
+        say("stopped before anything was measured: nothing was written")
+        raise typer.Exit(130)
     page = _write(found, folder)
     if json:
         print_json(report.as_json(found) | {"out": str(folder)})
     else:
         output().print(report.show(found))
         typer.echo(f"\nThe page: {page.resolve()}")
-    if stopped:
+    if ended is not None:
         say(f"stopped: {folder} has what was measured by then")
+        if isinstance(ended, FoedusError):
+            raise ended
         raise typer.Exit(130)
 
 

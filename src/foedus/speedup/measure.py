@@ -12,8 +12,8 @@ from foedus.core.data import FederatedDataset
 from foedus.core.job import Job
 from foedus.core.runtime import Runtime
 from foedus.jobs import Gradient
-from foedus.runtimes import Processes
 from foedus.report.speedup.found import KINDS, Spread
+from foedus.runtimes import Processes
 from foedus.speedup.model import Empty
 from foedus.speedup.parts import Computing, Echoes, Repeated
 from foedus.speedup.subject import Subject

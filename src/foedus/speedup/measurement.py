@@ -5,9 +5,10 @@ Legend: ``p`` processes, ``P`` the most of them.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from foedus.core.errors import BadInput
@@ -15,13 +16,13 @@ from foedus.core.origin import origin
 from foedus.network import theory
 from foedus.report.speedup.found import Curve, Found, Jobs, Point, Rounds, Simulated, Spread, Straggler, Traffic, Wire
 from foedus.report.units import human_seconds
+from foedus.speedup import measure
 from foedus.speedup.fits import amdahl_fraction, gustafson_fraction
 from foedus.speedup.measure import (
     WARM_UP,
     Making,
     computing,
     empty_rounds,
-    processes,
     shares,
     spread_of_logs,
     timed,
@@ -105,10 +106,10 @@ class Measurement:
     """Runs of a subject by a plan. ``run`` does them one after the other, ``found`` says what is known so far."""
 
     def __init__(
-        self, subject: Subject, plan: Plan, say: Callable[[str], None] = lambda _: None, make: Making = processes
+        self, subject: Subject, plan: Plan, say: Callable[[str], None] = lambda _: None, make: Making | None = None
     ) -> None:
         subject.check(plan.processes)
-        self.subject, self.plan, self._say, self._make = subject, plan, say, make
+        self.subject, self.plan, self._say, self._make = subject, plan, say, make or measure.processes
         self.cores = cores()
         self._began = time.monotonic()
         self._rounds: dict[tuple[Pair, str, int], list[float]] = defaultdict(list)
@@ -124,7 +125,7 @@ class Measurement:
         self._stragglers: list[Straggler] = []
         self._simulated: tuple[Simulated, ...] = ()
         self._laws: list[Simulated] = []
-        self._notes = list(subject.notes)
+        self._notes = [*subject.notes, *_busy(self.cores)]
         self._complete = False
 
     # -- the runs ----------------------------------------------------------------------------------------------------
@@ -185,7 +186,7 @@ class Measurement:
     def _count_traffic(self) -> None:
         s = self.subject
         p = min(4, s.rows)
-        additive = not s.program.aggregate.robust and not s.program.transforms
+        additive = bool(getattr(s.program.aggregate, "additive", False))
         for exchange in EXCHANGES:
             for wire in WIRES:
                 if not _goes(exchange, wire):
@@ -195,7 +196,7 @@ class Measurement:
                 self._traffic.append(self._sent(exchange, wire, p))
         self._say(f"counted what {_of(p)} send")
         if not additive:
-            self._notes.append("Ring and gloo only add, so they cannot carry this file's aggregator or transforms.")
+            self._notes.append("Ring and gloo only add, so they cannot carry this file's aggregator.")
 
     def _sent(self, exchange: str, wire: str, p: int) -> Traffic:
         s, rounds = self.subject, 5
@@ -204,9 +205,11 @@ class Measurement:
         # A server's vectors go up and down; between equals what one sends another receives.
         both = exchange == "server"
         messages = (total.messages_up + (total.messages_down if both else 0)) / rounds
-        nbytes = (total.bytes_up + (total.bytes_down if both else 0)) / rounds
+        numbers = (total.bytes_up + (total.bytes_down if both else 0)) / rounds
+        # Framing is counted at both ends of a connection between equals.
+        framing = total.framing / rounds / (1 if both else 2)
         return Traffic(
-            exchange, wire, p, messages, nbytes, nbytes / s.nbytes,
+            exchange, wire, p, messages, numbers + framing, numbers / s.nbytes,
             None if formula is None else formula[0], None if formula is None else formula[1],
             Spread.of(found.rounds).median,
         )  # fmt: skip
@@ -272,10 +275,8 @@ class Measurement:
             processes=plan.processes,
             rounds=plan.rounds,
             curves=tuple(c for c in curves if c.strong),
-            jobs=tuple(Jobs(p, c.fixed_s, c.row_s, self._sigma()) for p in plan.processes if (c := self._job_costs(p))),
-            costs=tuple(
-                Rounds(e, w, costs.fixed_s, costs.alpha_s, costs.beta_s) for e, w in plan.pairs if (costs := self._round_costs((e, w)))
-            ),
+            jobs=tuple(self._jobs_found()),
+            costs=tuple(self._costs_found()),
             wires=tuple(self._wires.values()),
             traffic=tuple(self._traffic),
             stragglers=tuple(self._stragglers),
@@ -284,6 +285,18 @@ class Measurement:
             seconds=time.monotonic() - self._began,
             complete=self._complete,
         )
+
+    def _jobs_found(self) -> Iterator[Jobs]:
+        for p in self.plan.processes:
+            job = self._job_costs(p)
+            if job is not None:
+                yield Jobs(p, job.fixed_s, job.row_s, self._sigma())
+
+    def _costs_found(self) -> Iterator[Rounds]:
+        for exchange, wire in self.plan.pairs:
+            costs = self._round_costs((exchange, wire))
+            if costs is not None:
+                yield Rounds(exchange, wire, costs.fixed_s, costs.alpha_s, costs.beta_s)
 
     def _curve(self, pair: Pair) -> Curve:
         strong = self._points(pair, "strong")
@@ -361,6 +374,17 @@ class Measurement:
 
     def _sigma(self) -> float:
         return Spread.of(self._logs).median if self._logs else 0.0
+
+
+def _busy(available: int) -> list[str]:
+    """What is to be said of a machine that does other work as well."""
+    try:
+        load = os.getloadavg()[0]
+    except OSError:
+        return []
+    if load < 0.5 * available:
+        return []
+    return [f"This machine had other work when the measurement began (load {load:.1f}): it is of what was left."]
 
 
 def _of(p: int) -> str:

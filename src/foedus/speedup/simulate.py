@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from foedus.core.errors import Diverged
 from foedus.core.job import Work
 from foedus.network import CostModel, Device, Links, LogNormal, Steady
 from foedus.programs import Gossip, ParameterServer, SyncSGD
@@ -143,7 +144,12 @@ def simulate(
                 continue
             started = time.monotonic()
             runtime = Simulation(network=machine.network(subject.nbytes, name))
-            run = train(program, subject.model, data, runtime=runtime, seed=subject.seed, evaluate_every=10**9)
+            try:
+                run = train(program, subject.model, data, runtime=runtime, seed=subject.seed, evaluate_every=10**9)
+            except Diverged:
+                over.add(name)
+                notes.append(f"The {name} simulation stops before {n:,} nodes: it diverged; lower the learning rate.")
+                continue
             spent[name] = time.monotonic() - started
             if run.ledger.virtual_s > 0:
                 rates[name][n] = run.ledger.total.samples / run.ledger.virtual_s

@@ -16,9 +16,6 @@ from foedus.speedup.subject import Subject
 FACTOR = 4.0
 """How many times as long the slowed process takes."""
 
-FEW = 4
-"""Rows of a process that sleeps."""
-
 SLEEP_S = 0.04
 """What a job lasts where processes sleep: far more than a round's communication, so that theory is met closely."""
 
@@ -62,9 +59,9 @@ def _rate(
     sized: Any = subject.sized(rounds, case.p)
     batch, device, data = getattr(sized, "batch_size", None), None, subject.shared(case.p)
     if case.sleeping:
-        # A few rows, so that what is computed is little beside what is slept, however large the data.
-        data, batch = subject.shared(case.p, min(subject.rows, FEW * case.p)), None
-        device = Device(samples_per_second=max(data.sizes) / SLEEP_S)
+        # A row each, and for who is slow as many as that takes longer: what is computed is little beside what is slept.
+        data, batch = subject.dealt([round(f) for f in slowdown]), None
+        device, slowdown = Device(samples_per_second=1 / SLEEP_S), ()
     lr = rate_of(subject)
     program: Any = SyncSGD(rounds, lr, batch)
     if name == ASYNC:

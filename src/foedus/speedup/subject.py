@@ -85,7 +85,14 @@ class Subject:
         """
         rows = self.rows if rows is None else rows
         index = self.index[:rows] if rows >= nodes else self.index[torch.arange(nodes) % rows]
-        offsets = torch.arange(nodes + 1) * len(index) // nodes
+        return self._divided(index, torch.arange(nodes + 1) * len(index) // nodes)
+
+    def dealt(self, sizes: Sequence[int]) -> FederatedDataset:
+        """So many rows for each node, given out again from the first on where there are not as many."""
+        offsets = torch.tensor([0, *sizes]).cumsum(0)
+        return self._divided(self.index[torch.arange(int(offsets[-1])) % self.rows], offsets)
+
+    def _divided(self, index: torch.Tensor, offsets: torch.Tensor) -> FederatedDataset:
         # Not the file's FederatedDataset with other offsets: what it has looked up once does not hold any more.
         return FederatedDataset(
             self.data.x, self.data.y, index, offsets, self.data.test_x, self.data.test_y, self.data.classes,

@@ -163,7 +163,7 @@ def _stragglers(found: Found) -> str:
     rows = "".join(_straggler(s) for s in found.stragglers)
     caption = (
         f"One process takes {factor:g} times as long on purpose. Who waits for all is as slow as the slowest; who "
-        "waits for nobody loses that one process's part and no more. Sleeping processes need no core, so that the machine "
+        "waits for nobody loses that one process's part and no more. Sleeping processes need no core, so the machine "
         "does not disturb the comparison; the mark is the theory."
     )
     return (
@@ -235,7 +235,7 @@ def _how(found: Found) -> str:
 def _table(first: str, heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
     top = "".join(f'<th scope="col" role="columnheader">{text(h)}</th>' for h in heads)
     body = "".join(
-        f'<tr role="row"><th scope="row" class="who" role="rowheader">{text(name)}</th>'
+        f'<tr role="row"><th scope="row" class="who" role="rowheader" style="padding-left:0">{text(name)}</th>'
         + "".join(cell(h, v) for h, v in zip(heads, values, strict=True))
         + "</tr>"
         for name, values in rows

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from foedus.report.speedup.found import KINDS, Curve, Found, Point
-from foedus.report.units import human_count, percent, three_digits, times
+from foedus.report.speedup.found import KINDS, Curve, Found, Point, Simulated
+from foedus.report.units import human_count, percent, three_digits
 
 
 def main_point(found: Found) -> tuple[Curve, Point]:
@@ -32,7 +32,7 @@ def verdict(found: Found) -> str:
     curve, point = main_point(found)
     if point.p == 1:
         return f"Only one process was measured: {_share(point)}."
-    said = f"{processes(point.p)}: {times(point.speedup, 1.0)} as fast as one (efficiency {point.efficiency:.2f})"
+    said = f"{processes(point.p)}: {_times(point)} as fast as one (efficiency {point.efficiency:.2f})"
     if len(found.curves) > 1:
         said += f" by {curve.exchange} over {curve.wire}"
     if point.oversubscribed:
@@ -46,7 +46,7 @@ def more(found: Found) -> list[str]:
     """What else is worth a sentence: laws, the model, more processes than cores, the simulator."""
     curve, point = main_point(found)
     said = []
-    if curve.amdahl is not None and curve.amdahl < 1:
+    if curve.amdahl is not None and 0.05 < curve.amdahl < 1:
         end = 1 / (1 - curve.amdahl)
         said.append(
             f"By Amdahl's law {percent(curve.amdahl)} of a round runs in parallel, so no number of processes would "
@@ -61,21 +61,27 @@ def more(found: Found) -> list[str]:
     if over and not point.oversubscribed:
         said.append(
             f"Beyond {_cores(found)} processes take turns: {processes(over[-1].p)} are "
-            f"{times(over[-1].speedup, 1.0)} as fast as one."
+            f"{_times(over[-1])} as fast as one."
         )
-    for s in found.simulated:
-        if s.speedups and len(s.nodes) > 1:
-            best = max(range(len(s.nodes)), key=lambda i: s.speedups[i])
-            where = "still rising" if best == len(s.nodes) - 1 else f"its best, at {s.nodes[best]:,} nodes"
-            said.append(
-                f"Simulated to {s.nodes[-1]:,} nodes with a core each, {s.program}: "
-                f"{three_digits(s.speedups[best])} times, {where}."
-            )
+    further = [_further(s) for s in found.simulated if s.speedups and len(s.nodes) > 1]
+    if further:
+        most = max(n for s in found.simulated for n in s.nodes)
+        said.append(f"Simulated up to {most:,} nodes with a core each: {', '.join(further)}.")
     return said
+
+
+def _further(s: Simulated) -> str:
+    best = max(range(len(s.nodes)), key=lambda i: s.speedups[i])
+    where = "still rising" if best == len(s.nodes) - 1 else f"at {s.nodes[best]:,} nodes, which is its best"
+    return f"{s.program} {three_digits(s.speedups[best])} times {where}"
 
 
 def _cores(found: Found) -> str:
     return f"{found.cores} core" + ("" if found.cores == 1 else "s")
+
+
+def _times(point: Point) -> str:
+    return f"{three_digits(round(point.speedup, 2))} times"
 
 
 def _share(point: Point) -> str:
