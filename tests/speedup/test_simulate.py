@@ -10,9 +10,7 @@ JOB, SERVER = JobCosts(1, 1e-3, 1e-4), RoundCosts(2e-4, 5e-5, 1e-9)
 
 
 def curves(subject, machine, most, notes, budget=60.0):
-    last = ()
-    for last in simulate(subject, machine, most, budget, lambda _: None, notes):
-        pass
+    *_, last = (), *simulate(subject, machine, most, budget, lambda _: None, notes)
     return {s.program: s for s in last}
 
 
@@ -25,8 +23,8 @@ def test_without_jitter_simulated_and_closed_form_agree(small):
         assert s.nodes == (1, 2, 4, 8, 16)
         assert s.speedups[0] == 1
         for measured, closed in zip(s.speedups, s.law, strict=True):
-            # Where sizes differ by a row, and where the server is met by few at once, a law of means is a little off.
-            assert measured == pytest.approx(closed, rel=0.1), (name, s)
+            # Sizes differ by a row, and a server that is asked at any time has a queue, of which the law knows nothing.
+            assert measured == pytest.approx(closed, rel=0.05) or (name == ASYNC and 0.5 * closed < measured < closed)
 
 
 def test_no_program_is_faster_than_ideal_and_a_server_bounds_who_uses_it(small):

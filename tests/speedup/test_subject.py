@@ -13,21 +13,18 @@ from foedus.speedup.subject import subject, usual_processes
 from .conftest import SMALL
 
 
-@given(st.data())
-def test_rows_are_divided_evenly_and_each_once(data):
-    s = subject(experiment.parse(SMALL))
-    nodes = data.draw(st.integers(1, s.rows))
+LOADED = subject(experiment.parse(SMALL))
+
+
+@given(st.integers(1, LOADED.rows))
+def test_rows_are_divided_evenly_and_each_once(nodes):
+    s = LOADED
     shared = s.shared(nodes)
     assert sum(shared.sizes) == s.rows
     assert max(shared.sizes) - min(shared.sizes) <= 1
     assert sorted(shared.index.tolist()) == sorted(s.index.tolist())
     fewer = s.shared(nodes, nodes)
     assert fewer.sizes == [1] * nodes
-
-
-test_rows_are_divided_evenly_and_each_once = pytest.mark.filterwarnings("ignore")(
-    test_rows_are_divided_evenly_and_each_once
-)
 
 
 def test_the_rows_are_those_of_the_file_whatever_its_split(small):

@@ -69,8 +69,8 @@ def law(machine: Machine, program: str, n: int, rows: float, nbytes: float) -> f
     """Rows a second by closed form, without jitter.
 
     Synchronous: computing, then all vectors through the server, down and up. Asynchronous: n workers that come back
-    after computing and both ways, until the server, which does one thing at a time, is always busy. Decentralised:
-    a message is on its way while the node computes.
+    after computing and both ways, until the server, which does one thing at a time, is always busy; an upper bound,
+    for there is a queue before. Decentralised: a message is on its way while the node computes.
     """
     net = machine.network(nbytes, program)
     computing = machine.job.seconds(rows / n) + (net.fixed_s - machine.job.fixed_s)
