@@ -12,7 +12,6 @@ from foedus.speedup.subject import subject, usual_processes
 
 from .conftest import SMALL
 
-
 LOADED = subject(experiment.parse(SMALL))
 
 
