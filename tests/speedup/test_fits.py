@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from foedus.core.errors import BadInput
 from foedus.network import theory
 from foedus.speedup.fits import amdahl_fraction, gustafson_fraction, nonnegative
-from foedus.speedup.model import EXCHANGES, Empty, JobCosts, RoundCosts, fit_jobs, fit_round, in_all, on_the_path
+from foedus.speedup.model import EXCHANGES, Empty, RoundCosts, fit_jobs, fit_round, in_all, on_the_path
 
 share = st.floats(0, 1)
 several = st.lists(st.integers(2, 64), min_size=1, max_size=6)
@@ -61,11 +61,27 @@ def test_costs_of_a_round_are_recovered(costs):
             assert a == pytest.approx(b, rel=1e-5, abs=1e-8)
 
 
-@given(cost, st.floats(1e-6, 1))
-def test_costs_of_jobs_are_recovered(fixed, row):
-    wanted = JobCosts(2, fixed, row)
-    found = fit_jobs(2, [(rows, wanted.seconds(rows)) for rows in (10, 20, 40)])
-    assert (found.fixed_s, found.row_s) == (pytest.approx(fixed, rel=1e-6, abs=1e-8), pytest.approx(row, rel=1e-6))
+@given(cost, st.floats(1e-6, 1), st.floats(0, 1000))
+def test_jobs_on_a_line_are_recovered(fixed, row, rows):
+    found = fit_jobs(2, [(r, fixed + r * row) for r in (10, 20, 40)])
+    assert (found.fixed_s, found.row_s) == (pytest.approx(fixed, rel=1e-6, abs=1e-7), pytest.approx(row, rel=1e-6))
+    assert found.seconds(rows) == pytest.approx(fixed + row * rows, rel=1e-6, abs=1e-7)
+
+
+@given(st.dictionaries(st.integers(1, 100), st.floats(1e-3, 1), min_size=1), st.floats(0, 200), st.floats(0, 200))
+def test_more_rows_never_take_less(jobs, few, many):
+    found = fit_jobs(1, list(jobs.items()))
+    few, many = sorted((few, many))
+    assert 0 <= found.seconds(few) <= found.seconds(many) * (1 + 1e-12)
+    smallest, largest = min(jobs), max(jobs)
+    assert found.seconds(smallest) == pytest.approx(jobs[smallest])
+    assert found.seconds(largest) == pytest.approx(max(jobs.values()))
+
+
+def test_no_jobs_are_no_calibration():
+    for jobs in ([], [(0, 1.0)]):
+        with pytest.raises(BadInput, match="at least one row"):
+            fit_jobs(1, jobs)
 
 
 @given(st.lists(st.floats(0.01, 10), min_size=4, max_size=4))

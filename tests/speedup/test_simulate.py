@@ -6,7 +6,7 @@ from foedus.speedup.model import JobCosts, RoundCosts
 from foedus.speedup.simulate import ASYNC, PEERS, SYNC, Machine, by_law, law, simulate
 from foedus.speedup.stragglers import theory_of_loss
 
-JOB, SERVER = JobCosts(1, 1e-3, 1e-4), RoundCosts(2e-4, 5e-5, 1e-9)
+JOB, SERVER = JobCosts(1, ((1.0, 1.1e-3), (10.0, 2e-3))), RoundCosts(2e-4, 5e-5, 1e-9)
 
 
 def curves(subject, machine, most, notes, budget=60.0):

@@ -8,7 +8,8 @@ from foedus import experiment
 from foedus.core.errors import BadInput
 from foedus.jobs import Gradient
 from foedus.speedup.measurement import Plan
-from foedus.speedup.subject import subject, usual_processes
+from foedus.speedup.processors import usual_processes
+from foedus.speedup.subject import subject
 
 from .conftest import SMALL
 

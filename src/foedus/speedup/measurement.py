@@ -40,9 +40,10 @@ from foedus.speedup.model import (
     one_of,
 )
 from foedus.speedup.pingpong import pingpong
+from foedus.speedup.processors import cores, usual_processes
 from foedus.speedup.simulate import Machine, by_law, simulate
 from foedus.speedup.stragglers import Case, stragglers
-from foedus.speedup.subject import Subject, cores, usual_processes
+from foedus.speedup.subject import Subject
 
 Pair = tuple[str, str]
 """An exchange and a wire."""

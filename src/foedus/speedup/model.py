@@ -98,18 +98,51 @@ def fit_round(exchange: str, rounds: Sequence[Empty]) -> RoundCosts:
 
 @dataclass(frozen=True)
 class JobCosts:
-    """What computing costs a process while p of them compute at once: ``fixed_s`` a job and ``row_s`` a row."""
+    """What computing costs a process while p of them compute at once, by the sizes that were measured.
+
+    ``knots`` are ``(rows, seconds)``, both rising: between them seconds are interpolated, for a row costs more where
+    a job leaves the processor's cache. ``fixed_s`` is what a job without rows would take, ``row_s`` a row of the
+    largest one.
+    """
 
     p: int
-    fixed_s: float
-    row_s: float
+    knots: tuple[tuple[float, float], ...]
+
+    @property
+    def fixed_s(self) -> float:
+        """Seconds of a job whatever its rows: the line through the two smallest, at no rows."""
+        rows, seconds = self.knots[0]
+        if len(self.knots) == 1:
+            return 0.0
+        more_rows, more_seconds = self.knots[1]
+        return min(seconds, max(0.0, seconds - rows * (more_seconds - seconds) / (more_rows - rows)))
+
+    @property
+    def row_s(self) -> float:
+        """Seconds a row."""
+        rows, seconds = self.knots[-1]
+        return (seconds - self.fixed_s) / rows
 
     def seconds(self, rows: float) -> float:
         """Seconds of a job on so many rows."""
-        return self.fixed_s + rows * self.row_s
+        if rows >= self.knots[-1][0]:
+            return self.fixed_s + rows * self.row_s
+        low = (0.0, self.fixed_s)
+        for high in self.knots:
+            if rows <= high[0]:
+                return low[1] + (rows - low[0]) / (high[0] - low[0]) * (high[1] - low[1])
+            low = high
+        raise AssertionError("rows are below the last knot")
 
 
 def fit_jobs(p: int, jobs: Sequence[tuple[float, float]]) -> JobCosts:
-    """The costs that are nearest to measured jobs, ``(rows, seconds)``. Errors: ``BadInput`` for none."""
-    columns = ([1.0 for _ in jobs], [rows for rows, _ in jobs])
-    return JobCosts(p, *nonnegative(columns, [seconds for _, seconds in jobs]))
+    """The costs by measured jobs, ``(rows, seconds)``. A larger job that seems quicker takes as long as a smaller.
+
+    Errors: ``BadInput`` for none, or no rows.
+    """
+    if not jobs or min(rows for rows, _ in jobs) <= 0:
+        raise BadInput(f"computing is calibrated by jobs of at least one row, got {list(jobs)}")
+    knots: list[tuple[float, float]] = []
+    for rows, seconds in sorted(jobs):
+        knots.append((rows, max(seconds, knots[-1][1] if knots else 0.0)))
+    return JobCosts(p, tuple(knots))

@@ -13,26 +13,28 @@ from foedus.runtimes.processes.crew import Crew
 from foedus.runtimes.processes.member import Member, run
 from foedus.runtimes.processes.mesh import connect
 from foedus.runtimes.processes.meter import Meter
+from foedus.speedup.processors import cores
 
 if TYPE_CHECKING:
     from foedus.speedup.subject import Subject
 
 RANKS = 2
-SHORT = (100, 1000, 10_000)
-"""Bytes of short messages, which latency is seen by."""
+SIZES = (1000, 10_000, 100_000, 1_000_000, 4_000_000)
+"""Bytes: latency is seen by short messages, bandwidth by long ones."""
 
 
 def pingpong(wire: str, subject: Subject) -> tuple[float, float]:
-    """Seconds a message (one way) and seconds a byte, fitted to messages up to the length of the model's vector.
+    """Seconds a message (one way) and seconds a byte, fitted to short and long messages and the model's own.
 
     Errors: ``WorkerError`` if the two processes do not start or end early.
     """
-    return fit_alpha_beta(messages(wire, subject, sorted({*SHORT, subject.nbytes // 4, subject.nbytes})))
+    return fit_alpha_beta(messages(wire, subject, sorted({*SIZES, subject.nbytes})))
 
 
 def messages(wire: str, subject: Subject, sizes: list[int]) -> list[tuple[float, float]]:
     """``(bytes, seconds)`` of one message of each size, one way."""
-    setup: dict[str, Any] = {"wire": wire, "sizes": [int(n) for n in sizes if n > 0]}
+    # Where the two have a core each, they look again and again instead of sleeping, as they do in a run.
+    setup: dict[str, Any] = {"wire": wire, "sizes": sizes, "spin": cores() >= RANKS}
     crew = Crew(RANKS, "foedus.speedup.pingpong", setup, subject.model, subject.shared(RANKS))
     try:
         crew.mesh(lambda rank: edges("ring", rank, RANKS), wire)
@@ -46,10 +48,8 @@ def _play(member: Member) -> None:
     torch.set_num_threads(1)
     setup = member.setup
     socks = connect(member.channel)
-    # Two processes have a core each where there are two, and then they look again instead of sleeping, as in a run.
-    spin = bool(setup.get("spin", False))
-    ring = collective("ring", member.rank, RANKS, socks, setup["wire"], Meter(), spin)
-    member.channel.send({"messages": [list(m) for m in probe(ring, setup["sizes"])]})  # type: ignore[arg-type]
+    ring = collective("ring", member.rank, RANKS, socks, setup["wire"], Meter(), bool(setup["spin"]))
+    member.channel.send({"messages": [list(m) for m in probe(ring, setup["sizes"])]})
     member.channel.receive()  # until the parent is gone: closing early would look like a loss to the other
 
 

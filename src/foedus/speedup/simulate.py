@@ -15,12 +15,12 @@ from typing import Any
 
 from foedus.core.errors import Diverged
 from foedus.core.job import Work
-from foedus.network import CostModel, Device, Links, LogNormal, Steady
+from foedus.network import Links, LogNormal, Steady
 from foedus.programs import Gossip, ParameterServer, SyncSGD
 from foedus.report.speedup.found import Simulated
 from foedus.runtimes import Simulation
 from foedus.speedup.model import JobCosts, RoundCosts
-from foedus.speedup.network import WithFixed
+from foedus.speedup.network import Measured
 from foedus.speedup.subject import Subject
 from foedus.topologies import OnePeer, Uniform
 from foedus.train import train
@@ -44,7 +44,7 @@ class Machine:
     beta_s: float
     sigma: float = 0.0
 
-    def network(self, nbytes: float, program: str) -> WithFixed:
+    def network(self, nbytes: float, program: str) -> Measured:
         """The network that a program of vectors of so many bytes meets.
 
         What the server's processor spends on one vector, a message's part included, is its link's time: so vectors
@@ -56,13 +56,9 @@ class Machine:
             each += self.server.fixed_s / 2  # half on the way up, half on the way down
         served = nbytes / each if each > 0 and program != PEERS else math.inf
         rate = 1 / self.beta_s if self.beta_s > 0 else math.inf
-        device = Device(
-            samples_per_second=1 / self.job.row_s if self.job.row_s > 0 else 1e15,
-            jitter=LogNormal(self.sigma) if self.sigma > 0 else Steady(),
-        )
-        fixed = self.job.fixed_s + (self.server.fixed_s if program == SYNC else 0.0)
         links = Links(latency=self.alpha_s, up=rate, down=rate)
-        return WithFixed(fixed, CostModel(links, device, server_up=served, server_down=served))
+        fixed = self.server.fixed_s if program == SYNC else 0.0
+        return Measured(links, self.job, fixed, LogNormal(self.sigma) if self.sigma > 0 else Steady(), served, served)
 
 
 def law(machine: Machine, program: str, n: int, rows: float, nbytes: float) -> float:
@@ -73,7 +69,7 @@ def law(machine: Machine, program: str, n: int, rows: float, nbytes: float) -> f
     for there is a queue before. Decentralised: a message is on its way while the node computes.
     """
     net = machine.network(nbytes, program)
-    computing = machine.job.seconds(rows / n) + (net.fixed_s - machine.job.fixed_s)
+    computing = machine.job.seconds(rows / n) + net.fixed_s
     way = machine.alpha_s + nbytes * machine.beta_s
     each = nbytes / net.server_up
     if program == PEERS:
