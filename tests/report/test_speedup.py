@@ -25,7 +25,7 @@ from foedus.report.speedup.found import (
     Wire,
 )
 from foedus.report.speedup.machine import HEAD
-from foedus.report.speedup.verdict import main_point, more, verdict
+from foedus.report.speedup.verdict import main_point, more, troubles, verdict
 
 
 def point(p, seconds, one, weak=False, cores=2):
@@ -88,6 +88,16 @@ def test_the_verdict_is_about_the_most_processes_with_a_core_each():
     assert "4 processes are 1.33 times" in said
     assert "synchronous 1.9 times at 2 nodes, which is its best" in said
     assert "decentralised 2 times still rising" in said
+
+
+def test_what_a_reader_has_to_know_first(tmp_path):
+    assert troubles(FOUND) == []
+    assert troubles(replace(FOUND, others=0.01)) == []
+    said = troubles(replace(FOUND, others=0.38, complete=False))
+    assert "38 %" in said[0]
+    assert "stopped" in said[1]
+    page = report.page(replace(FOUND, others=0.38), tmp_path / "a.html").read_text()
+    assert page.index("Other work took 38") < page.index("By Amdahl")
 
 
 def test_the_verdict_takes_the_fastest_exchange():

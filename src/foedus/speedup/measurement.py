@@ -5,7 +5,6 @@ Legend: ``p`` processes, ``P`` the most of them.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -39,11 +38,15 @@ from foedus.speedup.model import (
     in_all,
     one_of,
 )
+from foedus.speedup.others import OtherWork
 from foedus.speedup.pingpong import pingpong
 from foedus.speedup.processors import cores, usual_processes
 from foedus.speedup.simulate import Machine, by_law, simulate
 from foedus.speedup.stragglers import Case, stragglers
 from foedus.speedup.subject import Subject
+
+TALKING = 3
+"""Processes that are looked at for what they send: enough to tell all formulas apart."""
 
 Pair = tuple[str, str]
 """An exchange and a wire."""
@@ -126,7 +129,8 @@ class Measurement:
         self._stragglers: list[Straggler] = []
         self._simulated: tuple[Simulated, ...] = ()
         self._laws: list[Simulated] = []
-        self._notes = [*subject.notes, *_busy(self.cores)]
+        self._notes = list(subject.notes)
+        self._others = OtherWork()
         self._complete = False
 
     # -- the runs ----------------------------------------------------------------------------------------------------
@@ -186,7 +190,7 @@ class Measurement:
 
     def _count_traffic(self) -> None:
         s = self.subject
-        p = min(4, s.rows)
+        p = min(TALKING, s.rows)
         additive = bool(getattr(s.program.aggregate, "additive", False))
         for exchange in EXCHANGES:
             for wire in WIRES:
@@ -263,8 +267,6 @@ class Measurement:
         if not any(c.strong for c in curves):
             return None
         notes = list(dict.fromkeys(self._notes))
-        if not self._complete:
-            notes.append("The measurement was stopped before its end: what is here was measured by then.")
         return Found(
             name=s.name,
             program=repr(s.program),
@@ -284,6 +286,7 @@ class Measurement:
             simulated=(*self._simulated, *self._laws),
             notes=tuple(notes),
             seconds=time.monotonic() - self._began,
+            others=self._others.share(),
             complete=self._complete,
         )
 
@@ -375,17 +378,6 @@ class Measurement:
 
     def _sigma(self) -> float:
         return Spread.of(self._logs).median if self._logs else 0.0
-
-
-def _busy(available: int) -> list[str]:
-    """What is to be said of a machine that does other work as well."""
-    try:
-        load = os.getloadavg()[0]
-    except OSError:
-        return []
-    if load < 0.5 * available:
-        return []
-    return [f"This machine had other work when the measurement began (load {load:.1f}): it is of what was left."]
 
 
 def _of(p: int) -> str:

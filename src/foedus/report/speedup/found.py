@@ -170,7 +170,10 @@ class Simulated:
 
 @dataclass(frozen=True)
 class Found:
-    """All of it. What was not measured, because it was not asked for or the run was stopped, is empty."""
+    """All of it. What was not measured, because it was not asked for or the run was stopped, is empty.
+
+    ``others`` is the share of the processors' time that other work on the machine took meanwhile; None: not known.
+    """
 
     name: str
     program: str
@@ -190,4 +193,5 @@ class Found:
     simulated: tuple[Simulated, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    others: float | None = None
     complete: bool = True

@@ -12,7 +12,7 @@ from foedus.report.page import _fill
 from foedus.report.speedup.charts import scaling, simulated
 from foedus.report.speedup.found import KINDS, Curve, Found, Point, Straggler
 from foedus.report.speedup.show import counted, facts, ratio, signed
-from foedus.report.speedup.verdict import main_point, more, processes, verdict
+from foedus.report.speedup.verdict import main_point, more, processes, troubles, verdict
 from foedus.report.table import cell
 from foedus.report.units import human_bytes, human_seconds, percent, three_digits
 from foedus.report.verdict import Tile
@@ -28,7 +28,8 @@ def page(found: Found, path: str | Path) -> Path:
 
 def render(found: Found) -> str:
     """The page's HTML."""
-    said = "".join(f'<p class="more">{text(s)}</p>' for s in more(found))
+    said = "".join(f'<p class="trouble">{text(s)}</p>' for s in troubles(found))
+    said += "".join(f'<p class="more">{text(s)}</p>' for s in more(found))
     sections = [
         *(_curve(found, c) for c in found.curves),
         _traffic(found),
@@ -202,7 +203,8 @@ def _simulated(found: Found) -> str:
     caption = (
         "Rows a second of virtual time, relative to one node. Grey lines are closed forms. Synchronous nodes wait for "
         "each other and for one server, asynchronous ones for the server alone; decentralised ones send one model a "
-        "round to one neighbour of the exponential graph. How fast each learns from a row is another question."
+        "round to one neighbour of the exponential graph. Jobs that fit the processor's cache take less a row, so a "
+        "curve can begin above the ideal line. How fast each learns from a row is another question."
     )
     return (
         f'<h2>Beyond this machine</h2><p class="lead">{text(lead)}</p><figure><div class="panels">'

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from foedus.report.speedup.found import Curve, Found, Point
-from foedus.report.speedup.verdict import more, processes, verdict
+from foedus.report.speedup.verdict import more, processes, troubles, verdict
 from foedus.report.terminal import Column, Facts, Grid, Sheet, Words
 from foedus.report.units import MISSING, human_bytes, human_count, human_seconds, percent, three_digits
 
@@ -15,7 +15,11 @@ _SHORT = {"compute_s": "compute", "serial_s": "serial", "wire_s": "wire", "waiti
 
 def show(found: Found) -> Sheet:
     """The sentence, and tables of everything that was measured."""
-    blocks: list[Words | Facts | Grid] = [Words(verdict(found), "bold"), *(Words(t) for t in more(found))]
+    blocks: list[Words | Facts | Grid] = [
+        Words(verdict(found), "bold"),
+        *(Words(t, "yellow") for t in troubles(found)),
+        *(Words(t) for t in more(found)),
+    ]
     for curve in found.curves:
         blocks += [Words(f"{_title(found, curve)}: {found.rows:,} rows divided among p", "cyan"), _strong(curve)]
         if len(curve.weak) > 1:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from foedus.report.speedup.found import KINDS, Curve, Found, Point, Simulated
 from foedus.report.units import human_count, percent, three_digits
 
+MUCH = 0.05
+"""Other work on the machine is worth a word from this share of its processors' time on."""
+
 
 def main_point(found: Found) -> tuple[Curve, Point]:
     """The curve and the point that the verdict is about.
@@ -67,6 +70,19 @@ def more(found: Found) -> list[str]:
     if further:
         most = max(n for s in found.simulated for n in s.nodes)
         said.append(f"Simulated up to {most:,} nodes with a core each: {', '.join(further)}.")
+    return said
+
+
+def troubles(found: Found) -> list[str]:
+    """What a reader has to know before believing a number."""
+    said = []
+    if found.others is not None and found.others >= MUCH:
+        said.append(
+            f"Other work took {percent(found.others, 0)} of this machine's processors meanwhile: times are of what was "
+            "left, and where it came and went, laws and the cost model do not hold. Measure again when it is quiet."
+        )
+    if not found.complete:
+        said.append("The measurement was stopped before its end: what is here was measured by then.")
     return said
 
 
