@@ -51,7 +51,7 @@ def _tiles(found: Found) -> list[Tile]:
     _, point = main_point(found)
     tiles = [
         Tile(ratio(point.speedup), "speed-up", f"{processes(point.p)} on {found.cores} cores"),
-        Tile(ratio(point.efficiency), "efficiency", "of a processor, 1 is all of it"),
+        Tile(ratio(point.efficiency), "efficiency", "the share of a core that is put to use"),
     ]
     if point.limit is not None:
         tiles.append(Tile(ratio(point.limit), "machine allows", "the same computing without communication"))
