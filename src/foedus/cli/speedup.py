@@ -32,7 +32,9 @@ def speedup(
         str, typer.Option(metavar="NAMES", help="What bytes go over: shared (memory), sockets (TCP); or both.")
     ] = "shared",
     rounds: Annotated[int, typer.Option(help="Rounds of every run that are counted.")] = 15,
-    nodes_max: Annotated[int, typer.Option(help="How far the simulator goes on; 0 leaves it out.")] = 1024,
+    nodes_max: Annotated[
+        int, typer.Option("--nodes-max", help="How far the simulator goes on; 0 leaves it out.")
+    ] = 1024,
     sets: Sets = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for the results; runs/NAME-speedup by default.")
