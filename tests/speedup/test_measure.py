@@ -133,3 +133,14 @@ def test_what_was_measured_before_it_was_stopped_is_kept(small):
 def test_quartiles():
     assert Spread.of([5.0]) == Spread(5.0, 5.0, 5.0, 1)
     assert Spread.of([1.0, 2.0, 3.0, 4.0, 100.0]) == Spread(3.0, 2.0, 4.0, 5)
+
+
+def test_more_processes_than_cores_are_marked_and_in_no_fit(small, monkeypatch):
+    monkeypatch.setattr("foedus.speedup.measurement.cores", lambda: 1)
+    m = Measurement(small, Plan(processes=(1, 2), rounds=2, repeats=1), make=inline)
+    for p in (1, 2):
+        m._measure(p, "1/1")
+    [curve] = m.found().curves
+    assert [p.oversubscribed for p in curve.strong] == [False, True]
+    assert [p.oversubscribed for p in curve.weak] == [False, True]
+    assert (curve.amdahl, curve.gustafson) == (None, None)
