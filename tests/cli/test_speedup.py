@@ -106,6 +106,7 @@ def test_set_and_several_exchanges(foedus, file, inline):
         (["--wire", "tcp"], "unknown wire"),
         (["--exchange", "gloo"], "gloo sends over sockets"),
         (["--rounds", "0"], "rounds"),
+        (["--exchange", "tree,ring", "--set", "program.sync_sgd.aggregate=median"], "only adds"),
         (["--set", "program.sync_sgd.lr=-1"], "lr"),
         (["--set", "program={ gossip = { rounds = 2 } }"], "Gossip"),
     ],

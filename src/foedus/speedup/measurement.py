@@ -113,6 +113,11 @@ class Measurement:
         self, subject: Subject, plan: Plan, say: Callable[[str], None] = lambda _: None, make: Making | None = None
     ) -> None:
         subject.check(plan.processes)
+        rule = subject.program.aggregate
+        self._adds = bool(getattr(rule, "additive", False))
+        only_add = [e for e in plan.exchanges if e in ("ring", "gloo")]
+        if only_add and not self._adds:
+            raise BadInput(f"{rule!r} does more than add answers up, and {only_add[0]} only adds: use server or tree")
         self.subject, self.plan, self._say, self._make = subject, plan, say, make or measure.processes
         self.cores = cores()
         self._began = time.monotonic()
@@ -191,16 +196,15 @@ class Measurement:
     def _count_traffic(self) -> None:
         s = self.subject
         p = min(TALKING, s.rows)
-        additive = bool(getattr(s.program.aggregate, "additive", False))
         for exchange in EXCHANGES:
             for wire in WIRES:
                 if not _goes(exchange, wire):
                     continue
-                if exchange in ("ring", "gloo") and not additive:
+                if exchange in ("ring", "gloo") and not self._adds:
                     continue
                 self._traffic.append(self._sent(exchange, wire, p))
         self._say(f"counted what {_of(p)} send")
-        if not additive:
+        if not self._adds:
             self._notes.append("Ring and gloo only add, so they cannot carry this file's aggregator.")
 
     def _sent(self, exchange: str, wire: str, p: int) -> Traffic:
