@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 
-from foedus.cli import demo, init, look, run  # noqa: F401  (each adds its commands)
+from foedus.cli import demo, init, look, run, speedup  # noqa: F401  (each adds its commands)
 from foedus.cli.app import app, say
 
 

@@ -1,0 +1,57 @@
+"""What one message between two processes takes over a wire: a ping-pong. The two are ``python -m`` this module."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from foedus.network.fit import fit_alpha_beta
+from foedus.runtimes.processes.collectives import collective, edges, probe
+from foedus.runtimes.processes.crew import Crew
+from foedus.runtimes.processes.member import Member, run
+from foedus.runtimes.processes.mesh import connect
+from foedus.runtimes.processes.meter import Meter
+from foedus.speedup.processors import cores
+
+if TYPE_CHECKING:
+    from foedus.speedup.subject import Subject
+
+RANKS = 2
+SIZES = (1000, 10_000, 100_000, 1_000_000, 4_000_000)
+"""Bytes: latency is seen by short messages, bandwidth by long ones."""
+
+
+def pingpong(wire: str, subject: Subject) -> tuple[float, float]:
+    """Seconds a message (one way) and seconds a byte, fitted to short and long messages and the model's own.
+
+    Errors: ``WorkerError`` if the two processes do not start or end early.
+    """
+    return fit_alpha_beta(messages(wire, subject, sorted({*SIZES, subject.nbytes})))
+
+
+def messages(wire: str, subject: Subject, sizes: list[int]) -> list[tuple[float, float]]:
+    """``(bytes, seconds)`` of one message of each size, one way."""
+    # Where the two have a core each, they look again and again instead of sleeping, as they do in a run.
+    setup: dict[str, Any] = {"wire": wire, "sizes": sizes, "spin": cores() >= RANKS}
+    crew = Crew(RANKS, "foedus.speedup.pingpong", setup, subject.model, subject.shared(RANKS))
+    try:
+        crew.mesh(lambda rank: edges("ring", rank, RANKS), wire)
+        found, _, _ = crew.channels[0].receive()
+        return [(float(n), float(s)) for n, s in found["messages"]]
+    finally:
+        crew.close()
+
+
+def _play(member: Member) -> None:
+    torch.set_num_threads(1)
+    setup = member.setup
+    socks = connect(member.channel)
+    ring = collective("ring", member.rank, RANKS, socks, setup["wire"], Meter(), bool(setup["spin"]))
+    member.channel.send({"messages": [list(m) for m in probe(ring, setup["sizes"])]})
+    member.channel.receive()  # until the parent is gone: closing early would look like a loss to the other
+
+
+if __name__ == "__main__":
+    run(int(sys.argv[1]), _play)
