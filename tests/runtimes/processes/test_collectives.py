@@ -62,6 +62,7 @@ def test_everybody_gets_the_sum(threads, exchange, wire, n, length, dtype, whole
     meters = [m for _, m in results]
     nbytes = length * dtype.itemsize
     assert sum(m.vector_sent for m in meters) == 2 * (n - 1) * nbytes
+    assert sum(m.vector_received for m in meters) == 2 * (n - 1) * nbytes
     # What a rank says last, of slots that it gives back, may not be read before the next call.
     unread = sum(m.bytes_sent - m.bytes_received for m in meters)
     assert 0 <= unread <= (4 * 8 * n if wire == "shared" else 0)
