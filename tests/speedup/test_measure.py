@@ -144,3 +144,12 @@ def test_more_processes_than_cores_are_marked_and_in_no_fit(small, monkeypatch):
     assert [p.oversubscribed for p in curve.strong] == [False, True]
     assert [p.oversubscribed for p in curve.weak] == [False, True]
     assert (curve.amdahl, curve.gustafson) == (None, None)
+
+
+def test_what_transforms_save_is_in_the_formula_of_a_server_alone():
+    s = subject(experiment.parse(SMALL, ["program.sync_sgd.transforms=[{ top_k = 0.25 }]"]))
+    m = Measurement(s, Plan(processes=(1, 2), rounds=2), make=inline)
+    found = m._sent("server", "shared", 3)
+    assert found.vectors == pytest.approx(found.formula_vectors)
+    assert 3 < found.vectors < 6
+    assert s.message("ring") == s.nbytes

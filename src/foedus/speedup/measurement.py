@@ -219,7 +219,8 @@ class Measurement:
         framing = total.framing / rounds / (1 if both else 2)
         return Traffic(
             exchange, wire, p, messages, numbers + framing, numbers / s.nbytes,
-            None if formula is None else formula[0], None if formula is None else formula[1],
+            None if formula is None else formula[0],
+            None if formula is None else formula[1] * s.message(exchange) / s.nbytes,
             Spread.of(found.rounds).median,
         )  # fmt: skip
 
@@ -368,7 +369,7 @@ class Measurement:
         costs, job = self._round_costs(pair), self._job_costs(p)
         if costs is None or job is None:
             return None
-        return costs.seconds(pair[0], p, self.subject.nbytes) + job.seconds(self._trained(p, scaling))
+        return costs.seconds(pair[0], p, self.subject.message(pair[0])) + job.seconds(self._trained(p, scaling))
 
     def _job_costs(self, p: int) -> JobCosts | None:
         jobs = self._jobs.get(p)

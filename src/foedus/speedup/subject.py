@@ -13,9 +13,11 @@ import torch
 
 from foedus.core.data import POOLED, FederatedDataset
 from foedus.core.errors import BadInput
+from foedus.core.execute import Plan, message_bytes
 from foedus.core.job import Job
 from foedus.core.keys import Key
 from foedus.core.model import Model
+from foedus.core.transform import prepare
 from foedus.experiment import Experiment
 from foedus.jobs import Gradient
 from foedus.programs import FedAvg, SyncSGD
@@ -46,6 +48,16 @@ class Subject:
     def nbytes(self) -> int:
         """Bytes of the model's vector."""
         return int(self.model.initial.numel()) * self.model.initial.element_size()
+
+    def message(self, exchange: str) -> float:
+        """Bytes of a message's numbers, the mean of both directions. Transforms shrink what goes up to a server; what
+        equals hand to each other is what was decoded.
+        """
+        if exchange != "server":
+            return float(self.nbytes)
+        plan = Plan(self.job(1), prepare(self.program.transforms, self.model.layout))
+        down, up = message_bytes(plan, self.nbytes, self.model)
+        return (down + up) / 2
 
     def check(self, processes: Sequence[int]) -> None:
         """Errors: ``BadInput`` if there are not rows enough, or a batch is too small, for so many processes."""
