@@ -37,6 +37,16 @@ def test_own_algorithm(tmp_path: Path) -> None:
     assert _run("own_algorithm.py", cwd=tmp_path).startswith("the laws hold; accuracy 0.")
 
 
+def test_processes(tmp_path: Path) -> None:
+    said = _run("processes.py", cwd=tmp_path)
+    vector = 4 * (65 * 128 + 129 * 10)
+    assert f"a model of {vector:,} bytes" in said
+    sent = {line[:14].strip(): int(line[14:].split()[0]) for line in said.splitlines()[2:-1]}
+    # A server's node answers with a vector, a ring's passes on 2 (n - 1) / n of one, and a peer has two neighbours.
+    assert sent == {"server sockets": vector, "ring shared": round(4 / 3 * vector), "peers sockets": 2 * vector}
+    assert "the bits are those of a simulation" in said
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda p: p.name)
 def test_examples_are_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 100

@@ -45,9 +45,7 @@ class Child:
         ours, theirs = socket.socketpair()
         try:
             if patience is not None:
-                timeval = struct.pack("ll", int(patience), int(patience % 1 * 1e6))
-                ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
-                ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+                limit(ours, patience)
             with theirs:
                 env = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
                 root = str(Path(core.__file__).parents[2])
@@ -103,6 +101,13 @@ class Child:
     def _kill_group(self) -> None:
         with contextlib.suppress(OSError):
             os.killpg(self.pid, signal.SIGKILL)
+
+
+def limit(sock: socket.socket, seconds: float) -> None:
+    """Have a blocking socket's calls fail after so many seconds in which nothing could be sent or received."""
+    timeval = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
 
 
 class Cargo:

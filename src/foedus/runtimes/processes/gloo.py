@@ -17,6 +17,9 @@ from foedus.runtimes.processes.meter import Meter
 from foedus.runtimes.processes.pipes import Broken
 from foedus.runtimes.processes.ring import as_array
 
+MEETING = 20.0
+"""Seconds that ranks wait for each other at the beginning: one that is lost before it comes is not noticed else."""
+
 
 class Gloo:
     """Sums by gloo over TCP on the loopback interface. Ranks meet in the file ``store``, which is gone afterwards.
@@ -33,13 +36,14 @@ class Gloo:
         group: Any = dist.ProcessGroupGloo
         options = group._Options()
         options._devices = [group.create_device(hostname="127.0.0.1")]
-        options._timeout = timedelta(seconds=timeout)
+        options._timeout = timedelta(seconds=min(timeout, MEETING))
         self._store: Any = dist.FileStore(store, ranks)  # type: ignore[attr-defined]
         self._group: Any = None
         try:
             self._group = group(self._store, rank, ranks, options)
             # When all are connected the file has done its work, and nothing is left behind however the run ends.
             self._group.barrier().wait()
+            self._group._set_default_timeout(timedelta(seconds=timeout))
         except RuntimeError as e:
             raise Broken((rank + 1) % ranks, f"or another rank did not come to the meeting ({_first_line(e)})") from e
         if rank == 0 and os.path.exists(store):

@@ -45,6 +45,8 @@ class Joined:
         """Seconds of this node's own jobs, of the meter's ``compute_s``."""
         self.last_state: dict[str, Any] = {}
         """What this node remembers after its last job, whether the call has ended or not."""
+        self.remembers = False
+        """Whether any node has remembered something after a job."""
         self._site, self._collective, self._meter, self._rest = site, collective, meter, rest
 
     def place(self, args: Tensors) -> Tensors:
@@ -95,7 +97,8 @@ class Joined:
 
     def _together(self, plan: Plan, mine: Result, nodes: list[int]) -> tuple[Any, list[list[Outcome]]]:
         """Everybody's accumulator, and everybody's outcomes."""
-        plain, tensors = pack(mine)
+        outcomes, tensors = pack(mine)
+        plain = [outcomes, bool(tensors["states"])]
         rule = plan.aggregator
         if rule is None:
             if self.exchange != "tree":
@@ -103,17 +106,23 @@ class Joined:
                     f"the program wants answers one by one, and {self.exchange!r} only adds them up: use "
                     'exchange="tree" or exchange="server"'
                 )
-            answers = [[plain, tensors["updates"]]] if plain else None
+            answers = [[plain, tensors["updates"]]] if outcomes else None
             every, _ = self._collective.all_merge(answers, b"", lambda a, b: a + b)
             empty: dict[str, Any] = {"acc": None, "states": {}}
-            return None, [unpack(p, {**empty, "updates": updates}).outcomes for p, updates in every or []]
+            return None, [unpack(self._heard(p), {**empty, "updates": updates}).outcomes for p, updates in every or []]
         note = _encode(plain)
         if self.exchange == "tree":
             acc, notes = self._merge(rule, tensors["acc"], note, nodes)
         else:
             acc, notes = self._add(plan, rule, tensors["acc"], plain)
         none: dict[str, Any] = {"acc": None, "states": {}, "updates": {}}
-        return acc, [unpack(_decode(n), none).outcomes for n in notes]
+        return acc, [unpack(self._heard(_decode(n)), none).outcomes for n in notes]
+
+    def _heard(self, plain: Any) -> Any:
+        """Outcomes as a node told of them."""
+        outcomes, remembers = plain
+        self.remembers = self.remembers or remembers
+        return outcomes
 
     def _merge(self, rule: Aggregator, acc: Any, note: bytes, nodes: list[int]) -> tuple[Any, list[bytes]]:
         """Everybody's accumulators, merged in the canonical order of the cohort."""

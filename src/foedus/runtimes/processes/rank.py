@@ -84,6 +84,8 @@ class _Life:
     """What this node remembers, at its last commit."""
     last_state: dict[str, Any] = field(default_factory=dict)
     """What it remembers after its last job, committed or not."""
+    remembers: bool = False
+    """Whether any node has remembered something after a job."""
     paused_s: float = 0.0
     jobs_s: float = 0.0
     session: _Session | None = None
@@ -112,12 +114,13 @@ class _Life:
                 store=asked["store"],
             )
         except (Broken, NotConnected) as e:
-            self._tell({"broken": str(e), "round": behind or 0})
+            self._tell({"broken": str(e), "round": -1 if behind is None else behind})
             return
         clock = RealClock()
         site = Site(self.member.model, self.member.data, self.member.setup["seed"])
         executor = Joined(me, site, self.asked["exchange"], joint, self.meter, self.rest)
         executor.members, executor.gone, executor.jobs_s = members, dict(asked["gone"]), self.jobs_s
+        executor.remembers = self.remembers
         self.session = session = _Session(self, members[0] == me, executor, clock)
         if saved is not None:
             session.go_on_from(saved, behind, self.last_state)
@@ -131,14 +134,18 @@ class _Life:
             session.report()
         try:
             clock.run(self.program(Federation(session)))
-            self._tell({"done": True})
-        except Broken as e:
-            self._tell({"broken": f"node {members[e.peer]} {e.why}", "round": session.round})
+            self._tell({"done": True, "round": session.round})
         except BaseException as e:
+            error = e
+            while isinstance(error, BaseExceptionGroup):  # from a program's TaskGroup
+                error = error.exceptions[0]
             session.roll_back()
-            self._tell({"raised": told(e), "round": session.round, **self._numbers()}, {"books": session.books()})
+            if isinstance(error, Broken):
+                self._tell({"broken": f"node {members[error.peer]} {error.why}", "round": session.round})
+            else:
+                self._tell({"raised": told(e), "round": session.round, **self._numbers()}, {"books": session.books()})
         finally:
-            self.jobs_s, self.last_state = executor.jobs_s, executor.last_state
+            self.jobs_s, self.last_state, self.remembers = executor.jobs_s, executor.last_state, executor.remembers
             joint.close()
 
     def give(self) -> None:
@@ -152,7 +159,11 @@ class _Life:
         )
 
     def _numbers(self) -> dict[str, Any]:
-        return {"notes": self.notes, "measured": self.measured, "planned": self.session and self.session.planned}
+        assert self.session is not None
+        executor = self.session.executor
+        assert isinstance(executor, Joined)
+        numbers = {"notes": self.notes, "measured": self.measured, "planned": self.session.planned}
+        return {**numbers, "remembers": executor.remembers}
 
     def _tell(self, message: dict[str, Any], tree: Any = None) -> None:
         self.member.channel.send({"run": self.asked["run"], **message}, tree)
@@ -220,7 +231,14 @@ class _Session(Session):
     def report(self) -> None:
         """Tell the parent of the last commit, and wait for its word if that is due."""
         life, t = self._life, self.round
-        message = {"run": life.asked["run"], "commit": t, "planned": self.planned, "measured": life.measured}
+        waits = life.rhythm.waits(t, self.planned)
+        message = {
+            "run": life.asked["run"],
+            "commit": t,
+            "planned": self.planned,
+            "measured": life.measured,
+            "waits": waits,
+        }
         tree: Any = {"own": self.node_state(life.member.rank)}
         if self._tells:
             message["notes"] = life.notes
@@ -229,7 +247,7 @@ class _Session(Session):
         life.notes = [n for n in life.notes if n["round"] > life.told]
         life.measured = [m for m in life.measured if m[0] > life.told]
         life.told = t
-        if life.rhythm.waits(t, self.planned):
+        if waits:
             started = time.perf_counter()
             word, _, _ = life.member.channel.receive()
             life.paused_s += time.perf_counter() - started

@@ -15,7 +15,6 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -69,22 +68,32 @@ class _Team:
         }
         self._run = time.monotonic_ns()
         self._events: asyncio.Queue[tuple[int, dict[str, Any], Any]] = asyncio.Queue()
-        self._place = tempfile.mkdtemp(prefix="foedus-") if exchange == "gloo" else ""
+        self._place = ""
+        """Where gloo's processes meet."""
         self._attempts = 0
         self._gone: dict[int, str] = {}
         self._measured: list[dict[int, Meter]] = [{} for _ in range(crew.nodes)]
         """By node and commit, what it has measured since the run began."""
         self._before = session.ledger.total.copy()
         self._saved = None if session.state is None else session.checkpoint().tree
-        self._began = 0.0
+        # When the run's time was 0, once all have begun; until then about when.
+        self._began = time.monotonic() - (0.0 if self._saved is None else self._saved["now"])
+        self._started = self._over = False
         self._reset()
 
     def _reset(self) -> None:
         self._members = sorted(self.crew.alive)
-        self._broken: dict[int, tuple[int, str]] = {}
+        self._ended: dict[int, int] = {}
+        """By member whose exchange broke, or whose program ended: its last commit, -1 if it did not come to begin."""
         self._done: set[int] = set()
         self._ready: set[int] = set()
-        self._told: dict[int, set[int]] = {}
+        self._losing = False
+        """Whether a member is lost, and the others are to notice."""
+        self._unmet = ""
+        self._held: set[int] = set()
+        """Members that wait for the parent's word."""
+        self._told: dict[int, dict[int, Any]] = {}
+        """By commit, what each member that has told of it remembers."""
         self._books: dict[int, tuple[dict[str, Any], Any]] = {}
 
     def close(self) -> None:
@@ -92,8 +101,13 @@ class _Team:
         self.crew.unwatch()
         for channel in self.crew.channels:
             self._loop.remove_reader(channel)
+        self._leave()
+
+    def _leave(self) -> None:
+        # As soon as all have met: if this process is killed, nobody else will.
         if self._place:
             shutil.rmtree(self._place, ignore_errors=True)
+        self._place = ""
 
     # -- beginning, and beginning anew -------------------------------------------------------------------------
 
@@ -103,14 +117,18 @@ class _Team:
             self._loop.add_reader(channel, self._readable, rank)
         self.crew.watch(self._loop, self._lost)
         self._begin(self._saved, "role")
-        while len(self._done) < len(self._members):
+        while not self._over and len(self._done) < len(self._members):
             await self._one()
 
     def _begin(self, saved: Any, how: str) -> None:
         """Have all members run the program from a commit on."""
         self._reset()
         self._attempts += 1
-        meshed = self.exchange != "gloo" and len(self._members) > 1
+        # Gloo connects its processes itself, but would wait for one that is lost: so all meet here first.
+        meshed = len(self._members) > 1
+        self._leave()
+        if self.exchange == "gloo":
+            self._place = tempfile.mkdtemp(prefix="foedus-")
         asked = {
             "role": "rank",
             "again": how == "again",
@@ -124,7 +142,7 @@ class _Team:
             "gone": self._gone,
             "meshed": meshed,
             "spin": not self.crew.oversubscribed,
-            "store": os.path.join(self._place, str(self._attempts)) if self._place else "",
+            "store": os.path.join(self._place, "meeting") if self._place else "",
             "recorded": self.session.round,
         }
         for rank in self._members:
@@ -143,6 +161,8 @@ class _Team:
                 self.crew.mesh(others, self.wire, self._members, other=self._hear)
             except NodeLost as e:
                 self._lost(e.rank, e.reason)
+            except WorkerError as e:  # one of them may hang, which is soon known
+                self._unmet = str(e)
 
     # -- what is heard -----------------------------------------------------------------------------------------
 
@@ -178,47 +198,64 @@ class _Team:
 
     async def _one(self) -> None:
         rank, message, tree = await self._events.get()
+        self._take(rank, message, tree)
+        if "broken" in message and not self._lost_members():
+            await self._why(message["broken"])
+        elif "lost" in message:
+            await self._without(rank)
+
+    def _take(self, rank: int, message: dict[str, Any], tree: Any) -> None:
+        """Take note of one event. Errors: those that end the run."""
         if "commit" in message:
             self._note(rank, message)
-            t = message["commit"]
-            self._told.setdefault(t, set()).add(rank)
-            tree = owned(tree)
-            self.session.node_states.update({rank: tree["own"]} if tree["own"] else {})
+            t, tree = message["commit"], owned(tree)
+            self._told.setdefault(t, {})[rank] = tree["own"]
+            if message["waits"]:
+                self._held.add(rank)
             if "notes" in message:
                 self._books[t] = message, tree["books"]
-            if t in self._books and self._told[t] >= set(self._members):
+            if t in self._books and self._told[t].keys() >= set(self._members):
+                # What nodes remember has to be that of one commit.
+                self.session.node_states.update({r: own for r, own in self._told.pop(t).items() if own})
                 self._commit(*self._books.pop(t))
-                self._go_on(t)
+                self._go_on()
+            elif self._losing:
+                self._go_on()
         elif "done" in message:
             self._done.add(rank)
+            self._ended[rank] = message["round"]
         elif "ready" in message:
             self._ready.add(rank)
-            if len(self._ready) == len(self._members):
+            if self._losing:
+                self._send(rank, {"origin": self._began})
+            elif len(self._ready) == len(self._members):
                 self._go()
         elif "broken" in message:
-            self._broken[rank] = message["round"], message["broken"]
-            if not self._gone:
-                await self._why(message["broken"])
+            self._ended[rank] = message["round"]
         elif "raised" in message:
             self._note(rank, message)
-            self._commit(message, owned(tree["books"]))
+            self._end_with(message, tree)
             raise retold(self.session, rank, *message["raised"])
         elif "cannot" in message:
             raise refused(message)
         elif "lost" in message:
             log.warning("node %d is lost: its process %s", rank, message["lost"])
-            await self._without(rank)
+
+    def _lost_members(self) -> list[int]:
+        return [r for r in self._members if r in self._gone]
 
     async def _why(self, broken: str) -> None:
         """An exchange broke, and nobody is known to be lost: that is soon known, or something else was wrong."""
-        until = self._loop.time() + PATIENCE
-        while not self._gone and self._loop.time() < until:
+        until = self._loop.time() + PATIENCE + (self.crew.patience if self._unmet else 0.0)
+        while not self._lost_members() and self._loop.time() < until:
             await asyncio.sleep(0.02)
-        if not self._gone:
-            raise WorkerError(f"the nodes' exchange broke in round {self.session.round + 1}: {broken}")
+        if not self._lost_members():
+            raise WorkerError(self._unmet or f"the nodes' exchange broke in round {self.session.round + 1}: {broken}")
 
     def _go(self) -> None:
-        if self._attempts == 1:
+        self._leave()
+        if not self._started:
+            self._started = True
             self._began = time.monotonic() - (0.0 if self._saved is None else self._saved["now"])
         for rank in self._members:
             self._send(rank, {"origin": self._began})
@@ -249,14 +286,23 @@ class _Team:
             for t in sorted(measured)[:-2]:
                 del measured[t]
 
-    def _go_on(self, t: int) -> None:
+    def _end_with(self, message: dict[str, Any], tree: Any) -> None:
+        """Make the commits that one member has made and not all have told of, before the run ends.
+
+        If nodes remember something, what those do that have not told is not known: the last commit that all have told
+        of, which is the session's, is then the last.
+        """
+        if not self._remembers(message):
+            self._commit(message, owned(tree["books"]))
+
+    def _remembers(self, message: dict[str, Any]) -> bool:
+        return bool(message["remembers"] or self.session.node_states)
+
+    def _go_on(self) -> None:
         """Whoever waits for the parent's word is given it."""
-        s = self.session
-        nodes = self._rhythm["evaluate_nodes"]
-        evaluated = t % self._rhythm["evaluate_every"] == 0 or (nodes and t % nodes == 0)
-        if t != s.planned and (self._rhythm["rules"] or evaluated):
-            for rank in self._members:
-                self._send(rank, {"stop": s.stopped})
+        for rank in sorted(self._held):
+            self._send(rank, {"stop": self.session.stopped})
+        self._held.clear()
 
     # -- losses ------------------------------------------------------------------------------------------------
 
@@ -264,60 +310,51 @@ class _Team:
         """A member is lost: end the run at the last commit of whoever is furthest, or go on from there."""
         if rank not in self._members or len(self._done) == len(self._members):
             return
-        while True:
-            left = [r for r in self._members if r not in self._gone]
-            if not left:
-                break
-            waiting = [r for r in left if r not in self._broken and r not in self._done]
-            if not waiting:
-                break
+        # Whoever waits for something that the lost one keeps from coming goes on to where it breaks.
+        self._losing = True
+        self._go_on()
+        if len(self._ready) < len(self._members):
+            for r in self._ready:
+                self._send(r, {"origin": self._began})
+        while [r for r in self._members if r not in self._gone and r not in self._ended]:
             # Those that still compute notice when they are done: until then there is nothing to do but wait.
             try:
-                await asyncio.wait_for(self._hear_of_break(), None if self.goes_on else PATIENCE)
+                self._take(*await asyncio.wait_for(self._events.get(), None if self.goes_on else PATIENCE))
             except TimeoutError:
                 break
-        left = [r for r in left if r in self._broken]
-        given = await self._furthest(left) if left else None
+        given = await self._furthest()
         s = self.session
         if given is not None:
             giver, message, tree = given
             self._note(giver, message)
-        if not self.goes_on or given is None:
-            if given is not None:
+            if giver in self._done and (self.goes_on or not self._remembers(message)):
+                # It was lost when all commits were made, if not at all nodes.
                 self._commit(message, owned(tree["books"]))
+                self._over = True
+                return
+            if not self.goes_on:
+                self._end_with(message, tree)
+        if not self.goes_on or not set(self._members) - set(self._gone):
+            hint = "no other is left" if self.goes_on else 'Processes(lost="skip") goes on without a node that is lost'
             raise NodeFailed(
                 f"node {rank}'s process {self._gone[rank]} in round {s.round + 1}; the last good model, of round "
-                f'{s.round}, is kept; Processes(lost="skip") goes on without a node that is lost'
+                f"{s.round}, is kept; {hint}"
             )
-        self._begin(tree["again"], "again")
+        if given is None:  # nobody had begun
+            self._begin(self._saved, "role")
+        else:
+            self._begin(given[2]["again"], "again")
 
-    async def _hear_of_break(self) -> None:
-        """Take one event, while it is waited for that all notice."""
-        rank, message, tree = await self._events.get()
-        if "broken" in message:
-            self._broken[rank] = message["round"], message["broken"]
-        elif "commit" in message:
-            self._note(rank, message)
-            self._told.setdefault(message["commit"], set()).add(rank)
-            # Whoever waits for a word that the lost one keeps from coming goes on to where it breaks.
-            self._send(rank, {"stop": False})
-        elif "done" in message:
-            self._done.add(rank)
-        elif "lost" in message:
-            log.warning("node %d is lost: its process %s", rank, message["lost"])
-        elif "raised" in message:
-            self._note(rank, message)
-            self._commit(message, owned(tree["books"]))
-            raise retold(self.session, rank, *message["raised"])
-
-    async def _furthest(self, left: Sequence[int]) -> tuple[int, dict[str, Any], Any] | None:
-        """The books of the last commit that any of these has made."""
-        giver = max(left, key=lambda r: self._broken[r][0])
-        self._send(giver, {"give": True})
-        while giver not in self._gone:
-            rank, message, tree = await self._events.get()
-            if rank == giver and "given" in message:
-                return rank, message, tree
+    async def _furthest(self) -> tuple[int, dict[str, Any], Any] | None:
+        """The books of the last commit that any of those that are left has made; None if none has begun."""
+        while there := [r for r in self._members if r not in self._gone and self._ended.get(r, -1) >= 0]:
+            giver = max(there, key=lambda r: (self._ended[r], r in self._done))
+            self._send(giver, {"give": True})
+            while giver not in self._gone:
+                rank, message, tree = await self._events.get()
+                if rank == giver and "given" in message:
+                    return rank, message, tree
+                self._take(rank, message, tree)
         return None
 
 

@@ -6,6 +6,7 @@ is measured; plans, cancellations and what nodes remember between jobs are the r
 
 from __future__ import annotations
 
+import contextlib
 import select
 import time
 from collections import deque
@@ -17,6 +18,7 @@ from foedus.core.ledger import Costs
 from foedus.runtimes.channel import Channel
 from foedus.runtimes.launch import load
 from foedus.runtimes.processes.member import Member
+from foedus.runtimes.processes.mesh import NotConnected
 from foedus.runtimes.processes.meter import Meter
 from foedus.runtimes.processes.pace import pace
 from foedus.runtimes.processes.wires import Wire, to_server
@@ -26,7 +28,10 @@ from foedus.runtimes.results import pack
 def serve(member: Member, asked: dict[str, Any], _: Any) -> None:
     """Answer jobs until the server says that it was the last."""
     meter = Meter()
-    wire = to_server(member, asked["wire"], meter)
+    wire = None
+    while wire is None:
+        with contextlib.suppress(NotConnected):  # another is lost, and those that are left are called anew
+            wire = to_server(member, asked["wire"], meter)
     _Worker(member, wire, meter).until_the_end()
     wire.close()
 

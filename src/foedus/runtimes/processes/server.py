@@ -23,7 +23,7 @@ from foedus.core.update import Failed, Tensors
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import refused
 from foedus.runtimes.plans import Plans
-from foedus.runtimes.processes.crew import Crew
+from foedus.runtimes.processes.crew import Crew, NodeLost
 from foedus.runtimes.processes.wires import Placement, Wire, to_nodes
 from foedus.runtimes.results import unpack
 from foedus.runtimes.simulation.inline import Inline
@@ -86,14 +86,15 @@ class Server:
     def __init__(
         self, crew: Crew, clock: RealClock, model: Model, data: FederatedDataset, seed: int, goes_on: bool, wire: str
     ) -> None:
-        self.crew, self.workers, self.goes_on, self._wire = crew, crew.nodes, goes_on, wire
+        self.crew, self.workers, self._goes_on, self._wire = crew, crew.nodes, goes_on, wire
         self.gone: dict[int, str] = {}
         self._refusal: BadInput | None = None
         self._clock = clock
         self._model, self._inline = model, Inline(model, data, seed)
         self._plans = Plans(crew.nodes)
-        self._wires: list[Wire] = []
+        self._wires: dict[int, Wire] = {}
         self._at: list[dict[int, _Part]] = [{} for _ in range(crew.nodes)]
+        self._open = False
         self._numbers = 0
         self._here_s = 0.0
         # By node, at its last answer: what ``_count`` counts.
@@ -103,14 +104,28 @@ class Server:
 
     def open(self) -> None:
         """Have the nodes serve. Their answers are noticed by the clock's loop from now on."""
-        for channel in self.crew.channels:
-            channel.send({"role": "serve", "wire": self._wire})
-        self._wires = to_nodes(self.crew, self._wire)
-        for rank, wire in enumerate(self._wires):
+        self._open = True
+        for rank, channel in enumerate(self.crew.channels):
+            try:
+                channel.send({"role": "serve", "wire": self._wire})
+            except Closed:
+                self._broken(rank)
+        while self.crew.alive and not self._wires:
+            nodes = sorted(self.crew.alive)
+            try:
+                self._wires = dict(zip(nodes, to_nodes(self.crew, self._wire), strict=True))
+            except NodeLost as e:  # then those that are left are connected
+                self._lost(e.rank, e.reason)
+        for rank, wire in self._wires.items():
             self._rank_of[wire.fileno()] = rank
             self._poll.register(wire, select.POLLIN)
             self._clock.loop.add_reader(wire, self._readable, rank)
         self.crew.watch(self._clock.loop, self._lost)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the run goes on without a node that is lost: not without the last."""
+        return self._goes_on and len(self.gone) < self.workers
 
     # -- the executor ------------------------------------------------------------------------------------------
 
@@ -125,7 +140,7 @@ class Server:
     def submit(self, plan: Plan, placed: Placement, blocks: Blocks) -> _Ticket:
         """Send every task to its node at once."""
         ticket = _Ticket(plan, blocks)
-        if not self._wires or any(task.node < 0 for task in ticket.tasks):
+        if not self._open or any(task.node < 0 for task in ticket.tasks):
             ticket.inline = self._inline.submit(plan, placed.tensors(), blocks)
             return ticket
         for index, task in enumerate(ticket.tasks):
@@ -225,9 +240,9 @@ class Server:
             self._broken(rank)
 
     def _answered(self, rank: int, message: dict[str, Any], tensors: Any) -> None:
+        states = self._states(rank, message["ticket"]) if message.get("stateful") else None
         part = self._at[rank].pop(message["ticket"])
         part.placed.release()
-        states = self._states(rank, message["ticket"]) if message.get("stateful") else None
         if message.get("dropped") or part.ticket.cancelled:
             return
         result = unpack([message["outcome"]], {**tensors, "states": {} if states is None else {0: states}})
@@ -275,7 +290,8 @@ class Server:
             ticket.watcher()
 
     def _fail(self, ticket: _Ticket, index: int, rank: int) -> None:
-        failed = Failed(rank, f"its process {self.gone[rank]}", lost=True)
+        alone = "; no other is left" if len(self.gone) == self.workers else ""
+        failed = Failed(rank, f"its process {self.gone[rank]}{alone}", lost=True)
         self._arrived(ticket, index, Result(None, [Outcome(rank, failed=failed)]))
 
     # -- losses ------------------------------------------------------------------------------------------------
@@ -304,7 +320,9 @@ class Server:
                 self._fail(part.ticket, part.index, rank)
 
     def _forget(self, rank: int) -> None:
-        wire = self._wires[rank]
+        wire = self._wires.get(rank)
+        if wire is None:
+            return
         self._rank_of.pop(wire.fileno(), None)
         with contextlib.suppress(KeyError, ValueError):
             self._poll.unregister(wire)
@@ -314,7 +332,7 @@ class Server:
 
     def _close_wires(self) -> None:
         self.crew.unwatch()
-        for rank in range(len(self._wires)):
+        for rank in self._wires:
             if rank not in self.gone:
                 self._forget(rank)
-        self._wires = []
+        self._wires, self._open = {}, False

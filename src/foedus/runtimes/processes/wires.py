@@ -13,6 +13,7 @@ from torch import Tensor
 from foedus.core.trees import unflatten
 from foedus.core.update import Tensors
 from foedus.runtimes.channel import Channel, Closed, Placed
+from foedus.runtimes.launch import limit
 from foedus.runtimes.processes.crew import Crew
 from foedus.runtimes.processes.member import Member
 from foedus.runtimes.processes.mesh import NotConnected, connect
@@ -86,6 +87,10 @@ def to_nodes(crew: Crew, wire: str) -> list[Wire]:
         control.close()
         thread.join()
         mine.close()
+    if wire == "shared":
+        # These are read in one go: a node that stops in the middle of a message must not stop this process as well.
+        for sock in found.values():
+            limit(sock, crew.patience)
     return [wrap(found[rank], wire, crew.segments, Meter()) for rank in nodes]
 
 
