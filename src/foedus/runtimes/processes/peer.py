@@ -243,7 +243,7 @@ class _Post:
                 link.send(plain, dict(m.parts), wait=False)
             self._go_on(m.to, link)
         except Closed:
-            self._forget(m.to)
+            self._finish(m.to)
 
     def rest(self, node: int, count: int, work: Work, seconds: float) -> float:
         """What a slower device still had to do."""
@@ -304,7 +304,7 @@ class _Post:
             if link.flush():
                 asyncio.get_running_loop().remove_writer(link)
         except Closed:
-            self._forget(rank)
+            self._finish(rank)
 
     def _go_on(self, rank: int, link: Wire) -> None:
         if link.pending:
@@ -315,7 +315,7 @@ class _Post:
             link.send(None, wait=False)
             self._go_on(rank, link)
         except Closed:
-            self._forget(rank)
+            self._finish(rank)
 
     def _forget(self, rank: int) -> None:
         """A neighbour's process is gone. The parent knows, and it is the parent who decides what follows."""
@@ -326,15 +326,19 @@ class _Post:
             loop.remove_writer(link)
             link.close()
 
-    def _lose(self, rank: int) -> None:
-        """The parent says that a node is lost, and that the run goes on. What it had sent is taken in first."""
+    def _finish(self, rank: int) -> None:
+        """Nothing can be sent to a neighbour any more: take in what it had sent, and forget it."""
         link = self._links.get(rank)
         if link is not None:
             there = select.poll()
             there.register(link, select.POLLIN)
             while rank in self._links and there.poll(1000 * TRAIL):
                 self._readable(rank)
-            self._forget(rank)
+        self._forget(rank)
+
+    def _lose(self, rank: int) -> None:
+        """The parent says that a node is lost, and that the run goes on."""
+        self._finish(rank)
         self.gone.add(rank)
         for to, seq in [key for key in self._kept if key[0] == rank]:
             del self._kept[to, seq]
