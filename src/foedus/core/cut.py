@@ -118,11 +118,10 @@ def _qualities(s: Session, models: list[Tensor]) -> dict[str, float]:
     job = EvaluateEach(next((m for m in ("accuracy", "auc", "rmse") if m in s.model.metrics), "loss"))
     placed = s.executor.place({"w": torch.stack(models)})
     try:
+        parts = min(s.executor.workers, len(models))
         tickets = [
-            s.executor.submit(
-                Plan(job.part(i, s.executor.workers, len(models)), inspect=False), placed, [[Task(TEST, 0, {})]]
-            )
-            for i in range(min(s.executor.workers, len(models)))
+            s.executor.submit(Plan(job.part(i, parts, len(models)), inspect=False), placed, [[Task(TEST, 0, {})]])
+            for i in range(parts)
         ]
         qualities = []
         for ticket in tickets:
