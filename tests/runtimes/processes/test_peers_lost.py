@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import foedus as fd
+from foedus.core.checkpoint import Checkpoint
 from foedus.core.clock import RealClock
 from foedus.core.errors import Deadlock
 from foedus.core.job import Work
@@ -26,7 +27,7 @@ from foedus.runtimes.processes.peers import drive
 from foedus.runtimes.simulation.inline import Inline
 from foedus.topologies import Absence, Complete, ErdosRenyi, Exponential, Matrix, OnePeer, Ring, mixing_matrix
 
-NODES, D = 5, 15
+NODES, D = 6, 15
 QUIET = 4
 """From this round on jobs change nothing."""
 
@@ -135,7 +136,7 @@ def near(a, b):
 
 @dataclass(frozen=True)
 class Waits:
-    """Goes on without whoever is lost, and then waits for what never comes."""
+    """Node 5 ends when it has sent to one neighbour and not to the other. Those that are left wait for ever."""
 
     topology: Ring = Ring()
 
@@ -145,9 +146,13 @@ class Waits:
     async def __call__(self, peer: fd.Peer):
         s = await peer.begin(fd.State)
         for t in peer.rounds(5):
-            await peer.exchange({"w": s.w}, instead={"w": s.w})
+            if (peer.id, t) == (5, 1):
+                await peer.send(4, {"w": s.w + 7}, "exchange 1")
+                os.kill(os.getpid(), signal.SIGKILL)
+            near = await peer.exchange({"w": s.w}, instead={"w": s.w})
             if t == 2:
                 await peer.recv("never", frm=3 if peer.id == 4 else 4)
+            s = s.replace(w=sum(m["w"] for m in near.values()))
             await peer.commit(s)
 
 
@@ -155,10 +160,10 @@ def test_the_others_go_on_and_so_does_a_resumed_run(there, tmp_path):
     model, data, crew = there
     x = by_hand(model.initial, mixing_matrix(Ring(), NODES), 9, [(1, 2)])
     program = fd.Gossip(rounds=9, local=Nudge(dies=((1, 2),)))
-    left = [0, 2, 3, 4]
+    left = [0, 2, 3, 4, 5]
     options = {"runtime": On(crew, "sockets"), "out": tmp_path / "run", "evaluate_nodes": 2, "per_node": True}
     run = fd.train(program, model, data, stop=fd.AfterCommits(6), **options)
-    assert cohorts(run) == [5, 5, 4, 4, 4, 4]
+    assert cohorts(run) == [6, 6, 5, 5, 5, 5]
     assert near(run.vector, x[6][left].mean(0))
     assert near(models(run), x[6])
     for r in run.history:
@@ -167,32 +172,43 @@ def test_the_others_go_on_and_so_does_a_resumed_run(there, tmp_path):
     # Jobs change nothing any more: the others' mean stays, and they come to agree on it.
     assert near(x[QUIET][left].mean(0), x[9][left].mean(0))
     # What the lost node is known to have done is still on the books, and nobody pays for what is not sent to it.
-    assert [n.jobs for n in run.ledger.nodes.values()] == [6, 2, 6, 6, 6]
+    assert [n.jobs for n in run.ledger.nodes.values()] == [6, 2, 6, 6, 6, 6]
     assert [n.messages_up for n in run.ledger.nodes.values()][1:4:2] == [4, 12]
     assert len(run.node_metrics["loss"]) == NODES
     peers = run.checkpoint.tree["extra"]["peers"]
     assert (peers["gone"], peers["messages"], peers["dropped"]) == ([1], [], [])
-    assert [b["weight"] for b in peers["books"]] == [1, 0, 1, 1, 1]
+    assert [b["weight"] for b in peers["books"]] == [1, 0, 1, 1, 1, 1]
     # From the folder, over the other wire, where a loss would end the run; and from memory, in a simulation.
     options["runtime"] = On(crew, "shared", lost="abort")
     on = fd.train(program, model, data, resume=True, **options)
     here = fd.train(program, model, data, resume=run, evaluate_nodes=2, per_node=True)
     for again in (on, here):
-        assert cohorts(again) == [5, 5, 4, 4, 4, 4, 4, 4, 4]
+        assert cohorts(again) == [6, 6, 5, 5, 5, 5, 5, 5, 5]
         assert near(again.vector, x[9][left].mean(0))
         assert near(models(again), x[9])
-        assert [n.jobs for n in again.ledger.nodes.values()] == [9, 2, 9, 9, 9]
+        assert [n.jobs for n in again.ledger.nodes.values()] == [9, 2, 9, 9, 9, 9]
     assert on.sha256 == here.sha256
-    # A deadlock of those that are left is still found, whatever the lost one has sent and been sent.
+
+
+def test_what_was_sent_is_used_and_a_deadlock_of_the_others_is_found(there, tmp_path):
+    model, data, crew = there
+    crew.kill(1)  # if it is not dead yet
     with pytest.raises(Deadlock, match=r"Waiting at: .*test_peers_lost.py"):
-        fd.train(Waits(), model, data, runtime=On(crew))
+        fd.train(Waits(), model, data, runtime=On(crew), out=tmp_path / "run")
+    tree = Checkpoint.load(tmp_path / "run").tree
+    peers = tree["extra"]["peers"]
+    assert (tree["round"], peers["gone"], peers["messages"], peers["dropped"]) == (2, [1, 5], [], [])
+    w = model.initial.numpy()
+    for node, expected in ((0, 9 * w), (4, 9 * w + 7), (5, 3 * w)):
+        assert np.allclose(peers["books"][node]["state"].w.numpy(), expected, atol=1e-5)
 
 
 def test_several_early_at_once_late_and_all(there, caplog):
     model, data, crew = there
-    crew.kill(1)  # before anything runs
+    crew.kill(1)
+    crew.kill(5)  # before anything runs
     dies = ((0, 0), (3, 0), (4, 5))
-    x = by_hand(model.initial, mixing_matrix(Ring(), NODES), 6, ((1, 0), *dies))
+    x = by_hand(model.initial, mixing_matrix(Ring(), NODES), 6, ((1, 0), (5, 0), *dies))
     with caplog.at_level(logging.WARNING, "foedus"):
         run = fd.train(fd.Gossip(rounds=6, local=Nudge(dies)), model, data, runtime=On(crew))
     assert cohorts(run) == [2, 2, 2, 2, 2, 1]

@@ -88,6 +88,7 @@ class _Run:
         self._until = 0.0
         self._ready: set[int] = set()
         self._going = False
+        self._pieces: list[list[int]] = []
         self._done: set[int] = set()
         self._made: dict[int, dict[int, tuple[Books, Meter]]] = {}
         self._answers: list[Message] = []
@@ -392,7 +393,8 @@ class _Run:
             self._go()
         self._news.set()
         pieces = [p for p in Graph(self.edges).without(frozenset(self.gone)).pieces() if p[0] not in self.gone]
-        if len(pieces) > 1:
+        if len(pieces) > 1 and pieces != self._pieces:
+            self._pieces = pieces
             log.warning("the nodes that are left cannot all reach each other, and will not agree: %s", pieces)
 
 
