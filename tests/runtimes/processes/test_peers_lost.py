@@ -127,6 +127,13 @@ def spread(x):
     return ((x - x.mean(0)) ** 2).sum(1).mean()
 
 
+def without(run, gone):
+    """The run's checkpoint as if these nodes had been lost since."""
+    tree = dict(run.checkpoint.tree)
+    tree["extra"] = {**tree["extra"], "peers": {**tree["extra"]["peers"], "gone": sorted(gone)}}
+    return replace(run.checkpoint, tree=tree)
+
+
 def near(a, b):
     return np.allclose(a, b, rtol=0, atol=2e-6)
 
@@ -154,6 +161,19 @@ class Waits:
                 await peer.recv("never", frm=3 if peer.id == 4 else 4)
             s = s.replace(w=sum(m["w"] for m in near.values()))
             await peer.commit(s)
+
+
+def test_a_node_that_was_lost_is_not_asked_again(there):
+    model, data, crew = there
+    program = fd.PushSum(rounds=5, topology=Exponential(), local=Nudge())
+    begun = without(fd.train(program, model, data, stop=fd.AfterCommits(2)), {0, 3})
+    here = fd.train(program, model, data, resume=begun)
+    run = fd.train(program, model, data, resume=begun, runtime=On(crew))
+    assert run.sha256 == here.sha256
+    assert [r.cohort for r in run.history] == [r.cohort for r in here.history] == [6, 6, 4, 4, 4]
+    assert [r.metrics for r in run.history] == [r.metrics for r in here.history]
+    assert run.ledger.total.messages_up == here.ledger.total.messages_up
+    assert crew.alive == set(range(NODES))  # though two of them had nothing to do
 
 
 def test_the_others_go_on_and_so_does_a_resumed_run(there, tmp_path):
@@ -281,13 +301,6 @@ def test_refused_before_the_run(program, why):
 
     with pytest.raises(fd.BadInput, match=why):
         fd.train(program, make_model(), make_data(4), runtime=Nowhere())
-
-
-def without(run, gone):
-    """The run's checkpoint as if these nodes had been lost since."""
-    tree = dict(run.checkpoint.tree)
-    tree["extra"] = {**tree["extra"], "peers": {**tree["extra"]["peers"], "gone": sorted(gone)}}
-    return replace(run.checkpoint, tree=tree)
 
 
 @settings(max_examples=25, deadline=None)
