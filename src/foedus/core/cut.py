@@ -3,12 +3,15 @@
 Every peer commits on its own and may be ahead of others. The run's commit t is the cut at which every peer has made its
 commit t; the checkpoint holds every peer as it was then, and the messages that were under way across the cut. After a
 resume peers repeat what they did after the cut, and a message that had already been consumed is dropped by its number.
+
+Where the run goes on without a peer that is lost, later cuts are of the others' commits. A resumed run goes on without
+it, as one that had never stopped.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -37,14 +40,25 @@ def sent_before(number: Number, cut: Sequence[Books]) -> bool:
     return seq < cut[frm].sent.get(to, 0)
 
 
+def without(last: Books) -> Books:
+    """What stands in a cut for a lost peer that has not made its commit: its last books, which count for nothing."""
+    return Books(**{**vars(last), "taken": [], "weight": 0.0, "metrics": {}, "loss": None}).copy()
+
+
 def commit_cut(
-    s: Session, cut: Sequence[Books], crossing: Iterable[Message], dropped: Iterable[Number], whole: bool = True
+    s: Session,
+    cut: Sequence[Books],
+    crossing: Iterable[Message],
+    dropped: Iterable[Number],
+    whole: bool = True,
+    gone: Collection[int] = (),
 ) -> None:
     """Make a cut the run's next commit: every peer's books in the order of ids.
 
     ``crossing``  messages sent before the cut and taken after it.
     ``dropped``   messages taken before the cut and sent after it, which are not to be delivered when sent again.
     ``whole``     with the peers' mean model, evaluated if that is due; without, the record holds only numbers.
+    ``gone``      who is lost, and stays so in a run that goes on from this commit.
     """
     total = Costs()
     for n, b in enumerate(cut):
@@ -70,6 +84,7 @@ def commit_cut(
         "books": [b.as_tree() for b in cut],
         "messages": [vars(m) | {"parts": dict(m.parts)} for m in crossing],
         "dropped": sorted(dropped),
+        "gone": sorted(gone),
     }
     s.commit(state, extra=extra | metrics, now=now, at_nodes=each)
 
@@ -103,11 +118,10 @@ def _qualities(s: Session, models: list[Tensor]) -> dict[str, float]:
     job = EvaluateEach(next((m for m in ("accuracy", "auc", "rmse") if m in s.model.metrics), "loss"))
     placed = s.executor.place({"w": torch.stack(models)})
     try:
+        parts = min(s.executor.workers, len(models))
         tickets = [
-            s.executor.submit(
-                Plan(job.part(i, s.executor.workers, len(models)), inspect=False), placed, [[Task(TEST, 0, {})]]
-            )
-            for i in range(min(s.executor.workers, len(models)))
+            s.executor.submit(Plan(job.part(i, parts, len(models)), inspect=False), placed, [[Task(TEST, 0, {})]])
+            for i in range(parts)
         ]
         qualities = []
         for ticket in tickets:

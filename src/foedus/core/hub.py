@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from foedus.core.cut import commit_cut, consumed, sent_before
+from foedus.core.cut import commit_cut, consumed, sent_before, without
 from foedus.core.errors import ProgramError
 from foedus.core.job import Work
 from foedus.core.peer import Books, Message, Peer, edges_for, senders_of
@@ -36,6 +36,7 @@ class Hub:
         self._under_way: list[Message] = []
         self._cuts: dict[int, dict[int, Books]] = {}
         self._dropped: set[tuple[int, int, int]] = set()
+        self.gone: frozenset[int] = frozenset()  # nobody is lost here; a run that is resumed may have lost some before
         saved = session.extra.get("peers")
         if saved:
             self._restore(saved)
@@ -66,10 +67,10 @@ class Hub:
         t = peer.books.round
         cut = self._cuts.setdefault(t, {})
         cut[peer.id] = peer.books.copy()
-        if len(cut) < self.nodes:
+        if len(cut) < self.nodes - len(self.gone):
             return
         del self._cuts[t]
-        self._commit([cut[n] for n in range(self.nodes)])
+        self._commit([without(p.books) if p.id in self.gone else cut[p.id] for p in self.peers])
 
     def _commit(self, cut: list[Books]) -> None:
         taken = consumed(cut)
@@ -84,7 +85,7 @@ class Hub:
         for to, settled in enumerate(gone):
             for books in [self.peers[to].books, *(c[to] for c in self._cuts.values() if to in c)]:
                 books.taken = [x for x in books.taken if x not in settled]
-        commit_cut(self.session, cut, crossing, orphans)
+        commit_cut(self.session, cut, crossing, orphans, gone=self.gone)
         if self.session.stopped:
             raise _Enough
 
@@ -92,7 +93,8 @@ class Hub:
         for peer, b in zip(self.peers, saved["books"], strict=True):
             peer.books = Books.from_tree(b)
         self._dropped = {tuple(x) for x in saved["dropped"]}
-        self.session.clock.restart(min(p.books.time for p in self.peers))
+        self.gone = frozenset(saved.get("gone", ()))
+        self.session.clock.restart(min(p.books.time for p in self.peers if p.id not in self.gone))
         for m in saved["messages"]:
             self.deliver(Message(**m))
 
@@ -112,7 +114,7 @@ async def run_peers(program: Any, session: Session) -> Tensor:
         await program(peer)
 
     with contextlib.suppress(_Enough):
-        await asyncio.gather(*(one(p) for p in hub.peers))
+        await asyncio.gather(*(one(p) for p in hub.peers if p.id not in hub.gone))
     if session.state is None:
         raise ProgramError("the program ended without peer.commit(state): nothing of it would be kept")
     return session.state.w  # type: ignore[no-any-return]

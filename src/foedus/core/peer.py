@@ -7,7 +7,7 @@ in one process (``core.hub``), or each may have its own, in a process of its own
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -130,6 +130,11 @@ class Office(Protocol):
     edges: tuple[tuple[int, ...], ...]
     """Whom every node sends to, ascending."""
 
+    @property
+    def gone(self) -> Collection[int]:
+        """Nodes that are lost for good: they send and get nothing any more. ``Peer.lost`` is called after a new one."""
+        ...
+
     def senders(self, node: int) -> Sequence[int]:
         """Ids that send to a node, ascending."""
         ...
@@ -154,8 +159,8 @@ class Office(Protocol):
 class Peer:
     """One node of a decentralised program.
 
-    ``id``, ``neighbours`` (ids this node sends to, ascending), ``nodes``, ``layout``, ``now``. ``books`` and
-    ``receive`` are for its office.
+    ``id``, ``neighbours`` (ids this node sends to, ascending), ``nodes``, ``layout``, ``now``, ``gone``. ``books``,
+    ``receive`` and ``lost`` are for its office.
     """
 
     def __init__(self, office: Office, id: int) -> None:
@@ -170,6 +175,13 @@ class Peer:
     def nodes(self) -> int:
         """How many nodes there are."""
         return self._office.nodes
+
+    @property
+    def gone(self) -> frozenset[int]:
+        """Nodes that are lost for good, as far as this one has heard; others may hear of it a round earlier or later.
+        They count among ``nodes`` and ``neighbours``; what is sent to them goes nowhere.
+        """
+        return frozenset(self._office.gone)
 
     @property
     def layout(self) -> Layout:
@@ -237,12 +249,14 @@ class Peer:
         return outcome.update
 
     async def send(self, to: int, parts: Tensors, tag: str = "") -> None:
-        """Send tensors to a node. Messages leave one after the other over this node's own uplink."""
+        """Send tensors to a node, if it is not lost. Messages leave one after the other over this node's own uplink."""
         self._post(to, {k: v.clone() for k, v in parts.items()}, nbytes(shapes_of(parts)), tag)
 
     def _post(self, to: int, parts: Tensors, size: int, tag: str) -> None:
         if to == self.id or not 0 <= to < self.nodes:
             raise ProgramError(f"peer {self.id} cannot send to {to}: ids are 0..{self.nodes - 1}, and not its own")
+        if to in self._office.gone:
+            return
         b, wires = self.books, self._s.wires
         mine, theirs = wires.link(self.id), wires.link(to)
         leaves = max(self.now, b.uplink_free)
@@ -254,7 +268,10 @@ class Peer:
         self._office.deliver(Message(self.id, to, tag, seq, parts, self.now, arrival))
 
     async def recv(self, tag: str = "", frm: int | None = None, timeout: float | None = None) -> Message | None:
-        """The first message with this tag (from this node), in order of arrival; None when ``timeout`` seconds pass."""
+        """The first message with this tag (from this node), in order of arrival; None when ``timeout`` seconds pass.
+
+        Errors: ``ProgramError`` without ``timeout`` where whoever could send it is lost.
+        """
         began = self.now
         deadline = None if timeout is None else began + timeout
 
@@ -269,6 +286,8 @@ class Peer:
             if deadline is not None and self.now >= deadline:
                 self.books.costs.charge(waiting_s=self._blocked(began))
                 return None
+            if deadline is None:
+                self._require_a_sender(tag, frm)
             await self._until(wanted, deadline)
 
     async def exchange(
@@ -278,12 +297,16 @@ class Peer:
         to: Sequence[int] | None = None,
         frm: Sequence[int] | None = None,
         tag: str | int | None = None,
+        instead: Tensors | None = None,
     ) -> Mapping[int, Tensors]:
         """Send to every neighbour and wait for what each sends; by node id in ascending order, self included.
 
         ``to``, ``frm``  whom to send to and wait for, where that is not all neighbours.
         ``tag``          tells this exchange from others (a round); by default peers count their exchanges.
+        ``instead``      stands for what a node that is lost has not sent; None: the program cannot go on without it.
         What comes back is shared with those who got the same: it is not to be changed in place.
+
+        Errors: ``ProgramError`` without ``instead`` where a node that is waited for is lost.
         """
         if tag is None:
             tag = self.books.exchanges
@@ -295,7 +318,7 @@ class Peer:
             self._post(n, copies, size, name)
         senders = set(self._office.senders(self.id) if frm is None else frm)
         began, found = self.now, {m.frm: m for m in reversed(self._inbox) if m.tag == name and m.frm in senders}
-        missing = senders - set(found)
+        missing, lost = senders - set(found), set[int]()
 
         def last(m: Message) -> bool:
             if m.tag == name and m.frm in missing:
@@ -304,14 +327,34 @@ class Peer:
                 return not missing
             return False
 
-        if missing:
+        while True:
+            lost |= missing & self.gone
+            missing -= lost
+            if lost and instead is None:
+                raise ProgramError(
+                    f"peer {self.id} waits in an exchange for node {min(lost)}, which is lost: a program that goes on "
+                    "without says what stands for its message, exchange(..., instead=)"
+                )
+            if not missing:
+                break
             await self._until(last, None)
         self._take(list(found.values()), began)
         near = {n: m.parts for n, m in found.items()} | {self.id: copies}
+        if instead is not None:
+            near |= dict.fromkeys(lost, instead)
         return dict(sorted(near.items()))
 
+    def _require_a_sender(self, tag: str, frm: int | None) -> None:
+        """Errors: ``ProgramError`` if all who could send a message that is waited for are lost."""
+        able = {*self.neighbours, *self._office.senders(self.id)} if frm is None else {frm}
+        if able and able <= self.gone:
+            raise ProgramError(
+                f"peer {self.id} waits for a message {tag!r}, and whoever could send it is lost: "
+                f"{', '.join(map(str, sorted(able)))}. A program that goes on without does not wait for peer.gone"
+            )
+
     async def _until(self, wanted: Callable[[Message], bool], deadline: float | None) -> None:
-        """Wait until a message that is wanted arrives, or for the deadline."""
+        """Wait until a message that is wanted arrives, a node is lost, or for the deadline."""
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiter = (wanted, woken)
         self._waiting.append(waiter)
@@ -360,3 +403,8 @@ class Peer:
         for wanted, woken in list(self._waiting):
             if wanted(m):
                 settle(woken)
+
+    def lost(self) -> None:
+        """Somebody is gone: the office's to call. Whoever waits looks again for whom."""
+        for _, woken in self._waiting:
+            settle(woken)

@@ -16,6 +16,7 @@ from foedus.core.update import BUFFERS, Update
 from foedus.jobs import Gradient, LocalSGD
 from foedus.jobs.schedules import Schedule
 from foedus.topologies import Absence, Metropolis, Mixing, Ring, Weights, describe, mix
+from foedus.topologies.weights import TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class Gossip:
     ``local``       a job such as ``LocalSGD(epochs=5)`` in place of the gradient.
     ``absences``    who is away in which rounds. W is made anew among the others, and who comes back goes on from the
                     model it left with. Nobody waits.
+
+    For a neighbour whose process is lost, where the run goes on without, stands the peer's own model: what it gave the
+    lost one's is its own again. With a symmetric W that is doubly stochastic among those that are left.
     """
 
     rounds: int
@@ -56,6 +60,21 @@ class Gossip:
         self.mixing(nodes).check()
         return describe(self.topology, nodes, self.weights)
 
+    def check_lost(self, nodes: int) -> None:
+        """Errors: ``BadInput`` where the mean would not stay what it is without a node: W has to be symmetric."""
+        mixing = self.mixing(nodes)
+        for start in sorted({0, *mixing.events}):
+            for t in range(start, start + mixing.period):
+                W = mixing.matrix(t)
+                if float((W - W.T).abs().max()) > TOLERANCE:
+                    i, j = divmod(int((W - W.T).abs().argmax()), nodes)
+                    raise BadInput(
+                        f"Gossip goes on without nodes that are lost only if its weights are symmetric: node {i} takes "
+                        f"{float(W[i, j]):.6g} of node {j}, but {j} takes {float(W[j, i]):.6g} of {i}, and without one "
+                        'of them the mean of the others would move. Use lost="abort", a graph whose edges all go both '
+                        "ways with Metropolis() weights, or PushSum"
+                    )
+
     async def __call__(self, peer: Peer) -> Tensor:
         mixing = self.mixing(peer.nodes)
         s = await peer.begin(State)
@@ -79,7 +98,8 @@ class Gossip:
 async def _mixed(peer: Peer, w: Tensor, mixing: Mixing, t: int) -> Tensor:
     """Send a model to this round's neighbours, and mix what they send."""
     graph = mixing.graph(t)
-    near = await peer.exchange({"w": w}, to=graph.out[peer.id], frm=graph.into[peer.id], tag=t)
+    own = {"w": w}
+    near = await peer.exchange(own, to=graph.out[peer.id], frm=graph.into[peer.id], tag=t, instead=own)
     return mix(mixing.row(peer.id, t), {n: m["w"] for n, m in near.items()})
 
 

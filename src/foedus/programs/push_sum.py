@@ -12,11 +12,15 @@ from foedus.core.errors import BadInput, ProgramError
 from foedus.core.model import join
 from foedus.core.peer import Peer, Topology
 from foedus.core.state import State
+from foedus.core.update import Tensors
 from foedus.jobs import LocalSGD
 from foedus.topologies import Absence, Exponential, Mixing, Push, describe, mix
 
 LEAST_MASS = 1e-6
 """Below it x / w says little: a step on x moves the model by 1 / w times as much."""
+
+NOTHING: Tensors = {}
+"""What comes from a node that is lost."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,10 @@ class PushSum:
     ``local``     the step; ``LocalSGD(steps=1)`` is the paper's.
     ``absences``  who is away in which rounds. Who leaves hands x and w over to a neighbour that stays; who comes back
                   is given half of a neighbour's, and so that neighbour's model.
+
+    Where a node's process is lost and the run goes on without, what it held and what was under way to it is lost, of x
+    and of w alike, so that the mean by w is still a mean of models. From then on nothing is divided with it, and the
+    sums over the others stay what they are.
     """
 
     rounds: int
@@ -50,6 +58,14 @@ class PushSum:
                 transfers(mixing, t)
         return describe(self.topology, nodes, Push())
 
+    def check_lost(self, nodes: int) -> None:
+        """Errors: ``BadInput`` with absences: who leaves or comes back counts on a neighbour that may be lost."""
+        if self.absences:
+            raise BadInput(
+                "PushSum with absences does not go on without nodes that are lost: who leaves or comes back hands over "
+                'or is given x and w by a neighbour, which may be lost. Use lost="abort", or no absences'
+            )
+
     async def __call__(self, peer: Peer) -> Tensor:
         mixing = self.mixing(peer.nodes)
         s = await peer.begin(lambda w: State(w=w, x=w, mass=1.0))
@@ -68,9 +84,12 @@ class PushSum:
 async def _push(peer: Peer, x: Tensor, mass: float, mixing: Mixing, t: int) -> tuple[Tensor, float]:
     """Divide x and the mass among those this peer sends to and itself; the sums of what comes."""
     graph = mixing.graph(t)
-    to, frm = graph.out[peer.id], graph.into[peer.id]
+    to = [n for n in graph.out[peer.id] if n not in peer.gone]
     share = 1.0 / (1 + len(to))
-    near = await peer.exchange(_message(x * share, mass * share), to=to, frm=frm, tag=t)
+    shares = await peer.exchange(
+        _message(x * share, mass * share), to=to, frm=graph.into[peer.id], tag=t, instead=NOTHING
+    )
+    near = {n: m for n, m in shares.items() if m is not NOTHING}
     received = mix(dict.fromkeys(near, 1.0), {n: m["x"] for n, m in near.items()})
     return received, sum(float(m["mass"]) for m in near.values())
 

@@ -412,7 +412,7 @@ def test_a_program_that_raises(there):
     async def fine(peer, s, t):
         pass
 
-    with pytest.raises(fd.BadInput, match='lost="skip" is not for decentralised programs'):
+    with pytest.raises(fd.BadInput, match='lost="skip" is not for Program'):
         train(fine, lost="skip")
     assert len(train(fine).history) == 3  # and the crew is still of use
 

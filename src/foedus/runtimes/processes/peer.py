@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import selectors
+import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,7 +26,7 @@ from foedus.core.update import Failed
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import load
 from foedus.runtimes.processes.member import Member
-from foedus.runtimes.processes.mesh import connect
+from foedus.runtimes.processes.mesh import NotConnected, connect
 from foedus.runtimes.processes.meter import Meter
 from foedus.runtimes.processes.pace import pace
 from foedus.runtimes.processes.socket_channel import Packed, SocketChannel
@@ -38,11 +41,17 @@ IDLE = 1.0
 RETURN = 8
 """Pieces of a neighbour's memory that are given back by a message of their own, if there is no other to it."""
 
+TRAIL = 0.2
+"""Seconds that are waited for the rest of what a lost neighbour had sent, should its end not be there at once."""
+
 
 def peer(member: Member, asked: dict[str, Any], saved: Any) -> None:
     """Be a peer, until the parent says that the run is over. ``saved`` is where a stopped run left off."""
     meter, segments = Meter(), SegmentPool()
-    links = {rank: wrap(sock, asked["wire"], segments, meter) for rank, sock in connect(member.channel).items()}
+    socks = _connect(member)
+    if socks is None:
+        return
+    links = {rank: wrap(sock, asked["wire"], segments, meter) for rank, sock in socks.items()}
     program = load(member.channel, "the program", asked["program"])
     own = pace(member)
     member.channel.send({"run": asked["run"], "ready": True})
@@ -61,7 +70,7 @@ def peer(member: Member, asked: dict[str, Any], saved: Any) -> None:
         communicates=getattr(program, "communicates", True),
     )
     post = _Post(asked["run"], member, session, program, clock, links, meter, own.rest)
-    post.resume(saved)
+    post.resume(saved, go["gone"])
     try:
         clock.run(post.live(program))
     finally:
@@ -69,6 +78,16 @@ def peer(member: Member, asked: dict[str, Any], saved: Any) -> None:
         for link in links.values():
             link.close()
         segments.close()
+
+
+def _connect(member: Member) -> dict[int, socket.socket] | None:
+    """Sockets to the neighbours' processes, anew if one was lost meanwhile; None if the run is over already."""
+    while True:
+        invitation, _, _ = member.channel.receive()
+        if "end" in invitation:
+            return None
+        with contextlib.suppress(NotConnected):
+            return connect(member.channel, invitation)
 
 
 class _Clock(RealClock):
@@ -151,7 +170,8 @@ class _Post:
         self._kept: dict[tuple[int, int], Message] = {}
         """What was sent, by receiver and number, until the parent says that it was taken before a cut."""
         self._dropped: set[tuple[int, int, int]] = set()
-        self._out, self._in = 0, 0
+        self.gone: set[int] = set()
+        self._out, self._in = Counter[int](), Counter[int]()  # messages, by receiver and by sender
         self._failure: Exception | None = None
         self._failed: list[Any] = []
         self._work: asyncio.Task[Any] | None = None
@@ -160,8 +180,9 @@ class _Post:
         self._ending: asyncio.Future[None] | None = None
         self.peer = Peer(self, self._me)
 
-    def resume(self, saved: Any) -> None:
-        """Go on from a checkpoint's cut, or begin."""
+    def resume(self, saved: Any, gone: Sequence[int]) -> None:
+        """Go on from a checkpoint's cut, or begin; without those that are lost."""
+        self.gone.update(gone)
         if saved is None:
             return
         self.peer.books = Books.from_tree(saved["books"])
@@ -208,7 +229,7 @@ class _Post:
                 f"are {list(self.edges[self._me])}. Give the program a topology with that edge"
             )
         self._kept[m.to, m.seq] = m
-        self._out += 1
+        self._out[m.to] += 1
         link = self._links.get(m.to)
         if link is None:  # it is gone, as the parent knows
             return
@@ -222,7 +243,7 @@ class _Post:
                 link.send(plain, dict(m.parts), wait=False)
             self._go_on(m.to, link)
         except Closed:
-            self._forget(m.to)
+            self._finish(m.to)
 
     def rest(self, node: int, count: int, work: Work, seconds: float) -> float:
         """What a slower device still had to do."""
@@ -273,7 +294,7 @@ class _Post:
             if message is None:
                 continue  # it only gave memory back
             tag, seq, sent = message
-            self._in += 1
+            self._in[rank] += 1
             parts = tree if placed is None else placed
             self.peer.receive(Message(rank, self._me, tag, seq, parts, sent, self.session.clock.now))
 
@@ -283,7 +304,7 @@ class _Post:
             if link.flush():
                 asyncio.get_running_loop().remove_writer(link)
         except Closed:
-            self._forget(rank)
+            self._finish(rank)
 
     def _go_on(self, rank: int, link: Wire) -> None:
         if link.pending:
@@ -294,7 +315,7 @@ class _Post:
             link.send(None, wait=False)
             self._go_on(rank, link)
         except Closed:
-            self._forget(rank)
+            self._finish(rank)
 
     def _forget(self, rank: int) -> None:
         """A neighbour's process is gone. The parent knows, and it is the parent who decides what follows."""
@@ -304,6 +325,24 @@ class _Post:
             loop.remove_reader(link)
             loop.remove_writer(link)
             link.close()
+
+    def _finish(self, rank: int) -> None:
+        """Nothing can be sent to a neighbour any more: take in what it had sent, and forget it."""
+        link = self._links.get(rank)
+        if link is not None:
+            there = select.poll()
+            there.register(link, select.POLLIN)
+            while rank in self._links and there.poll(1000 * TRAIL):
+                self._readable(rank)
+        self._forget(rank)
+
+    def _lose(self, rank: int) -> None:
+        """The parent says that a node is lost, and that the run goes on."""
+        self._finish(rank)
+        self.gone.add(rank)
+        for to, seq in [key for key in self._kept if key[0] == rank]:
+            del self._kept[to, seq]
+        self.peer.lost()
 
     # -- the parent --------------------------------------------------------------------------------------------
 
@@ -321,9 +360,12 @@ class _Post:
             self._tell({"idle": self._traffic()})
 
     def _traffic(self) -> list[Any]:
-        """How many messages were sent and received, and where the program waits."""
+        """How many messages were sent to and received from those that are left, where the program waits, and how many
+        are lost.
+        """
         waits = None if self._work is None or self._work.done() else where(self._work)
-        return [self._out, self._in, waits]
+        sent, received = (sum(n for rank, n in c.items() if rank not in self.gone) for c in (self._out, self._in))
+        return [sent, received, waits, len(self.gone)]
 
     def _tell(self, message: dict[str, Any], tree: Any = None) -> None:
         self._control.send({"run": self._run, **message}, tree, wait=False)
@@ -352,6 +394,8 @@ class _Post:
             self._tell({"crossing": True}, [vars(m) | {"parts": dict(m.parts)} for m in found])
         elif "still" in message:
             self._tell({"still": self._traffic()})
+        elif "gone" in message:
+            self._lose(message["gone"])
         elif "end" in message:
             asyncio.get_running_loop().remove_reader(self._control)
             settle(self._ending)

@@ -3,6 +3,9 @@
 Every peer sends its books when it commits. When all have sent those of their t-th commit, that cut becomes the run's
 commit t, as it does where all peers are in one process; peers do not wait for it. For every cut the parent knows by
 numbers which messages cross it, and asks their senders for them, so that a run can go on from any of its commits.
+
+When a peer is lost and the run goes on, all others are told; each hears of it when it does, so that what the lost one
+sent last may have reached some and not others. Commits that it had made count; in later ones it has no weight.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import Any
 
 from torch import Tensor
 
-from foedus.core.cut import Number, commit_cut, consumed, mean_model, sent_before
+from foedus.core.cut import Number, commit_cut, consumed, mean_model, sent_before, without
 from foedus.core.errors import BadInput, Deadlock, NodeFailed, ProgramError
 from foedus.core.peer import Books, Message, edges_for, senders_of
 from foedus.core.session import Session, diverged, node_failed
@@ -24,9 +27,10 @@ from foedus.core.state import State
 from foedus.core.update import Failed
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import pickled
-from foedus.runtimes.processes.crew import Crew
+from foedus.runtimes.processes.crew import Crew, NodeLost
 from foedus.runtimes.processes.meter import Meter
 from foedus.runtimes.processes.told import retold
+from foedus.topologies import Graph
 
 log = logging.getLogger("foedus")
 
@@ -40,20 +44,28 @@ async def drive(
     """Run a decentralised program in the crew's processes; the mean of the nodes' models at the last common commit.
 
     ``wire``    between neighbours: ``"shared"`` memory or TCP ``"sockets"``.
+    ``lost``    ``"abort"``: the run ends when a process is lost; ``"skip"``: it goes on among the others.
     ``meters``  is given what each node's process has measured until its last commit that counts.
 
-    Errors: ``BadInput`` for ``lost="skip"``, and for a program that cannot be sent; ``NodeFailed`` when a process is
-    lost or its job or program raises; as ``core.hub.run_peers`` else.
+    A program that can go on without nodes has ``check_lost(nodes)``: it is called once before the peers start, and
+    raises ``BadInput`` where it cannot. What stands for a lost neighbour's message it says in ``Peer.exchange``.
+
+    Errors: ``BadInput`` for ``lost="skip"`` and a program that has no ``check_lost``, and for one that cannot be sent;
+    ``NodeFailed`` when a process is lost (with ``"skip"``: the last one) or its job or program raises; as
+    ``core.hub.run_peers`` else.
     """
-    if lost != "abort":
+    skip = lost != "abort"
+    if skip and not hasattr(program, "check_lost"):
         raise BadInput(
-            f'lost="{lost}" is not for decentralised programs: a peer waits for its neighbours, and only the program '
-            'could know what their weights become without one of them. Use lost="abort", and name nodes that are to '
-            "be away in the program (absences=)"
+            f'lost="{lost}" is not for {getattr(program, "__name__", type(program).__name__)}: its peers wait for '
+            "their neighbours, and it does not say what their weights become without one of them (it has no "
+            'check_lost). Use lost="abort", or a program that goes on: Gossip, or PushSum without absences'
         )
     if hasattr(program, "prepare"):
         log.info("%s", program.prepare(session.data.nodes))
-    run = _Run(program, session, crew, {} if meters is None else meters)
+    if skip:
+        program.check_lost(session.data.nodes)
+    run = _Run(program, session, crew, {} if meters is None else meters, skip)
     try:
         run.open(wire)
         await run.cuts()
@@ -65,8 +77,8 @@ async def drive(
 
 
 class _Run:
-    def __init__(self, program: Any, session: Session, crew: Crew, meters: dict[int, Meter]) -> None:
-        self.program, self.session, self.crew, self.meters = program, session, crew, meters
+    def __init__(self, program: Any, session: Session, crew: Crew, meters: dict[int, Meter], skip: bool) -> None:
+        self.program, self.session, self.crew, self.meters, self.skip = program, session, crew, meters, skip
         self.nodes = session.data.nodes
         self.edges = edges_for(program, self.nodes)
         self._loop = asyncio.get_running_loop()
@@ -75,23 +87,34 @@ class _Run:
         self._failed: set[int] = set()
         self._until = 0.0
         self._ready: set[int] = set()
+        self._going = False
+        self._pieces: list[list[int]] = []
         self._done: set[int] = set()
         self._made: dict[int, dict[int, tuple[Books, Meter]]] = {}
         self._answers: list[Message] = []
+        self._unanswered: set[int] = set()
         self._idle: dict[int, list[Any]] = {}
         self._still: dict[int, list[Any]] = {}
         self._asked: list[int] | None = None
         self._new = False
         self._last: list[Books] | None = None
+        """The peers' books at the last cut that this run has made."""
         self._began = session.clock.now
         # Peers of an earlier run with the same crew may still have had something to say.
         self._run = time.monotonic_ns()
         saved = session.extra.get("peers") or {"books": [], "messages": [], "dropped": []}
         self._saved = saved
+        self.gone: set[int] = set(saved.get("gone", ()))
+        """Who is lost: in this run, or in the one that it goes on from."""
         # Where the last cut left off: how much was sent, what crosses it, and what is to be dropped if sent again.
         self._sent = [dict(b["sent"]) for b in saved["books"]] or [{} for _ in range(self.nodes)]
         self._crossing: dict[Number, Message] = {m.number: m for m in (Message(**m) for m in saved["messages"])}
         self._dropped: set[Number] = {tuple(x) for x in saved["dropped"]}
+
+    @property
+    def left(self) -> list[int]:
+        """Who is not lost."""
+        return [n for n in range(self.nodes) if n not in self.gone]
 
     # -- beginning and end -------------------------------------------------------------------------------------
 
@@ -100,7 +123,7 @@ class _Run:
         data = pickled(
             self.program, lambda e: f"{self.program!r} cannot be sent to node processes ({e}); use fd.Simulation()"
         )
-        for rank in range(self.nodes):
+        for rank in self.left:
             saved = None
             if self._saved["books"]:
                 saved = {
@@ -109,16 +132,30 @@ class _Run:
                     "dropped": [x for x in self._saved["dropped"] if x[0] == rank],
                 }
             self._send(rank, {"role": "peer", "run": self._run, "wire": wire, "program": data}, saved)
-        senders = senders_of(self.edges)
-        self.crew.mesh(lambda rank: {*self.edges[rank], *senders[rank]}, wire, other=lambda *_: None)
+        self._connect(wire)
         self.crew.watch(self._loop, self._lost)
-        for rank, channel in enumerate(self.crew.channels):
-            self._loop.add_reader(channel, self._readable, rank)
+        for rank in self.left:
+            self._loop.add_reader(self.crew.channels[rank], self._readable, rank)
+
+    def _connect(self, wire: str) -> None:
+        senders = senders_of(self.edges)
+
+        def others(rank: int) -> set[int]:
+            return {*self.edges[rank], *senders[rank]} - self.gone
+
+        while self._error is None:
+            try:
+                return self.crew.mesh(others, wire, self.left, other=lambda *_: None)
+            except NodeLost as e:
+                if not self.skip:
+                    raise
+                self._lost(e.rank, e.reason)
 
     def close(self) -> None:
         """Tell all that it is over. The last commit gets its model, if it has only numbers so far."""
         self.crew.unwatch()
-        for channel in self.crew.channels:
+        for rank in self.left:
+            channel = self.crew.channels[rank]
             self._loop.remove_reader(channel)
             with contextlib.suppress(Closed):
                 channel.send({"end": True}, wait=False)
@@ -127,10 +164,12 @@ class _Run:
             s.state = s._last.state = State(w=mean_model(self._last))
 
     def _go(self) -> None:
-        self._began = self.session.clock.now
-        origin = time.monotonic() - self._began
-        for rank in range(self.nodes):
-            self._send(rank, {"origin": origin})
+        if self._going or not self._ready.issuperset(self.left):
+            return
+        self._going, self._began = True, self.session.clock.now
+        origin, gone = time.monotonic() - self._began, sorted(self.gone)
+        for rank in self.left:
+            self._send(rank, {"origin": origin, "gone": gone})
 
     # -- cuts --------------------------------------------------------------------------------------------------
 
@@ -139,20 +178,32 @@ class _Run:
         s = self.session
         while not s.stopped:
             t = s.round + 1
-            while len(self._made.get(t, {})) < self.nodes:
-                if len(self._done) == self.nodes:
+            while not self._complete(t):
+                if self._done and self._done.issuperset(self.left):
                     return
                 await self._wait()
             found = self._made.pop(t)
-            cut = [found[n][0] for n in range(self.nodes)]
+            cut = [found[n][0] if n in found else without(self._books(n)) for n in range(self.nodes)]
             taken = consumed(cut)
-            orphans = {k for k in taken | self._dropped if not sent_before(k, cut)}
+            # What a lost peer has sent since its last commit is not sent again, and nothing comes to it any more.
+            orphans = {k for k in taken | self._dropped if not sent_before(k, cut) and self.gone.isdisjoint(k[:2])}
             crossing = await self._ask_for(self._across(cut) - taken - self._dropped)
             self._commit(cut, crossing, orphans)
             self.meters.update((n, meter) for n, (_, meter) in found.items())
             self._crossing, self._dropped, self._last = crossing, orphans, cut
             self._sent = [b.sent for b in cut]
             self._settle(taken - orphans)
+
+    def _complete(self, t: int) -> bool:
+        """Whether all who are left have made their commit t."""
+        made = self._made.get(t, {})
+        return bool(made) and made.keys() >= set(self.left)
+
+    def _books(self, rank: int) -> Books:
+        """A peer's books at the last cut."""
+        if self._last is not None:
+            return self._last[rank]
+        return Books.from_tree(self._saved["books"][rank]) if self._saved["books"] else Books()
 
     def _across(self, cut: Sequence[Books]) -> set[Number]:
         """Messages sent before this cut that had not been taken before the last one."""
@@ -163,17 +214,20 @@ class _Run:
         return numbers
 
     async def _ask_for(self, numbers: set[Number]) -> dict[Number, Message]:
-        """The messages with these numbers, from those who sent them."""
+        """The messages with these numbers, from those who sent them. Those that only a lost peer had are lost with it,
+        and those to it are not asked for.
+        """
         missing: dict[int, list[list[int]]] = {}
         for frm, to, seq in sorted(numbers - set(self._crossing)):
-            missing.setdefault(frm, []).append([to, seq])
-        self._answers = []
+            if frm not in self.gone and to not in self.gone:
+                missing.setdefault(frm, []).append([to, seq])
+        self._answers, self._unanswered = [], set(missing)
         for frm, wanted in missing.items():
             self._send(frm, {"crossing": wanted})
-        while len(self._answers) < sum(map(len, missing.values())):
+        while self._unanswered:
             await self._wait()
         found = self._crossing | {m.number: m for m in self._answers}
-        return {k: found[k] for k in sorted(numbers)}
+        return {k: found[k] for k in sorted(numbers) if k in found and k[1] not in self.gone}
 
     def _commit(self, cut: list[Books], crossing: dict[Number, Message], orphans: set[Number]) -> None:
         s, t = self.session, self.session.round + 1
@@ -184,7 +238,7 @@ class _Run:
         due = t == s.planned or t % o.evaluate_every == 0 or (o.evaluate_nodes and t % o.evaluate_nodes == 0)
         kept = o.folder is not None and t % o.checkpoint_every == 0
         # A stop rule may end the run at any commit, and the last is always evaluated.
-        commit_cut(s, cut, crossing.values(), orphans, whole=bool(due or kept or o.stop))
+        commit_cut(s, cut, crossing.values(), orphans, whole=bool(due or kept or o.stop), gone=self.gone)
 
     def _settle(self, done: set[Number]) -> None:
         """Tell peers which messages nobody will ask for any more."""
@@ -193,8 +247,8 @@ class _Run:
         for frm, to, seq in done:
             taken[to].append([frm, seq])
             settled[frm].append([to, seq])
-        for rank, channel in enumerate(self.crew.channels):
-            if taken[rank] or settled[rank] or channel.unreturned:
+        for rank in self.left:
+            if taken[rank] or settled[rank] or self.crew.channels[rank].unreturned:
                 self._send(rank, {"taken": taken[rank], "settled": settled[rank]})
 
     # -- what is heard -----------------------------------------------------------------------------------------
@@ -237,12 +291,12 @@ class _Run:
             self._waits(rank, message)
         elif "crossing" in message:
             self._answers += [Message(**m) for m in tree]
+            self._unanswered.discard(rank)
         elif "done" in message:
             self._done.add(rank)
         elif "ready" in message:
             self._ready.add(rank)
-            if len(self._ready) == self.nodes:
-                self._go()
+            self._go()
         elif "failed" in message:
             failed = Failed(*message["failed"])
             self._fail(rank, lambda: diverged(s, failed) if failed.nonfinite else node_failed(s, failed))
@@ -261,18 +315,22 @@ class _Run:
         """A peer waits for a message. When all do and none is under way, none ever will be (Mattern 1987): as many were
         received, by what all said first, as were sent, by what all say when asked after that.
         """
+        *traffic, gone = message["idle"] if "idle" in message else message["still"]
+        if gone != len(self.gone):
+            return  # it counts messages of somebody who is lost, as it has yet to hear; then it says anew
         if "idle" in message:
-            self._idle[rank], self._new = message["idle"], True
+            self._idle[rank], self._new = traffic, True
         else:
-            self._still[rank] = message["still"]
-        if self._asked is not None and len(self._still) == self.nodes:
+            self._still[rank] = traffic
+        left = self.left
+        if self._asked is not None and len(self._still) == len(left):
             (_, received), (sent, _), self._asked = self._asked, _sums(self._still), None
-            if received == sent and len(self._done) < self.nodes:
+            if received == sent and not self._done.issuperset(left):
                 self._fail(rank, self._deadlock)
                 return
-        if self._asked is None and self._new and len(self._idle) == self.nodes:
+        if self._asked is None and self._new and len(self._idle) == len(left):
             self._asked, self._still, self._new = _sums(self._idle), {}, False
-            for n in range(self.nodes):
+            for n in left:
                 self._send(n, {"still": True})
 
     def _deadlock(self) -> Deadlock:
@@ -290,6 +348,8 @@ class _Run:
         self._news.set()
 
     def _send(self, rank: int, message: dict[str, Any], tree: Any = None) -> None:
+        if rank in self.gone:
+            return
         try:
             self.crew.channels[rank].send(message, tree)
         except Closed:
@@ -302,16 +362,40 @@ class _Run:
             self._lost(rank, self.crew.ended(rank))
 
     def _lost(self, rank: int, how: str) -> None:
+        if rank in self.gone:
+            return
         s = self.session
         self._loop.remove_reader(self.crew.channels[rank])
         with contextlib.suppress(Closed):
             self._take_in(rank)  # what it had sent before its end counts
+        if self.skip:
+            self._go_on_without(rank, how)
+            if self.left:
+                return
         self._fail(
             rank,
             lambda: NodeFailed(
-                f"node {rank}'s process {how} in round {s.round + 1}; the last good model, of round {s.round}, is kept"
+                f"node {rank}'s process {how} in round {s.round + 1}"
+                + (", and no other node is left" if self.skip else "")
+                + f"; the last good model, of round {s.round}, is kept"
             ),
         )
+
+    def _go_on_without(self, rank: int, how: str) -> None:
+        log.warning("node %d is lost: its process %s; the others go on", rank, how)
+        self.gone.add(rank)
+        self._unanswered.discard(rank)
+        self._idle, self._still, self._asked = {}, {}, None
+        if self._going:
+            for n in self.left:
+                self._send(n, {"gone": rank})
+        else:
+            self._go()
+        self._news.set()
+        pieces = [p for p in Graph(self.edges).without(frozenset(self.gone)).pieces() if p[0] not in self.gone]
+        if len(pieces) > 1 and pieces != self._pieces:
+            self._pieces = pieces
+            log.warning("the nodes that are left cannot all reach each other, and will not agree: %s", pieces)
 
 
 def _sums(traffic: dict[int, list[Any]]) -> list[int]:
