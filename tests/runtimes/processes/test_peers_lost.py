@@ -259,7 +259,7 @@ def test_push_sum_goes_on_without_a_node_that_hangs_and_nothing_is_left(leftover
     model, data = make_model(), make_data(4)
     program = Watched(rounds=40, topology=Exponential(), local=Nudge(((0, 2),), signal.SIGSTOP))
     with leftovers(segments=5):  # also what each node had last
-        run = fd.train(program, model, data, runtime=fd.Processes("sockets", lost="skip", patience=1.0))
+        run = fd.train(program, model, data, runtime=fd.Processes("sockets", lost="skip", patience=2.0))
     assert cohorts(run) == [4, 4] + [3] * 38
     sums = [{k: r.metrics[k] * r.cohort for k in "xw"} for r in run.history]
     assert [s["w"] for s in sums[:2]] == pytest.approx([4, 4], rel=1e-12)
