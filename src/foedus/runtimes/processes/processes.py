@@ -37,7 +37,7 @@ class Processes:
                   down a ``"tree"``; round a ``"ring"``; or by PyTorch's ``"gloo"`` (over sockets). With the last three
                   every process runs the program, and no server is needed. Decentralised programs need none of them.
     ``lost``      what follows when a process ends or hangs: ``"abort"`` ends the run at its last commit and names the
-                  node, ``"skip"`` goes on without it.
+                  node, ``"skip"`` goes on without it; of decentralised programs, those that have ``check_lost``.
     ``patience``  seconds without a sign of life after which a process counts as hung.
     ``slowdown``  by node: its jobs take so many times as long. Nodes not listed are not slowed.
     ``device``    every job takes at least what it takes on this device, whose draws are those of a simulation.
