@@ -95,6 +95,7 @@ class Processes:
             model,
             data,
             patience=self.patience,
+            pin=self.exchange != "gloo",  # its own threads would all be bound to the one core
         )
         clock = RealClock()
         server = Server(crew, clock, model, data, seed, self.lost == "skip", self.wire)
