@@ -19,7 +19,7 @@ from foedus.runtimes.processes.member import Member
 class Pace:
     """How long a node's jobs take. The rest of the time its process sleeps.
 
-    ``slowdown``  by what factor a node's jobs take longer than they did.
+    ``slowdown``  by what factor a node's jobs take longer than they did, or than they do on the device.
     ``device``    a job takes at least what it takes on this device. The draws are those of a simulation with this
                   device and this seed: job by job it has the same seconds.
     ``flops``     of one forward pass of one row, asked only if there is a device.
@@ -32,10 +32,10 @@ class Pace:
 
     def rest(self, node: int, count: int, work: Work, seconds: float) -> float:
         """Seconds still to sleep after the node's ``count``-th job has taken so many."""
-        due = seconds * self.slowdown
+        due = seconds
         if self.device is not None:
             due = max(due, self.device.seconds(work, self.flops(), *speed_keys(self.seed, node, count)))
-        return due - seconds
+        return due * self.slowdown - seconds
 
 
 def pace(member: Member) -> Pace:
