@@ -284,8 +284,7 @@ def test_all_are_lost(leftovers, exchange):
     program = Fragile(deaths=((0, 2, "job", "kill"), (1, 3, "job", "kill")))
     runtime = fd.Processes(exchange=exchange, lost="skip")
     with leftovers():
-        run, message = failure(r"node 1.*was killed by SIGKILL", program, model, data, runtime=runtime)
-    assert "no other is left" in message
+        run, _ = failure(r"node 1.*was killed by SIGKILL", program, model, data, runtime=runtime)
     assert run.status == "failed"
     assert [r.cohort for r in run.history] == [2, 2, 1]
     twin = fd.train(replace(program, missing=((0, 2),)), model, data, stop=fd.AfterCommits(3))
@@ -366,9 +365,7 @@ def test_asynchronous_programs(leftovers):
     program, kill = fd.ParameterServer(rounds=10**6), at(3, signal.SIGKILL, 0, 1, 2)
     runtime, options = fd.Processes(lost="skip"), {"evaluate_every": 10**6}
     with leftovers():
-        run, message = failure(
-            r"was killed by SIGKILL.*no other is left", program, model, data, runtime=runtime, progress=kill, **options
-        )
+        run, _ = failure(r"was killed by SIGKILL", program, model, data, runtime=runtime, progress=kill, **options)
     assert run.status == "failed"
     assert len(run.history) >= 3
 
@@ -394,8 +391,6 @@ def test_decentralised_programs(leftovers):
     rest["stop"] = fd.AfterCommits(len(run.history) + 3)
     again = fd.train(program, model, data, resume=run, **rest)
     assert again.sha256 == fd.train(program, model, data, **rest).sha256
-    with leftovers(), pytest.raises(fd.BadInput, match="decentralised"):
-        fd.train(program, model, data, runtime=fd.Processes(lost="skip"))
 
 
 # -- at any moment -------------------------------------------------------------------------------------------------
@@ -472,7 +467,7 @@ def test_a_slow_node_is_left_behind(leftovers):
     job = fd.LocalSGD(epochs=1, batch_size=50, lr=0.1)
     slow = fd.Processes(device=Device(samples_per_second=50_000), slowdown=(1.0, 1.0, 2000.0))
     began = time.monotonic()
-    for until in (fd.Deadline(2.0), fd.Quorum(2)):
+    for until in (fd.Deadline(1.0), fd.Quorum(2)):
         with leftovers():
             run = fd.train(fd.FedAvg(rounds=2, local=job, until=until), model, data, runtime=slow, per_node=True)
         assert run.status == "finished"

@@ -290,8 +290,7 @@ class Server:
             ticket.watcher()
 
     def _fail(self, ticket: _Ticket, index: int, rank: int) -> None:
-        alone = "; no other is left" if len(self.gone) == self.workers else ""
-        failed = Failed(rank, f"its process {self.gone[rank]}{alone}", lost=True)
+        failed = Failed(rank, f"its process {self.gone[rank]}", lost=True)
         self._arrived(ticket, index, Result(None, [Outcome(rank, failed=failed)]))
 
     # -- losses ------------------------------------------------------------------------------------------------
