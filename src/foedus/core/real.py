@@ -191,6 +191,6 @@ def measured(outcome: Outcome | None) -> Costs:
 
 def gone(s: Session, failed: Failed) -> NodeFailed:
     """The error for a node that is lost, where the run does not go on without."""
-    return node_failed(
-        s, replace(failed, reason=f'{failed.reason}; Processes(lost="skip") goes on without a node that is lost')
-    )
+    alone = s.places is not None and len(s.places.gone) == s.data.nodes
+    hint = "no other is left" if alone else 'Processes(lost="skip") goes on without a node that is lost'
+    return node_failed(s, replace(failed, reason=f"{failed.reason}; {hint}"))

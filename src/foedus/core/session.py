@@ -353,8 +353,10 @@ class Session:
             groups = ([tasks[at : at + NODES]] for at in range(0, len(tasks), NODES))
             for _, result in InOrder(self.executor, Plan(self.options.node_evaluation), placed, groups).results():
                 for outcome in result.outcomes:
-                    if outcome.failed is not None and not outcome.failed.nonfinite:
-                        raise node_failed(self, outcome.failed)
+                    failed = outcome.failed
+                    goes_on = failed is not None and failed.lost and self.places is not None and self.places.goes_on
+                    if failed is not None and not failed.nonfinite and not goes_on:
+                        raise node_failed(self, failed)
                     answers.append(outcome.update)
         finally:
             self.executor.release(placed)
