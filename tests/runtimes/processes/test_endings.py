@@ -245,8 +245,8 @@ def test_what_nodes_remember_is_that_of_the_last_commit(leftovers):
     ("exchange", "deaths", "since"),
     [
         # Two at once, the first among them; in the first round, and in the last.
-        ("tree", ((0, 0, "job", "kill"), (2, 0, "job", "segv")), {0: [0], 2: [0]}),
-        ("ring", ((1, 5, "job", "kill"), (2, 5, "committed", "kill")), {1: [5], 2: [5, 6]}),
+        pytest.param("tree", ((0, 0, "job", "kill"), (2, 0, "job", "segv")), {0: [0], 2: [0]}, marks=SLOW),
+        pytest.param("ring", ((1, 5, "job", "kill"), (2, 5, "committed", "kill")), {1: [5], 2: [5, 6]}, marks=SLOW),
         # One while the others have just gone on without the other.
         ("ring", ((0, 2, "job", "kill"), (1, 2, "again", "kill")), {0: [2], 1: [2]}),
         # One after the other, until one is left.
@@ -302,7 +302,12 @@ class Struck(fd.Processes):
 
 @pytest.mark.parametrize(
     ("exchange", "wire"),
-    [("server", "shared"), ("tree", "shared"), ("gloo", "sockets"), pytest.param("ring", "sockets", marks=SLOW)],
+    [
+        ("server", "shared"),
+        ("tree", "shared"),
+        pytest.param("gloo", "sockets", marks=SLOW),
+        pytest.param("ring", "sockets", marks=SLOW),
+    ],
 )
 def test_lost_before_anything_has_begun(leftovers, exchange, wire):
     model, data = digits(3)
@@ -397,7 +402,12 @@ def test_decentralised_programs(leftovers):
 
 
 @pytest.mark.parametrize(
-    ("exchange", "wire"), [("ring", "shared"), ("server", "shared"), pytest.param("ring", "sockets", marks=SLOW)]
+    ("exchange", "wire"),
+    [
+        ("ring", "shared"),
+        pytest.param("server", "shared", marks=SLOW),
+        pytest.param("ring", "sockets", marks=SLOW),
+    ],
 )
 def test_at_any_moment(leftovers, exchange, wire):
     """Whenever nodes are killed, the run ends with all its commits."""
@@ -445,7 +455,7 @@ def deadly_loss(output, target):
     return torch.nn.functional.cross_entropy(output, target, reduction="none")
 
 
-@pytest.mark.parametrize("exchange", ["server", "ring"])
+@pytest.mark.parametrize("exchange", [pytest.param("server", marks=SLOW), "ring"])
 def test_lost_while_the_parent_evaluates(leftovers, exchange):
     model, data = digits(3, deadly_loss)
     evaluations.clear()
