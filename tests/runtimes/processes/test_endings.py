@@ -206,8 +206,8 @@ ONE = [
 
 
 def alternately(which):
-    """Every loss is looked at in both ways, half of them only among the slow tests."""
-    return [pytest.param(*one, marks=() if i % 2 == which else SLOW) for i, one in enumerate(ONE)]
+    """Every loss is looked at in both ways, three in four of them only among the slow tests."""
+    return [pytest.param(*one, marks=() if i % 4 == 2 * which + i // 4 % 2 else SLOW) for i, one in enumerate(ONE)]
 
 
 def when(t, moment):
@@ -250,10 +250,11 @@ def test_what_nodes_remember_is_that_of_the_last_commit(leftovers):
         # One while the others have just gone on without the other.
         ("ring", ((0, 2, "job", "kill"), (1, 2, "again", "kill")), {0: [2], 1: [2]}),
         # One after the other, until one is left.
-        (
+        pytest.param(
             "tree",
             ((0, 1, "joined", "kill"), (3, 2, "committed", "stop"), (1, 4, "job", "exit")),
             {0: [1, 2], 3: [3], 1: [4]},
+            marks=SLOW,
         ),
         ("server", ((3, 1, "job", "kill"), (2, 1, "job", "kill"), (0, 3, "job", "stop")), {3: [1], 2: [1], 0: [3]}),
     ],
@@ -455,7 +456,8 @@ def deadly_loss(output, target):
     return torch.nn.functional.cross_entropy(output, target, reduction="none")
 
 
-@pytest.mark.parametrize("exchange", [pytest.param("server", marks=SLOW), "ring"])
+@pytest.mark.parametrize("exchange", ["server", "ring"])
+@SLOW
 def test_lost_while_the_parent_evaluates(leftovers, exchange):
     model, data = digits(3, deadly_loss)
     evaluations.clear()
@@ -471,6 +473,7 @@ def test_lost_while_the_parent_evaluates(leftovers, exchange):
     assert all(r.accuracy is not None for r in run.history)
 
 
+@SLOW
 def test_a_slow_node_is_left_behind(leftovers):
     """A deadline and a quorum do not wait for it, and neither does the end of the run."""
     model, data = digits(3)

@@ -150,6 +150,7 @@ def test_whoever_is_late_is_named_and_it_can_be_tried_again(crew, wire):
     assert answers(crew, range(NODES))[1]["got"] == {to: [to, 1] for to in complete(1)}
 
 
+@pytest.mark.slow
 def test_one_that_is_busy_is_waited_for_and_one_that_hangs_is_lost(here, leftovers):
     with leftovers(), start(3, patience=1.5) as crew:
         crew.channels[1].send({"do": "sleep", "seconds": 2.5})

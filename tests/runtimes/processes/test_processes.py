@@ -120,7 +120,7 @@ def test_sums_in_another_order_agree_to_rounding(exchange, wire, leftovers):
     assert total.bytes_up == total.bytes_down == pytest.approx(4 * 3 * 2 * 2 / 3 * vector, abs=4 * 3 * 2)
     assert total.messages_up == total.messages_down == 4 * 3 * 4
     assert all(c.bytes_up == pytest.approx(4 * 2 * 2 / 3 * vector, abs=16) for c in run.ledger.nodes.values())
-    if (exchange, wire) == ("ring", "sockets"):
+    if (exchange, wire) != ("ring", "shared"):
         return
     # What nodes remember and answers of several parts go the same way.
     problem = small(nodes=3, rows=100)
