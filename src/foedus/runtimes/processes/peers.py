@@ -26,7 +26,7 @@ from foedus.core.session import Session, diverged, node_failed
 from foedus.core.state import State
 from foedus.core.update import Failed
 from foedus.runtimes.channel import Closed
-from foedus.runtimes.launch import pickled
+from foedus.runtimes.launch import pickled, refused
 from foedus.runtimes.processes.crew import Crew, NodeLost
 from foedus.runtimes.processes.meter import Meter
 from foedus.runtimes.processes.told import retold
@@ -303,13 +303,7 @@ class _Run:
         elif "raised" in message:
             self._fail(rank, lambda: retold(s, rank, *message["raised"]))
         elif "cannot" in message:
-            self._fail(
-                rank,
-                lambda: BadInput(
-                    f"node processes cannot load {message['cannot']}: define it in the script itself or in a module "
-                    "that can be imported, or use fd.Simulation()"
-                ),
-            )
+            self._fail(rank, lambda: refused(message))
 
     def _waits(self, rank: int, message: dict[str, Any]) -> None:
         """A peer waits for a message. When all do and none is under way, none ever will be (Mattern 1987): as many were

@@ -74,7 +74,6 @@ class _Team:
         self._gone: dict[int, str] = {}
         self._measured: list[dict[int, Meter]] = [{} for _ in range(crew.nodes)]
         """By node and commit, what it has measured since the run began."""
-        self._before = session.ledger.total.copy()
         self._saved = None if session.state is None else session.checkpoint().tree
         # When the run's time was 0, once all have begun; until then about when.
         self._began = time.monotonic() - (0.0 if self._saved is None else self._saved["now"])

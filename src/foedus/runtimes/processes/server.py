@@ -182,10 +182,6 @@ class Server:
                     with contextlib.suppress(Closed):
                         self.crew.channels[rank].send({"cancel": number})
 
-    def stand_aside(self) -> None:
-        """The program runs at the nodes themselves: whatever is asked of this executor is computed here."""
-        self._close_wires()
-
     def close(self) -> None:
         """End all processes."""
         self._close_wires()
