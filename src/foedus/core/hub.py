@@ -11,7 +11,6 @@ from typing import Any
 from torch import Tensor
 
 from foedus.core.cut import commit_cut, consumed, sent_before, without
-from foedus.core.errors import ProgramError
 from foedus.core.job import Work
 from foedus.core.peer import Books, Message, Peer, edges_for, senders_of
 from foedus.core.session import Session, diverged, node_failed
@@ -115,6 +114,4 @@ async def run_peers(program: Any, session: Session) -> Tensor:
 
     with contextlib.suppress(_Enough):
         await asyncio.gather(*(one(p) for p in hub.peers if p.id not in hub.gone))
-    if session.state is None:
-        raise ProgramError("the program ended without peer.commit(state): nothing of it would be kept")
-    return session.state.w  # type: ignore[no-any-return]
+    return session.outcome("peer.commit")

@@ -23,7 +23,7 @@ from foedus.core.clock import Clock, settle
 from foedus.core.cost import Network
 from foedus.core.data import POOLED, TEST, FederatedDataset
 from foedus.core.delivery import Wires
-from foedus.core.errors import BadInput, Diverged, NodeFailed
+from foedus.core.errors import BadInput, Diverged, NodeFailed, ProgramError
 from foedus.core.evaluation import CHUNK, NODES, QUALITY, SMALLER_IS_BETTER, Evaluate, combine, over_nodes
 from foedus.core.execute import Executor, InOrder, Places, Plan, Task, Together, finite
 from foedus.core.folder import RunFolder
@@ -242,6 +242,12 @@ class Session:
                 f"the model became NaN or infinite in round {self.round + 1}, although every node's update was "
                 f"finite; the last good model, of round {self.round}, is kept. Lower the server's learning rate"
             )
+
+    def outcome(self, commit: str) -> Tensor:
+        """The model of the last commit. Errors: ``ProgramError``, that names the call, if there was none."""
+        if self.state is None:
+            raise ProgramError(f"the program ended without {commit}(state): nothing of it would be kept")
+        return self.state.w  # type: ignore[no-any-return]
 
     def follow(self, books: dict[str, Any], elapsed: float) -> None:
         """Before a commit: take over the books of a session elsewhere that has run the program for so many seconds."""

@@ -161,6 +161,11 @@ def pickled(held: Any, refusal: Callable[[Exception], str]) -> bytes:
         raise BadInput(refusal(e)) from e
 
 
+def pickled_program(program: Any) -> bytes:
+    """A program as bytes, for processes that run it themselves. Errors: ``BadInput``."""
+    return pickled(program, lambda e: f"{program!r} cannot be sent to node processes ({e}); use fd.Simulation()")
+
+
 # -- in the child --------------------------------------------------------------------------------------------------
 
 

@@ -20,13 +20,13 @@ from typing import Any
 from torch import Tensor
 
 from foedus.core.cut import Number, commit_cut, consumed, mean_model, sent_before, without
-from foedus.core.errors import BadInput, Deadlock, NodeFailed, ProgramError
+from foedus.core.errors import BadInput, Deadlock, NodeFailed
 from foedus.core.peer import Books, Message, edges_for, senders_of
 from foedus.core.session import Session, diverged, node_failed
 from foedus.core.state import State
 from foedus.core.update import Failed
 from foedus.runtimes.channel import Closed
-from foedus.runtimes.launch import pickled, refused
+from foedus.runtimes.launch import pickled_program, refused
 from foedus.runtimes.processes.crew import Crew, NodeLost
 from foedus.runtimes.processes.meter import Meter
 from foedus.runtimes.processes.told import retold
@@ -71,9 +71,7 @@ async def drive(
         await run.cuts()
     finally:
         run.close()
-    if session.state is None:
-        raise ProgramError("the program ended without peer.commit(state): nothing of it would be kept")
-    return session.state.w  # type: ignore[no-any-return]
+    return session.outcome("peer.commit")
 
 
 class _Run:
@@ -120,9 +118,7 @@ class _Run:
 
     def open(self, wire: str) -> None:
         """Send the program to all, and connect them with their neighbours."""
-        data = pickled(
-            self.program, lambda e: f"{self.program!r} cannot be sent to node processes ({e}); use fd.Simulation()"
-        )
+        data = pickled_program(self.program)
         for rank in self.left:
             saved = None
             if self._saved["books"]:

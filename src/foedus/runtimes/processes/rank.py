@@ -184,7 +184,7 @@ class _Session(Session):
             options=Options(program=type(life.program).__qualname__, per_node=life.asked["per_node"]),
             communicates=getattr(life.program, "communicates", True),
         )
-        self._given: tuple[Any, ...] = (None,)
+        self._at_nodes: Any = None
 
     def go_on_from(self, saved: Any, behind: int | None, last: dict[str, Any]) -> None:
         """Take over a commit, of this run or of one that was stopped; of what nodes remember only what is its own."""
@@ -218,7 +218,7 @@ class _Session(Session):
                 "elapsed": self.clock.now - life.paused_s,
             }
         )
-        self._given = (at_nodes,)
+        self._at_nodes = at_nodes
         m = life.meter.copy()
         m.compute_s -= executor.jobs_s
         life.measured.append([self.round, m.as_tree()])
@@ -262,5 +262,5 @@ class _Session(Session):
             "draws": c.draws,
             "reducers": c.reducers,
             "extra": c.extra,
-            "at_nodes": self._given[0],
+            "at_nodes": self._at_nodes,
         }

@@ -19,12 +19,12 @@ from typing import Any
 
 from torch import Tensor
 
-from foedus.core.errors import NodeFailed, ProgramError, WorkerError
+from foedus.core.errors import NodeFailed, WorkerError
 from foedus.core.ledger import Costs
 from foedus.core.session import Session
 from foedus.core.trees import owned
 from foedus.runtimes.channel import Closed
-from foedus.runtimes.launch import pickled, refused
+from foedus.runtimes.launch import pickled_program, refused
 from foedus.runtimes.processes.collectives import edges
 from foedus.runtimes.processes.crew import Crew, NodeLost
 from foedus.runtimes.processes.meter import Meter
@@ -47,18 +47,14 @@ async def drive(program: Any, session: Session, crew: Crew, exchange: str, wire:
         await team.run()
     finally:
         team.close()
-    if session.state is None:
-        raise ProgramError("the program ended without fed.commit(state): nothing of it would be kept")
-    return session.state.w  # type: ignore[no-any-return]
+    return session.outcome("fed.commit")
 
 
 class _Team:
     def __init__(self, program: Any, session: Session, crew: Crew, exchange: str, wire: str, goes_on: bool) -> None:
         self.session, self.crew, self.exchange, self.wire, self.goes_on = session, crew, exchange, wire, goes_on
         self._loop = asyncio.get_running_loop()
-        self._program = pickled(
-            program, lambda e: f"{program!r} cannot be sent to node processes ({e}); use fd.Simulation()"
-        )
+        self._program = pickled_program(program)
         o = session.options
         self._rhythm = {
             "evaluate_every": o.evaluate_every,
