@@ -42,9 +42,10 @@ from foedus.core.keys import Key
 from foedus.core.model import Model
 from foedus.core.origin import foedus_version
 from foedus.core.peer import Peer
+from foedus.core.policy import Policy
 from foedus.core.run import Record
 from foedus.core.state import State, replace
-from foedus.core.update import Answer, Failed, Refused, Update
+from foedus.core.update import Answer, Failed, Late, Lost, Refused, Update
 from foedus.jobs import Evaluate, Gradient, LocalSGD
 from foedus.programs import (
     EASGD,
@@ -121,9 +122,10 @@ __all__ = [
     "Diverged", "EASGD", "ErrorFeedback", "Evaluate", "Failed", "FeatureParallel", "FedAdagrad", "FedAdam",
     "FedAsync", "FedAvg", "FedAvgM", "FedBN", "FedBuff", "FedDyn", "FedNova", "FedPer", "FedProx", "FedRep",
     "FedYogi", "FederatedClassifier", "FederatedRegressor", "Federation", "FineTune", "Fixed", "FoedusError",
-    "Fraction", "Gaussian", "Gossip", "Gradient", "Hierarchical", "IFCA", "Interrupted", "Job", "Key", "Local",
-    "LocalOnly", "LocalSGD", "MLflow", "MajorityVote", "Mean", "Median", "Model", "NobodyInTime", "NodeFailed",
-    "NodeView", "OverSelect", "ParameterServer", "Patience", "Peer", "Poisson", "PowerSGD", "Processes",
+    "Fraction", "Gaussian", "Gossip", "Gradient", "Hierarchical", "IFCA", "Interrupted", "Job", "Key", "Late",
+    "Local", "LocalOnly", "LocalSGD", "Lost", "MLflow", "MajorityVote", "Mean", "Median", "Model", "NobodyInTime",
+    "NodeFailed", "NodeView", "OverSelect", "ParameterServer", "Patience", "Peer", "Poisson", "Policy",
+    "PowerSGD", "Processes",
     "ProgramError", "PushSum", "QFFL", "QSGD", "Quorum", "RandomK", "Record", "Reduced", "Refused", "Run", "Scaffold",
     "Sign", "Simulation", "StaleSynchronous", "State", "StorageFailed", "SyncSGD", "Target", "TensorBoard",
     "TensorParallel", "Ternary", "TopK", "TrimmedMean", "Update", "WandB", "Work", "WorkerError", "aggregators",

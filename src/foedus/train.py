@@ -19,11 +19,13 @@ from foedus.core.evaluation import Evaluate
 from foedus.core.folder import RunFolder
 from foedus.core.model import Model
 from foedus.core.origin import differences, origin
+from foedus.core.policy import Policy, Willing
 from foedus.core.program import here
 from foedus.core.run import Record
 from foedus.core.run import Run as _Run
 from foedus.core.runtime import Engine, Runtime
 from foedus.core.session import Options, Session
+from foedus.core.site import Setup
 from foedus.runtimes import Simulation
 from foedus.sampling import StopRule
 from foedus.tracking import About, Tracker, Trackers, settings
@@ -69,6 +71,7 @@ def train(
     checkpoint_every: int = 1,
     evaluate_nodes: int = 0,
     per_node: bool = False,
+    policy: Policy = Willing(),
     config: str | None = None,
     track: Tracker | Sequence[Tracker] = (),
     progress: bool | Callable[[Record], None] = False,
@@ -84,6 +87,7 @@ def train(
                   training rows if it holds out none: ``Record.metrics`` gets the mean and the worst tenth over nodes,
                   ``Run.node_metrics`` each node's. A measurement: its time and its bytes are nobody's.
     ``per_node``  keep the ledger by node as well.
+    ``policy``    the nodes' own word on what they are asked: see ``Policy``.
     ``config``    the file the run is made from, as text; it is kept in ``out``.
     ``track``     trackers that are told of every commit, such as ``TensorBoard()``.
     ``progress``  True shows progress; a callable is given every ``Record``.
@@ -113,7 +117,7 @@ def train(
         about = _about(context, data, seed, checkpoint)
         context.trackers = Trackers.open(track, about, None if out is None else Path(out))
         show = _Progress(program, progress, context.trackers)
-        engine = (runtime if runtime is not None else Simulation()).start(model, data, seed)
+        engine = (runtime if runtime is not None else Simulation()).start(Setup(model, data, seed, policy))
         context.notices += [n for n in engine.notices if n not in context.notices]
         session = Session(
             model=model,
@@ -121,7 +125,9 @@ def train(
             executor=engine.executor,
             clock=engine.clock,
             network=engine.network,
+            driver=engine.driver,
             seed=seed,
+            policy=policy,
             communicates=getattr(program, "communicates", True),
             options=Options(
                 program=type(program).__qualname__,
@@ -236,8 +242,8 @@ def _make_run(context: _Context, s: Session, status: str, checkpoint: Checkpoint
         runtime=context.runtime if context.runtime is not None else Simulation(),
         out=None if context.out is None else Path(context.out),
         checkpoint=checkpoint,
-        node_metrics=s.extra.get("node_metrics"),
-        staleness=s.extra.get("staleness"),
+        node_metrics=s.carried.node_metrics,
+        staleness=s.carried.staleness,
         config=context.config,
         origin=context.origin,
         notices=context.notices,

@@ -17,8 +17,8 @@ class Wide:
 
     workers: int
 
-    def start(self, model, data, seed):
-        executor = Inline(model, data, seed)
+    def start(self, setup):
+        executor = Inline(setup)
         executor.workers = self.workers
         return Engine(executor, VirtualClock(), None)
 

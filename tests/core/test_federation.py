@@ -94,7 +94,7 @@ def test_node_state_counts_only_answers_that_were_used(model, data):
     async def body(fed, s, t):
         first = await fed.map(Tell(), {"w": s.w}, range(6), until=fd.Quorum(2))
         assert [a["u"][1].item() for a in first[:2]] == [1, 1]
-        assert first[2:] == [fd.Refused(n, "late") for n in (2, 3, 4, 5)]
+        assert first[2:] == [fd.Late(n) for n in (2, 3, 4, 5)]
         second = await fed.map(Tell(), {"w": s.w}, range(6))
         assert [a["u"][1].item() for a in second] == [2, 2, 1, 1, 1, 1]
 
@@ -138,7 +138,7 @@ def test_who_failed_and_who_was_late_are_told_apart(model, data, until):
         total = await fed.map_reduce(job, {"w": s.w}, range(6), fd.Mean(), until=until)
         late = {5: "late"} if isinstance(until, fd.Quorum) else {}
         broken = {n: f"RuntimeError: node {n} is broken" for n in (0, 1)}
-        assert dict(total.missing) == broken | late
+        assert {n: m.reason for n, m in total.missing.items()} == broken | late
         assert total.arrived == ((2, 3, 4) if late else (2, 3, 4, 5))
         assert total["u"][0].item() == pytest.approx(sum(total.arrived) / len(total.arrived), rel=0.1)
 
@@ -191,7 +191,7 @@ def test_nan_stops_the_run_unless_the_aggregator_is_robust(model, data, failure)
         until = fd.All(failure=failure)
         robust = await fed.map_reduce(Tell(nan=(2,)), {"w": s.w}, range(6), fd.Median(), until=until)
         assert robust.arrived == (0, 1, 3, 4, 5)
-        assert "NaN" in robust.missing[2]
+        assert "NaN" in robust.missing[2].reason
         assert robust["u"][0].item() == 3
         await fed.map_reduce(Tell(nan=(2,)), {"w": s.w}, range(6), fd.Mean(), until=until)
 

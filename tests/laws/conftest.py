@@ -29,7 +29,7 @@ class _OnPool:
     pool: Pool
     network: Network
 
-    def start(self, model: Any, data: Any, seed: int) -> Engine:
+    def start(self, setup: Any) -> Engine:
         return Engine(_StaysOpen(self.pool), VirtualClock(), self.network)  # type: ignore[arg-type]
 
 

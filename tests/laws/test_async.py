@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import foedus as fd
 from foedus.core.data import FederatedDataset
+from foedus.core.site import Setup
 from foedus.data import Natural, arrays
 from foedus.network import CostModel, Device, Exponential, Links, Steady, theory
 from foedus.programs import (
@@ -282,7 +283,7 @@ def test_mixing_is_that_of_the_formula() -> None:
 def test_worker_processes_make_no_difference(on_pool) -> None:
     problem = small()
     local = fd.LocalSGD(batch_size=7, lr=0.1)
-    pool = Pool(2, problem.model, problem.data, 0)
+    pool = Pool(2, Setup(problem.model, problem.data))
     try:
         for program in (
             ParameterServer(2, batch_size=4, discount=StalenessAware(), compensation=DelayCompensation(decay=0.9)),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 import foedus as fd
+from foedus.core.site import Setup
 from foedus.programs import AdPsgd, Choco, Gossip, PushSum
 from foedus.runtimes.simulation.pool import Pool
 from foedus.testing import same_history, small
@@ -21,7 +22,7 @@ PROGRAMS = [
 
 def test_worker_processes_do_not_change_a_bit(on_pool: Any) -> None:
     problem = small()
-    pool = Pool(2, problem.model, problem.data, 0)
+    pool = Pool(2, Setup(problem.model, problem.data))
     try:
         for program in PROGRAMS:
             for network in (fd.network.LAN, fd.network.WAN):

@@ -92,7 +92,9 @@ def test_skip_goes_on_without() -> None:
     program = _Calls(_Faulty(), fd.All("skip"))
     run = _train(program)
     assert [t.arrived for t in program.came] == [(0, 1, 2, 3, 4, 5), (0, 1, 2, 4, 5), (0, 1, 2, 3, 4, 5)]
-    assert program.came[1].missing == {3: "RuntimeError: the disk is full"}
+    [failed] = program.came[1].missing.values()
+    assert isinstance(failed, fd.Failed)
+    assert (failed.node, failed.reason) == (3, "RuntimeError: the disk is full")
     assert float(program.came[1]["delta"][0]) == pytest.approx((0 + 1 + 2 + 4 + 5) / 5)
     assert [r.cohort for r in run.history] == [6, 5, 6]
     assert (run.ledger.total.jobs, run.ledger.total.dropped) == (18, 1)
@@ -122,7 +124,7 @@ def test_quorum_asks_on_for_a_node_that_failed(failure: str) -> None:
         # Not asked again it did not come late: it failed. Asked again, its second answer is late or fails as well.
         reasons = {"RuntimeError: the disk is full"} | ({"late"} if failure == "retry" else set())
         assert list(total.missing) == [3]
-        assert total.missing[3] in reasons
+        assert total.missing[3].reason in reasons
 
 
 def test_map_answers_with_the_failure_in_its_place() -> None:

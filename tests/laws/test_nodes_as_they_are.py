@@ -29,6 +29,10 @@ def _one_row_each(n: int) -> FederatedDataset:
     return arrays(torch.ones(n, 1), torch.zeros(n, 1), node=list(range(n))).split(Natural())
 
 
+def reasons(total: fd.Reduced) -> dict[int, str]:
+    return {node: missing.reason for node, missing in total.missing.items()}
+
+
 def _model() -> fd.Model:
     return fd.Model(torch.nn.Linear(1, 1), half_squares)
 
@@ -139,7 +143,7 @@ def test_a_node_that_goes_off_has_worked_for_nothing_and_the_rest_goes_on() -> N
     network = Scripted((2.0, 4.0, 6.0), off=((), ((3.0, 100.0),), ()))
     program = _Rounds(fd.All("skip"))
     run = _train(program, 3, network)
-    assert (program.took, program.came[0].arrived, dict(program.came[0].missing)) == ([6.0], (0, 2), {1: "went off"})
+    assert (program.took, program.came[0].arrived, reasons(program.came[0])) == ([6.0], (0, 2), {1: "went off"})
     c = run.ledger.nodes[1]
     assert (c.compute_s, c.lost_s, c.waiting_s, c.dropped, c.samples) == (3.0, 3.0, 0.0, 1, 0.75)
     assert (c.bytes_down, c.bytes_up, c.messages_up) == (8, 0, 0)
@@ -171,13 +175,13 @@ def test_retry_asks_again_when_the_node_is_back() -> None:
     network = Scripted((2.0, 4.0), off=((), ((3.0, 10.0),)))
     program = _Rounds(fd.All("retry"))
     run = _train(program, 2, network)
-    assert (program.took, program.came[0].arrived, dict(program.came[0].missing)) == ([14.0], (0, 1), {})
+    assert (program.took, program.came[0].arrived, reasons(program.came[0])) == ([14.0], (0, 1), {})
     c = run.ledger.nodes[1]
     assert (c.jobs, c.dropped, c.compute_s, c.lost_s, c.off_s) == (2, 1, 7.0, 3.0, 7.0)
     twice = Scripted((2.0, 4.0), off=((), ((3.0, 10.0), (12.0, 20.0))))
     program = _Rounds(fd.All("retry"))
     run = _train(program, 2, twice)
-    assert (program.took, dict(program.came[0].missing)) == ([12.0], {1: "went off"})
+    assert (program.took, reasons(program.came[0])) == ([12.0], {1: "went off"})
     assert (run.ledger.nodes[1].jobs, run.ledger.nodes[1].dropped) == (2, 2)
 
 
@@ -195,7 +199,7 @@ def test_a_node_that_is_off_for_good_is_missing_at_once() -> None:
     network = Scripted((2.0, 2.0), off=((), ((0.0, math.inf),)))
     program = _Rounds(fd.All("skip"))
     _train(program, 2, network)
-    assert (program.took, dict(program.came[0].missing)) == ([2.0], {1: "is off for good"})
+    assert (program.took, reasons(program.came[0])) == ([2.0], {1: "is off for good"})
 
 
 @pytest.mark.parametrize(
@@ -238,7 +242,7 @@ def test_nodes_drop_out_of_their_jobs_with_the_probability_given() -> None:
     run = _train(program, n, CostModel(FREE, Device(samples_per_second=1.0), dropout=p))
     dropped, jobs = run.ledger.total.dropped, n * rounds
     assert dropped / jobs == pytest.approx(p, abs=3 * math.sqrt(p * (1 - p) / jobs))
-    assert {r for t in program.came for r in t.missing.values()} == {"dropped out"}
+    assert {m.reason for t in program.came for m in t.missing.values()} == {"dropped out"}
     # At a uniform moment of the second that a job takes.
     assert run.ledger.total.lost_s / dropped == pytest.approx(0.5, abs=3 / math.sqrt(12 * dropped))
 

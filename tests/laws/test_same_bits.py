@@ -7,6 +7,7 @@ import pytest
 
 import foedus as fd
 from foedus.core.runtime import Runtime
+from foedus.core.site import Setup
 from foedus.optimizers import Adam
 from foedus.runtimes.simulation.pool import Pool
 from foedus.sampling import AfterCommits
@@ -27,7 +28,7 @@ OnPool = Callable[[Pool, Any], Runtime]
 
 @pytest.fixture(scope="module", params=[2, 4])
 def workers(request: pytest.FixtureRequest, on_pool: OnPool) -> Iterator[Runtime]:
-    pool = Pool(request.param, SMALL.model, SMALL.data, 0)
+    pool = Pool(request.param, Setup(SMALL.model, SMALL.data))
     yield on_pool(pool, fd.network.LAN)
     pool.close()
 

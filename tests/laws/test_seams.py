@@ -9,6 +9,7 @@ import torch
 
 import foedus as fd
 from foedus.core.data import FederatedDataset
+from foedus.core.site import Setup
 from foedus.data import Natural, arrays
 from foedus.network import CostModel, Device, Exponential, Links
 from foedus.runtimes.simulation.pool import Pool
@@ -147,7 +148,7 @@ def test_gossip_resumes_to_the_same_bits_and_instants(network: CostModel) -> Non
 def test_both_seams_and_exact_descent_in_worker_processes(on_pool: Any) -> None:
     problem = integers((3, 5, 7, 17))
     network = CostModel(Links(0.01, 1e3, 1e3, spread=0.5), Device(samples_per_second=100.0, jitter=Exponential()))
-    pool = Pool(2, problem.model, problem.data, 0)
+    pool = Pool(2, Setup(problem.model, problem.data))
     try:
         for program in (_Gossip(4, start=1.0), _ParameterServer(12), fd.SyncSGD(10, lr=0.5)):
             a, b = (

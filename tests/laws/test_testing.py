@@ -235,8 +235,8 @@ def test_a_ledger_that_does_not_add_up_is_found() -> None:
 class _Rounds(fd.Simulation):
     """Somewhere on the way a bit is lost."""
 
-    def start(self, model: Any, data: Any, seed: int) -> Any:
-        engine = super().start(model, data, seed)
+    def start(self, setup: Any) -> Any:
+        engine = super().start(setup)
         place = engine.executor.place
         engine.executor.place = lambda args: place({k: v.half().float() for k, v in args.items()})  # type: ignore[method-assign]
         return engine
@@ -246,12 +246,12 @@ class _Rounds(fd.Simulation):
 class _Litters(fd.Simulation):
     """Leaves a process behind."""
 
-    def start(self, model: Any, data: Any, seed: int) -> Any:
+    def start(self, setup: Any) -> Any:
         import subprocess
         import sys
 
         LEFT.append(subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE))
-        return super().start(model, data, seed)
+        return super().start(setup)
 
 
 LEFT: list[Any] = []

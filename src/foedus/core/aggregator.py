@@ -6,7 +6,7 @@ block of consecutive positions of the cohort, then up a fixed binary tree over t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -54,13 +54,10 @@ class Callability:
 
 def fold(aggregator: Aggregator, updates: Sequence[Update], state: Any = None) -> tuple[Tensors, Any]:
     """Aggregate updates that are all at hand, in the canonical order."""
-    tree = MergeTree(aggregator.merge)
+    folded = Fold(aggregator)
     for block in blocks(len(updates)):
-        acc = aggregator.empty()
-        for position in block:
-            acc = aggregator.add(acc, updates[position])
-        tree.push(acc)
-    acc = tree.result()
+        folded.block(updates[position] for position in block)
+    acc = folded.result()
     return aggregator.read(aggregator.empty() if acc is None else acc, state)
 
 
@@ -91,6 +88,32 @@ def groups(blocks: int, workers: int) -> list[range]:
         out.append(range(at, at + size))
         at += size
     return out
+
+
+class Fold:
+    """The canonical fold: in sequence inside a block, then up the merge tree over the blocks.
+
+    Blocks come in the order of the cohort, as updates or as accumulators of those that folded them elsewhere.
+    """
+
+    def __init__(self, aggregator: Aggregator) -> None:
+        self._aggregator, self._tree = aggregator, MergeTree(aggregator.merge)
+
+    def block(self, updates: Iterable[Update]) -> None:
+        """Fold the updates of the next block, taken one by one."""
+        acc, left = None, iter(updates)
+        while (u := next(left, None)) is not None:
+            acc = self._aggregator.add(self._aggregator.empty() if acc is None else acc, u)
+            u = None  # before the next is computed
+        self._tree.push(acc)
+
+    def group(self, acc: Any, blocks: int = 1) -> None:
+        """Take the accumulator of the next group of blocks, which is a whole subtree; None if nothing came of it."""
+        self._tree.push(acc, blocks)
+
+    def result(self) -> Any:
+        """The accumulator of all, or None if nothing came."""
+        return self._tree.result()
 
 
 class MergeTree:

@@ -10,7 +10,6 @@ it, as one that had never stopped.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Sequence
 
 import torch
@@ -80,7 +79,7 @@ def commit_cut(
         extra |= _qualities(s, models)
         # Those that are away have no model of this round.
         state, each = State(w=mean), [{"w": w} for w in models] if len(models) == len(cut) else None
-    s.extra["peers"] = {
+    s.carried.peers = {
         "books": [b.as_tree() for b in cut],
         "messages": [vars(m) | {"parts": dict(m.parts)} for m in crossing],
         "dropped": sorted(dropped),
@@ -114,26 +113,31 @@ def _qualities(s: Session, models: list[Tensor]) -> dict[str, float]:
     t = s.round + 1
     if t % s.options.evaluate_every and t != s.planned:
         return {}
-    started = time.perf_counter()
     job = EvaluateEach(next((m for m in ("accuracy", "auc", "rmse") if m in s.model.metrics), "loss"))
-    placed = s.executor.place({"w": torch.stack(models)})
-    try:
-        parts = min(s.executor.workers, len(models))
-        tickets = [
-            s.executor.submit(Plan(job.part(i, parts, len(models)), inspect=False), placed, [[Task(TEST, 0, {})]])
-            for i in range(parts)
-        ]
-        qualities = []
-        for ticket in tickets:
-            outcome = s.executor.wait(ticket).outcomes[0]
-            if outcome.update is None:
-                raise BadInput(f"the peers' models could not be evaluated: {outcome.failed}")
-            qualities += outcome.update["quality"].tolist()
-    finally:
-        s.executor.release(placed)
-        s._outside += time.perf_counter() - started
+    with s.off_the_clock():
+        qualities = _evaluated(s, job, torch.stack(models))
     worst = max if job.metric in SMALLER_IS_BETTER else min
     return {
         f"single_mean_{job.metric}": sum(qualities) / len(qualities),
         f"single_worst_{job.metric}": worst(qualities),
     }
+
+
+def _evaluated(s: Session, job: EvaluateEach, w_KD: Tensor) -> list[float]:
+    """The metric of each model on the coordinator's test set, by as many workers as there are."""
+    placed = s.executor.place({"w": w_KD})
+    try:
+        parts = min(s.executor.workers, len(w_KD))
+        tickets = [
+            s.executor.submit(Plan(job.part(i, parts, len(w_KD)), inspect=False), placed, [[Task(TEST, 0, {})]])
+            for i in range(parts)
+        ]
+        found: list[float] = []
+        for ticket in tickets:
+            [outcome] = s.executor.wait(ticket).outcomes
+            if outcome.update is None:
+                raise BadInput(f"the peers' models could not be evaluated: {outcome.missing}")
+            found += outcome.update["quality"].tolist()
+    finally:
+        s.executor.release(placed)
+    return found

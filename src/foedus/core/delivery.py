@@ -16,8 +16,10 @@ from typing import Any
 
 from foedus.core.clock import Clock, Event
 from foedus.core.cost import Always, Link, Network, Spell
+from foedus.core.execute import Outcome
 from foedus.core.job import Work
 from foedus.core.keys import Key
+from foedus.core.ledger import Costs
 from foedus.core.presence import ALWAYS, Presence
 
 FREE = Link(0.0, math.inf, math.inf)
@@ -285,10 +287,36 @@ class Delivery:
         self._began = wires.clock.now
 
     @property
+    def there(self) -> bool:
+        """Whether it has arrived."""
+        return self.stage == "arrived"
+
+    @property
     def least_s(self) -> float:
         """What it takes at least: with the server's link to itself and a node that stays on."""
         wire = self.bytes_down / self.link.down + self.bytes_up / self.link.up + 2 * self.link.latency
         return wire + self.compute_s
+
+    def spent(self) -> Costs:
+        """Bytes, messages and seconds so far."""
+        t = self.times
+        down, up = round(t.sent_down), round(t.sent_up)
+        return Costs(
+            bytes_down=down,
+            bytes_up=up,
+            messages_down=1 if down else 0,
+            messages_up=1 if up else 0,
+            compute_s=t.compute_s,
+            wire_s=t.wire_s,
+            off_s=t.off_s,
+        )
+
+    def costs(self, outcome: Outcome) -> Costs:
+        """What it cost, when it has arrived: ``Trip.costs``."""
+        cost = self.spent()
+        cost.messages_down = cost.messages_up = 1
+        cost.lost_s = self.times.lost_s
+        return cost
 
     def start(self) -> None:
         """Set out, now or when the node comes on."""
@@ -438,9 +466,15 @@ class Wires:
     """The network of a run: the server's two shared directions, and every node's link, speed and presence."""
 
     def __init__(
-        self, clock: Clock, network: Network | None, seed: int, flops: Callable[[], float], nodes: int = 0
+        self,
+        clock: Clock,
+        network: Network | None,
+        seed: int,
+        flops: Callable[[], float],
+        nodes: int = 0,
+        slowdown: Callable[[int], float] = lambda node: 1.0,
     ) -> None:
-        self.clock, self.network, self._seed, self._flops = clock, network, seed, flops
+        self.clock, self.network, self._seed, self._flops, self._slowdown = clock, network, seed, flops, slowdown
         self._links: dict[int, Link] = {}
         availability = getattr(network, "availability", Always())
         always = isinstance(availability, Always)
@@ -481,7 +515,8 @@ class Wires:
         """Seconds the node's count-th job computes."""
         if self.network is None:
             return 0.0
-        return self.network.compute_seconds(node, work, self._flops(), *speed_keys(self._seed, node, count))
+        seconds = self.network.compute_seconds(node, work, self._flops(), *speed_keys(self._seed, node, count))
+        return seconds * self._slowdown(node) if node >= 0 else seconds
 
     def send(
         self,

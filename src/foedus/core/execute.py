@@ -1,44 +1,26 @@
-"""What any worker does for any runtime: run the jobs of a block of nodes, and fold their answers.
+"""Executors: where jobs run. One base class, ``Executor``, says what any runtime must bring.
 
-A block is a run of consecutive positions of a cohort. Blocks are given to workers in groups. The result of a group is
-an accumulator (or the answers themselves) and one ``Outcome`` a node.
+A call gives one plan to many nodes, as one task each. Tasks lie in blocks: a block is a run of consecutive places of a
+cohort, folded in sequence. Blocks are given to an executor in groups, and what comes back of a group is one accumulator
+(or the answers themselves) and one ``Outcome`` a task.
 """
 
 from __future__ import annotations
 
-import math
-import time
-import traceback
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
-from torch import Tensor
 
-from foedus.core.aggregator import Aggregator, MergeTree
-from foedus.core.data import FederatedDataset
-from foedus.core.errors import BadInput
-from foedus.core.job import Job, NodeState, NodeView
-from foedus.core.keys import Key
+from foedus.core.aggregator import Aggregator
+from foedus.core.job import Job
 from foedus.core.ledger import Costs
 from foedus.core.model import Model
-from foedus.core.transform import (
-    Shape,
-    Shapes,
-    Transform,
-    decode_all,
-    encode_all,
-    nbytes,
-    shapes_of,
-    wire_chain,
-)
-from foedus.core.update import Failed, Tensors, Update
-
-JOB = "job"
-RECEIVED = "@received"
-"""After a transform's name, among a node's states: what the coordinator remembers of what it received from it."""
+from foedus.core.transform import Shape, Shapes, Transform, nbytes, wire_chain
+from foedus.core.update import Failed, Lost, Refused, Tensors, Update
 
 
 @dataclass(frozen=True)
@@ -59,14 +41,22 @@ class Plan:
         """Shapes of an answer: as the job makes it, and after each transform. The last are what a node sends."""
         return wire_chain(self.transforms, answer_shapes(self.job, model))
 
+    def bytes_up(self, model: Model) -> int:
+        """Bytes of an answer, known before it is computed."""
+        return nbytes(self.chain(model)[-1])
+
 
 @dataclass(frozen=True)
 class Task:
-    """One job of one node: the node's ``count``-th, which names its randomness. ``state`` is the node's, by owner."""
+    """One job of one node: the node's ``count``-th, which names its randomness.
+
+    ``state`` is what the node remembers, by owner. ``own`` are arguments for this node alone, beside those of the call.
+    """
 
     node: int
     count: int
-    state: dict[str, Any]
+    state: Mapping[str, Any]
+    own: Tensors = field(default_factory=dict)
 
 
 Blocks = Sequence[Sequence[Task]]
@@ -75,9 +65,11 @@ Blocks = Sequence[Sequence[Task]]
 
 @dataclass
 class Outcome:
-    """How one task went. ``state`` is the node's next state, taken over only if the answer is accepted.
+    """How one task went: ``missing`` says why there is no answer, ``update`` is the answer, unless it was folded.
 
-    ``costs`` is what was measured at a node that has a process or a machine of its own.
+    ``seconds`` the job took. ``state`` is the node's next state, taken over only if the answer is accepted. ``costs``
+    is what the executor has measured of the task: bytes and messages that really moved, seconds of each kind. None:
+    nothing moved, and the call's own figures stand (raw bytes of arguments and answer, ``seconds`` of compute).
     """
 
     node: int
@@ -85,7 +77,7 @@ class Outcome:
     weight: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict)
     state: dict[str, Any] = field(default_factory=dict)
-    failed: Failed | None = None
+    missing: Failed | Refused | Lost | None = None
     update: Update | None = None
     costs: Costs | None = None
 
@@ -98,75 +90,60 @@ class Result:
     outcomes: list[Outcome]
 
 
-class Ticket(Protocol):
-    """A group of blocks that was submitted."""
+class Executor(ABC):
+    """Where jobs run: all that a runtime must bring, beside its clock.
 
+    Groups of blocks are submitted, and their results waited for, in any order and each at most once. An executor holds
+    a ``Site`` wherever it computes, which does what there is to do for a group; it needs to bring groups there, and
+    results back. A newcomer overrides ``submit``, ``wait``, ``watch`` and ``close``.
+    """
 
-class Executor(Protocol):
-    """Where jobs run. Groups are dispatched in the order submitted; results are waited for in any order."""
-
-    workers: int
+    workers: int = 1
     """How many groups it can run at once."""
 
-    ahead: int
-    """Groups worth having in flight at once."""
+    ahead: int = 1
+    """Groups worth having in flight at once, where there are many."""
+
+    apart: bool = False
+    """Whether every node has a place of its own: then each task is a group, and goes to its node."""
+
+    gone: Mapping[int, str] = {}
+    """Where nodes are apart: those that are lost for good, and how. Their tasks are ``Lost`` at once."""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the run goes on without a node that is lost (else it ends, and names it)."""
+        return False
 
     def place(self, args: Tensors) -> Any:
-        """Put arguments where workers can read them, once for all nodes of a call."""
-        ...
+        """Put arguments where workers can read them, once for all nodes of a call. A copy: the program may change its
+        tensors in place before a job has run.
+        """
+        return {k: v.clone() for k, v in args.items()}
 
     def release(self, placed: Any) -> None:
         """The arguments are no longer needed."""
-        ...
+        return
 
-    def submit(self, plan: Plan, placed: Any, blocks: Blocks) -> Ticket:
-        """Have a group of blocks run."""
-        ...
+    @abstractmethod
+    def submit(self, plan: Plan, placed: Any, blocks: Blocks) -> Any:
+        """Have a group of blocks run; a ticket for its result."""
 
-    def wait(self, ticket: Ticket) -> Result:
-        """Block until done. Errors: ``WorkerError`` if the worker died."""
-        ...
+    @abstractmethod
+    def wait(self, ticket: Any) -> Result:
+        """Block until the group is done. Errors: ``WorkerError`` if what ran it has died."""
 
-    def cancel(self, ticket: Ticket) -> None:
+    @abstractmethod
+    def watch(self, ticket: Any, done: Callable[[], None]) -> None:
+        """Call ``done`` once, from any thread, when ``wait`` would not block. Called inside a running asyncio loop."""
+
+    def cancel(self, ticket: Any) -> None:
         """The result will not be asked for."""
-        ...
+        return
 
+    @abstractmethod
     def close(self) -> None:
         """Leave nothing behind: no process, no shared memory. May be called twice."""
-        ...
-
-
-@runtime_checkable
-class Places(Executor, Protocol):
-    """An executor in which every node has a place of its own, and answers when it answers.
-
-    A task runs at its node. What is waited for is real: who is first, who is late and who is lost.
-    """
-
-    gone: Mapping[int, str]
-    """Nodes that are lost, and how; their tasks fail at once."""
-
-    goes_on: bool
-    """Whether the run goes on without a node that is lost (else it ends, and names it)."""
-
-    def watch(self, ticket: Any, done: Callable[[], None]) -> None:
-        """Call ``done`` once, from the clock's loop, when ``wait`` has the ticket's result at hand."""
-        ...
-
-
-@runtime_checkable
-class Together(Executor, Protocol):
-    """An executor that is one node of many, each of which runs the program and makes the same calls.
-
-    A call is one group of all its tasks: each node runs its own, they join their answers among themselves, and every
-    one of them has the whole result.
-    """
-
-    rank: int
-    """The node that this is."""
-
-    gone: Mapping[int, str]
-    """Nodes that are lost, and how."""
 
 
 class InOrder:
@@ -174,7 +151,7 @@ class InOrder:
 
     def __init__(self, executor: Executor, plan: Plan, placed: Any, groups: Iterable[Blocks]) -> None:
         self._executor, self._plan, self._placed, self._source = executor, plan, placed, iter(groups)
-        self._pending: deque[tuple[int, Ticket | None]] = deque()
+        self._pending: deque[tuple[int, Any]] = deque()
         self._fill()
 
     def _fill(self) -> None:
@@ -185,14 +162,28 @@ class InOrder:
             ticket = self._executor.submit(self._plan, self._placed, group) if any(group) else None
             self._pending.append((len(group), ticket))
 
+    @property
+    def left(self) -> bool:
+        """Whether there are more results."""
+        return bool(self._pending)
+
+    @property
+    def next(self) -> Any:
+        """The ticket whose result comes next; None where a group had no tasks."""
+        return self._pending[0][1]
+
+    def take(self) -> tuple[int, Result]:
+        """How many blocks the next group had, and its result."""
+        blocks, ticket = self._pending.popleft()
+        result = Result(None, []) if ticket is None else self._executor.wait(ticket)
+        self._fill()
+        return blocks, result
+
     def results(self) -> Iterator[tuple[int, Result]]:
-        """How many blocks, and their result."""
+        """All of them, one by one."""
         try:
-            while self._pending:
-                blocks, ticket = self._pending.popleft()
-                result = Result(None, []) if ticket is None else self._executor.wait(ticket)
-                self._fill()
-                yield blocks, result
+            while self.left:
+                yield self.take()
         finally:
             self.cancel()
 
@@ -202,124 +193,6 @@ class InOrder:
             if ticket is not None:
                 self._executor.cancel(ticket)
         self._pending.clear()
-
-
-class Site:
-    """What a worker holds: the data, one resident model and the experiment's seed. Runs blocks one task at a time."""
-
-    def __init__(self, model: Model, data: FederatedDataset, seed: int) -> None:
-        self.model, self.data, self.seed = model, data, seed
-
-    def run(self, plan: Plan, args: Tensors, blocks: Blocks, starting: Callable[[int], None] | None = None) -> Result:
-        """Run a group of blocks: fold into one accumulator, or collect the answers. ``starting`` hears of each node."""
-        chain = plan.chain(self.model)
-        outcomes = []
-        merge = None if plan.aggregator is None else MergeTree(plan.aggregator.merge)
-        for tasks in blocks:
-            acc, good = plan.aggregator.empty() if plan.aggregator is not None else None, False
-            for task in tasks:
-                if starting is not None:
-                    starting(task.node)
-                outcome = self.answer(plan, chain, args, task)
-                receive(plan, chain, outcome, task.state)
-                if outcome.update is not None and plan.aggregator is not None:
-                    acc, good = plan.aggregator.add(acc, outcome.update), True
-                    outcome.update = None
-                outcomes.append(outcome)
-            if merge is not None:
-                merge.push(acc if good else None)
-        return Result(merge.result() if merge is not None else None, outcomes)
-
-    def _own(self, tensors: Tensors) -> Tensors:
-        """The tensors; views of the resident model get memory of their own, for the next job overwrites it."""
-        resident = _storage(self.model.flat)
-        if all(_storage(v) != resident for v in tensors.values()):
-            return tensors
-        return {k: v.clone() if _storage(v) == resident else v for k, v in tensors.items()}
-
-    def answer(self, plan: Plan, chain: Sequence[Shapes], args: Tensors, task: Task) -> Outcome:
-        """The node's half of one task: what it sends, transformed if there are transforms. ``receive`` is the other."""
-        started = time.perf_counter()
-        out = Outcome(task.node)
-        key = Key(self.seed).child(JOB, task.node, task.count)
-        # Layers such as dropout draw from torch's default generator.
-        torch.default_generator.manual_seed(key.integer())
-        try:
-            rows, held = self.data.rows(task.node), self.data.held_out(task.node)
-            view = NodeView(task.node, rows, self.model, task.state.get(JOB, {}), key, held)
-            update, job_state = plan.job(view, args)
-            out.weight = float(update.weight)
-            out.metrics = {k: float(v) for k, v in update.metrics.items()}
-            check_answer(update, chain[0], plan.job)
-            if plan.transforms or not getattr(plan.aggregator, "consumes", False):
-                update = update.with_parts(self._own(update.parts))
-            inspect = plan.inspect or bool(plan.transforms)
-            if not (math.isfinite(out.metrics.get("loss", 0.0)) and (not inspect or finite(update.parts))):
-                out.failed = Failed(task.node, "its update or its loss is NaN or infinite", nonfinite=True)
-                return out
-            kept = {JOB: job_state}
-            if plan.transforms:
-                update, states = _encode(plan, chain, update, task.state, key.child("transform"))
-                kept.update(states)
-            out.state = {k: dict(self._own(check_state(v))) for k, v in kept.items() if v}
-            out.update = update
-        except Exception as e:
-            out.failed = _raised(task.node, e)
-        finally:
-            out.seconds = time.perf_counter() - started
-        return out
-
-
-def receive(plan: Plan, chain: Sequence[Shapes], out: Outcome, state: dict[str, Any]) -> None:
-    """The coordinator's half of one task: make of what a node sent the update that is folded, in place.
-
-    ``chain`` are the shapes of the plan's answers before and after each transform. What the coordinator itself
-    remembers of the node joins the states that its answer brings.
-    """
-    if out.update is None or not plan.transforms:
-        return
-    names = _names(plan)
-    try:
-        out.update, theirs = decode_all(
-            plan.transforms, out.update, chain, [state.get(n + RECEIVED, {}) for n in names]
-        )
-        out.state = {**out.state, **{n + RECEIVED: check_state(s) for n, s in zip(names, theirs, strict=True) if s}}
-    except Exception as e:
-        out.failed, out.update, out.state = _raised(out.node, e), None, {}
-
-
-def _encode(
-    plan: Plan, chain: Sequence[Shapes], u: Update, state: dict[str, Any], key: Key
-) -> tuple[Update, dict[str, NodeState]]:
-    """What a node sends of an update, and what its transforms remember from now on."""
-    names = _names(plan)
-    sent, mine = encode_all(plan.transforms, u, [state.get(n, {}) for n in names], key)
-    if shapes_of(sent.parts) != dict(chain[-1]):
-        raise BadInput(f"{plan.transforms} announced {chain[-1]}, but sent {shapes_of(sent.parts)}")
-    return sent, dict(zip(names, mine, strict=True))
-
-
-def _names(plan: Plan) -> list[str]:
-    # What a transform remembers is kept by its place, the kind of job and its text: a program may make several calls.
-    return [f"{i}:{type(plan.job).__name__}:{t!r}" for i, t in enumerate(plan.transforms)]
-
-
-def _raised(node: int, e: Exception) -> Failed:
-    first = (str(e).strip().splitlines() or [""])[0]
-    return Failed(node, f"{type(e).__name__}: {first}", log=traceback.format_exc())
-
-
-def _storage(t: Tensor) -> int:
-    return t.untyped_storage().data_ptr()
-
-
-def finite(parts: Tensors) -> bool:
-    """Whether every number is finite."""
-    for v in parts.values():
-        # NaN and infinity survive a sum; the search for them runs only if the sum is suspect (it may just overflow).
-        if v.is_floating_point() and not math.isfinite(v.sum().item()) and not bool(torch.isfinite(v).all()):
-            return False
-    return True
 
 
 def answer_shapes(job: Job, model: Model) -> Shapes:
@@ -332,28 +205,3 @@ def answer_shapes(job: Job, model: Model) -> Shapes:
             case _:
                 shapes[name] = (tuple(said), torch.float32)
     return shapes
-
-
-def check_state(state: NodeState) -> dict[str, Tensor]:
-    """A node's state as a plain dict. Errors: ``BadInput`` unless it holds named tensors and nothing else."""
-    for name, value in state.items():
-        if not isinstance(value, Tensor):
-            raise BadInput(f"node state {name!r} is a {type(value).__name__}, expected a tensor")
-    return dict(state)
-
-
-def check_answer(update: Update, shapes: Shapes, job: Job) -> None:
-    """Errors: ``BadInput`` for an answer that its job did not announce (its cost was wrong), and for a bad weight."""
-    if not (math.isfinite(update.weight) and update.weight >= 0):
-        raise BadInput(f"the weight of its update is {update.weight}, expected a number that is not negative")
-    if len(update.parts) != len(shapes) or any(
-        name not in shapes or v.shape != shapes[name][0] or v.dtype != shapes[name][1]
-        for name, v in update.parts.items()
-    ):
-        have, said = shapes_of(update.parts), dict(shapes)
-        raise BadInput(f"{type(job).__name__}.parts() announced {said}, but its answer holds {have}")
-
-
-def message_bytes(plan: Plan, args_bytes: int, model: Model) -> tuple[int, int]:
-    """Bytes to a node and back for one job of a plan, known before it runs."""
-    return args_bytes, nbytes(plan.chain(model)[-1])

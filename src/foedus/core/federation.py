@@ -2,63 +2,50 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from foedus.core import real
-from foedus.core.aggregator import Aggregator, MergeTree, blocks, groups
+from foedus.core.aggregator import Aggregator
 from foedus.core.call import Call
-from foedus.core.clock import settle
 from foedus.core.crowd import Cohort, Crowd, Selection, TooFew
-from foedus.core.delivery import NEVER_ON, Delivery
 from foedus.core.errors import BadInput, Deadlock, Diverged, NobodyInTime, ProgramError
-from foedus.core.execute import (
-    Blocks,
-    InOrder,
-    Outcome,
-    Plan,
-    Task,
-    answer_shapes,
-    finite,
-    message_bytes,
-)
+from foedus.core.execute import InOrder, Outcome, Plan, answer_shapes
 from foedus.core.job import Job
 from foedus.core.keys import Key
 from foedus.core.model import Layout
-from foedus.core.session import Session, diverged, node_failed
+from foedus.core.round import Round
+from foedus.core.session import Session, diverged
+from foedus.core.site import finite
 from foedus.core.state import State
 from foedus.core.stream import Stream
 from foedus.core.transform import Transform, nbytes, prepare, shapes_of
 from foedus.core.until import All, Until
-from foedus.core.update import Answer, Failed, Refused, Tensors
-
-LATE = "late"
+from foedus.core.update import Answer, Failed, Missing, Tensors
 
 WAITS = 10_000
 """So often a cohort waits for nodes to come on before it is given up: some will never be on at once."""
-
-PATIENCE = 3
-"""So many rounds in a row may end at their deadline without an answer; a run that would go on like this is ended."""
 
 
 @dataclass(frozen=True)
 class Reduced(Mapping[str, Tensor]):
     """One answer from many: the aggregate's parts by name, and who took part.
 
-    Empty, and so false, if nobody's answer was used. ``missing`` says why, by node; ``metrics`` are means by weight.
+    Empty, and so false, if nobody's answer was used. ``missing`` says by node why it took no part: it was late,
+    refused, failed or was lost. ``metrics`` are means by weight. ``drawn`` is how the cohort was drawn, if that is
+    known.
     """
 
     parts: Tensors
     arrived: tuple[int, ...]
-    missing: Mapping[int, str]
+    missing: Mapping[int, Missing]
     metrics: Mapping[str, float]
     weight: float = 0.0
+    drawn: Any = None
 
     def __getitem__(self, part: str) -> Tensor:
         return self.parts[part]
@@ -85,12 +72,12 @@ class Federation:
     @property
     def nodes(self) -> int:
         """How many nodes there are; their ids are 0 .. nodes-1."""
-        return self._s.data.nodes
+        return self._s.roster.nodes
 
     @property
     def sizes(self) -> list[int]:
         """Rows of every node."""
-        return self._s.data.sizes
+        return self._s.roster.sizes
 
     @property
     def layout(self) -> Layout:
@@ -130,9 +117,9 @@ class Federation:
 
     def available(self) -> Sequence[int]:
         """Ids of the nodes that are on now, ascending."""
-        presence, places = self._s.wires.presence, self._s.places
-        if places is not None and places.gone:
-            return [n for n in range(self.nodes) if n not in places.gone]
+        presence, gone = self._s.wires.presence, self._s.executor.gone
+        if gone:
+            return [n for n in range(self.nodes) if n not in gone]
         return range(self.nodes) if presence is None else presence.on()
 
     async def sample(self, how: Cohort) -> tuple[int, ...]:
@@ -199,26 +186,20 @@ class Federation:
         args: Tensors,
         nodes: Sequence[int],
         *,
+        each: Mapping[int, Tensors] | None = None,
         transforms: Sequence[Transform] = (),
         until: Until = All(),
     ) -> list[Answer]:
         """Give every node the job with the same arguments; their answers in the order of ``nodes``.
 
-        A node that failed, went off or was late is a ``Failed`` or ``Refused`` in its place. Of an over-selected
-        cohort the first answers end the call, see ``Selection``.
+        Where there is no update of a node, a ``Late``, ``Refused``, ``Failed`` or ``Lost`` stands in its place. Of an
+        over-selected cohort the first answers end the call, see ``Selection``. ``each``: arguments for single nodes,
+        by id, beside those that all share.
         """
         plan = Plan(job, prepare(transforms, self.layout), None)
-        call, outcomes, _ = await self._perform(plan, args, nodes, until)
-        self._note(outcomes)
-        answers: list[Answer] = []
-        for position, node in enumerate(call.nodes):
-            outcome = outcomes.get(position)
-            if outcome is not None and outcome.update is not None:
-                answers.append(outcome.update)
-            else:
-                answers.append(call.reason(position) or Refused(node, LATE))
-        self._settle_books(call, outcomes)
-        return answers
+        call, _ = await self._perform(plan, args, nodes, until, each)
+        self._note(call)
+        return [call.why(p) or call.outcomes[p].update for p in range(len(call.nodes))]  # type: ignore[misc]
 
     async def map_reduce(
         self,
@@ -227,188 +208,85 @@ class Federation:
         nodes: Sequence[int],
         aggregator: Aggregator,
         *,
+        each: Mapping[int, Tensors] | None = None,
         transforms: Sequence[Transform] = (),
         until: Until = All(),
     ) -> Reduced:
         """Give every node the job with the same arguments, and join their answers into one.
 
         What the aggregator and the transforms remember from call to call is kept by job, aggregator and transforms,
-        and is part of the checkpoint.
+        and is part of the checkpoint. An aggregator that takes several phases to join answers brings them itself, see
+        ``Phased``.
         """
+        if isinstance(aggregator, Phased):
+            return await aggregator.exchange(self, job, args, nodes, each=each, transforms=transforms, until=until)
         plan = Plan(job, prepare(transforms, self.layout), aggregator, inspect=aggregator.robust)
-        call, outcomes, acc = await self._perform(plan, args, nodes, until)
+        call, acc = await self._perform(plan, args, nodes, until, each)
         parts: Tensors = {}
         if acc is not None:
             parts = self._finish(plan, acc)
             if not plan.inspect and not finite(parts):
-                raise self._culprit(call, set(outcomes), args)
-        good = [(p, o) for p, o in outcomes.items() if o.failed is None]
-        metrics = self._note(outcomes)
-        missing = {
-            node: failed.reason if (failed := call.reason(p)) is not None else LATE
-            for p, node in enumerate(call.nodes)
-            if p in call.failed or p not in outcomes
-        }
-        self._settle_books(call, outcomes)
+                raise self._culprit(call, args)
+        metrics = self._note(call)
+        why = {p: call.why(p) for p in range(len(call.nodes))}
         return Reduced(
             MappingProxyType(dict(parts)),
-            tuple(call.nodes[p] for p, _ in good),
-            MappingProxyType(missing),
+            tuple(call.nodes[p] for p, missing in why.items() if missing is None),
+            MappingProxyType({call.nodes[p]: missing for p, missing in why.items() if missing is not None}),
             MappingProxyType(metrics),
-            sum(o.weight for _, o in good),
+            sum(o.weight for o in _good(call)),
+            call.drawn,
         )
 
     def stream(
         self, job: Job, *, transforms: Sequence[Transform] = (), commits: int | None = None, failure: str = "abort"
     ) -> Stream:
         """Asynchronous work: ``async with fed.stream(job) as updates``. See ``Stream``."""
-        if self._s.together is not None:
-            raise BadInput(
-                "asynchronous work needs somebody to whom updates come as they are ready, and here all nodes join "
-                'theirs: use exchange="server"'
-            )
+        self._s.driver.check_stream()
         return Stream(self._s, Plan(job, prepare(transforms, self.layout), None), commits, failure)
 
     # -- how a call goes ---------------------------------------------------------------------------------------
 
     async def _perform(
-        self, plan: Plan, args: Tensors, asked: Sequence[int], until: Until
-    ) -> tuple[Call, dict[int, Outcome], Any]:
-        """The call with who arrived when, the outcomes by position, and the merged accumulator (None: no answers)."""
+        self, plan: Plan, args: Tensors, asked: Sequence[int], until: Until, each: Mapping[int, Tensors] | None
+    ) -> tuple[Call, Any]:
+        """The call when it is over, and the merged accumulator (None: no answers)."""
         s, nodes = self._s, tuple(asked)
         _check_nodes(nodes, self.nodes)
-        needed = until.needed(len(nodes))
-        if isinstance(asked, Selection):
-            needed = min(needed, asked.first)
-        args_bytes, up = message_bytes(plan, nbytes(shapes_of(args)), s.model)
-        counts = [s.next_count(n) for n in nodes]
-        call = Call(plan, s.executor.place(args), nodes, counts, args_bytes, up, self.now)
+        first = asked.first if isinstance(asked, Selection) else None
+        robust = plan.aggregator is not None and plan.aggregator.robust
+        round_ = Round(len(nodes), until, first=first, robust=robust, empty=s.carried.empty_rounds)
+        placed = s.executor.place(args)
         self._open += 1
-        running: InOrder | None = None  # Ctrl-C can come before the first group was sent
         try:
-            if self._real_wires:
-                outcomes, acc = await self._really(call, needed, until)
-                return call, outcomes, acc
-            everyone = needed == len(nodes) and until.seconds is None and s.wires.reliable
-            # If every answer will be used, workers start at once; else it is known first whose will be.
-            running = InOrder(s.executor, plan, call.placed, self._tasks(call, None)) if everyone else None
-            round_ = _Round(self._s, call, needed, until, self._charge)
-            round_.send(range(len(nodes)))
-            wanted = needed
-            while True:
-                await round_.until(wanted)
-                if running is None:
-                    running = InOrder(s.executor, plan, call.placed, self._tasks(call, set(call.arrivals)))
-                outcomes, acc = _collect(call, running)
-                running = None
-                new = self._failures(call, outcomes, until)
-                again = [p for p in new if until.failure == "retry" and p not in call.retried]
-                if again:
-                    for p in again:
-                        call.retried[p] = new[p]
-                        self._charge(call, p, None)
-                        del call.arrivals[p]
-                        call.counts[p] = s.next_count(nodes[p])
-                    round_.send(again)
-                    wanted = len(call.arrivals) + len(again)
-                    continue
-                call.failed.update(new)
-                wanted = min(len(nodes), needed + len(call.failed))
-                if not new or everyone or not call.out or round_.over:
-                    self._check_deadline(call, until)
-                    return call, outcomes, acc
+            call = Call(s, plan, placed, nodes, round_, nbytes(shapes_of(args)), each or {}, _drawn(asked))
+            acc = await s.driver.perform(call)
         finally:
-            if running is not None:
-                running.cancel()
-            for d in call.deliveries:
-                if d is not None:  # Ctrl-C can come before the last was sent
-                    d.cancel()
             self._open -= 1
-            s.executor.release(call.placed)
+            s.executor.release(placed)
+        s.carried.empty_rounds = round_.empty
+        if round_.hopeless:
+            raise NobodyInTime(
+                f"in {round_.empty} rounds in a row nobody answered within {until!r}: {s.driver.hint(call)}"
+            )
+        return call, acc
 
-    @property
-    def _real_wires(self) -> bool:
-        return self._s.places is not None or self._s.together is not None
-
-    async def _really(self, call: Call, needed: int, until: Until) -> tuple[dict[int, Outcome], Any]:
-        """The outcomes by position and the accumulator of a call on real wires."""
-
-        def failures(outcomes: dict[int, Outcome]) -> dict[int, Failed]:
-            return self._failures(call, outcomes, until)
-
-        if self._s.together is not None:
-            return await real.join(self._s, self._s.together, call, until, failures)
-        assert self._s.places is not None
-        outcomes, acc = await real.scatter(self._s, self._s.places, call, needed, until, failures)
-        self._check_deadline(call, until)
-        return outcomes, acc
-
-    def _check_deadline(self, call: Call, until: Until) -> None:
-        """Errors: ``NobodyInTime`` if for some rounds now no node was in time."""
-        if until.seconds is None or not call.nodes:
-            return
-        extra = self._s.extra
-        if call.arrivals:
-            extra.pop("empty rounds", None)
-            return
-        extra["empty rounds"] = empty = extra.get("empty rounds", 0) + 1
-        if empty < PATIENCE:
-            return
-        said = f"in {empty} rounds in a row nobody answered within {until!r}"
-        if not call.deliveries:
-            raise NobodyInTime(f"{said}: raise the deadline")
-        fastest = min(d.least_s for d in call.deliveries if d is not None)
-        if fastest > until.seconds:
-            raise NobodyInTime(f"{said}: the fastest of the last cohort takes {fastest:.3g} s; raise the deadline")
-        raise NobodyInTime(
-            f"{said}: the fastest of the last cohort takes {fastest:.3g} s when it is on and the server's link is "
-            f"free, but of {len(call.nodes)} nodes {len(call.lost)} went off or dropped out, and the others were off "
-            "or still busy; raise the deadline, or ask nodes that are on, Available(cohort)"
-        )
-
-    def _tasks(self, call: Call, accepted: set[int] | None) -> Iterator[Blocks]:
-        """Tasks by group and block, those of positions that were accepted."""
-        spans = blocks(len(call.nodes))
-        for group in groups(len(spans), self._s.executor.workers):
-            yield [
-                [
-                    Task(call.nodes[p], call.counts[p], self._s.node_state(call.nodes[p]))
-                    for p in spans[b]
-                    if (accepted is None or p in accepted) and p not in call.failed
-                ]
-                for b in group
-            ]
-
-    def _failures(self, call: Call, outcomes: dict[int, Outcome], until: Until) -> dict[int, Failed]:
-        """Failures by position. Errors: ``Diverged`` and ``NodeFailed``, where the program does not go on without."""
-        new = {}
-        for position, outcome in outcomes.items():
-            if outcome.failed is None:
-                continue
-            new[position] = outcome.failed
-            robust = call.plan.aggregator is not None and call.plan.aggregator.robust
-            if outcome.failed.nonfinite and not robust:
-                raise diverged(self._s, outcome.failed)
-            if not outcome.failed.nonfinite and until.failure == "abort":
-                raise node_failed(self._s, outcome.failed)
-        return new
-
-    def _note(self, outcomes: dict[int, Outcome]) -> dict[str, float]:
+    def _note(self, call: Call) -> dict[str, float]:
         """Tell the books who took part since the last commit; the means of this call's metrics."""
-        good = [o for o in outcomes.values() if o.failed is None]
+        good = _good(call)
         metrics = _means(good)
         self._s.note(len(good), sum(o.weight for o in good), metrics.get("loss"))
         return metrics
 
-    def _culprit(self, call: Call, used: set[int], args: Tensors) -> Diverged:
+    def _culprit(self, call: Call, args: Tensors) -> Diverged:
         """The error for an aggregate that is not finite. The jobs are repeated, to find the first node to blame."""
         s, plan = self._s, replace(call.plan, inspect=True)
         placed = s.executor.place(args)
         try:
-            for _, result in InOrder(s.executor, plan, placed, self._tasks(call, used)).results():
+            for _, result in InOrder(s.executor, plan, placed, call.tasks(call.outcomes.keys())).results():
                 for outcome in result.outcomes:
-                    if outcome.failed is not None:
-                        return diverged(s, outcome.failed)
+                    if isinstance(outcome.missing, Failed):
+                        return diverged(s, outcome.missing)
         finally:
             s.executor.release(placed)
         return Diverged(
@@ -432,151 +310,35 @@ class Federation:
         self._s.reducers[name] = {"aggregator": kept, "transforms": after}
         return parts
 
-    def _settle_books(self, call: Call, outcomes: dict[int, Outcome]) -> None:
-        """Charge every node for what it did, and take over the node states of the answers that were accepted."""
-        s = self._s
-        awaited = call.awaited(self.now)
-        if (s.clock.virtual or self._real_wires) and call.nodes:
-            s.ledger.median_s += call.median(self.now)
-        for position, node in enumerate(call.nodes):
-            outcome = outcomes.get(position)
-            if self._real_wires:
-                real.charge(s, call, position, outcome, awaited[position])
-            else:
-                self._charge(call, position, outcome, awaited[position])
-            if outcome is not None and outcome.failed is None:
-                s.accept_node_state(node, outcome.state)
 
-    def _charge(self, call: Call, position: int, outcome: Outcome | None, awaited: float = 0.0) -> None:
-        s, node, delivery = self._s, call.nodes[position], call.deliveries[position]
-        assert delivery is not None
-        t, arrived = delivery.times, call.arrivals.get(position)
-        done = 1.0 if arrived is not None else t.compute_s / delivery.compute_s if delivery.compute_s else 0.0
-        used = outcome is not None and outcome.failed is None
-        # On the real clock no delivery is simulated: seconds are those the worker measured.
-        compute_s = t.compute_s if s.clock.virtual else (outcome.seconds if outcome else 0.0)
-        s.ledger.charge(
-            node,
-            bytes_down=round(t.sent_down),
-            bytes_up=round(t.sent_up),
-            messages_down=1 if t.sent_down or arrived is not None else 0,
-            messages_up=1 if t.sent_up or arrived is not None else 0,
-            compute_s=compute_s,
-            wire_s=t.wire_s,
-            waiting_s=0.0 if arrived is None else self.now - arrived,
-            samples=call.plan.job.work(s.data.size(node)).trained * done,
-            jobs=1,
-            dropped=0 if used else 1,
-            off_s=t.off_s,
-            lost_s=0.0 if used else compute_s,
-            awaited_s=awaited,
-        )
+@runtime_checkable
+class Phased(Protocol):
+    """An aggregator that joins answers in several phases: its own exchange, of any jobs, under every program.
+
+    ``exchange`` is given what ``map_reduce`` was, and gives the nodes jobs of its own by ``fed.map`` and
+    ``fed.map_reduce``: keys first, say, then the given job's answers masked as integers, then what unmasks their sum.
+    What it answers is what ``map_reduce`` answers.
+    """
+
+    async def exchange(
+        self,
+        fed: Federation,
+        job: Job,
+        args: Tensors,
+        nodes: Sequence[int],
+        *,
+        each: Mapping[int, Tensors] | None,
+        transforms: Sequence[Transform],
+        until: Until,
+    ) -> Reduced: ...
 
 
-class _Round:
-    """The virtual half of a call: deliveries go out, and the round closes when enough are back, when nobody else can
-    come, or when time is up."""
-
-    def __init__(
-        self, session: Session, call: Call, needed: int, until: Until, charge: Callable[[Call, int, None], None]
-    ) -> None:
-        self._s, self._call, self._needed, self._until, self._charge = session, call, needed, until, charge
-        self._enough: tuple[int, asyncio.Future[None]] | None = None
-        self._fatal: Failed | None = None
-        self.over = False
-        call.deliveries = [None] * len(call.nodes)
-
-    def send(self, positions: Sequence[int] | range) -> None:
-        """Give these positions' nodes their job."""
-        for p in positions:
-            self._send(p)
-
-    def _send(self, p: int) -> None:
-        s, call = self._s, self._call
-        node = call.nodes[p]
-        call.deliveries[p] = s.wires.send(
-            node,
-            call.counts[p],
-            call.plan.job.work(s.data.size(node)),
-            call.bytes_down,
-            call.bytes_up,
-            lambda _: self._arrived(p),
-            free=not s.communicates,
-            lost=None if s.wires.reliable else lambda delivery, reason: self._lost(p, delivery, reason),
-        )
-
-    def _arrived(self, position: int) -> None:
-        if self.over:
-            return
-        self._call.arrivals[position] = self._s.clock.now
-        self._look()
-
-    def _lost(self, p: int, delivery: Delivery, reason: str) -> None:
-        call, failure = self._call, self._until.failure
-        if self.over:
-            return
-        call.deliveries[p] = delivery  # it may be lost while it is being sent
-        failed = Failed(call.nodes[p], reason)
-        if failure == "retry" and p not in call.retried and reason != NEVER_ON:
-            call.retried[p] = failed
-            self._charge(call, p, None)
-            call.counts[p] = self._s.next_count(call.nodes[p])
-            self._send(p)
-            return
-        call.lost[p] = failed
-        short = len(call.arrivals) + call.out < self._needed and self._until.seconds is None
-        if short and failure == "abort" and self._fatal is None:
-            self._fatal = replace(
-                failed,
-                reason=f'it {reason}, and the round needs its answer; failure="skip" goes on without, "retry" asks '
-                "again when it is back",
-            )
-        self._look()
-
-    def _look(self) -> None:
-        """Close the round if nothing is left to wait for."""
-        call = self._call
-        if self._enough is not None:
-            wanted, future = self._enough
-            if len(call.arrivals) >= wanted or not call.out or self._fatal is not None:
-                settle(future)
-
-    async def until(self, wanted: int) -> None:
-        """Wait until so many have answered or nobody else can, or until the deadline. Errors: ``NodeFailed``."""
-        if self.over:
-            return
-        future = asyncio.get_running_loop().create_future()
-        self._enough = (wanted, future)
-        self._look()
-        if not future.done():
-            alarm = None
-            if self._until.seconds is not None:
-                # Last among the events of its instant: an answer that arrives with the deadline is in time.
-                when = self._call.began + self._until.seconds
-                alarm = self._s.clock.schedule(when, 2**62, lambda: self._time_is_up(future))
-            await future
-            if alarm is not None:
-                alarm.cancel()
-        self._enough = None
-        if self._fatal is not None:
-            raise node_failed(self._s, self._fatal)
-
-    def _time_is_up(self, future: asyncio.Future[None]) -> None:
-        self.over = True
-        settle(future)
+def _good(call: Call) -> list[Outcome]:
+    return [o for o in call.outcomes.values() if o.missing is None]
 
 
-def _collect(call: Call, running: InOrder) -> tuple[dict[int, Outcome], Any]:
-    """Outcomes by position, and the accumulators merged as they come, so that few are alive at a time."""
-    aggregator = call.plan.aggregator
-    tree = None if aggregator is None else MergeTree(aggregator.merge)
-    by_node: dict[int, Outcome] = {}
-    for size, result in running.results():
-        by_node.update((o.node, o) for o in result.outcomes)
-        if tree is not None:
-            tree.push(result.acc, size)
-    outcomes = {p: by_node[n] for p, n in enumerate(call.nodes) if n in by_node}
-    return outcomes, None if tree is None else tree.result()
+def _drawn(asked: Sequence[int]) -> Any:
+    return getattr(asked, "drawn", None)
 
 
 def _means(outcomes: Any) -> dict[str, float]:

@@ -11,7 +11,6 @@ from typing import Any
 from torch import Tensor
 
 from foedus.core.cut import commit_cut, consumed, sent_before, without
-from foedus.core.job import Work
 from foedus.core.peer import Books, Message, Peer, edges_for, senders_of
 from foedus.core.session import Session, diverged, node_failed
 from foedus.core.update import Failed
@@ -28,7 +27,7 @@ class Hub:
 
     def __init__(self, program: Any, session: Session) -> None:
         self.session = session
-        self.nodes = session.data.nodes
+        self.nodes = session.roster.nodes
         self.edges = edges_for(program, self.nodes)
         self._senders = senders_of(self.edges)
         self.peers = [Peer(self, n) for n in range(self.nodes)]
@@ -36,7 +35,7 @@ class Hub:
         self._cuts: dict[int, dict[int, Books]] = {}
         self._dropped: set[tuple[int, int, int]] = set()
         self.gone: frozenset[int] = frozenset()  # nobody is lost here; a run that is resumed may have lost some before
-        saved = session.extra.get("peers")
+        saved = session.carried.peers
         if saved:
             self._restore(saved)
 
@@ -52,10 +51,6 @@ class Hub:
         # What arrives at one instant comes by receiver, then by sender: an order that a resumed run finds again.
         rank = m.to + (m.frm + 1) / (self.nodes + 1)
         self.session.clock.schedule(m.arrival, rank, lambda: self.peers[m.to].receive(m))
-
-    def rest(self, node: int, count: int, work: Work, seconds: float) -> float:
-        """Nothing: a job takes what it takes."""
-        return 0.0
 
     def failure(self, failed: Failed) -> Exception:
         """The error that ends the run."""
@@ -105,7 +100,7 @@ async def run_peers(program: Any, session: Session) -> Tensor:
     the program does not fit so many nodes, and says in one line, which is logged, what graph they talk over.
     """
     if hasattr(program, "prepare"):
-        log.info("%s", program.prepare(session.data.nodes))
+        log.info("%s", program.prepare(session.roster.nodes))
     hub = Hub(program, session)
 
     async def one(peer: Peer) -> None:

@@ -11,8 +11,9 @@ class Costs:
 
     For every job whose answer took part in a synchronous round, compute + wire + waiting + off is the round's length:
     ``waiting_s`` is the time an answer lay there until the round closed, ``off_s`` the time a job waited for its node
-    to come on. Work whose answer was dropped is counted too, in ``dropped`` as well: it was done; ``lost_s`` is what
-    it took of compute.
+    to come on. Work whose answer was not used is counted too, in ``dropped`` as well: it was done; ``lost_s`` is what
+    it took of compute. ``late``, ``refused``, ``failed`` and ``lost`` say why it was not used; an attempt that was
+    repeated counts like any other.
 
     On real wires bytes are counted as they leave and arrive: ``framing`` are those beyond the tensors' numbers
     (headers, names, shapes), and ``serial_s`` is the time it took to copy tensors into messages and out of them. Then
@@ -37,45 +38,34 @@ class Costs:
     awaited_s: float = 0.0
     serial_s: float = 0.0
     framing: int = 0
+    late: int = 0
+    refused: int = 0
+    failed: int = 0
+    lost: int = 0
 
     def add(self, other: Costs) -> None:
-        """Add another account to this one."""
-        self.charge(**vars(other))
-
-    def charge(
-        self,
-        bytes_up: int = 0,
-        bytes_down: int = 0,
-        messages_up: int = 0,
-        messages_down: int = 0,
-        compute_s: float = 0.0,
-        wire_s: float = 0.0,
-        waiting_s: float = 0.0,
-        samples: float = 0.0,
-        jobs: int = 0,
-        dropped: int = 0,
-        off_s: float = 0.0,
-        lost_s: float = 0.0,
-        awaited_s: float = 0.0,
-        serial_s: float = 0.0,
-        framing: int = 0,
-    ) -> None:
-        """Add costs. Written out, for this runs for every job: a loop over the fields takes ten times as long."""
-        self.bytes_up += bytes_up
-        self.bytes_down += bytes_down
-        self.messages_up += messages_up
-        self.messages_down += messages_down
-        self.compute_s += compute_s
-        self.wire_s += wire_s
-        self.waiting_s += waiting_s
-        self.samples += samples
-        self.jobs += jobs
-        self.dropped += dropped
-        self.off_s += off_s
-        self.lost_s += lost_s
-        self.awaited_s += awaited_s
-        self.serial_s += serial_s
-        self.framing += framing
+        """Add another account to this one. Written out, for this runs for every job: a loop over the fields takes ten
+        times as long.
+        """
+        self.bytes_up += other.bytes_up
+        self.bytes_down += other.bytes_down
+        self.messages_up += other.messages_up
+        self.messages_down += other.messages_down
+        self.compute_s += other.compute_s
+        self.wire_s += other.wire_s
+        self.waiting_s += other.waiting_s
+        self.samples += other.samples
+        self.jobs += other.jobs
+        self.dropped += other.dropped
+        self.off_s += other.off_s
+        self.lost_s += other.lost_s
+        self.awaited_s += other.awaited_s
+        self.serial_s += other.serial_s
+        self.framing += other.framing
+        self.late += other.late
+        self.refused += other.refused
+        self.failed += other.failed
+        self.lost += other.lost
 
     def copy(self) -> Costs:
         """An account of its own with the same sums."""
@@ -101,22 +91,13 @@ class Ledger:
     wall_s: float = 0.0
     median_s: float = 0.0
 
-    def charge(
-        self,
-        node: int,
-        bytes_up: int = 0,
-        bytes_down: int = 0,
-        messages_up: int = 0,
-        messages_down: int = 0,
-        **costs: float,
-    ) -> None:
-        """Put the costs of a job on a node's account. Between a pseudo-node and the coordinator nothing is sent."""
+    def charge(self, node: int, costs: Costs) -> None:
+        """Put costs on a node's account. Between a pseudo-node and the coordinator nothing is sent."""
         if node < 0 or not self.communicates:
-            bytes_up = bytes_down = messages_up = messages_down = 0
-        self.total.charge(bytes_up, bytes_down, messages_up, messages_down, **costs)  # type: ignore[arg-type]
+            costs = replace(costs, bytes_up=0, bytes_down=0, messages_up=0, messages_down=0)
+        self.total.add(costs)
         if self.per_node:
-            account = self.nodes.setdefault(node, Costs())
-            account.charge(bytes_up, bytes_down, messages_up, messages_down, **costs)  # type: ignore[arg-type]
+            self.nodes.setdefault(node, Costs()).add(costs)
 
     @property
     def bytes_up(self) -> int:

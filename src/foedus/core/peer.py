@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from foedus.core.clock import settle
 from foedus.core.errors import BadInput, ProgramError
 from foedus.core.execute import Plan, Task
-from foedus.core.job import Job, Work
+from foedus.core.job import Job
 from foedus.core.keys import Key
 from foedus.core.ledger import Costs
 from foedus.core.model import Layout
@@ -143,10 +143,6 @@ class Office(Protocol):
         """Carry a message; its tensors will not change. Its receiver's ``Peer.receive`` is called when it arrives."""
         ...
 
-    def rest(self, node: int, count: int, work: Work, seconds: float) -> float:
-        """Seconds that a node's job, whose computing took so many of the wall clock's, has still to take."""
-        ...
-
     def failure(self, failed: Failed) -> Exception:
         """What to raise for a job that failed."""
         ...
@@ -227,26 +223,25 @@ class Peer:
         count, b.count = b.count, b.count + 1
         placed = s.executor.place(dict(args))
         try:
-            ticket = s.executor.submit(Plan(job), placed, [[Task(self.id, count, b.node_state)]])
-            work = job.work(s.data.size(self.id))
-            seconds = s.wires.compute_seconds(self.id, work, count)
-            self._busy_until = self.now + seconds
-            await self._s.until(self.now + seconds, self.id)
-            outcome = s.executor.wait(ticket).outcomes[0]
+            outcome = await s.driver.at_peer(Plan(job), placed, Task(self.id, count, b.node_state), self._busy)
         finally:
             s.executor.release(placed)
-        if not s.clock.virtual:
-            rest = self._office.rest(self.id, count, work, outcome.seconds)
-            if rest > 0:
-                await s.until(self.now + rest, self.id)
-            seconds, self._busy_until = outcome.seconds + rest, self.now
-        b.costs.add(Costs(compute_s=seconds, samples=work.trained, jobs=1))
-        if outcome.failed is not None:
-            raise self._office.failure(outcome.failed)
+        trained = job.work(s.roster.size(self.id)).trained
+        b.costs.add(Costs(compute_s=outcome.seconds, samples=trained, jobs=1))
+        match outcome.missing:
+            case None:
+                pass
+            case Failed() as failed:
+                raise self._office.failure(failed)
+            case missing:  # a peer is its node: nobody else can go on in its place
+                raise self._office.failure(Failed(self.id, missing.reason))
         b.node_state = {**b.node_state, **outcome.state}
         b.loss = outcome.metrics.get("loss")
         assert outcome.update is not None
         return outcome.update
+
+    def _busy(self, until: float) -> None:
+        self._busy_until = until
 
     async def send(self, to: int, parts: Tensors, tag: str = "") -> None:
         """Send tensors to a node, if it is not lost. Messages leave one after the other over this node's own uplink."""
@@ -264,7 +259,7 @@ class Peer:
         seq = b.sent.get(to, 0)
         b.sent[to] = seq + 1
         arrival = b.uplink_free + mine.latency + theirs.latency
-        b.costs.charge(bytes_up=size, messages_up=1)
+        b.costs.add(Costs(bytes_up=size, messages_up=1))
         self._office.deliver(Message(self.id, to, tag, seq, parts, self.now, arrival))
 
     async def recv(self, tag: str = "", frm: int | None = None, timeout: float | None = None) -> Message | None:
@@ -284,7 +279,7 @@ class Peer:
                 self._take([found], began)
                 return found
             if deadline is not None and self.now >= deadline:
-                self.books.costs.charge(waiting_s=self._blocked(began))
+                self.books.costs.add(Costs(waiting_s=self._blocked(began)))
                 return None
             if deadline is None:
                 self._require_a_sender(tag, frm)
@@ -381,7 +376,7 @@ class Peer:
         blocked, last = self._blocked(began), max(messages, key=lambda m: m.arrival)
         wire = min(blocked, last.arrival - last.sent)
         size = sum(nbytes(shapes_of(m.parts)) for m in messages)
-        self.books.costs.charge(bytes_down=size, messages_down=len(messages), wire_s=wire, waiting_s=blocked - wire)
+        self.books.costs.add(Costs(bytes_down=size, messages_down=len(messages), wire_s=wire, waiting_s=blocked - wire))
         self.books.taken += [(m.frm, m.seq) for m in messages]
         gone = set(map(id, messages))
         self._inbox = [m for m in self._inbox if id(m) not in gone]

@@ -8,10 +8,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from foedus.core.clock import Clock
 from foedus.core.cost import Network
-from foedus.core.data import FederatedDataset
+from foedus.core.drivers import Driver, Virtual
 from foedus.core.execute import Executor
-from foedus.core.model import Model
 from foedus.core.session import Session
+from foedus.core.site import Setup
 
 
 def _here(program: Any, session: Session) -> None:
@@ -22,6 +22,7 @@ def _here(program: Any, session: Session) -> None:
 class Engine:
     """What a runtime gives a run: where jobs run, what time it is, and (on virtual time) what takes how long.
 
+    ``driver`` says how calls go: on ``Virtual`` time, on the ``Wall`` clock, or made by all nodes together, ``Joint``.
     ``elsewhere`` is for a runtime that runs some programs not here but at their nodes: given the program and the run's
     session it answers with a coroutine that runs it to its end there and keeps the session's books here, or with None,
     for a program that runs here. ``notices`` are what a reader of the run should know of where it ran.
@@ -29,7 +30,8 @@ class Engine:
 
     executor: Executor
     clock: Clock
-    network: Network | None
+    network: Network | None = None
+    driver: Callable[[Session], Driver] = Virtual
     elsewhere: Callable[[Any, Session], Coroutine[Any, Any, Any] | None] = _here
     notices: tuple[str, ...] = ()
 
@@ -38,6 +40,6 @@ class Engine:
 class Runtime(Protocol):
     """A frozen dataclass that users choose."""
 
-    def start(self, model: Model, data: FederatedDataset, seed: int) -> Engine:
-        """Open what a run needs. Errors: ``BadInput`` if this machine cannot."""
+    def start(self, setup: Setup) -> Engine:
+        """Open what a run needs: workers are given the setup. Errors: ``BadInput`` if this machine cannot."""
         ...

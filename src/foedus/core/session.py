@@ -7,13 +7,14 @@ the last commit had it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -25,15 +26,20 @@ from foedus.core.data import POOLED, TEST, FederatedDataset
 from foedus.core.delivery import Wires
 from foedus.core.errors import BadInput, Diverged, NodeFailed, ProgramError
 from foedus.core.evaluation import CHUNK, NODES, QUALITY, SMALLER_IS_BETTER, Evaluate, combine, over_nodes
-from foedus.core.execute import Executor, InOrder, Places, Plan, Task, Together, finite
+from foedus.core.execute import Executor, InOrder, Plan, Task
 from foedus.core.folder import RunFolder
 from foedus.core.job import Job
 from foedus.core.keys import Key
 from foedus.core.ledger import Ledger
 from foedus.core.model import Model
+from foedus.core.policy import Policy, Willing
 from foedus.core.run import Record
+from foedus.core.site import finite
 from foedus.core.state import State
-from foedus.core.update import Failed, Tensors, Update
+from foedus.core.update import Failed, Lost, Refused, Tensors, Update
+
+if TYPE_CHECKING:  # a driver drives a session's calls
+    from foedus.core.drivers import Driver
 
 
 @dataclass
@@ -55,6 +61,36 @@ class Options:
 
 
 @dataclass
+class Carried:
+    """What a run carries from commit to commit beside its program's state.
+
+    ``version``       models that a stream has published.
+    ``out``           nodes of a stream whose last job failed, in the order in which they did.
+    ``empty_rounds``  how many rounds in a row have now ended at their deadline without an answer.
+    ``peers``         of a decentralised program, the last cut: see ``commit_cut``.
+    ``staleness``     how many updates came with each staleness.
+    ``node_metrics``  at the last evaluation at the nodes, what each found: a list over the nodes for every metric.
+    """
+
+    version: int = 0
+    out: tuple[int, ...] = ()
+    empty_rounds: int = 0
+    peers: dict[str, Any] | None = None
+    staleness: dict[int, int] | None = None
+    node_metrics: dict[str, list[float | None]] | None = None
+
+    def as_tree(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return vars(self) | {"out": list(self.out)}
+
+    @staticmethod
+    def from_tree(tree: Mapping[str, Any]) -> Carried:
+        """What ``as_tree`` said; also as it was written before these had names."""
+        known = {k.replace(" ", "_"): v for k, v in tree.items()}
+        return Carried(**{**known, "out": tuple(known.get("out", ()))})
+
+
+@dataclass
 class _Commit:
     """The last commit: all that a run goes back to. Made whole and then taken over by one assignment, so that an
     interruption finds either the old one or the new.
@@ -71,7 +107,7 @@ class _Commit:
     ledger: dict[str, Any]
     reducers: dict[str, dict[str, Any]]
     draws: dict[str, int]
-    extra: dict[str, Any]
+    carried: Carried
     now: float
     down: dict[str, Any]
     up: dict[str, Any]
@@ -92,17 +128,18 @@ class Session:
         clock: Clock,
         network: Network | None,
         seed: int,
+        driver: Callable[[Session], Driver],
         options: Options,
+        policy: Policy = Willing(),
         communicates: bool = True,
     ) -> None:
         self.model, self.data, self.executor, self.clock = model, data, executor, clock
-        self.seed, self.options, self.communicates = seed, options, communicates
-        # On real wires: an executor with a place for every node, or one node's that makes all calls with the others.
-        self.places = executor if isinstance(executor, Places) else None
-        self.together = executor if isinstance(executor, Together) else None
+        self.seed, self.options, self.policy, self.communicates = seed, options, policy, communicates
+        self.roster = data
         self.key = Key(seed)
         first_row = data.rows(POOLED).batch(torch.tensor([0]))[0]
-        self.wires = Wires(clock, network, seed, lambda: model.flops(first_row), data.nodes)
+        self.wires = Wires(clock, network, seed, lambda: model.flops(first_row), data.nodes, policy.slowdown)
+        self.driver = driver(self)
         self.ledger = Ledger(per_node=options.per_node, communicates=communicates)
         self.history: list[Record] = []
         self.round = 0
@@ -116,7 +153,7 @@ class Session:
         self.in_flight: Callable[[], list[Any]] = list
         self.resumed_in_flight: list[Any] = []
         self.resumed_links: dict[str, Any] = {}
-        self.extra: dict[str, Any] = {}
+        self.carried = Carried()
         self.tested_on = data.tested_on
         """What the program's quality was measured on; see ``FederatedDataset.tested_on``."""
         self.used = 0
@@ -209,7 +246,7 @@ class Session:
             quality |= self.evaluate(tested)
         if given is not None and due_nodes:
             quality |= self._evaluate_nodes(given, whole)
-        self.ledger.virtual_s = (self.clock.now if now is None else now) if self.clock.virtual else 0.0
+        self.ledger.virtual_s = self.driver.virtual_s(self.clock.now if now is None else now)
         self.ledger.wall_s = self._wall_before + time.perf_counter() - self._wall_started - self._outside
         record = self._record(t, quality)
         stops = self._ask_to_stop(record)
@@ -228,10 +265,9 @@ class Session:
         self.stopped = any(stop for stop, _ in stops)
         folder = self.options.folder
         if folder is not None:
-            started = time.perf_counter()
             durable = self.stopped or t == self.planned or t % self.options.checkpoint_every == 0
-            folder.commit(record, self.ledger.total.as_dict(), self.checkpoint if durable else None)
-            self._outside += time.perf_counter() - started
+            with self.off_the_clock():
+                folder.commit(record, self.ledger.total.as_dict(), self.checkpoint if durable else None)
         if self.options.progress is not None:
             self.options.progress(record)
 
@@ -249,22 +285,51 @@ class Session:
             raise ProgramError(f"the program ended without {commit}(state): nothing of it would be kept")
         return self.state.w  # type: ignore[no-any-return]
 
-    def follow(self, books: dict[str, Any], elapsed: float) -> None:
+    def books(self) -> dict[str, Any]:
+        """The last commit, as a session elsewhere takes it over by ``follow``."""
+        c = self._last
+        counts = [list(self.counts), list(self.counts.values())]
+        carried = c.carried.as_tree()
+        return {"state": c.state, "counts": counts, "draws": c.draws, "reducers": c.reducers, "extra": carried}
+
+    def follow(self, books: dict[str, Any], seconds: float) -> None:
         """Before a commit: take over the books of a session elsewhere that has run the program for so many seconds."""
         for node, count in zip(*books["counts"], strict=True):
             self._last.counts_before.setdefault(node, self.counts.get(node, 0))
             self.counts[node] = count
-        self.draws, self.reducers, self.extra = books["draws"], books["reducers"], books["extra"]
-        self._outside = time.perf_counter() - self._wall_started - elapsed
+        self.draws, self.reducers, self.carried = books["draws"], books["reducers"], Carried.from_tree(books["extra"])
+        self.has_run(seconds)
+
+    def has_run(self, seconds: float) -> None:
+        """The run has now taken so many seconds of the wall clock, wherever it ran; all other time was not its own."""
+        self._outside = time.perf_counter() - self._wall_started - seconds
+
+    @contextlib.contextmanager
+    def off_the_clock(self) -> Iterator[None]:
+        """What is done meanwhile (evaluating, writing) is not counted as the run's time."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._outside += time.perf_counter() - started
+
+    def keep(self) -> None:
+        """From now on the run goes back to what is the case now: a session elsewhere makes the commits."""
+        self._last = self._as_commit()
+        self.used, self._losses, self._staleness = 0, [], []
+
+    def complete(self, state: State) -> None:
+        """The state of the last commit, which had only numbers so far."""
+        self.state = self._last.state = state
 
     def _measured_staleness(self) -> dict[str, float]:
-        """Mean and largest since the last commit. How often each was met in the run is in ``extra["staleness"]``."""
+        """Mean and largest since the last commit. How often each was met in the run is in ``carried.staleness``."""
         new = self._staleness
         if not new:
             return {}
-        counts = Counter(self.extra.get("staleness", {}))
+        counts = Counter(self.carried.staleness or {})
         counts.update(new)
-        self.extra["staleness"] = dict(sorted(counts.items()))
+        self.carried.staleness = dict(sorted(counts.items()))
         return {"staleness_mean": sum(new) / len(new), "staleness_max": float(max(new))}
 
     def _due(self, t: int, every: int) -> bool:
@@ -300,11 +365,8 @@ class Session:
 
     def evaluate(self, w_D: Tensor) -> dict[str, float]:
         """Loss and metrics on the test set, computed in chunks by the executor, outside the run's clock."""
-        started = time.perf_counter()
-        try:
+        with self.off_the_clock():
             return self._evaluate(w_D)
-        finally:
-            self._outside += time.perf_counter() - started
 
     def _evaluate(self, w_D: Tensor) -> dict[str, float]:
         rows = self.data.size(TEST)
@@ -320,10 +382,13 @@ class Session:
             updates = []
             for ticket in tickets:
                 outcome = self.executor.wait(ticket).outcomes[0]
-                if outcome.failed is not None and not outcome.failed.nonfinite:
-                    raise BadInput(f"the test set could not be evaluated: {outcome.failed.reason}")
-                if outcome.failed is not None:
-                    return {"loss": float("nan")}
+                match outcome.missing:
+                    case None:
+                        pass
+                    case Failed(nonfinite=True):
+                        return {"loss": float("nan")}
+                    case missing:
+                        raise BadInput(f"the test set could not be evaluated: {missing.reason}")
                 assert outcome.update is not None
                 updates.append(outcome.update)
         finally:
@@ -334,35 +399,35 @@ class Session:
         """Every node evaluates on its own rows, outside the run's clock: with arguments that all share, or its own.
 
         The answer is the mean and the worst over nodes; ``whole`` adds what it is over all rows together. What each
-        node found is kept in ``extra["node_metrics"]``: a list over the nodes for every metric.
+        node found is kept in ``carried.node_metrics``.
         """
-        started = time.perf_counter()
         tasks = [Task(n, 0, self.node_state(n)) for n in range(self.data.nodes)]
-        try:
+        with self.off_the_clock():
             if isinstance(given, Mapping):
                 answers = self._answers(given, tasks)
             else:
                 answers = [a for args, task in zip(given, tasks, strict=True) for a in self._answers(args, [task])]
-        finally:
-            self._outside += time.perf_counter() - started
         found = [combine([] if a is None else [a]) for a in answers]
         each = {m: [f.get(m) for f in found] for m in QUALITY if any(m in f for f in found)}
-        self.extra["node_metrics"] = each
+        self.carried.node_metrics = each
         over = {k: v for m, values in each.items() for k, v in over_nodes(m, values).items()}
         return over | combine(a for a in answers if a is not None) if whole else over
 
     def _answers(self, args: Tensors, tasks: list[Task]) -> list[Update | None]:
-        """What nodes answer to the job that evaluates at them; None where that is NaN."""
+        """What nodes answer to the job that evaluates at them; None where that is NaN, refused, or the node is lost."""
         placed = self.executor.place(args)
         answers: list[Update | None] = []
         try:
             groups = ([tasks[at : at + NODES]] for at in range(0, len(tasks), NODES))
             for _, result in InOrder(self.executor, Plan(self.options.node_evaluation), placed, groups).results():
                 for outcome in result.outcomes:
-                    failed = outcome.failed
-                    goes_on = failed is not None and failed.lost and self.places is not None and self.places.goes_on
-                    if failed is not None and not failed.nonfinite and not goes_on:
-                        raise node_failed(self, failed)
+                    match outcome.missing:
+                        case None | Refused() | Failed(nonfinite=True):
+                            pass
+                        case Lost() if self.executor.goes_on:
+                            pass
+                        case missing:
+                            raise node_failed(self, missing)
                     answers.append(outcome.update)
         finally:
             self.executor.release(placed)
@@ -381,7 +446,7 @@ class Session:
             ledger=self.ledger.as_tree(),
             reducers=dict(self.reducers),
             draws=dict(self.draws),
-            extra=dict(self.extra),
+            carried=replace(self.carried),
             now=self.clock.now,
             down=self.wires.down.snapshot(),
             up=self.wires.up.snapshot(),
@@ -406,7 +471,7 @@ class Session:
         self.best, self.best_w = c.best, c.best_w
         del self.history[c.records :]
         self.ledger.restore(c.ledger)
-        self.reducers, self.draws, self.extra = dict(c.reducers), dict(c.draws), dict(c.extra)
+        self.reducers, self.draws, self.carried = dict(c.reducers), dict(c.draws), replace(c.carried)
         self.used, self._losses, self._staleness = 0, [], []
         folder = self.options.folder
         if folder is not None and self.round:
@@ -426,7 +491,7 @@ class Session:
             "down": c.down,
             "up": c.up,
             "in_flight": c.in_flight,
-            "extra": c.extra,
+            "extra": c.carried.as_tree(),
             "ledger": c.ledger,
             "stops": [[repr(r), *s] for r, s in zip(self.options.stop, c.stops, strict=True)],
             "best": None if c.best is None else asdict(c.best),
@@ -460,7 +525,8 @@ class Session:
         self.round, self.state = tree["round"], tree["state"]
         self.counts = dict(zip(*tree["counts"], strict=True))
         self.node_states = dict(tree["node_states"])
-        self.reducers, self.draws, self.extra = dict(tree["reducers"]), dict(tree["draws"]), dict(tree["extra"])
+        self.reducers, self.draws = dict(tree["reducers"]), dict(tree["draws"])
+        self.carried = Carried.from_tree(tree["extra"])
         self.resumed_in_flight = tree["in_flight"]
         self.resumed_links = {"down": tree["down"], "up": tree["up"]}
         self.clock.restart(tree["now"])
@@ -505,11 +571,11 @@ def diverged(s: Session, failed: Failed) -> Diverged:
     )
 
 
-def node_failed(s: Session, failed: Failed) -> NodeFailed:
+def node_failed(s: Session, failed: Failed | Lost) -> NodeFailed:
     """The error for a job that raised."""
     error = NodeFailed(
         f"node {failed.node} failed in round {s.round + 1}: {failed.reason}; the last good model, of round {s.round}, "
         "is kept"
     )
-    error.log = failed.log
+    error.log = failed.log if isinstance(failed, Failed) else ""
     return error

@@ -9,27 +9,32 @@ from typing import Any
 
 from torch import Tensor
 
-from foedus.core import real
+from foedus.core.call import unused
 from foedus.core.clock import settle
-from foedus.core.delivery import Delivery
-from foedus.core.errors import BadInput, Diverged, NodeFailed, ProgramError
-from foedus.core.execute import Outcome, Plan, Task, Ticket, message_bytes
-from foedus.core.session import Session, diverged, node_failed
+from foedus.core.drivers.driver import Trip
+from foedus.core.errors import BadInput, ProgramError
+from foedus.core.execute import Plan, Task
+from foedus.core.ledger import Costs
+from foedus.core.session import Session
 from foedus.core.transform import nbytes, shapes_of
-from foedus.core.update import Failed, Tensors, Update
+from foedus.core.update import Failed, Lost, Refused, Tensors, Update
 
 
 @dataclass
 class _Flight:
-    node: int
-    count: int
+    """A job in flight."""
+
+    task: Task
     version: int
     args: Tensors
-    state: dict[str, Any]
     placed: Any
-    ticket: Ticket
-    delivery: Delivery | None
-    """None on real wires, where nothing says how far a job is."""
+    ticket: Any
+    trip: Trip | None = None
+
+    @property
+    def node(self) -> int:
+        """Whose job it is."""
+        return self.task.node
 
 
 class Stream:
@@ -41,8 +46,9 @@ class Stream:
     ``args``     what the node of the update in hand was given with its job.
     ``over``     whether the run has its commits, or a stop rule has ended it.
 
-    With ``failure="skip"`` the run goes on without a node whose job failed: ``failed`` holds its answer, ``out`` its
-    id, and it is not among the idle. A program may ``send`` it a job all the same, and then it is back.
+    A node that has no answer, for it refused its job, is ``out``: its word is in ``failed``, and it is not among the
+    idle. A program may ``send`` it a job all the same, and then it is back. So it is with ``failure="skip"`` for a node
+    whose job failed, and for one that was lost where the run goes on without.
 
     The iteration ends when the run is over, or when nothing is in flight.
     """
@@ -51,7 +57,7 @@ class Stream:
         if failure not in ("abort", "skip"):
             raise BadInput(f"unknown failure policy {failure!r} for a stream: use 'abort' or 'skip'")
         self._s, self._plan, self._commits, self._failure = session, plan, commits, failure
-        self.failed: list[Failed] = []
+        self.failed: list[Failed | Refused | Lost] = []
         self.args: Tensors = {}
         self._flights: dict[int, _Flight] = {}
         self._arrived: deque[_Flight] = deque()
@@ -62,13 +68,12 @@ class Stream:
         if s.in_flight is not list:
             raise ProgramError("one stream at a time: this program already has one open")
         s.in_flight = self._snapshot
-        self.version = int(s.extra.get("version", 0))
+        self.version = s.carried.version
         if self._commits is not None:
             s.planned = self._commits
         for saved in s.resumed_in_flight:
-            self._launch(
-                saved["node"], saved["count"], saved["version"], saved["args"], saved["state"], saved["delivery"]
-            )
+            task = Task(saved["node"], saved["count"], saved["state"])
+            self._launch(task, saved["version"], saved["args"], saved["delivery"])
         if s.resumed_in_flight:
             s.wires.down.restore(s.resumed_links["down"])
             s.wires.up.restore(s.resumed_links["up"])
@@ -77,8 +82,8 @@ class Stream:
 
     async def __aexit__(self, *_: object) -> None:
         for flight in [*self._flights.values(), *self._arrived]:
-            if flight.delivery is not None:
-                flight.delivery.cancel()
+            if flight.trip is not None:
+                flight.trip.cancel()
             self._s.executor.cancel(flight.ticket)
             self._s.executor.release(flight.placed)
         self._s.in_flight = list
@@ -87,7 +92,7 @@ class Stream:
     def idle(self) -> list[int]:
         """Nodes without a job, but for those that are out."""
         taken = {*self._flights, *(f.node for f in self._arrived), *self.out}
-        return [n for n in range(self._s.data.nodes) if n not in taken]
+        return [n for n in range(self._s.roster.nodes) if n not in taken]
 
     @property
     def busy(self) -> list[int]:
@@ -96,8 +101,8 @@ class Stream:
 
     @property
     def out(self) -> tuple[int, ...]:
-        """Nodes whose last job failed, in the order in which they did."""
-        return tuple(self._s.extra.get("out", ()))
+        """Nodes whose last job has no answer, in the order in which that was known."""
+        return self._s.carried.out
 
     @property
     def over(self) -> bool:
@@ -107,20 +112,19 @@ class Stream:
     def publish(self, w_D: Tensor) -> None:
         """There is a new version of the model."""
         self.version += 1
-        self._s.extra["version"] = self.version
+        self._s.carried.version = self.version
 
     def send(self, node: int, args: Tensors, waited: float = 0.0) -> None:
         """Give a node the job with these arguments. It must be idle. ``waited``: seconds it had to, for the books."""
         if node in self._flights or any(f.node == node for f in self._arrived):
             raise ProgramError(f"node {node} already has a job: wait for its answer before you send another")
-        if not 0 <= node < self._s.data.nodes:
-            raise ProgramError(f"there is no node {node}: their ids are 0..{self._s.data.nodes - 1}")
+        if not 0 <= node < self._s.roster.nodes:
+            raise ProgramError(f"there is no node {node}: their ids are 0..{self._s.roster.nodes - 1}")
         if waited:
-            self._s.ledger.charge(node, waiting_s=waited)
+            self._s.ledger.charge(node, Costs(waiting_s=waited))
         if node in self.out:
-            self._s.extra["out"] = [n for n in self.out if n != node]
-        count = self._s.next_count(node)
-        self._launch(node, count, self.version, args, self._s.node_state(node), None)
+            self._s.carried.out = tuple(n for n in self.out if n != node)
+        self._launch(Task(node, self._s.next_count(node), self._s.node_state(node)), self.version, args, None)
 
     def __aiter__(self) -> Stream:
         return self
@@ -139,24 +143,14 @@ class Stream:
             if update is not None:
                 return update
 
-    def _launch(
-        self, node: int, count: int, version: int, args: Tensors, state: dict[str, Any], saved: dict[str, Any] | None
-    ) -> None:
-        s = self._s
-        down, up = message_bytes(self._plan, nbytes(shapes_of(args)), s.model)
-        args = dict(args)
+    def _launch(self, task: Task, version: int, args: Tensors, saved: Any) -> None:
+        s, args = self._s, dict(args)
         placed = s.executor.place(args)
-        ticket = s.executor.submit(self._plan, placed, [[Task(node, count, state)]])
-        work = self._plan.job.work(s.data.size(node))
-        flight = _Flight(node, count, version, args, state, placed, ticket, None)
-        self._flights[node] = flight
-        if s.places is not None:
-            s.places.watch(ticket, lambda: self._arrive(flight))
-            return
-        flight.delivery = s.wires.send(
-            node, count, work, down, up, lambda _: self._arrive(flight), saved, not s.communicates
-        )
-        if flight.delivery.stage == "arrived":
+        flight = _Flight(task, version, args, placed, s.executor.submit(self._plan, placed, [[task]]))
+        self._flights[task.node] = flight
+        sizes = nbytes(shapes_of(args)), self._plan.bytes_up(s.model)
+        flight.trip = s.driver.send(self._plan, task, flight.ticket, sizes, lambda: self._arrive(flight), saved)
+        if flight.trip.there:
             self._arrive(flight)  # before the run was stopped, but nobody had taken it
 
     def _arrive(self, flight: _Flight) -> None:
@@ -173,14 +167,18 @@ class Stream:
             outcome = s.executor.wait(flight.ticket).outcomes[0]
         finally:
             s.executor.release(flight.placed)
-        failed: Failed | None = outcome.failed
-        self._charge(flight, outcome)
-        if failed is not None:
-            goes_on = failed.lost and s.places is not None and s.places.goes_on
+        missing = outcome.missing
+        assert flight.trip is not None
+        cost = flight.trip.costs(outcome)
+        cost.jobs, cost.samples = 1, self._plan.job.work(s.roster.size(flight.node)).trained
+        unused(cost, missing)
+        s.ledger.charge(flight.node, cost)
+        if missing is not None:
+            goes_on = isinstance(missing, Refused) or (isinstance(missing, Lost) and s.executor.goes_on)
             if self._failure == "abort" and not goes_on:
-                raise _error(s, failed)
-            self.failed.append(failed)
-            s.extra["out"] = [*self.out, flight.node]
+                raise s.driver.error(missing)  # type: ignore[arg-type]
+            self.failed.append(missing)
+            s.carried.out = (*self.out, flight.node)
             return None
         s.accept_node_state(flight.node, outcome.state)
         staleness = self.version - flight.version
@@ -189,45 +187,16 @@ class Stream:
         self.args = flight.args
         return replace(outcome.update, staleness=staleness)
 
-    def _charge(self, flight: _Flight, outcome: Outcome) -> None:
-        s, failed = self._s, outcome.failed
-        samples = self._plan.job.work(s.data.size(flight.node)).trained
-        common = {"samples": samples, "jobs": 1, "dropped": 0 if failed is None else 1}
-        if flight.delivery is None:
-            cost = real.measured(outcome)
-            cost.charge(**common, lost_s=0.0 if failed is None else cost.compute_s)  # type: ignore[arg-type]
-            s.ledger.charge(flight.node, **vars(cost))
-            return
-        t = flight.delivery.times
-        s.ledger.charge(
-            flight.node,
-            bytes_down=round(t.sent_down),
-            bytes_up=round(t.sent_up),
-            messages_down=1,
-            messages_up=1,
-            compute_s=t.compute_s if s.clock.virtual else outcome.seconds,
-            wire_s=t.wire_s,
-            off_s=t.off_s,
-            lost_s=t.lost_s if failed is None else t.compute_s,
-            **common,
-        )
-
     def _snapshot(self) -> list[Any]:
         # Arrived answers that nobody has taken come first, in their order: they arrive again at once.
         return [
             {
                 "node": f.node,
-                "count": f.count,
+                "count": f.task.count,
                 "version": f.version,
                 "args": dict(f.args),
-                "state": f.state,
-                "delivery": None if f.delivery is None else f.delivery.snapshot(),
+                "state": f.task.state,
+                "delivery": None if f.trip is None else f.trip.snapshot(),
             }
             for f in [*self._arrived, *self._flights.values()]
         ]
-
-
-def _error(s: Session, failed: Failed) -> Diverged | NodeFailed:
-    if failed.lost:
-        return real.gone(s, failed)
-    return diverged(s, failed) if failed.nonfinite else node_failed(s, failed)

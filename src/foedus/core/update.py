@@ -1,4 +1,4 @@
-"""What a node answers: an update, a refusal or a failure."""
+"""What a node answers: an update, or one of four reasons why there is none."""
 
 from __future__ import annotations
 
@@ -47,25 +47,68 @@ class Update:
 
 
 @dataclass(frozen=True)
-class Refused:
-    """A node would not do the job; the round goes on without it."""
+class Late:
+    """No answer when the round was closed. What the node had done by then is in the ledger."""
 
     node: int
-    reason: str
+    reason: str = "late"
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A node's own word that it does not do the job: a normal answer, and the round goes on without it.
+
+    ``code`` is short and fixed, for programs and tables (``"not allowed"``); ``text`` is for people. See ``Policy``.
+    """
+
+    node: int
+    code: str
+    text: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Code and text as the end of a sentence."""
+        return f"refused ({self.code})" + (f": {self.text}" if self.text else "")
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 @dataclass(frozen=True)
 class Failed:
-    """A node tried and could not. ``nonfinite``: its update was NaN or infinite. ``log`` is its traceback.
+    """A node tried and could not: its job raised, or (``nonfinite``) its update or loss is NaN or infinite.
 
-    ``lost``: the node itself is gone, with its process or its machine, and will not answer any more.
+    ``log`` is its traceback.
     """
 
     node: int
     reason: str
     log: str = ""
     nonfinite: bool = False
-    lost: bool = False
+
+    def __str__(self) -> str:
+        return self.reason
 
 
-Answer = Update | Refused | Failed
+@dataclass(frozen=True)
+class Lost:
+    """The node itself was gone before it answered: it went off, dropped out, or its process or machine ended.
+
+    ``for_good``: it will not be back in this run.
+    """
+
+    node: int
+    reason: str
+    for_good: bool = False
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+Missing = Late | Refused | Failed | Lost
+"""Why there is no update of a node: four different things. All have ``node`` and ``reason``."""
+
+Answer = Update | Missing

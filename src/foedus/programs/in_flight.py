@@ -60,7 +60,7 @@ def check_over(updates: Stream) -> None:
         return
     last = f"; the last was node {updates.failed[-1].node}: {updates.failed[-1].reason}" if updates.failed else ""
     error = NodeFailed(f"too few nodes are left to go on: {len(updates.out)} have failed{last}")
-    error.log = updates.failed[-1].log if updates.failed else ""
+    error.log = getattr(updates.failed[-1], "log", "") if updates.failed else ""
     raise error
 
 

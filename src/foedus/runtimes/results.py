@@ -7,7 +7,9 @@ from typing import Any
 from foedus.core.execute import Outcome, Result
 from foedus.core.ledger import Costs
 from foedus.core.trees import owned
-from foedus.core.update import Failed, Update
+from foedus.core.update import Failed, Lost, Refused, Update
+
+MISSING: dict[str, type[Failed] | type[Refused] | type[Lost]] = {c.__name__: c for c in (Failed, Refused, Lost)}
 
 Packed = tuple[list[Any], dict[str, Any]]
 """Plain values, and tensors: ``acc``, ``states`` and ``updates`` (both by the outcome's place)."""
@@ -29,22 +31,23 @@ def unpack(plain: list[Any], tensors: dict[str, Any]) -> Result:
 
 
 def _plain(o: Outcome) -> Any:
-    failed, update = o.failed, o.update
+    missing, update = o.missing, o.update
     return (
         (o.node, o.seconds, o.weight, o.metrics),
-        None if failed is None else (failed.node, failed.reason, failed.log, failed.nonfinite),
+        None if missing is None else (type(missing).__name__, *vars(missing).values()),
         None if update is None else (update.weight, update.metrics, update.node, update.staleness, update.summed),
         None if o.costs is None else o.costs.as_dict(),
     )
 
 
 def _outcome(i: int, plain: Any, tensors: dict[str, Any]) -> Outcome:
-    (node, seconds, weight, metrics), failed, update, costs = plain
+    (node, seconds, weight, metrics), missing, update, costs = plain
     out = Outcome(node, seconds, weight, metrics)
     if i in tensors["states"]:
         out.state = owned(tensors["states"][i])  # a node's state stays for long
-    if failed is not None:
-        out.failed = Failed(*failed)
+    if missing is not None:
+        kind, *fields = missing
+        out.missing = MISSING[kind](*fields)
     if update is not None:
         out.update = Update(tensors["updates"][i], *update)
     if costs is not None:

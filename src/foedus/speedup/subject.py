@@ -13,7 +13,7 @@ import torch
 
 from foedus.core.data import POOLED, FederatedDataset
 from foedus.core.errors import BadInput
-from foedus.core.execute import Plan, message_bytes
+from foedus.core.execute import Plan
 from foedus.core.job import Job
 from foedus.core.keys import Key
 from foedus.core.model import Model
@@ -56,7 +56,7 @@ class Subject:
         if exchange != "server":
             return float(self.nbytes)
         plan = Plan(self.job(1), prepare(self.program.transforms, self.model.layout))
-        down, up = message_bytes(plan, self.nbytes, self.model)
+        down, up = self.nbytes, plan.bytes_up(self.model)
         return (down + up) / 2
 
     def check(self, processes: Sequence[int]) -> None:

@@ -19,8 +19,9 @@ from torch import nn
 from foedus.core.aggregator import fold
 from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput
-from foedus.core.execute import Plan, Site, Task, answer_shapes, message_bytes
+from foedus.core.execute import Plan, Task, answer_shapes
 from foedus.core.model import Model
+from foedus.core.site import Setup, Site
 from foedus.core.transform import nbytes, shapes_of
 from foedus.core.update import Update
 from foedus.data import IID, load
@@ -199,7 +200,7 @@ def site():
         torch.tensor([0, 1, 5]),
         classes=2,
     )
-    return Site(Model(nn.Linear(1, 1)), raw, 0)
+    return Site(Setup(Model(nn.Linear(1, 1)), raw))
 
 
 def test_records_keep_every_cell():
@@ -239,7 +240,7 @@ def test_an_answer_is_what_it_announces_and_nothing_else(job, args, first, secon
     at = site()
     result = at.run(Plan(job), args, [[Task(0, 0, {}), Task(1, 0, {})]])
     for outcome, expected in zip(result.outcomes, (first, second), strict=True):
-        assert outcome.failed is None
+        assert outcome.missing is None
         assert not outcome.metrics
         assert not outcome.state
         assert shapes_of(outcome.update.parts) == answer_shapes(job, at.model)
@@ -257,7 +258,7 @@ def test_bytes_and_messages_are_those_of_the_jobs(table):
     }
     text = nbytes(shapes_of({"mean": agreed["mean"]})) + len(agreed["text"])
     plans = [(Vocabulary(data.schema, 1024), 0), (Sums(data.schema), 0), (Spread(data.schema, 5), text)]
-    assert p.bytes == 2 * sum(sum(message_bytes(Plan(job), down, model)) for job, down in plans)
+    assert p.bytes == 2 * sum(down + Plan(job).bytes_up(model) for job, down in plans)
     assert p.messages == 2 * 2 * 3
     assert p.lines[-1] == (
         f"to agree on 4 features of 2 columns, 2 nodes exchanged 12 messages of {p.bytes:,} bytes: "

@@ -295,8 +295,8 @@ def test_all_are_lost(leftovers, exchange):
 class Struck(fd.Processes):
     """Node 1 ends before the run begins."""
 
-    def start(self, model, data, seed):
-        engine = super().start(model, data, seed)
+    def start(self, setup):
+        engine = super().start(setup)
         processes_of_nodes()[1].kill()
         return engine
 

@@ -18,6 +18,7 @@ from torch import nn
 
 import foedus as fd
 from foedus.core.clock import RealClock
+from foedus.core.drivers import Wall
 from foedus.core.errors import Deadlock
 from foedus.core.runtime import Engine
 from foedus.jobs import Gradient
@@ -64,7 +65,7 @@ class On:
     evaluating: float = 0.0
     """Seconds that an evaluation takes longer than it must."""
 
-    def start(self, model, data, seed):
+    def start(self, setup):
         def elsewhere(program, session):
             return drive(program, session, self.crew, self.wire, self.lost, self.meters)
 
@@ -73,7 +74,7 @@ class On:
                 time.sleep(self.evaluating)
                 return super().wait(ticket)
 
-        return Engine(Slow(model, data, seed), RealClock(), None, elsewhere)
+        return Engine(Slow(setup), RealClock(), None, Wall, elsewhere)
 
 
 def states(run):

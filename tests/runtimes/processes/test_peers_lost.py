@@ -18,6 +18,7 @@ from torch import nn
 import foedus as fd
 from foedus.core.checkpoint import Checkpoint
 from foedus.core.clock import RealClock
+from foedus.core.drivers import Wall
 from foedus.core.errors import Deadlock
 from foedus.core.job import Work
 from foedus.core.runtime import Engine
@@ -60,11 +61,11 @@ class On:
     lost: str = "skip"
     meters: dict = field(default_factory=dict)
 
-    def start(self, model, data, seed):
+    def start(self, setup):
         def elsewhere(program, session):
             return drive(program, session, self.crew, self.wire, self.lost, self.meters)
 
-        return Engine(Inline(model, data, seed), RealClock(), None, elsewhere)
+        return Engine(Inline(setup), RealClock(), None, Wall, elsewhere)
 
 
 def delta(node, t):
@@ -296,8 +297,8 @@ def test_refused_before_the_run(program, why):
         return drive(program, session, None, "shared", "skip")  # it is refused before processes are of use
 
     class Nowhere:
-        def start(self, model, data, seed):
-            return Engine(Inline(model, data, seed), RealClock(), None, elsewhere)
+        def start(self, setup):
+            return Engine(Inline(setup), RealClock(), None, Wall, elsewhere)
 
     with pytest.raises(fd.BadInput, match=why):
         fd.train(program, make_model(), make_data(4), runtime=Nowhere())

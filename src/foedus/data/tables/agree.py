@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from foedus.core.aggregator import Aggregator, blocks
 from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput
-from foedus.core.execute import Plan, Site, Task, message_bytes
+from foedus.core.execute import Plan, Task
 from foedus.core.job import Job
 from foedus.core.model import Model
+from foedus.core.site import Setup, Site
 from foedus.core.transform import nbytes, shapes_of
 from foedus.core.update import Tensors
 from foedus.data.tables.files import Reading, listed
@@ -58,7 +59,7 @@ class _Nodes:
     def __init__(self, raw: FederatedDataset) -> None:
         self._raw = raw
         # There has to be a model, though no job here looks at it.
-        self._site = Site(Model(nn.ParameterList([torch.zeros(1)])), raw, seed=0)
+        self._site = Site(Setup(Model(nn.ParameterList([torch.zeros(1)])), raw))
         self._asked = self.bytes = self.messages = 0
 
     def ask(self, job: Job, args: Tensors, aggregator: Aggregator) -> Tensors:
@@ -74,12 +75,12 @@ class _Nodes:
             torch.set_num_threads(threads)
             torch.random.set_rng_state(state)
         for outcome in result.outcomes:
-            if outcome.failed is not None:
+            if outcome.missing is not None:
                 names = self._raw.node_names
                 who = outcome.node if names is None else names[outcome.node]
-                raise BadInput(f"node {who} cannot prepare its table: {outcome.failed.reason}")
+                raise BadInput(f"node {who} cannot prepare its table: {outcome.missing.reason}")
         self._asked += 1
-        self.bytes += sum(message_bytes(plan, nbytes(shapes_of(args)), self._site.model)) * self._raw.nodes
+        self.bytes += (nbytes(shapes_of(args)) + plan.bytes_up(self._site.model)) * self._raw.nodes
         self.messages += 2 * self._raw.nodes
         total, _ = aggregator.read(result.acc, None)
         return total

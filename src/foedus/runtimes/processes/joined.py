@@ -12,9 +12,10 @@ from torch import Tensor
 
 from foedus.core.aggregator import Aggregator
 from foedus.core.errors import BadInput
-from foedus.core.execute import Blocks, Outcome, Plan, Result, Site, Task, answer_shapes
+from foedus.core.execute import Blocks, Executor, Outcome, Plan, Result, Task, answer_shapes
 from foedus.core.job import Work
-from foedus.core.update import Failed, Tensors
+from foedus.core.site import Site
+from foedus.core.update import Lost, Tensors
 from foedus.runtimes.processes.collectives import Collective
 from foedus.runtimes.processes.forest import Forest, grow, plant, root
 from foedus.runtimes.processes.meter import Meter
@@ -26,15 +27,12 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 
 
-class Joined:
-    """Runs the task of this node, and joins its answer with those of the others. It is ``core.execute.Together``.
+class Joined(Executor):
+    """Runs the task of this node, and joins its answer with those of the others: for the driver ``Joint``.
 
     What comes back of a call is the same at every node, but for node states: each keeps its own. Where answers add up,
     any exchange will do; other rules, and answers that are wanted one by one, need a tree.
     """
-
-    workers = 1
-    ahead = 1
 
     def __init__(self, rank: int, site: Site, exchange: str, collective: Collective, meter: Meter, rest: Rest) -> None:
         self.rank, self.exchange = rank, exchange
@@ -49,6 +47,11 @@ class Joined:
         """Whether any node has remembered something after a job."""
         self._site, self._collective, self._meter, self._rest = site, collective, meter, rest
 
+    @property
+    def goes_on(self) -> bool:
+        """Who is lost was left out before a call began."""
+        return True
+
     def place(self, args: Tensors) -> Tensors:
         """They are at their place already."""
         return args
@@ -60,8 +63,9 @@ class Joined:
         """Remember a call."""
         return plan, placed, [task for block in blocks for task in block], blocks
 
-    def cancel(self, ticket: Any) -> None:
-        """It never runs."""
+    def watch(self, ticket: Any, done: Callable[[], None]) -> None:
+        """The call is made when it is waited for."""
+        done()
 
     def close(self) -> None:
         """Nothing to do."""
@@ -79,7 +83,7 @@ class Joined:
         if mine is not None:
             by_node[self.rank].state = self.last_state = state
         for node, how in self.gone.items():
-            by_node[node] = Outcome(node, failed=Failed(node, f"its process {how}", lost=True))
+            by_node[node] = Outcome(node, missing=Lost(node, f"its process {how}", for_good=True))
         if plan.aggregator is None:
             acc = None
         return Result(acc, [by_node[task.node] for task in tasks])

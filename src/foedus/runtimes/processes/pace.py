@@ -10,6 +10,7 @@ import torch
 from foedus.core.data import POOLED
 from foedus.core.delivery import speed_keys
 from foedus.core.job import Work
+from foedus.core.policy import Policy
 from foedus.network import Device
 from foedus.runtimes.launch import load
 from foedus.runtimes.processes.member import Member
@@ -36,6 +37,11 @@ class Pace:
         if self.device is not None:
             due = max(due, self.device.seconds(work, self.flops(), *speed_keys(self.seed, node, count)))
         return due * self.slowdown - seconds
+
+
+def policy(member: Member) -> Policy:
+    """The nodes' own word, by the setup of this process."""
+    return load(member.channel, "the policy", member.setup["policy"])  # type: ignore[no-any-return]
 
 
 def pace(member: Member) -> Pace:

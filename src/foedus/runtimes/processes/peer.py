@@ -17,18 +17,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from foedus.core.clock import RealClock, settle, where
+from foedus.core.drivers import Wall
 from foedus.core.errors import ProgramError
 from foedus.core.execute import Result
 from foedus.core.job import Work
 from foedus.core.peer import Books, Message, Peer, edges_for, senders_of
 from foedus.core.session import Options, Session, diverged, node_failed
+from foedus.core.site import Setup
 from foedus.core.update import Failed
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import load
 from foedus.runtimes.processes.member import Member
 from foedus.runtimes.processes.mesh import NotConnected, connect
 from foedus.runtimes.processes.meter import Meter
-from foedus.runtimes.processes.pace import pace
+from foedus.runtimes.processes.pace import pace, policy
 from foedus.runtimes.processes.socket_channel import Packed, SocketChannel
 from foedus.runtimes.processes.told import told
 from foedus.runtimes.processes.wires import Wire, wrap
@@ -58,6 +60,12 @@ def peer(member: Member, asked: dict[str, Any], saved: Any) -> None:
     go, _, _ = member.channel.receive()
     clock = _Clock(go["origin"], meter)
     post: _Post | None = None
+
+    def rest(node: int, count: int, work: Work, seconds: float) -> float:
+        left = own.rest(node, count, work, seconds)
+        clock.rest(left)  # what a slower device still has to do
+        return left
+
     here = _Here(member, lambda: post.flush() if post is not None else None)
     session = Session(
         model=member.model,
@@ -65,11 +73,12 @@ def peer(member: Member, asked: dict[str, Any], saved: Any) -> None:
         executor=here,
         clock=clock,
         network=None,
+        driver=lambda session: Wall(session, rest),
         seed=member.setup["seed"],
         options=Options(program=type(program).__qualname__),
         communicates=getattr(program, "communicates", True),
     )
-    post = _Post(asked["run"], member, session, program, clock, links, meter, own.rest)
+    post = _Post(asked["run"], member, session, program, clock, links, meter)
     post.resume(saved, go["gone"])
     try:
         clock.run(post.live(program))
@@ -135,14 +144,14 @@ class _Here(Inline):
     """Runs jobs in this process, after what was posted is on its way."""
 
     def __init__(self, member: Member, before: Callable[[], None]) -> None:
-        super().__init__(member.model, member.data, member.setup["seed"])
+        super().__init__(Setup(member.model, member.data, member.setup["seed"], policy(member)), real_time=True)
         self._member, self._before = member, before
 
-    def wait(self, ticket: Any) -> Result:
+    def _run(self, ticket: Any) -> Result:
         self._before()
         self._member.doing(self._member.rank)
         try:
-            return super().wait(ticket)
+            return super()._run(ticket)
         finally:
             self._member.doing()
 
@@ -159,12 +168,11 @@ class _Post:
         clock: _Clock,
         links: dict[int, Wire],
         meter: Meter,
-        pace: Callable[[int, int, Work, float], float],
     ) -> None:
         self._run, self.session, self.nodes = run, session, session.data.nodes
         self.edges, self._clock = edges_for(program, self.nodes), clock
         self._senders = senders_of(self.edges)
-        self._me, self._control, self._links, self._meter, self._pace = member.rank, member.channel, links, meter, pace
+        self._me, self._control, self._links, self._meter = member.rank, member.channel, links, meter
         # What goes to the parent is no part of the algorithm: of that only the time is counted.
         self._control.meter = self._own = Meter()
         self._kept: dict[tuple[int, int], Message] = {}
@@ -244,12 +252,6 @@ class _Post:
             self._go_on(m.to, link)
         except Closed:
             self._finish(m.to)
-
-    def rest(self, node: int, count: int, work: Work, seconds: float) -> float:
-        """What a slower device still had to do."""
-        rest = self._pace(node, count, work, seconds)
-        self._clock.rest(rest)
-        return rest
 
     def failure(self, failed: Failed) -> Exception:
         """The error of a job."""

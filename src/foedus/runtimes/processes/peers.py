@@ -100,7 +100,7 @@ class _Run:
         self._began = session.clock.now
         # Peers of an earlier run with the same crew may still have had something to say.
         self._run = time.monotonic_ns()
-        saved = session.extra.get("peers") or {"books": [], "messages": [], "dropped": []}
+        saved = session.carried.peers or {"books": [], "messages": [], "dropped": []}
         self._saved = saved
         self.gone: set[int] = set(saved.get("gone", ()))
         """Who is lost: in this run, or in the one that it goes on from."""
@@ -157,7 +157,7 @@ class _Run:
                 channel.send({"end": True}, wait=False)
         s = self.session
         if self._last is not None and s.state is not None and "w" not in s.state:
-            s.state = s._last.state = State(w=mean_model(self._last))
+            s.complete(State(w=mean_model(self._last)))
 
     def _go(self) -> None:
         if self._going or not self._ready.issuperset(self.left):
@@ -228,8 +228,7 @@ class _Run:
     def _commit(self, cut: list[Books], crossing: dict[Number, Message], orphans: set[Number]) -> None:
         s, t = self.session, self.session.round + 1
         # The clock of the run is the peers': they went on while this process computed.
-        elapsed = max(b.time for b in cut) - self._began
-        s._outside = time.perf_counter() - s._wall_started - elapsed
+        s.has_run(max(b.time for b in cut) - self._began)
         o = s.options
         due = t == s.planned or t % o.evaluate_every == 0 or (o.evaluate_nodes and t % o.evaluate_nodes == 0)
         kept = o.folder is not None and t % o.checkpoint_every == 0

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from foedus.core.clock import RealClock
-from foedus.core.data import FederatedDataset
+from foedus.core.drivers import Wall
 from foedus.core.errors import BadInput, did_you_mean
-from foedus.core.model import Model
 from foedus.core.program import takes_peer
 from foedus.core.runtime import Engine
 from foedus.core.session import Session
+from foedus.core.site import Setup
 from foedus.network import Device
 from foedus.runtimes.launch import pickled
 from foedus.runtimes.processes import peers, ranks
@@ -76,8 +76,9 @@ class Processes:
         if self.device is not None and not isinstance(self.device, Device):
             raise BadInput(f"Processes.device is {self.device!r}: it must be a Device")
 
-    def start(self, model: Model, data: FederatedDataset, seed: int) -> Engine:
+    def start(self, setup: Setup) -> Engine:
         """Start the processes. Errors: ``BadInput`` if this machine cannot, ``NodeLost`` if one does not start."""
+        data = setup.data
         if os.name == "nt":
             raise BadInput("node processes need a Unix system: use Simulation()")
         if data.nodes > MOST:
@@ -87,18 +88,19 @@ class Processes:
         device = None
         if self.device is not None:
             device = pickled(self.device, lambda e: f"{self.device!r} cannot be sent to node processes: {e}")
+        policy = pickled(setup.policy, lambda e: f"{setup.policy!r} cannot be sent to node processes: {e}")
         factors = [*self.slowdown, *[1.0] * (data.nodes - len(self.slowdown))]
         crew = Crew(
             data.nodes,
             "foedus.runtimes.processes.node",
-            lambda rank: {"seed": seed, "slowdown": factors[rank], "device": device},
-            model,
+            lambda rank: {"seed": setup.seed, "slowdown": factors[rank], "device": device, "policy": policy},
+            setup.model,
             data,
             patience=self.patience,
             pin=self.exchange != "gloo",  # its own threads would all be bound to the one core
         )
         clock = RealClock()
-        server = Server(crew, clock, model, data, seed, self.lost == "skip", self.wire)
+        server = Server(crew, clock, setup, self.lost == "skip", self.wire)
 
         def elsewhere(program: Any, session: Session) -> Coroutine[Any, Any, Any] | None:
             if takes_peer(program):
@@ -113,4 +115,4 @@ class Processes:
             notices = (
                 f"oversubscribed: {data.nodes} processes shared {len(cores())} cores, and seconds are those of sharing",
             )
-        return Engine(server, clock, None, elsewhere, notices)
+        return Engine(server, clock, None, Wall, elsewhere, notices)

@@ -12,9 +12,10 @@ from typing import Any
 
 from foedus.core.checkpoint import Checkpoint
 from foedus.core.clock import RealClock
-from foedus.core.execute import Site
+from foedus.core.drivers import Joint
 from foedus.core.federation import Federation
 from foedus.core.session import Options, Session
+from foedus.core.site import Setup, Site
 from foedus.core.state import State
 from foedus.runtimes.launch import load
 from foedus.runtimes.processes.collectives import collective
@@ -22,7 +23,7 @@ from foedus.runtimes.processes.joined import Joined
 from foedus.runtimes.processes.member import Member
 from foedus.runtimes.processes.mesh import NotConnected, connect
 from foedus.runtimes.processes.meter import Meter
-from foedus.runtimes.processes.pace import pace
+from foedus.runtimes.processes.pace import pace, policy
 from foedus.runtimes.processes.pipes import Broken
 from foedus.runtimes.processes.told import told
 
@@ -117,7 +118,8 @@ class _Life:
             self._tell({"broken": str(e), "round": -1 if behind is None else behind})
             return
         clock = RealClock()
-        site = Site(self.member.model, self.member.data, self.member.setup["seed"])
+        member = self.member
+        site = Site(Setup(member.model, member.data, member.setup["seed"], policy(member)), real_time=True)
         executor = Joined(me, site, self.asked["exchange"], joint, self.meter, self.rest)
         executor.members, executor.gone, executor.jobs_s = members, dict(asked["gone"]), self.jobs_s
         executor.remembers = self.remembers
@@ -180,6 +182,7 @@ class _Session(Session):
             executor=executor,
             clock=clock,
             network=None,
+            driver=Joint,
             seed=life.member.setup["seed"],
             options=Options(program=type(life.program).__qualname__, per_node=life.asked["per_node"]),
             communicates=getattr(life.program, "communicates", True),
@@ -223,8 +226,7 @@ class _Session(Session):
         m.compute_s -= executor.jobs_s
         life.measured.append([self.round, m.as_tree()])
         life.own = dict(self.node_state(life.member.rank))
-        self.used, self._losses, self._staleness = 0, [], []
-        self._last = self._as_commit()
+        self.keep()
         if life.rhythm.told(self.round, self.planned):
             self.report()
 
@@ -255,12 +257,4 @@ class _Session(Session):
 
     def books(self) -> dict[str, Any]:
         """The last commit as the parent takes it over."""
-        c = self._last
-        return {
-            "state": c.state,
-            "counts": [list(self.counts), list(self.counts.values())],
-            "draws": c.draws,
-            "reducers": c.reducers,
-            "extra": c.extra,
-            "at_nodes": self._at_nodes,
-        }
+        return {**super().books(), "at_nodes": self._at_nodes}

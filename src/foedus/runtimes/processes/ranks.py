@@ -274,7 +274,7 @@ class _Team:
             for rank, measured in enumerate(self._measured):
                 known = [t for t in measured if t <= note["round"]]
                 if known:
-                    s.ledger.charge(rank, **_costs(measured[max(known)]))
+                    s.ledger.charge(rank, _costs(measured[max(known)]))
             s.used, s._losses = note["used"], [(x, w) for x, w in note["losses"]]
             s.commit(books["state"], note["metrics"], note["extra"], at_nodes=books["at_nodes"] if last else None)
         for measured in self._measured:
@@ -353,17 +353,15 @@ class _Team:
         return None
 
 
-def _costs(m: Meter) -> dict[str, Any]:
-    return vars(
-        Costs(
-            bytes_up=m.vector_sent,
-            bytes_down=m.vector_received,
-            messages_up=m.messages_sent,
-            messages_down=m.messages_received,
-            compute_s=m.compute_s,
-            wire_s=m.wire_s,
-            serial_s=m.serial_s,
-            waiting_s=m.waiting_s,
-            framing=m.bytes_sent + m.bytes_received - m.vector_sent - m.vector_received,
-        )
+def _costs(m: Meter) -> Costs:
+    return Costs(
+        bytes_up=m.vector_sent,
+        bytes_down=m.vector_received,
+        messages_up=m.messages_sent,
+        messages_down=m.messages_received,
+        compute_s=m.compute_s,
+        wire_s=m.wire_s,
+        serial_s=m.serial_s,
+        waiting_s=m.waiting_s,
+        framing=m.bytes_sent + m.bytes_received - m.vector_sent - m.vector_received,
     )

@@ -13,14 +13,15 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from foedus.core.execute import Plan, Result, Site, Task
+from foedus.core.execute import Plan, Result, Task
 from foedus.core.ledger import Costs
+from foedus.core.site import Setup, Site
 from foedus.runtimes.channel import Channel
 from foedus.runtimes.launch import load
 from foedus.runtimes.processes.member import Member
 from foedus.runtimes.processes.mesh import NotConnected
 from foedus.runtimes.processes.meter import Meter
-from foedus.runtimes.processes.pace import pace
+from foedus.runtimes.processes.pace import pace, policy
 from foedus.runtimes.processes.wires import Wire, to_server
 from foedus.runtimes.results import pack
 
@@ -49,7 +50,8 @@ class _Worker:
 
     def __post_init__(self) -> None:
         setup = self.member.setup
-        self.site = Site(self.member.model, self.member.data, setup["seed"])
+        own = Setup(self.member.model, self.member.data, setup["seed"], policy(self.member))
+        self.site = Site(own, real_time=True)
         self.pace = pace(self.member)
         self.control: Channel = self.member.channel
         self.poll = select.poll()
@@ -88,7 +90,7 @@ class _Worker:
         else:
             self.over = True
 
-    def _answer(self, job: dict[str, Any], _: Any, args: Any) -> None:
+    def _answer(self, job: dict[str, Any], own: Any, args: Any) -> None:
         ticket, node, count = job["ticket"], job["node"], job["count"]
         while job["plan"] not in self.plans or (job["stateful"] and ticket not in self.states):
             self._control(*self.control.receive())
@@ -99,7 +101,7 @@ class _Worker:
             return
         plan = self.plans[job["plan"]]
         self.member.doing(node)
-        task = Task(node, count, state)
+        task = Task(node, count, state, own or {})
         if plan.transforms:  # what travels is what they make of an answer
             result = Result(None, [self.site.answer(plan, plan.chain(self.member.model), args, task)])
         else:

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from foedus.core.aggregator import MergeTree
+from foedus.core.aggregator import Fold
 from foedus.core.clock import RealClock
-from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput
-from foedus.core.execute import RECEIVED, Blocks, Outcome, Plan, Result, Task, receive
-from foedus.core.model import Model
-from foedus.core.update import Failed, Tensors
+from foedus.core.execute import Blocks, Executor, Outcome, Plan, Result, Task
+from foedus.core.ledger import Costs
+from foedus.core.site import RECEIVED, Setup, receive
+from foedus.core.update import Lost, Tensors
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import refused
 from foedus.runtimes.plans import Plans
@@ -56,17 +56,13 @@ class _Ticket:
             return Result(None, outcomes)
         if self.folded_there:
             return Result(self.parts[0].acc, outcomes)
-        tree, at = MergeTree(aggregator.merge), 0
+        folded, at = Fold(aggregator), 0
         for block in self.blocks:
-            updates = [o.update for o in outcomes[at : at + len(block)] if o.update is not None]
-            acc = aggregator.empty()
-            for update in updates:
-                acc = aggregator.add(acc, update)
-            tree.push(acc if updates else None)
+            folded.block(o.update for o in outcomes[at : at + len(block)] if o.update is not None)
             at += len(block)
         for outcome in outcomes:
             outcome.update = None
-        return Result(tree.result(), outcomes)
+        return Result(folded.result(), outcomes)
 
 
 class _Part:
@@ -78,19 +74,19 @@ class _Part:
         self.ticket, self.index, self.placed = ticket, index, placed
 
 
-class Server:
-    """Runs every task at its node's process. It is ``core.execute.Places``."""
+class Server(Executor):
+    """Runs every task at its node's process, and answers when that does."""
+
+    apart = True
 
     ahead = AHEAD
 
-    def __init__(
-        self, crew: Crew, clock: RealClock, model: Model, data: FederatedDataset, seed: int, goes_on: bool, wire: str
-    ) -> None:
+    def __init__(self, crew: Crew, clock: RealClock, setup: Setup, goes_on: bool, wire: str) -> None:
         self.crew, self.workers, self._goes_on, self._wire = crew, crew.nodes, goes_on, wire
         self.gone: dict[int, str] = {}
         self._refusal: BadInput | None = None
         self._clock = clock
-        self._model, self._inline = model, Inline(model, data, seed)
+        self._model, self._inline = setup.model, Inline(setup)
         self._plans = Plans(crew.nodes)
         self._wires: dict[int, Wire] = {}
         self._at: list[dict[int, _Part]] = [{} for _ in range(crew.nodes)]
@@ -208,7 +204,7 @@ class Server:
             if own:
                 control.send({"states": number}, own)
             job = {"ticket": number, "node": task.node, "count": task.count, "plan": id, "stateful": bool(own)}
-            wire.send(job, None, placed.sent)
+            wire.send(job, dict(task.own) or None, placed.sent)
             self._go_on_sending(rank)
         except Closed:
             self._broken(rank)
@@ -271,12 +267,14 @@ class Server:
         down, up, sent, received, all_down, all_up, here = (a - b for a, b in zip(now, before, strict=True))
         self._counted[rank] = now
         costs.waiting_s = max(0.0, costs.waiting_s - here)
-        costs.charge(
-            bytes_down=int(down),
-            bytes_up=int(up),
-            messages_down=int(sent),
-            messages_up=int(received),
-            framing=int(all_down + all_up - down - up),
+        costs.add(
+            Costs(
+                bytes_down=int(down),
+                bytes_up=int(up),
+                messages_down=int(sent),
+                messages_up=int(received),
+                framing=int(all_down + all_up - down - up),
+            )
         )
 
     def _arrived(self, ticket: _Ticket, index: int, result: Result) -> None:
@@ -286,8 +284,8 @@ class Server:
             ticket.watcher()
 
     def _fail(self, ticket: _Ticket, index: int, rank: int) -> None:
-        failed = Failed(rank, f"its process {self.gone[rank]}", lost=True)
-        self._arrived(ticket, index, Result(None, [Outcome(rank, failed=failed)]))
+        lost = Lost(rank, f"its process {self.gone[rank]}", for_good=True)
+        self._arrived(ticket, index, Result(None, [Outcome(rank, missing=lost)]))
 
     # -- losses ------------------------------------------------------------------------------------------------
 

@@ -5,19 +5,20 @@ Groups of blocks go to workers in the order they were submitted, at most two to 
 
 from __future__ import annotations
 
+import asyncio
 import select
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from foedus.core.data import FederatedDataset
 from foedus.core.errors import WorkerError
-from foedus.core.execute import Blocks, Plan, Result
-from foedus.core.model import Model
+from foedus.core.execute import Blocks, Executor, Plan, Result
+from foedus.core.site import Setup
 from foedus.core.update import Tensors
 from foedus.runtimes.channel import Closed, Placed
-from foedus.runtimes.launch import Cargo, Child
+from foedus.runtimes.launch import Cargo, Child, pickled
 from foedus.runtimes.plans import Plans
 from foedus.runtimes.results import unpack
 from foedus.runtimes.segments import SegmentPool
@@ -33,12 +34,13 @@ IDLE = -1_000_000
 
 
 class _Ticket:
-    __slots__ = ("blocks", "cancelled", "id", "placed", "plan", "result")
+    __slots__ = ("blocks", "cancelled", "done", "id", "placed", "plan", "result")
 
     def __init__(self, id: int, plan: Plan, placed: Placed, blocks: Blocks) -> None:
         self.id, self.plan, self.placed, self.blocks = id, plan, placed, blocks
         self.result: Result | None = None
         self.cancelled = False
+        self.done: Callable[[], None] | None = None
 
 
 class _Worker:
@@ -47,10 +49,10 @@ class _Worker:
         self.busy: dict[int, _Ticket] = {}
 
 
-class Pool:
+class Pool(Executor):
     """Runs groups of blocks in worker processes."""
 
-    def __init__(self, workers: int, model: Model, data: FederatedDataset, seed: int) -> None:
+    def __init__(self, workers: int, setup: Setup, real_time: bool = False) -> None:
         self.workers = workers
         self.ahead = AHEAD * workers
         self._segments = SegmentPool()
@@ -60,21 +62,25 @@ class Pool:
         self._by_fd: dict[int, _Worker] = {}
         self._poll = select.poll()
         self._plans = Plans(workers)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._broken: WorkerError | None = None
         try:
-            self._start(workers, model, data, seed)
+            self._start(workers, setup, real_time)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, workers: int, model: Model, data: FederatedDataset, seed: int) -> None:
+    def _start(self, workers: int, setup: Setup, real_time: bool) -> None:
+        policy = pickled(setup.policy, lambda e: f"{setup.policy!r} cannot be sent to worker processes: {e}")
         status = {"node": torch.full((workers,), IDLE, dtype=torch.int64)}
-        self._cargo = Cargo(self._segments, model, data, status, "use workers=1")
+        self._cargo = Cargo(self._segments, setup.model, setup.data, status, "use workers=1")
         for index in range(workers):
             worker = _Worker(index, Child("foedus.runtimes.simulation.worker", self._segments))
             self._processes.append(worker)
             self._by_fd[worker.channel.fileno()] = worker
             self._poll.register(worker.channel.fileno(), select.POLLIN)
-            self._cargo.send(worker.channel, {"seed": seed, "worker": index})
+            own = {"seed": setup.seed, "policy": policy, "real_time": real_time, "worker": index}
+            self._cargo.send(worker.channel, own)
         for worker in self._processes:
             self._receive(worker)
 
@@ -100,14 +106,47 @@ class Pool:
     def wait(self, ticket: Any) -> Result:
         """Take messages until this group is done. Errors: ``WorkerError`` if a worker died."""
         while ticket.result is None:
+            if self._broken is not None:
+                raise self._broken
             for fd, _ in self._poll.poll():
                 self._receive(self._by_fd[fd])
             self._dispatch()
         return ticket.result  # type: ignore[no-any-return]
 
+    def watch(self, ticket: Any, done: Callable[[], None]) -> None:
+        """Have the loop take messages too, from now on."""
+        if self._loop is not asyncio.get_running_loop():
+            self._loop = asyncio.get_running_loop()
+            for worker in self._processes:
+                self._loop.add_reader(worker.channel, self._readable, worker)
+        if ticket.result is not None or self._broken is not None:
+            self._loop.call_soon(done)
+        else:
+            ticket.done = done
+
+    def _readable(self, worker: _Worker) -> None:
+        try:
+            for message, tensors, _ in worker.channel.poll():  # what ``wait`` has not taken meanwhile
+                self._take(worker, message, tensors)
+            self._dispatch()
+        except Closed:
+            self._break(self._died(worker))
+        except WorkerError as e:  # raised where it is waited for
+            self._break(e)
+
+    def _break(self, error: WorkerError) -> None:
+        self._broken = error
+        waiting = [t for w in self._processes for t in w.busy.values()] + list(self._queue)
+        if self._loop is not None:
+            for worker in self._processes:
+                self._loop.remove_reader(worker.channel)
+        for ticket in waiting:
+            if ticket.done is not None:
+                ticket.done()
+
     def cancel(self, ticket: Any) -> None:
         """If a worker has it, its result is thrown away; else it never runs."""
-        ticket.cancelled = True
+        ticket.cancelled, ticket.done = True, None
         if ticket in self._queue:
             self._queue.remove(ticket)
             ticket.placed.release()
@@ -115,6 +154,8 @@ class Pool:
     def close(self) -> None:
         """End the workers and give up the shared memory."""
         for worker in self._processes:
+            if self._loop is not None and not self._loop.is_closed():
+                self._loop.remove_reader(worker.channel)
             worker.channel.close()
             worker.child.kill()
         for worker in self._processes:
@@ -140,8 +181,9 @@ class Pool:
                     worker.channel.send({"id": plan_id, "plan": new})
                 blocks = [[(t.node, t.count) for t in tasks] for tasks in ticket.blocks]
                 states = {t.node: t.state for tasks in ticket.blocks for t in tasks if t.state}
+                own = {t.node: t.own for tasks in ticket.blocks for t in tasks if t.own}
                 message = {"ticket": ticket.id, "id": plan_id, "blocks": blocks}
-                worker.channel.send(message, states or None, ticket.placed)
+                worker.channel.send(message, (states, own) if states or own else None, ticket.placed)
             except Closed:
                 raise self._died(worker) from None
 
@@ -150,6 +192,9 @@ class Pool:
             message, tensors, _ = worker.channel.receive()
         except Closed:
             raise self._died(worker) from None
+        self._take(worker, message, tensors)
+
+    def _take(self, worker: _Worker, message: dict[str, Any], tensors: Any) -> None:
         if "ready" in message:
             return
         if "cannot" in message:
@@ -158,6 +203,8 @@ class Pool:
         ticket.placed.release()
         if not ticket.cancelled:
             ticket.result = unpack(message["outcomes"], tensors)
+            if ticket.done is not None:
+                ticket.done()
 
     def _died(self, worker: _Worker) -> WorkerError:
         how, node = worker.child.how_it_ended(), int(self._cargo.page["node"][worker.index])

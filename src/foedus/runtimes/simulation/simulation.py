@@ -7,23 +7,23 @@ from dataclasses import dataclass
 
 from foedus.core.clock import RealClock, VirtualClock
 from foedus.core.cost import Network
-from foedus.core.data import FederatedDataset
+from foedus.core.drivers import Virtual, Wall
 from foedus.core.errors import BadInput
 from foedus.core.execute import Executor
-from foedus.core.model import Model
 from foedus.core.runtime import Engine
+from foedus.core.site import Setup
 from foedus.network import LAN
 from foedus.runtimes.simulation.inline import Inline
 from foedus.runtimes.simulation.pool import Pool
 
 
-def executor(workers: int, model: Model, data: FederatedDataset, seed: int) -> Executor:
+def executor(workers: int, setup: Setup, real_time: bool = False) -> Executor:
     """Inline for one worker, a pool of processes for more."""
     if workers < 1:
         raise BadInput(f"a runtime needs at least one worker, got workers={workers}")
     if workers > 1 and os.name == "nt":
         raise BadInput("worker processes need a Unix system: use workers=1")
-    return Inline(model, data, seed) if workers == 1 else Pool(workers, model, data, seed)
+    return Inline(setup, real_time) if workers == 1 else Pool(workers, setup, real_time)
 
 
 @dataclass(frozen=True)
@@ -37,20 +37,21 @@ class Simulation:
     workers: int = 1
     network: Network = LAN
 
-    def start(self, model: Model, data: FederatedDataset, seed: int) -> Engine:
+    def start(self, setup: Setup) -> Engine:
         """Open executor and clock."""
-        return Engine(executor(self.workers, model, data, seed), VirtualClock(), self.network)
+        return Engine(executor(self.workers, setup), VirtualClock(), self.network, Virtual)
 
 
 @dataclass(frozen=True)
 class Local:
     """Run on this machine in real time: nothing is simulated, seconds of compute are those measured at the workers.
 
-    Answers arrive in the order in which jobs were given.
+    Many nodes share a few workers, which take their jobs in the order in which these were given. So a quorum is of the
+    first that are done, and a deadline leaves out whose turn has not come by then.
     """
 
     workers: int = 1
 
-    def start(self, model: Model, data: FederatedDataset, seed: int) -> Engine:
+    def start(self, setup: Setup) -> Engine:
         """Open executor and clock."""
-        return Engine(executor(self.workers, model, data, seed), RealClock(), None)
+        return Engine(executor(self.workers, setup, real_time=True), RealClock(), driver=Wall)

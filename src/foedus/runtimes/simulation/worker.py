@@ -6,7 +6,8 @@ import contextlib
 import os
 import sys
 
-from foedus.core.execute import Plan, Site, Task
+from foedus.core.execute import Plan, Task
+from foedus.core.site import Setup, Site
 from foedus.runtimes.channel import Channel, Closed
 from foedus.runtimes.launch import attach, load, receive_setup
 from foedus.runtimes.results import pack
@@ -22,7 +23,8 @@ def main(fd: int) -> None:
 
 def _serve(channel: Channel) -> None:
     setup, model, data, page = receive_setup(channel)
-    site = Site(model, data, setup["seed"])
+    policy = load(channel, "the policy", setup["policy"])
+    site = Site(Setup(model, data, setup["seed"], policy), setup["real_time"])
     status, me = page["node"].numpy(), setup["worker"]
     plans: dict[int, Plan] = {}
 
@@ -31,16 +33,19 @@ def _serve(channel: Channel) -> None:
 
     channel.send({"ready": True})
     while True:
-        message, states, args = channel.receive()
+        message, tensors, args = channel.receive()
         if "plan" in message:
             plans[message["id"]] = load(channel, "a job", message["plan"])
             continue
-        states = states or {}
-        blocks = [[Task(node, count, states.get(node, {})) for node, count in tasks] for tasks in message["blocks"]]
+        states, own = tensors or ({}, {})
+        blocks = [
+            [Task(node, count, states.get(node, {}), own.get(node, {})) for node, count in tasks]
+            for tasks in message["blocks"]
+        ]
         result = site.run(plans[message["id"]], args, blocks, starting)
-        del args, states, blocks
-        outcomes, tensors = pack(result)
-        channel.send({"ticket": message["ticket"], "outcomes": outcomes}, tensors)
+        del args, states, own, tensors, blocks
+        outcomes, answers = pack(result)
+        channel.send({"ticket": message["ticket"], "outcomes": outcomes}, answers)
 
 
 if __name__ == "__main__":
