@@ -131,7 +131,7 @@ def unused(cost: Costs, why: Missing | None) -> None:
         case Late():
             cost.late = 1
         case Refused():
-            cost.refused = 1
+            cost.refused, cost.samples = 1, 0.0
         case Failed():
             cost.failed = 1
         case Lost():

@@ -24,7 +24,8 @@ class Record:
     ``train_loss`` is the mean that nodes reported while they trained, ``epochs`` the rows they trained on divided by
     the rows there are, ``cohort`` how many answers were used since the last commit. ``median_s`` is the virtual time
     after which the median node of each cohort was done: what ``virtual_s`` would be if nobody waited for stragglers.
-    On the real clock ``virtual_s`` is 0, and time is ``wall_s``.
+    On the real clock ``virtual_s`` is 0, and time is ``wall_s``. ``late``, ``refused``, ``failed`` and ``lost`` count
+    the jobs whose answer was not used, by why.
     """
 
     round: int
@@ -45,6 +46,10 @@ class Record:
     wall_s: float = 0.0
     median_s: float = 0.0
     serial_s: float = 0.0
+    late: int = 0
+    refused: int = 0
+    failed: int = 0
+    lost: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
 
     @property

@@ -360,6 +360,10 @@ class Session:
             wall_s=self.ledger.wall_s,
             median_s=self.ledger.median_s,
             serial_s=t.serial_s,
+            late=t.late,
+            refused=t.refused,
+            failed=t.failed,
+            lost=t.lost,
             metrics=others,
         )
 

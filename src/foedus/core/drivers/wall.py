@@ -16,7 +16,7 @@ from foedus.core.job import Work
 from foedus.core.ledger import Costs
 from foedus.core.round import Ask, Decision, Goes
 from foedus.core.session import Session
-from foedus.core.update import Failed, Lost
+from foedus.core.update import Failed, Lost, Refused
 
 Rest = Callable[[int, int, Work, float], float]
 """Seconds a node's ``count``-th job has still to take, when its computing took so many."""
@@ -133,7 +133,7 @@ class Wall(Driver):
         else:
             cost = Costs(
                 bytes_down=sizes[0],
-                bytes_up=sizes[1],
+                bytes_up=0 if isinstance(outcome.missing, Refused) else sizes[1],
                 messages_down=1,
                 messages_up=1,
                 compute_s=outcome.seconds,
