@@ -1,4 +1,4 @@
-"""What a runtime of your own is made of: see ``examples/own_runtime.py``. ``foedus.testing.check_runtime`` checks it."""
+"""What a runtime of your own is made of: see ``examples/own_runtime.py``; ``foedus.testing`` checks it."""
 
 from foedus.core.clock import Clock, RealClock, VirtualClock
 from foedus.core.drivers import Driver, Joint, Virtual, Wall
