@@ -24,7 +24,7 @@ from foedus.core.job import Job
 from foedus.core.model import Layout, Slot
 from foedus.core.transform import Transform, prepare
 from foedus.core.until import Until
-from foedus.jobs import Cosine, Gradient, LocalSGD, Own, Schedule
+from foedus.jobs import Cosine, Gradient, LocalSGD, Schedule
 from foedus.network import PRESETS, WAN, CostModel, Jitter
 from foedus.optimizers import ServerOptimizer
 from foedus.plain.codec import DEEPEST, Codec, check_size, decode_plan, encode_plan
@@ -40,7 +40,7 @@ CODEC = Codec(shipped())
 REGISTRY = Registry(shipped().items())
 KINDS = (
     Job, Transform, Aggregator, Cohort, Until, ServerOptimizer, Shape, Weights, Jitter, Availability, Network, StopRule,
-    Schedule, Own,
+    Schedule,
 )  # fmt: skip
 
 
@@ -95,7 +95,20 @@ def travels(hint, value) -> None:
         assert repr(again) == repr(value)  # states are kept by the text of what they belong to
 
 
-PARTS = {"Absence", "Crowd", "Device", "Drawn", "Graph", "Links", "Mixing", "Sketch", "Until"}
+PARTS = {
+    "Absence",
+    "BatchNorms",
+    "LastLayer",
+    "Named",
+    "Crowd",
+    "Device",
+    "Drawn",
+    "Graph",
+    "Links",
+    "Mixing",
+    "Sketch",
+    "Until",
+}
 """What is a part of others, and what no plan is made of."""
 
 
