@@ -21,6 +21,7 @@ from foedus.core.transform import (
     steps_of,
     wire_chain,
 )
+from foedus.testing import check_transform
 from foedus.transforms import (
     QSGD,
     Cast,
@@ -223,3 +224,31 @@ def test_steps_are_those_of_chains() -> None:
     inner = Chain((Clip(1.0), Chain((TopK(0.1), Cast()))))
     assert steps_of((inner, Plain)[:1]) == [Clip(1.0), TopK(0.1), Cast()]
     assert math.isclose(Chain((RandomK(0.5), RandomK(0.25))).gain, 8.0)
+
+
+@dataclass(frozen=True)
+class _Claims(Plain):
+    """Says that it bounds by 1, and multiplies: on the way, or where it is decoded."""
+
+    sent: float = 1.0
+    decoded: float = 1.0
+
+    def sensitivity(self, given):
+        return given
+
+    def encode(self, u, state, key):
+        return u.with_parts({k: v if k == "buffers" else v * self.sent for k, v in u.parts.items()}), state
+
+    def decode(self, u, shapes):
+        return u.with_parts({k: v if k == "buffers" else v * self.decoded for k, v in u.parts.items()})
+
+
+def test_who_claims_a_bound_is_checked() -> None:
+    check_transform(_Claims())
+    check_transform(_Claims(0.5))
+    with pytest.raises(AssertionError, match="bounded as it says"):
+        check_transform(_Claims(1.01))
+    with pytest.raises(AssertionError, match="no more than its gain"):
+        check_transform(_Claims(1.0, 1.01))
+    for honest in (Clip(0.5), TopK(0.1), RandomK(0.25), RandomK(0.25, unbiased=False), ErrorFeedback(Clip(0.5))):
+        check_transform(honest)
