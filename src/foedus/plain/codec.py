@@ -10,8 +10,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from foedus.core.errors import BadInput
 from foedus.core.execute import Plan
 from foedus.plain.build import Builder, given
@@ -143,9 +141,7 @@ class _Reader(Builder):
         # A whole number stays one where a float may stand: what transforms remember is kept by their text.
         if hint is float and type(value) is int:
             return value
-        if hint in (bool, int, float, str) and type(value) is not hint:
-            raise msgspec.ValidationError(f"expected {hint.__name__}")
-        return msgspec.convert(value, hint)
+        return super().scalar(hint, value)
 
 
 __all__ = ["DEEPEST", "MOST", "Codec", "check_size", "decode_plan", "encode_plan"]
