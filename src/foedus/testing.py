@@ -40,7 +40,7 @@ from foedus.core.run import Record
 from foedus.core.run import Run as _Run
 from foedus.core.runtime import Runtime
 from foedus.core.state import State
-from foedus.core.transform import Shapes, Transform, nbytes, shapes_of
+from foedus.core.transform import Sensitivity, Shapes, Transform, holds_numbers, nbytes, sensitivity_after, shapes_of
 from foedus.core.trees import flatten, unflatten
 from foedus.core.update import BUFFERS, Tensors, Update
 from foedus.data import Dirichlet, Natural, arrays, load
@@ -382,6 +382,7 @@ def check_transform(
     _check_passage(laws, transform, zero, {}, {}, key.child("zero"), shapes, wire)
     _check_passage(laws, transform, zero, state, memory, key.child("zero"), shapes, wire)
     _check_summed(laws, transform, _update(shapes, key.child("summed")), key.child("coin"), shapes)
+    _check_bound(laws, transform, shapes, key.child("bound"), steps)
     _check_finish(laws, transform, shapes, key.child("finish"))
     if conserves:
         _check_conservation(laws, transform, residual, shapes, key, steps)
@@ -455,6 +456,36 @@ def _check_summed(laws: _Laws, transform: Transform, u: Update, key: Key, shapes
     law = "a summed update fares as its value"
     laws.require(b.summed and not a.summed, law, "the flag 'summed' to stay as it was", f"{a.summed}, {b.summed}")
     laws.close(b.value(), a.value(), law)
+
+
+def _check_bound(laws: _Laws, transform: Transform, shapes: Shapes, key: Key, steps: int) -> None:
+    """A privacy account believes what a transform says of bounds, so it has to be so."""
+
+    def norm(parts: Tensors, without: Sequence[str]) -> float:
+        numbers = [v for k, v in parts.items() if holds_numbers(k, v.dtype) and k not in without]
+        return math.sqrt(sum(float(v.double().square().sum()) for v in numbers))
+
+    given = Sensitivity("l2", 1.0)
+    said = sensitivity_after(transform, given)
+    state: NodeState = {}
+    memory: NodeState = {}
+    if said is None or said.norm != "l2":
+        return
+    for step in range(steps):
+        u = _update(shapes, key.child(step))
+        size = norm(u.parts, given.excludes)
+        scale = 1 / size if size else 1.0
+        u = u.with_parts({k: v if k in given.excludes else v * scale for k, v in u.parts.items()})
+        sent, state = transform.encode(u, state, key.child("coin", step))
+        back, memory = transform.receive(sent, shapes, memory)
+        law = "what it sends is bounded as it says"
+        most = said.bound * (1 + CLOSE)
+        have = norm(sent.parts, said.excludes)
+        laws.require(have <= most, law, f"a norm of at most {said.bound}", have)
+        law = "decoding multiplies by no more than its gain"
+        most *= transform.gain
+        have = norm(back.parts, said.excludes)
+        laws.require(have <= most, law, f"a norm of at most {most}", have)
 
 
 def _check_finish(laws: _Laws, transform: Transform, shapes: Shapes, key: Key) -> None:

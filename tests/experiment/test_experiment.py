@@ -12,7 +12,7 @@ from foedus import models, programs
 from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput
 from foedus.data import IID, Dataset, arrays
-from foedus.experiment import BadExperiment, Experiment, kinds, parse, to_toml
+from foedus.experiment import BadExperiment, Experiment, known, parse, to_toml
 from foedus.experiment.tables import Data, Model, Network, Source, Tables
 
 TEXT = """\
@@ -211,9 +211,9 @@ def test_a_node_column_is_the_default_division():
 
 @pytest.fixture
 def afresh():
-    kinds.forget()
+    known.forget()
     yield
-    kinds.forget()
+    known.forget()
 
 
 def test_a_new_program_is_usable_as_soon_as_it_is_exported(monkeypatch, afresh):
@@ -226,7 +226,7 @@ def test_a_new_program_is_usable_as_soon_as_it_is_exported(monkeypatch, afresh):
         e = parse(TEXT.replace("program.fedavg", "program.renamed"))
         assert type(e.program) is Renamed
         assert parse(to_toml(e)) == e
-    kinds.forget()
+    known.forget()
     with pytest.raises(BadExperiment, match="unknown program 'renamed'"):
         parse(TEXT.replace("program.fedavg", "program.renamed"))
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 import foedus as fd
 from foedus.core.errors import BadInput, plain_name
 from foedus.experiment import BadExperiment, Experiment, parse, resolved, to_toml
-from foedus.experiment.kinds import exports, parameters, shape
+from foedus.experiment.known import exports, known
 from foedus.experiment.tables import Data, Evaluate, Model, Network, Source, Tables
+from foedus.plain.kinds import parameters, shape
 
 
 def values(hint, default=inspect.Parameter.empty):
@@ -29,7 +30,7 @@ def values(hint, default=inspect.Parameter.empty):
             continue  # a choice of the class's own, of which only the default is known
         options.append({bool: st.booleans(), int: st.integers(1, 9), float: st.floats(0.01, 0.99)}[scalar])
     for kind in s.kinds:
-        for target in kind.candidates().values():
+        for target in known().candidates(kind).values():
             if isinstance(target, type):
                 options.append(st.deferred(lambda target=target: objects(target)))
             elif not inspect.isfunction(target):
@@ -99,7 +100,7 @@ def reachable(hint, found):
     """Every class that some field of a file may hold."""
     s = shape(hint)
     for kind in s.kinds:
-        for target in kind.candidates().values():
+        for target in known().candidates(kind).values():
             cls = target if isinstance(target, type) else type(target)
             if cls not in found and not inspect.isfunction(target):
                 found.append(cls)
@@ -135,7 +136,7 @@ def test_every_field_can_be_written(cls):
 def test_no_two_of_a_kind_share_a_name(cls):
     for p in parameters(cls).values():
         s = shape(p.hint)
-        names = [plain_name(n) for kind in s.kinds for n in kind.candidates()]
+        names = [plain_name(n) for kind in s.kinds for n in known().candidates(kind)]
         assert len(names) == len(set(names))
 
 

@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 from foedus import sampling
 from foedus.core.aggregator import Aggregator
 from foedus.core.errors import BadInput
-from foedus.experiment.build import BAD, Builder
-from foedus.experiment.kinds import Kind, forget, misfit, parameters, shape
+from foedus.experiment.known import forget, known
+from foedus.experiment.read import FileBuilder
 from foedus.experiment.write import plain
 from foedus.jobs import LocalSGD
 from foedus.network import Exponential, Jitter, Links
+from foedus.plain.build import BAD
+from foedus.plain.kinds import Kind, misfit, parameters, shape
 from foedus.sampling import Cohort, Fixed
 
 HERE = Path("/here")
@@ -33,7 +35,7 @@ class Colour(enum.Enum):
 
 
 def build(hint, value):
-    builder = Builder(HERE)
+    builder = FileBuilder(HERE)
     built = builder.build(hint, value, ("x",))
     assert (built is BAD) == bool(builder.problems)
     return [m for _, m in builder.problems] if built is BAD else built
@@ -171,8 +173,8 @@ def test_what_is_not_frozen_is_not_configured(monkeypatch):
     monkeypatch.setattr(sampling, "__all__", [*sampling.__all__, "Loose"])
     monkeypatch.setattr(sampling, "Loose", Loose, raising=False)
     try:
-        assert "fixed" in Kind(Cohort).candidates()
-        assert "loose" not in Kind(Cohort).candidates()
+        assert "fixed" in known().candidates(Kind(Cohort))
+        assert "loose" not in known().candidates(Kind(Cohort))
     finally:
         monkeypatch.undo()
         forget()

@@ -112,7 +112,7 @@ def test_available_draws_from_those_that_are_on(inner) -> None:
         assert list(drawn) == sorted(drawn)
         if not isinstance(inner, BySize):  # the cohort of so many nodes, in their places
             assert drawn == tuple(on[p] for p in inner.draw(4, fd.Key(i)))
-        assert getattr(drawn, "first", None) == (2 if isinstance(inner, OverSelect) else None)
+        assert drawn.first == (2 if isinstance(inner, OverSelect) else len(drawn))
     with pytest.raises(TooFew):
         Available(inner).draw_from(crowd([1] * 7, []), fd.Key(0))
 

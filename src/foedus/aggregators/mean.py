@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from foedus.core.aggregator import Callability
+from foedus.core.aggregator import ALIKE, REPORTED, Callability, Denominator
 from foedus.core.errors import BadInput
 from foedus.core.transform import Shapes
 from foedus.core.update import Tensors, Update
@@ -27,6 +27,16 @@ class Mean(Callability):
     robust: ClassVar[bool] = False
     consumes: ClassVar[bool] = True
     additive: ClassVar[bool] = True
+
+    @property
+    def denominator(self) -> Denominator:
+        """What the sum is divided by."""
+        return Denominator("weights" if self.weighted else "count")
+
+    @property
+    def weight_range(self) -> tuple[float, float]:
+        """The least and the most that one value is multiplied by."""
+        return REPORTED if self.weighted else ALIKE
 
     def empty(self) -> dict[str, Any]:
         return {"sum": None, "weight": 0.0}

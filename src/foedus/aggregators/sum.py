@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from foedus.aggregators.mean import Mean
-from foedus.core.transform import Shapes
+from foedus.core.aggregator import Denominator
 from foedus.core.update import Tensors
 
 
@@ -19,8 +19,9 @@ class Sum(Mean):
     tensor([ 5., 10.])
     """
 
-    def init(self, shapes: Shapes) -> None:
-        return None
+    @property
+    def denominator(self) -> Denominator:
+        return Denominator("one")
 
     def read(self, acc: dict[str, Any], state: Any) -> tuple[Tensors, Any]:
         return acc["sum"] or {}, state

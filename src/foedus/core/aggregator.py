@@ -6,17 +6,44 @@ block of consecutive positions of the cohort, then up a fixed binary tree over t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from foedus.core.errors import BadInput
 from foedus.core.transform import Shapes
 from foedus.core.update import Tensors, Update
 
 MAX_BLOCKS = 32
 """Blocks of a cohort at the most. It bounds the traffic to the coordinator: blocks x D, not nodes x D."""
+
+
+@dataclass(frozen=True)
+class Denominator:
+    """What an aggregator divides its sum by.
+
+    ``kind``   ``"weights"``: the sum of the weights of those whose answers came, which their refusals move too.
+               ``"count"``: how many answers came. ``"one"``: nothing. ``"fixed"``: ``value``, whoever answered.
+    ``value``  of a fixed one.
+    """
+
+    kind: Literal["weights", "count", "one", "fixed"]
+    value: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.value is None) == (self.kind == "fixed"):
+            raise BadInput(f"a denominator has a value if it is fixed, and only then; got {self}")
+
+
+ALIKE = (1.0, 1.0)
+"""The weights of a sum in which all values count alike."""
+
+REPORTED = (0.0, math.inf)
+"""The weights of a sum in which a value counts what its node says, its rows usually: nothing bounds them."""
 
 
 @runtime_checkable
@@ -29,6 +56,10 @@ class Aggregator(Protocol):
     ``add`` keeps no reference to an update's tensors may say so (``consumes = True``) and is spared a copy of each.
     One whose accumulators are ``{"sum": {name: tensor} or None, ...}`` with numbers beside it, and whose ``merge`` adds
     them, may say so (``additive = True``): nodes can then add theirs up in any way, round a ring for example.
+
+    One that is a sum of values, each times a weight, says what a privacy account has to know: ``denominator``, a
+    ``Denominator``, and ``weight_range``, the least and the most that one value is multiplied by: ``ALIKE``, or
+    ``REPORTED``, as its node says. One that says neither is taken for no sum.
     """
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from foedus.core.errors import BadInput
 from foedus.core.keys import Key
@@ -18,17 +18,41 @@ class TooFew(BadInput):
         self.needed = needed
 
 
-class Selection(tuple[int, ...]):
-    """Node ids of which only the ``first`` so many answers are wanted: the others are asked to be on the safe side.
+@dataclass(frozen=True)
+class Drawn:
+    """How a cohort was drawn: what a privacy account has to know of it to count the sampling in a node's favour.
 
-    ``map`` and ``map_reduce`` close when the first are there, or earlier if ``until`` says so.
+    ``kind``         ``"fixed size"``: so many nodes, every set of them alike. ``"poisson"``: every node on its own.
+                     ``"size"``: by the nodes' rows. ``"availability"``: of those that were on.
+    ``of``           how many nodes it was drawn from: the population.
+    ``rate``         the probability with which a node was in it, the same for every node and independent of data; None
+                     where that is not so, and nothing may be claimed.
+    ``replacement``  whether a node could be drawn twice.
+
+    It says who was asked. Who answered (of an over-selected cohort, the fast ones) is the call's to say.
+    """
+
+    kind: Literal["fixed size", "poisson", "size", "availability"]
+    of: int
+    rate: float | None = None
+    replacement: bool = False
+
+
+class Selection(tuple[int, ...]):
+    """Node ids that were drawn, in ascending order: a tuple, with what a call has to know of the draw.
+
+    ``first``  so many answers are wanted, by default all: further nodes are asked to be on the safe side. ``map`` and
+               ``map_reduce`` close when the first are there, or earlier if ``until`` says so.
+    ``drawn``  how it was drawn; None: it was chosen, in a way that nobody said.
     """
 
     first: int
+    drawn: Drawn | None
 
-    def __new__(cls, ids: Iterable[int], first: int) -> Selection:
+    def __new__(cls, ids: Iterable[int], first: int | None = None, drawn: Drawn | None = None) -> Selection:
         made = super().__new__(cls, ids)
-        made.first = first
+        made.first = len(made) if first is None else first
+        made.drawn = drawn
         return made
 
 
@@ -70,4 +94,4 @@ class Crowd:
         if isinstance(self.ids, range):  # all nodes: places are ids
             return drawn
         ids = tuple(self.ids[place] for place in drawn)
-        return Selection(ids, drawn.first) if isinstance(drawn, Selection) else ids
+        return Selection(ids, drawn.first, drawn.drawn) if isinstance(drawn, Selection) else ids

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, NoReturn, Protocol, runtime_checkable
+from typing import Any, Literal, NoReturn, Protocol, runtime_checkable
 
 import torch
 
@@ -33,6 +34,45 @@ class Sends(IntEnum):
     """Bits or factors: no numbers of the update any more."""
 
 
+@dataclass(frozen=True)
+class Sensitivity:
+    """The most that one node can put into a message: the norm of its numbers is at most ``bound``.
+
+    ``norm``      which norm, over all covered parts together: ``"l2"``, the Euclidean one.
+    ``bound``     in the units of the update's value (``Update.value()``: per unit of weight, not times the weight). It
+                  is how far a sum of values moves when the node is added or removed; when it is replaced, twice that.
+    ``excludes``  parts that it says nothing of. What holds no numbers (places, bits) is not covered either, nor what
+                  travels beside the parts: the weight and the metrics.
+
+    Source: Dwork and Roth (2014), *The Algorithmic Foundations of Differential Privacy*, definition 3.8.
+    """
+
+    norm: Literal["l1", "l2", "linf"]
+    bound: float
+    excludes: tuple[str, ...] = (BUFFERS,)
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """Noise that is meant to hide the data.
+
+    ``kind``         its distribution, independent for every number: ``"gaussian"``.
+    ``std``          its standard deviation, in the units of what it is added to.
+    ``where``        added by every ``"node"`` to its own value, or once to the ``"sum"``, before that is divided.
+    ``sensitivity``  of what it is added to; None: nothing bounds that, and nobody can say what the noise hides.
+    """
+
+    kind: str
+    std: float
+    where: Literal["node", "sum"]
+    sensitivity: Sensitivity | None = None
+
+    @property
+    def multiplier(self) -> float | None:
+        """The noise multiplier, ``std / sensitivity.bound``, without a unit; None where nothing is bounded."""
+        return None if self.sensitivity is None else self.std / self.sensitivity.bound
+
+
 @runtime_checkable
 class Transform(Protocol):
     """A frozen dataclass between a node's job and the fold.
@@ -41,24 +81,34 @@ class Transform(Protocol):
     back into tensors that can be added; ``finish`` runs once on the aggregate. Transforms never touch the part
     ``buffers``. A subclass of ``Plain`` overrides only what it needs.
 
-    What others have to know before they stand before, after or around it: ``bounds``, the norm of what it sends is at
-    most a bound; ``noise``, it adds noise that is meant to hide the data; ``lengthens``, it may make an update longer;
-    ``overshoots``, what it drops may be longer than what it was given, time and again; ``remembers``, it remembers
-    something of every coordinate from one update to the next; ``sends``, what its message is.
+    What others have to know before they stand before, after or around it, and what a privacy account reads, it says as
+    values: ``sends`` and ``takes``, what its message is and what it can be given; ``sensitivity``, what becomes of a
+    bound; ``mechanisms``, its noise; ``gain``, what decoding multiplies by.
     """
 
     @property
-    def bounds(self) -> bool: ...
+    def sends(self) -> Sends:
+        """What its message is."""
+        ...
+
     @property
-    def noise(self) -> bool: ...
+    def takes(self) -> Sends:
+        """The message furthest from an update that it may be given; beyond it what it promises would not hold."""
+        ...
+
+    def mechanisms(self, given: Sensitivity | None) -> tuple[Mechanism, ...]:
+        """The noise that it adds, in order, if what it is given is bounded by ``given``."""
+        ...
+
     @property
-    def lengthens(self) -> bool: ...
-    @property
-    def overshoots(self) -> bool: ...
-    @property
-    def remembers(self) -> bool: ...
-    @property
-    def sends(self) -> Sends: ...
+    def gain(self) -> float:
+        """What decoding multiplies the numbers of its message by, at most: 1 for all but those that scale up."""
+        ...
+
+    def sensitivity(self, given: Sensitivity | None) -> Sensitivity | None:
+        """How much its message is bounded, if what it is given is bounded by ``given``. None: not at all."""
+        ...
+
     @property
     def steps(self) -> tuple[Transform, ...]:
         """The transforms that it is made of, in their order: itself, if it is no chain."""
@@ -95,28 +145,24 @@ class Plain:
     """A transform that changes nothing; the neutral element, and the base of the others."""
 
     @property
-    def bounds(self) -> bool:
-        return False
-
-    @property
-    def noise(self) -> bool:
-        return False
-
-    @property
-    def lengthens(self) -> bool:
-        return False
-
-    @property
-    def overshoots(self) -> bool:
-        return False
-
-    @property
-    def remembers(self) -> bool:
-        return False
-
-    @property
     def sends(self) -> Sends:
         return Sends.VECTOR
+
+    @property
+    def takes(self) -> Sends:
+        return Sends.CODE
+
+    def mechanisms(self, given: Sensitivity | None) -> tuple[Mechanism, ...]:
+        return ()
+
+    @property
+    def gain(self) -> float:
+        return 1.0
+
+    def sensitivity(self, given: Sensitivity | None) -> Sensitivity | None:
+        # Of a transform that changes something and does not say how much, nothing is known.
+        ours = (Plain.encode, Plain.decode, Plain.receive)
+        return given if (type(self).encode, type(self).decode, type(self).receive) == ours else None
 
     @property
     def steps(self) -> tuple[Transform, ...]:
@@ -201,37 +247,63 @@ def prepare(transforms: Sequence[Transform], layout: Layout) -> tuple[Transform,
     return tuple(t.fit(layout) for t in transforms)
 
 
+_WHY = {
+    Sends.VECTOR: "a number that it sends belongs to another coordinate every time",
+    Sends.SAMPLE: "what it sends tells of the data where noise does not reach",
+    Sends.PLACES: "the norm of what it sends is not that of the update",
+}
+"""Why a transform that takes no more than this cannot be given more."""
+
+
 def check_order(transforms: Sequence[Transform]) -> None:
     """Errors: ``BadInput`` for an order in which one transform surely undoes what another promises."""
-    bound: Transform | None = None
-    longer: Transform | None = None  # may have broken the bound since
-    furthest: Transform | None = None  # whose message is the least like the update so far
     for t in transforms:
         if isinstance(t, type) or not isinstance(t, Transform):
             raise BadInput(f"{t!r} is no transform: use an object such as Clip(1.0); your own class inherits Plain")
-    steps = [step for t in transforms for step in t.steps]
+    steps = steps_of(transforms)
+    furthest: Transform | None = None  # whose message is the least like the update so far
+    bounding: Transform | None = None
+    breaking: Transform | None = None  # may have broken that bound since
+    bound: Sensitivity | None = None
     for t in steps:
-        if furthest is not None:
-            if t.noise and furthest.sends > Sends.SAMPLE:
-                _refuse(steps, furthest, t, "what it sends tells of the data where noise does not reach")
-            if t.bounds and furthest.sends > Sends.PLACES:
-                _refuse(steps, furthest, t, "the norm of what it sends is not that of the update")
-            if t.remembers and furthest.sends > Sends.VECTOR:
-                _refuse(steps, furthest, t, "a number that it sends belongs to another coordinate every time")
-        if t.noise and longer is not None:
-            _refuse(steps, longer, t, f"it may make an update longer than {bound!r} allows, which voids the noise")
-        if t.noise:
-            bound = longer = None  # whatever comes after the noise can no longer harm it
-        elif t.bounds:
-            bound, longer = t, None
-        elif bound is not None and longer is None and t.lengthens:
-            longer = t
+        if furthest is not None and furthest.sends > t.takes:
+            _refuse(steps, furthest, t, _WHY[t.takes])
+        after = sensitivity_after(t, bound)
+        if noisy(t):
+            if breaking is not None:
+                why = f"it may make an update longer than {bounding!r} allows, which voids the noise"
+                _refuse(steps, breaking, t, why)
+            bounding = breaking = None  # whatever comes after the noise can no longer harm it
+        elif after is None and bound is not None:
+            breaking = t
+        elif after is not None and after != bound:
+            bounding, breaking = t, None
+        bound = after
         if furthest is None or t.sends > furthest.sends:
             furthest = t
 
 
+def steps_of(transforms: Sequence[Transform]) -> list[Transform]:
+    """The transforms, with those that chains are made of in the place of the chains."""
+    return [step for t in transforms for step in t.steps]
+
+
+def sensitivity_after(t: Transform, given: Sensitivity | None) -> Sensitivity | None:
+    """How much what leaves a step is bounded. Noise that was added at the node has no bound."""
+    return None if noisy(t) else t.sensitivity(given)
+
+
+def noisy(t: Transform) -> bool:
+    """Whether it adds noise at the node."""
+    return any(m.where == "node" for m in t.mechanisms(None))
+
+
 def _refuse(steps: Sequence[Transform], first: Transform, then: Transform, why: str) -> NoReturn:
-    works = sorted(steps, key=lambda t: (not (t.bounds or t.noise), not t.remembers, t.sends))
+    def place(t: Transform) -> tuple[bool, bool, Sends]:
+        hides = noisy(t) or t.sensitivity(None) is not None
+        return (not hides, t.takes > Sends.VECTOR, t.sends)
+
+    works = sorted(steps, key=place)
     raise BadInput(
         f"{first!r} cannot come before {then!r}: {why}. An order that works: ({', '.join(map(repr, works))})"
     )

@@ -13,13 +13,15 @@ from typing import Any
 
 from foedus.core.errors import BadInput, plain_name
 from foedus.core.keys import Key
-from foedus.experiment.build import BAD, FIRST, Builder
 from foedus.experiment.experiment import Experiment
-from foedus.experiment.kinds import Kind
 from foedus.experiment.lines import lines
-from foedus.experiment.names import written
-from foedus.experiment.problems import BadExperiment, Path, Problem, dotted
+from foedus.experiment.problems import BadExperiment, Problem
+from foedus.experiment.read import FileBuilder
 from foedus.experiment.tables import Tables
+from foedus.plain.build import BAD, FIRST, Builder
+from foedus.plain.kinds import Kind
+from foedus.plain.names import written
+from foedus.plain.places import Path, dotted
 from foedus.sampling import Cohort
 
 SWEEP = "sweep"
@@ -112,7 +114,7 @@ class Document:
     def experiment(self) -> Experiment:
         """The experiment. Errors: ``BadExperiment`` with all that can be known to be wrong without the data."""
         tables = {k: v for k, v in self.raw.items() if k != SWEEP}
-        builder = Builder(self.folder)
+        builder = FileBuilder(self.folder)
         folder = tables.pop("folder", None)
         if folder is not None:
             built = builder.build(FilePath, folder, ("folder",))

@@ -23,9 +23,9 @@ from foedus.core.run import Record
 from foedus.core.runtime import Runtime
 from foedus.data import Dataset, Natural, Table
 from foedus.experiment import user_code
-from foedus.experiment.kinds import parameters, shape
 from foedus.experiment.problems import BadExperiment
 from foedus.experiment.tables import Program, Tables, Tracker
+from foedus.plain.kinds import parameters, shape
 from foedus.sampling import StopRule
 from foedus.train import Run, check, train
 

@@ -7,7 +7,7 @@ import re
 import tomllib
 from bisect import bisect_left
 
-from foedus.experiment.problems import Path
+from foedus.plain.places import Path
 
 _SPACE = re.compile(r"(?:[ \t\r\n,]|#[^\n]*)*")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from foedus.core.errors import BadInput
-
-Path = tuple[str | int, ...]
-"""Where a value stands in a file: the keys that lead to it, and its position in a list."""
 
 
 @dataclass(frozen=True)
@@ -38,23 +33,3 @@ class BadExperiment(BadInput):
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.problems))
-
-
-def dotted(path: Path) -> str:
-    """A path as it would be written.
-
-    >>> dotted(("program", "mine:Alg", "transforms", 0, "top_k"))
-    'program."mine:Alg".transforms[0].top_k'
-    """
-    out = ""
-    for key in path:
-        if isinstance(key, int):
-            out += f"[{key}]"
-        else:
-            out += f".{quoted(key)}" if out else quoted(key)
-    return out
-
-
-def quoted(key: str) -> str:
-    """A key as TOML has it: in quotes where it needs them."""
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False)

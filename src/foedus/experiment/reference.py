@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from foedus.experiment.build import expected
-from foedus.experiment.kinds import Kind, Parameter, Shape, parameters, shape
-from foedus.experiment.problems import quoted
+from foedus.experiment.known import known
 from foedus.experiment.tables import Network, Tables
 from foedus.experiment.write import plain
+from foedus.plain.build import expected
+from foedus.plain.kinds import Kind, Parameter, Shape, parameters, shape
+from foedus.plain.places import quoted
 
 BEGIN, END = "<!-- reference: begin -->", "<!-- reference: end -->"
 
@@ -60,9 +61,10 @@ def describe() -> list[Section]:
         if kind.hint in sections:
             sections[kind.hint].used.append(place)
             continue
-        names = kind.candidates()
+        names = known().candidates(kind)
         table = kind.direct is not None and kind.direct.__module__ == Tables.__module__
-        title = f"`[{place}]`" if table else f"{kind.word[0].upper()}{kind.word[1:]}"
+        word = known().word(kind)
+        title = f"`[{place}]`" if table else f"{word[0].upper()}{word[1:]}"
         if not names:
             continue
         entries = [_entry(place if table else name, target) for name, target in names.items()]
@@ -145,7 +147,7 @@ def _cell(text: str) -> str:
 
 
 def _type(hint: Any) -> str:
-    return _cell(expected(shape(hint), names=False))
+    return _cell(expected(shape(hint), known(), names=False))
 
 
 def short(s: Shape, value: Any) -> Any:
@@ -154,13 +156,13 @@ def short(s: Shape, value: Any) -> Any:
         return [short(shape(s.items[0]), v) for v in value]
     if not isinstance(value, dict) or not s.kinds:
         return value
-    for name, target in s.candidates().items():
+    for name, target in known().candidates(s).items():
         if not _takes(target) and plain(s.kinds[0].hint, target, ()) == value:
             return name  # a ready one
     if s.direct is not None and set(value) <= set(parameters(s.direct)):
         return _without_defaults(s.direct, value)
     ((name, fields),) = value.items()
-    target = s.candidates().get(name)
+    target = known().candidates(s).get(name)
     if target is None:
         return value
     fields = _without_defaults(target, fields)

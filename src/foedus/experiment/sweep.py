@@ -13,11 +13,12 @@ from typing import Any
 
 from foedus.core.cost import Network
 from foedus.core.errors import BadInput
-from foedus.experiment.build import given
 from foedus.experiment.document import SWEEP, Document, from_file, from_text
 from foedus.experiment.experiment import Experiment
-from foedus.experiment.problems import BadExperiment, Path, Problem, dotted
+from foedus.experiment.problems import BadExperiment, Problem
 from foedus.network import by_name
+from foedus.plain.build import given
+from foedus.plain.places import Path, dotted
 from foedus.runtimes import Simulation
 
 MOST = 10_000

@@ -15,8 +15,9 @@ from foedus.core.model import Model as CoreModel
 from foedus.core.runtime import Runtime
 from foedus.data.partitions import Natural, Partition
 from foedus.data.sources import SOURCES
-from foedus.experiment.kinds import Call, exports, parameters
-from foedus.experiment.names import written
+from foedus.experiment.known import exports
+from foedus.plain.kinds import Call, parameters
+from foedus.plain.names import written
 from foedus.runtimes import Simulation
 from foedus.sampling import StopRule
 

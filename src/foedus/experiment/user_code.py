@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from foedus.core.errors import BadInput
-from foedus.experiment.names import among
+from foedus.plain.names import among
 
 
 def load(name: str, folder: Path) -> Any:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from foedus.aggregators import Mean
-from foedus.core.aggregator import Aggregator
+from foedus.core.aggregator import ALIKE, REPORTED, Aggregator
 
 
 def weights(aggregate: Aggregator, sizes: Sequence[int], nodes: Iterable[int]) -> list[float]:
     """What each node's answer counts: its rows under a mean by rows; under any other rule all count alike."""
-    by_rows = isinstance(aggregate, Mean) and aggregate.weighted
+    by_rows = getattr(aggregate, "weight_range", ALIKE) == REPORTED
     return [float(sizes[n]) if by_rows else 1.0 for n in nodes]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from foedus.core.crowd import Cohort, Crowd, Selection, TooFew
+from foedus.core.crowd import Cohort, Crowd, Drawn, Selection, TooFew
 from foedus.core.errors import BadInput
 from foedus.core.keys import Key
 
@@ -24,7 +24,7 @@ class Fixed:
 
     def draw(self, nodes: int, key: Key) -> tuple[int, ...]:
         _enough(self.k, nodes, self)
-        return _without_replacement(self.k, nodes, key)
+        return _alike(self.k, nodes, key)
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Fraction:
 
     def draw(self, nodes: int, key: Key) -> tuple[int, ...]:
         _enough(1, nodes, self)
-        return _without_replacement(max(1, round(self.p * nodes)), nodes, key)
+        return _alike(max(1, round(self.p * nodes)), nodes, key)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Poisson:
     def draw(self, nodes: int, key: Key) -> tuple[int, ...]:
         # The number of heads is binomial, and given the number every subset is alike: O(k) instead of n coins.
         k = int(key.child("size").numpy().binomial(nodes, self.q))
-        return _without_replacement(k, nodes, key)
+        return Selection(_without_replacement(k, nodes, key), drawn=Drawn("poisson", nodes, self.q))
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class OverSelect:
 
     def draw(self, nodes: int, key: Key) -> tuple[int, ...]:
         _enough(self.asked, nodes, self)
-        return Selection(_without_replacement(self.asked, nodes, key), self.k)
+        return _alike(self.asked, nodes, key, first=self.k)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class BySize:
     def draw(self, nodes: int, key: Key) -> tuple[int, ...]:
         """A draw by ``fed.sample`` knows the rows; this one, which does not, takes all nodes to be alike."""
         _enough(self.k, nodes, self)
-        return _without_replacement(self.k, nodes, key)
+        return _alike(self.k, nodes, key)
 
     def draw_from(self, crowd: Crowd, key: Key) -> tuple[int, ...]:
         ids = np.asarray(crowd.ids, dtype=np.int64)
@@ -133,7 +133,7 @@ class BySize:
             rest, ends = ids[~certain], np.cumsum(rows[~certain])
             marks = (np.arange(left) + key.child("start").uniform()) * (ends[-1] / left)
             drawn += rest[np.minimum(np.searchsorted(ends, marks, side="right"), len(rest) - 1)].tolist()
-        return tuple(sorted(drawn))
+        return Selection(sorted(drawn), drawn=Drawn("size", len(crowd.ids)))
 
 
 @dataclass(frozen=True)
@@ -157,12 +157,20 @@ class Available:
         there = crowd.on()
         if not there.ids:
             raise TooFew("no node is on", 1)
-        return there.pick(self.cohort, key)
+        picked = there.pick(self.cohort, key)
+        first = picked.first if isinstance(picked, Selection) else None
+        return Selection(picked, first, Drawn("availability", len(crowd.ids)))
 
 
 def _enough(needed: int, nodes: int, cohort: Cohort) -> None:
     if needed > nodes:
         raise TooFew(f"a cohort of {needed} nodes was asked for, but there are only {nodes}: lower {cohort}", needed)
+
+
+def _alike(k: int, nodes: int, key: Key, first: int | None = None) -> Selection:
+    """k of the nodes, every set of k alike."""
+    drawn = Drawn("fixed size", nodes, k / nodes)
+    return Selection(_without_replacement(k, nodes, key), first, drawn)
 
 
 def _without_replacement(k: int, nodes: int, key: Key) -> tuple[int, ...]:

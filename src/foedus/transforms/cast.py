@@ -29,10 +29,6 @@ class Cast(Plain):
         if self.dtype not in _TYPES:
             raise BadInput(f"unknown type {self.dtype!r}: use {' or '.join(map(repr, _TYPES))}")
 
-    @property
-    def lengthens(self) -> bool:
-        return True  # by rounding
-
     def wire(self, shapes: Shapes) -> Shapes:
         half = _TYPES[self.dtype]
         return {k: (shape, half if holds_numbers(k, dtype) else dtype) for k, (shape, dtype) in shapes.items()}

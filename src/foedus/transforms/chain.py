@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,13 +12,17 @@ from foedus.core.job import NodeState
 from foedus.core.keys import Key
 from foedus.core.model import Layout
 from foedus.core.transform import (
+    Mechanism,
     Plain,
     Sends,
+    Sensitivity,
     Shapes,
     Transform,
     check_order,
     decode_all,
     encode_all,
+    sensitivity_after,
+    steps_of,
     wire_chain,
 )
 from foedus.core.update import Tensors, Update
@@ -37,35 +42,32 @@ class Chain(Plain):
         check_order(self.transforms)
 
     @property
-    def bounds(self) -> bool:
-        held = False
-        for t in self.transforms:
-            held = t.bounds or (held and not t.lengthens)
-        return held
-
-    @property
-    def noise(self) -> bool:
-        return any(t.noise for t in self.transforms)
-
-    @property
-    def lengthens(self) -> bool:
-        return any(t.lengthens for t in self.transforms)
-
-    @property
-    def remembers(self) -> bool:
-        return any(t.remembers for t in self.transforms)
-
-    @property
     def sends(self) -> Sends:
         return max((t.sends for t in self.transforms), default=Sends.VECTOR)
 
     @property
-    def steps(self) -> tuple[Transform, ...]:
-        return tuple(step for t in self.transforms for step in t.steps)
+    def takes(self) -> Sends:
+        return min((t.takes for t in self.transforms), default=Sends.CODE)
+
+    def mechanisms(self, given: Sensitivity | None) -> tuple[Mechanism, ...]:
+        found: list[Mechanism] = []
+        for t in self.transforms:
+            found += t.mechanisms(given)
+            given = sensitivity_after(t, given)
+        return tuple(found)
 
     @property
-    def overshoots(self) -> bool:
-        return any(t.overshoots for t in self.transforms)
+    def gain(self) -> float:
+        return math.prod(t.gain for t in self.transforms)
+
+    def sensitivity(self, given: Sensitivity | None) -> Sensitivity | None:
+        for t in self.transforms:
+            given = sensitivity_after(t, given)
+        return given
+
+    @property
+    def steps(self) -> tuple[Transform, ...]:
+        return tuple(steps_of(self.transforms))
 
     def fit(self, layout: Layout) -> Transform:
         return replace(self, transforms=tuple(t.fit(layout) for t in self.transforms))

@@ -10,7 +10,7 @@ import torch
 from foedus.core.errors import BadInput
 from foedus.core.job import NodeState
 from foedus.core.keys import Key
-from foedus.core.transform import Plain, holds_numbers
+from foedus.core.transform import Plain, Sends, Sensitivity, holds_numbers
 from foedus.core.update import Tensors, Update
 
 
@@ -29,8 +29,13 @@ class Clip(Plain):
             raise BadInput(f"the clipping norm must be a positive number, got {self.norm}")
 
     @property
-    def bounds(self) -> bool:
-        return True
+    def takes(self) -> Sends:
+        return Sends.PLACES  # a code has no norm
+
+    def sensitivity(self, given: Sensitivity | None) -> Sensitivity | None:
+        own = Sensitivity("l2", self.norm)
+        shorter = given is not None and given.norm == own.norm and given.excludes == own.excludes
+        return given if shorter and given is not None and given.bound <= own.bound else own
 
     def encode(self, u: Update, state: NodeState, key: Key) -> tuple[Update, NodeState]:
         clipped = {k: v for k, v in u.parts.items() if holds_numbers(k, v.dtype)}

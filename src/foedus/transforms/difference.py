@@ -10,7 +10,7 @@ from torch import Tensor
 from foedus.core.errors import BadInput
 from foedus.core.job import NodeState
 from foedus.core.keys import Key
-from foedus.core.transform import Shapes, Transform, holds_numbers
+from foedus.core.transform import Sensitivity, Shapes, Transform, holds_numbers
 from foedus.core.update import Tensors, Update
 from foedus.transforms.wrapper import Wrapper, below, under
 
@@ -34,6 +34,9 @@ class Difference(Wrapper):
     def __post_init__(self) -> None:
         if not (math.isfinite(self.alpha) and 0 < self.alpha <= 1):
             raise BadInput(f"alpha, how far the reference follows, must lie in (0, 1], got {self.alpha}")
+
+    def sensitivity(self, given: Sensitivity | None) -> Sensitivity | None:
+        return None  # what is folded is the reference and what was sent: a bound on the one is none on both
 
     def encode(self, u: Update, state: NodeState, key: Key) -> tuple[Update, NodeState]:
         reference = below(state, _REFERENCE)

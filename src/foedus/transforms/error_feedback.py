@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from foedus.core.errors import BadInput
 from foedus.core.job import NodeState
 from foedus.core.keys import Key
-from foedus.core.transform import holds_numbers
+from foedus.core.transform import holds_numbers, noisy
 from foedus.core.update import Update
 from foedus.transforms.wrapper import Wrapper, under
 
@@ -26,12 +26,12 @@ class ErrorFeedback(Wrapper):
     """
 
     def __post_init__(self) -> None:
-        if self.inner.noise:
+        if noisy(self.inner):
             raise BadInput(
                 f"error feedback around {self.inner!r} would take the noise back in the next round: put the noise "
                 "before the error feedback, not in it"
             )
-        if self.inner.overshoots:
+        if self.inner.gain > 2:
             raise BadInput(
                 f"error feedback around {self.inner!r} diverges: what is scaled up by more than 2 leaves a residual "
                 "larger than the update; use unbiased=False"

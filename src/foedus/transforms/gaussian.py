@@ -13,7 +13,7 @@ from torch import Tensor
 from foedus.core.errors import BadInput
 from foedus.core.job import NodeState
 from foedus.core.keys import Key
-from foedus.core.transform import Plain, holds_numbers
+from foedus.core.transform import Mechanism, Plain, Sends, Sensitivity, holds_numbers
 from foedus.core.update import Update
 
 
@@ -34,8 +34,11 @@ class Gaussian(Plain):
             raise BadInput(f"the standard deviation of the noise must be a non-negative number, got {self.std}")
 
     @property
-    def noise(self) -> bool:
-        return True
+    def takes(self) -> Sends:
+        return Sends.SAMPLE  # places that depend on the data would travel without noise
+
+    def mechanisms(self, given: Sensitivity | None) -> tuple[Mechanism, ...]:
+        return (Mechanism("gaussian", self.std, "node", given),)
 
     def encode(self, u: Update, state: NodeState, key: Key) -> tuple[Update, NodeState]:
         std = self.std * (u.weight if u.summed else 1.0)

@@ -44,8 +44,8 @@ class PowerSGD(Plain):
             raise BadInput(f"the rank of PowerSGD must be at least 1, got {self.rank}")
 
     @property
-    def remembers(self) -> bool:
-        return True
+    def takes(self) -> Sends:
+        return Sends.VECTOR  # the next step's start belongs to these columns
 
     @property
     def sends(self) -> Sends:

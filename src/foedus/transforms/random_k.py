@@ -10,7 +10,7 @@ from torch import Tensor
 
 from foedus.core.errors import BadInput
 from foedus.core.keys import Key
-from foedus.core.transform import Sends, Shape
+from foedus.core.transform import Sends, Sensitivity, Shape
 from foedus.core.update import Tensors
 from foedus.transforms.per_part import PerPart
 from foedus.transforms.top_k import scatter, share
@@ -38,9 +38,12 @@ class RandomK(PerPart):
     def sends(self) -> Sends:
         return Sends.SAMPLE
 
+    def sensitivity(self, given: Sensitivity | None) -> Sensitivity | None:
+        return given  # what travels is not scaled up yet
+
     @property
-    def overshoots(self) -> bool:
-        return self.unbiased and self.fraction < 0.5
+    def gain(self) -> float:
+        return 1.0 / self.fraction if self.unbiased else 1.0  # d/k, and k is no less than its share of d
 
     def kept(self, d: int) -> int:
         """k for a part of d numbers."""

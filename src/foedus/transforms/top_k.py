@@ -11,7 +11,7 @@ from torch import Tensor
 
 from foedus.core.errors import BadInput
 from foedus.core.keys import Key
-from foedus.core.transform import Sends, Shape
+from foedus.core.transform import Sends, Sensitivity, Shape
 from foedus.core.update import Tensors
 from foedus.transforms.per_part import PerPart
 
@@ -35,6 +35,9 @@ class TopK(PerPart):
     @property
     def sends(self) -> Sends:
         return Sends.PLACES
+
+    def sensitivity(self, given: Sensitivity | None) -> Sensitivity | None:
+        return given  # some of the numbers are no longer than all of them
 
     def kept(self, d: int) -> int:
         """k for a part of d numbers."""

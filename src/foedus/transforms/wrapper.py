@@ -10,7 +10,7 @@ from torch import Tensor
 from foedus.core.job import NodeState
 from foedus.core.keys import Key
 from foedus.core.model import Layout
-from foedus.core.transform import Plain, Sends, Shapes, Transform, shapes_of
+from foedus.core.transform import Mechanism, Plain, Sends, Sensitivity, Shapes, Transform, shapes_of
 from foedus.core.update import Tensors, Update
 
 
@@ -21,28 +21,24 @@ class Wrapper(Plain):
     inner: Transform
 
     @property
-    def bounds(self) -> bool:
-        return self.inner.bounds
-
-    @property
-    def noise(self) -> bool:
-        return self.inner.noise
-
-    @property
-    def lengthens(self) -> bool:
-        return True
-
-    @property
-    def overshoots(self) -> bool:
-        return self.inner.overshoots
-
-    @property
-    def remembers(self) -> bool:
-        return True
-
-    @property
     def sends(self) -> Sends:
         return self.inner.sends
+
+    @property
+    def takes(self) -> Sends:
+        return Sends.VECTOR  # what it remembers belongs to coordinates
+
+    @property
+    def gain(self) -> float:
+        return self.inner.gain
+
+    # What it remembers is added to what it is given: only what ``inner`` itself bounds is bounded.
+
+    def mechanisms(self, given: Sensitivity | None) -> tuple[Mechanism, ...]:
+        return self.inner.mechanisms(None)
+
+    def sensitivity(self, given: Sensitivity | None) -> Sensitivity | None:
+        return self.inner.sensitivity(None)
 
     def fit(self, layout: Layout) -> Transform:
         return replace(self, inner=self.inner.fit(layout))

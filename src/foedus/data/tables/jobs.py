@@ -203,3 +203,7 @@ class Union:
     def read(self, acc: dict[str, Any], state: Any) -> tuple[Tensors, Any]:
         text = np.frombuffer(encode(acc["words"]), np.uint8).copy()
         return {"text": torch.from_numpy(text), "needed": torch.tensor([acc["needed"]])}, state
+
+
+TRAVELS = (Vocabulary, Sums, Spread, Sum, Union)
+"""What a plan of these jobs is made of."""

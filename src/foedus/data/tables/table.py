@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -21,7 +21,8 @@ from foedus.data.partitions.natural import Natural
 from foedus.data.partitions.partition import Partition
 from foedus.data.tables.agree import Options, agree
 from foedus.data.tables.arrow import Cells
-from foedus.data.tables.files import CSV, MISSING, PARQUET, Paths, Reading, listed, stem
+from foedus.data.tables.files import CSV, PARQUET, Paths, listed, stem
+from foedus.data.tables.options import CsvOptions, TableOptions, taking
 from foedus.data.tables.read import Sheet, check_known, read
 from foedus.data.tables.recipe import label_order, same_label
 from foedus.data.tables.schema import Kind, Schema, widths
@@ -118,31 +119,8 @@ class Table:
         )
 
 
-def csv(
-    path: Paths,
-    target: str,
-    node: str | None = None,
-    *,
-    test: float | None = 0.2,
-    id: str | None = None,
-    drop: Sequence[str] = (),
-    rename: Mapping[str, str] | None = None,
-    text: Sequence[str] = (),
-    numeric: Sequence[str] = (),
-    task: str | None = None,
-    positive: str | int | float | bool | None = None,
-    missing: str = "impute",
-    missing_values: Sequence[str] = MISSING,
-    mark_missing: bool = True,
-    scale: bool = True,
-    scale_target: bool = False,
-    max_categories: int = 100,
-    ignore_case: bool = True,
-    encoding: str = "utf-8",
-    delimiter: str | None = None,
-    decimal: str = ".",
-    names: Sequence[str] | None = None,
-) -> Table:
+@taking(CsvOptions)
+def csv(path: Paths, *args: Any, **options: Any) -> Table:
     """A table from CSV files.
 
     ``path`` is a file, a folder, a pattern such as ``"data/*.csv"``, or a list; all files have the same columns.
@@ -164,78 +142,19 @@ def csv(
 
     Errors: ``BadInput`` with the file, the line and the column, and what to do about it.
     """
-    reading = Reading(
-        _words("missing_values", missing_values),
-        encoding,
-        delimiter,
-        decimal,
-        None if names is None else _words("names", names),
-    )
-    wanted = _Wanted(
-        target, node, id, _words("drop", drop), _words("text", text), _words("numeric", numeric), task, positive, test
-    )
-    options = Options(target, None, missing, mark_missing, scale, scale_target, max_categories, ignore_case, reading)
-    return _load(path, CSV, wanted, options, rename)
+    return _load(path, CSV, CsvOptions(*args, **options))
 
 
-def parquet(
-    path: Paths,
-    target: str,
-    node: str | None = None,
-    *,
-    test: float | None = 0.2,
-    id: str | None = None,
-    drop: Sequence[str] = (),
-    rename: Mapping[str, str] | None = None,
-    text: Sequence[str] = (),
-    numeric: Sequence[str] = (),
-    task: str | None = None,
-    positive: str | int | float | bool | None = None,
-    missing: str = "impute",
-    missing_values: Sequence[str] = MISSING,
-    mark_missing: bool = True,
-    scale: bool = True,
-    scale_target: bool = False,
-    max_categories: int = 100,
-    ignore_case: bool = True,
-) -> Table:
+@taking(TableOptions)
+def parquet(path: Paths, *args: Any, **options: Any) -> Table:
     """A table from Parquet files; everything as in ``csv``. Booleans are text, nulls and NaN are missing."""
-    wanted = _Wanted(
-        target, node, id, _words("drop", drop), _words("text", text), _words("numeric", numeric), task, positive, test
-    )
-    reading = Reading(_words("missing_values", missing_values))
-    options = Options(target, None, missing, mark_missing, scale, scale_target, max_categories, ignore_case, reading)
-    return _load(path, PARQUET, wanted, options, rename)
+    return _load(path, PARQUET, TableOptions(*args, **options))
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """Which column is what."""
-
-    target: str
-    node: str | None
-    id: str | None
-    drop: tuple[str, ...]
-    text: tuple[str, ...]
-    numeric: tuple[str, ...]
-    task: str | None
-    positive: Any
-    test: float | None
-
-
-def _words(option: str, given: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(given, str) or not all(isinstance(w, str) for w in given):
-        raise BadInput(f"{option} must be a list of names, such as {option}=({str(given)!r},); got {given!r}")
-    return tuple(given)
-
-
-def _load(
-    path: Paths, suffixes: tuple[str, ...], wanted: _Wanted, options: Options, rename: Mapping[str, str] | None
-) -> Table:
+def _load(path: Paths, suffixes: tuple[str, ...], wanted: TableOptions) -> Table:
+    options = wanted.preparing()
     _check(wanted, options)
-    renames = dict(rename or {})
-    options = replace(options, rename=tuple(renames.items()))
-    sheet = read(path, suffixes, options.reading, renames, lambda name: name not in wanted.drop)
+    sheet = read(path, suffixes, options.reading, dict(options.rename), lambda name: name not in wanted.drop)
     known = sheet.names
     check_known("drop", wanted.drop, known)
     for option, names in (("target", [wanted.target]), ("node", [wanted.node]), ("id", [wanted.id])):
@@ -280,7 +199,7 @@ def _table(
     columns: dict[str, NDArray[Any]],
     kinds: dict[str, Kind],
     owner: NDArray[Any] | None,
-    wanted: _Wanted,
+    wanted: TableOptions,
     options: Options,
     sheet: Sheet,
     lines: list[str],
@@ -322,7 +241,7 @@ def _table(
     )
 
 
-def _check(wanted: _Wanted, options: Options) -> None:
+def _check(wanted: TableOptions, options: Options) -> None:
     """Errors: ``BadInput`` for options that do not fit, before any file is read."""
     if options.missing not in ("impute", "refuse"):
         raise BadInput(f"missing must be 'impute' or 'refuse', got {options.missing!r}")
@@ -363,7 +282,7 @@ def _check_unique(name: str, sheet: Sheet) -> None:
         )
 
 
-def _owners(wanted: _Wanted, sheet: Sheet) -> NDArray[Any] | None:
+def _owners(wanted: TableOptions, sheet: Sheet) -> NDArray[Any] | None:
     """The node of every row, as text (integers where all are), or None where nothing says it."""
     if wanted.node is None:
         if len(sheet.parts) == 1:
@@ -389,13 +308,13 @@ def _owners(wanted: _Wanted, sheet: Sheet) -> NDArray[Any] | None:
     return np.array(words)[codes]
 
 
-def _kind(name: str, cells: Cells, sheet: Sheet, wanted: _Wanted) -> Kind:
+def _kind(name: str, cells: Cells, sheet: Sheet, wanted: TableOptions) -> Kind:
     if cells.missing.all() or name not in (*wanted.text, *wanted.numeric):
         return kind_of(name, cells, sheet.place)
     return "text" if name in wanted.text else "number"
 
 
-def _target(wanted: _Wanted, sheet: Sheet, options: Options) -> tuple[Kind, NDArray[Any], str]:
+def _target(wanted: TableOptions, sheet: Sheet, options: Options) -> tuple[Kind, NDArray[Any], str]:
     """Whether the target is text (labels) or a number, its cells, and why."""
     name, cells = wanted.target, sheet.cells[wanted.target]
     values = None if cells.dated or name in wanted.text else cells.numbers()
@@ -425,7 +344,7 @@ def _target(wanted: _Wanted, sheet: Sheet, options: Options) -> tuple[Kind, NDAr
     return "text", labels, f"{name} has {len(named)} classes{hint}"
 
 
-def _positive(labels: Sequence[str], wanted: _Wanted, options: Options) -> str | None:
+def _positive(labels: Sequence[str], wanted: TableOptions, options: Options) -> str | None:
     if wanted.positive is None:
         return None
     if len(labels) != 2:

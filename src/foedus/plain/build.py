@@ -1,4 +1,4 @@
-"""Values of a file become the objects that their places ask for. What does not fit is collected, not raised."""
+"""Plain values become the objects that their places ask for. What does not fit is collected, not raised."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from typing import Any
 import msgspec
 
 from foedus.core.errors import BadInput, did_you_mean, plain_name
-from foedus.experiment import user_code
-from foedus.experiment.kinds import Call, Kind, Shape, parameters, shape
-from foedus.experiment.names import NONE, among, counted
-from foedus.experiment.problems import Path
-from foedus.experiment.tables import Data
+from foedus.plain.kinds import Call, Kind, Shape, parameters, shape
+from foedus.plain.names import NONE, among, counted
+from foedus.plain.places import Path
+from foedus.plain.registry import Registry
 
 FIRST = "\0"
 """The key of a class's first field where a value was given without a key and other fields were set beside it."""
@@ -32,9 +31,15 @@ BAD = Bad()
 
 
 class Builder:
-    """Builds objects. ``problems`` are paths and what is wrong there; relative paths start from ``folder``."""
+    """Builds objects of what a registry names. ``problems`` are paths and what is wrong there.
 
-    def __init__(self, folder: FilePath) -> None:
+    Relative paths start from ``folder``. ``none`` is what says ``None``.
+    """
+
+    none: Any = NONE
+
+    def __init__(self, registry: Registry, folder: FilePath = FilePath()) -> None:
+        self.registry = registry
         self.folder = folder
         self.problems: list[tuple[Path, str]] = []
 
@@ -43,18 +48,45 @@ class Builder:
         self.problems.append((path, message))
         return BAD
 
+    # -- what a kind of table may have otherwise ---------------------------------------------------------------------
+
+    nothing: str = "there is none that may stand here"
+    """What is said where nothing can be named."""
+
+    def scalar(self, hint: Any, value: Any) -> Any:
+        """A number, text, choice or date. Errors: ``msgspec.ValidationError``."""
+        return msgspec.convert(value, hint)
+
+    def imports(self, name: str) -> bool:
+        """Whether a name is that of code to import. Only where whoever runs the program wrote the table, too."""
+        return False
+
+    def load(self, name: str) -> Any:
+        """What a name for which ``imports`` holds stands for. Errors: ``BadInput``."""
+        raise NotImplementedError
+
+    def label(self, target: Any, path: Path) -> str:
+        """What takes the keys, in a sentence."""
+        return str(target.__name__)
+
+    def rearranged(self, target: Any, arguments: Any, path: Path) -> Any:
+        """The arguments of a class, where some stand elsewhere than in a table of their own."""
+        return arguments
+
+    # -- building ----------------------------------------------------------------------------------------------------
+
     def build(self, hint: Any, value: Any, path: Path) -> Any:
         """The value as a field with this annotation holds it, or ``BAD``."""
         s = shape(hint)
-        if s.none and value == NONE:
+        if s.none and type(value) is type(self.none) and value == self.none:
             return None
-        if s.kinds and isinstance(value, str) and (":" in value or _find(value, s.candidates())):
+        if s.kinds and isinstance(value, str) and (self.imports(value) or find(value, self.registry.candidates(s))):
             return self._named(s, value, {}, path, path)
         if s.path and isinstance(value, str) and value:
             return self.folder / FilePath(value).expanduser()
         for scalar in sorted(s.scalars, key=lambda h: type(value) is not h):  # 1 stays whole in int | float
             try:
-                return msgspec.convert(value, scalar)
+                return self.scalar(scalar, value)
             except msgspec.ValidationError as e:
                 if len(s.scalars) == 1 and typing.get_origin(scalar) is typing.Annotated:
                     return self.fail(path, str(e).replace("`", ""))
@@ -75,10 +107,10 @@ class Builder:
             and isinstance(value, str)
             and value
             and not s.path
-            and (s.direct is None or len(s.candidates()) > 1)
+            and (s.direct is None or len(self.registry.candidates(s)) > 1)
         ):
             return self._named(s, value, {}, path, path)
-        return self.fail(path, f"expected {expected(s)}, got {given(value)}")
+        return self.fail(path, f"expected {expected(s, self.registry)}, got {given(value)}")
 
     def _list(self, s: Shape, value: list[Any], path: Path) -> Any:
         if s.length is not None and len(value) != s.length:
@@ -94,18 +126,18 @@ class Builder:
     def _table(self, s: Shape, value: dict[str, Any], path: Path) -> Any:
         """A table where a class is expected: its one key names it, or its keys are the only class's fields."""
         keys = list(value)
-        names = s.candidates()
+        names = self.registry.candidates(s)
         if s.direct is not None:
             fields = parameters(s.direct)
-            if not any(not _find(k, fields) and (":" in k or _find(k, names)) for k in keys):
-                also = f", or it names {a(s.kinds[0].word)}: {counted(names)}" if len(names) > 1 else ""
+            if not any(not find(k, fields) and (self.imports(k) or find(k, names)) for k in keys):
+                also = f", or it names {a(self.registry.word(s.kinds[0]))}: {counted(names)}" if len(names) > 1 else ""
                 return self._make(s.direct, value, path, names, also)
-        word = s.kinds[0].word
+        word = self.registry.word(s.kinds[0])
         if not keys:
             return self.fail(path, f"expected the name of {a(word)}: {counted(names)}")
         if len(keys) > 1:
             keys = [str(value[k]) if k == FIRST else k for k in keys]
-            unknown = [k for k in keys if ":" not in k and not _find(k, names)]
+            unknown = [k for k in keys if not self.imports(k) and not find(k, names)]
             if len(unknown) == len(keys):
                 wanted = f"the name of {a(word)}, with its fields in a table of its own: {counted(names)}"
                 return self.fail(path, f"expected {wanted}")
@@ -131,25 +163,24 @@ class Builder:
         return self._make(target, arguments, path)
 
     def _target(self, s: Shape, name: str, path: Path) -> Any:
-        word = s.kinds[0].word
-        if ":" in name:
+        word = self.registry.word(s.kinds[0])
+        if self.imports(name):
             try:
-                target = user_code.load(name, self.folder)
+                target = self.load(name)
             except BadInput as e:
                 return self.fail(path, str(e))
             reasons = [kind.misfit(target) for kind in s.kinds]
             return self.fail(path, f"{name} is not {a(word)}: {reasons[0]}") if all(reasons) else target
-        known = s.candidates()
-        key = _find(name, known)
+        known = self.registry.candidates(s)
+        key = find(name, known)
         if key is None:
-            have = among(name, known) if known else "foedus has none: name your own, 'module:Name'"
+            have = among(name, known) if known else self.nothing
             return self.fail(path, f"unknown {word} {name!r}; {have}")
         return known[key]
 
     def _make(self, target: Any, arguments: Any, path: Path, others: Iterable[str] = (), also: str = "") -> Any:
-        if target is Data and isinstance(arguments, dict):
-            arguments = _options_of_source(arguments, path)
-        values = self._arguments(target, arguments, path, _label(target, path), others=others, also=also)
+        arguments = self.rearranged(target, arguments, path)
+        values = self._arguments(target, arguments, path, self.label(target, path), others=others, also=also)
         if isinstance(values, Bad):
             return BAD
         try:
@@ -185,7 +216,7 @@ class Builder:
             at: Path = path if key == FIRST else (*path, key)
             if isinstance(value, Moved):
                 at, value = value.path, value.value
-            name = next(iter(takes), None) if key == FIRST else _find(key, takes)
+            name = next(iter(takes), None) if key == FIRST else find(key, takes)
             if name is None and any_name is not None and key != FIRST:
                 values[key] = self.build(any_name.hint, value, at)
             elif name is None and key == FIRST:
@@ -194,7 +225,7 @@ class Builder:
                 self.fail(
                     at, f"unknown key; {did_you_mean(key, [*takes, *others])}{label} takes: {counted(takes)}{also}"
                 )
-            elif key == FIRST and any(_find(k, takes) == name for k in arguments):
+            elif key == FIRST and any(find(k, takes) == name for k in arguments):
                 continue  # given by its name as well
             elif name in values:
                 self.fail(at, f"given twice, as {where[name][-1]!r} and as {key!r}")
@@ -202,14 +233,14 @@ class Builder:
                 values[name], where[name] = self.build(takes[name].hint, value, at), at
         for name, p in takes.items():
             if p.required and name not in values and name not in later:
-                self.fail((*path, name), f"missing: {label} needs {expected(shape(p.hint))}")
+                self.fail((*path, name), f"missing: {label} needs {expected(shape(p.hint), self.registry)}")
         return BAD if len(self.problems) > before else values
 
     # -- functions that are called later -------------------------------------------------------------------------------
 
     def _call(self, kind: type[Call], name: str, target: Any, arguments: Any, path: Path) -> Any:
         known = kind.functions()
-        name = name if ":" in name else _find(name, known) or name
+        name = name if self.imports(name) else find(name, known) or name
         others: Iterable[str] = ()
         also = ""
         if isinstance(arguments, Options):
@@ -228,19 +259,6 @@ class Builder:
         return kind(name, target, {**rest, **values})
 
 
-def _options_of_source(table: dict[str, Any], path: Path) -> dict[str, Any]:
-    """In ``[data]`` the source's options stand beside the keys of the table itself: put them where they belong."""
-    own = parameters(Data)
-    rest = {k: v for k, v in table.items() if not _find(k, own)}
-    mine = {k: v for k, v in table.items() if k not in rest}
-    source = next((k for k in mine if _find(k, own) == "source"), None)
-    if source is None or not isinstance(mine[source], str) or not mine[source]:
-        return table
-    options = Options(rest, path, tuple(own), f"; {_label(Data, path)} takes: {counted(own)}")
-    mine[source] = Moved((*path, source), {mine[source]: options})
-    return mine
-
-
 class Moved:
     """A value that stands elsewhere than its key says."""
 
@@ -255,7 +273,7 @@ class Options:
         self.options, self.path, self.others, self.also = options, path, others, also
 
 
-def _find(name: str, known: Mapping[str, Any]) -> str | None:
+def find(name: str, known: Mapping[str, Any]) -> str | None:
     """The known name that is this one but for case, ``_`` and ``-``."""
     if name in known:
         return name
@@ -271,13 +289,6 @@ def _call_kind(s: Shape) -> type[Call] | None:
 def _named_elements(s: Shape) -> bool:
     element = shape(s.items[0])
     return s.length is None and bool(element.kinds) and element.direct is None
-
-
-def _label(target: Any, path: Path) -> str:
-    """What takes the keys, in a sentence: a table of the file by its header, anything else by its name."""
-    if target.__module__ != Data.__module__:
-        return str(target.__name__)
-    return f"[{path[-1]}]" if path else "an experiment"
 
 
 def _blamed(message: str, values: Collection[str], takes: Collection[str], path: Path) -> Path:
@@ -311,15 +322,15 @@ def _number(n: int) -> str:
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
-def expected(s: Shape, names: bool = True) -> str:
+def expected(s: Shape, registry: Registry, names: bool = True) -> str:
     """What may stand in a field of this shape; with the names there are."""
     options = [_scalar(h) for h in s.scalars if not (s.path and h is str)]
     if s.path:
         options.append("a path")
     for kind in s.kinds:
-        options.append(_class(kind, names))
+        options.append(_class(kind, registry, names))
     if s.items:
-        each = " and ".join(expected(shape(h), names) for h in s.items)
+        each = " and ".join(expected(shape(h), registry, names) for h in s.items)
         lists = "a list or table" if _named_elements(s) else "a list"
         options.append(f"{lists}, each {each}" if s.length is None else f"a list of {s.length}: {each}")
     if s.values is not inspect.Parameter.empty:
@@ -329,11 +340,11 @@ def expected(s: Shape, names: bool = True) -> str:
     return " or ".join(options) or "a value"
 
 
-def _class(kind: Kind, names: bool) -> str:
-    if kind.direct is not None and len(kind.candidates()) <= 1:
-        name = kind.direct.__name__
-        return "a table" if kind.direct.__module__ == Data.__module__ else f"a table of {name}'s fields"
-    return f"{a(kind.word)} ({counted(kind.candidates())})" if names and kind.candidates() else a(kind.word)
+def _class(kind: Kind, registry: Registry, names: bool) -> str:
+    candidates = registry.candidates(kind)
+    if kind.direct is not None and len(candidates) <= 1:
+        return "a table" if registry.is_table(kind.direct) else f"a table of {kind.direct.__name__}'s fields"
+    return f"{a(registry.word(kind))} ({counted(candidates)})" if names and candidates else a(registry.word(kind))
 
 
 def _scalar(hint: Any) -> str:
@@ -371,4 +382,4 @@ def given(value: Any) -> str:
     return a(type(value).__name__)
 
 
-__all__ = ["BAD", "FIRST", "Bad", "Builder", "expected", "given"]
+__all__ = ["BAD", "FIRST", "Bad", "Builder", "Moved", "Options", "expected", "find", "given"]

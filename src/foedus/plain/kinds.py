@@ -1,7 +1,7 @@
-"""What may stand where: a field's annotation says of which kind its value is, and the packages say what there is.
+"""What may stand where: a field's annotation says of which kind its value is.
 
-There is no list of names. Whatever foedus's packages export (``__all__``) and fits a field's annotation (a subclass of
-the class, what the protocol asks for, a callable of that signature) can be written in that field.
+A value fits if it is an instance of a subclass of the annotated class, has what an annotated protocol asks for, or is
+a callable of the annotated signature. What may be named there is a ``Registry``'s to say.
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ import dataclasses
 import datetime
 import enum
 import functools
-import importlib
 import inspect
 import os
 import pathlib
-import pkgutil
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -24,34 +22,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-import foedus
-from foedus.experiment.names import snake, written
-
-JOINERS = {"__main__", "cli", "core", "demo", "experiment", "report", "testing", "train"}
-"""Parts of foedus that hold nothing a file could name. Every other package is searched."""
-
-INSIDE = ("data.partitions",)
-"""Packages inside packages that are searched too."""
-
 MISSING = inspect.Parameter.empty
-
-
-# -- what there is ---------------------------------------------------------------------------------------------------
-
-
-@functools.cache
-def exports() -> dict[str, Any]:
-    """Everything that the packages export, by its full name."""
-    found: dict[str, Any] = {}
-    packages = [m.name for m in pkgutil.iter_modules(foedus.__path__) if m.ispkg and m.name not in JOINERS]
-    for package in (*packages, *INSIDE):
-        module = importlib.import_module(f"foedus.{package}")
-        for name in getattr(module, "__all__", ()):
-            try:
-                found[f"{module.__name__}.{name}"] = getattr(module, name)
-            except ImportError:  # what it needs is not installed
-                continue
-    return found
 
 
 @dataclass(frozen=True)
@@ -86,24 +57,10 @@ class Kind:
     hint: Any
 
     @property
-    def word(self) -> str:
-        """What it is called in a sentence."""
-        if self.direct is not None:
-            return str(self.hint.__name__)
-        if isinstance(self.hint, type):
-            return self.hint.word if issubclass(self.hint, Call) else snake(self.hint.__name__).replace("_", " ")
-        named = [n.rpartition(".")[2] for n, e in exports().items() if e == self.hint]
-        return snake(named[0]).replace("_", " ") if named else "function"
-
-    @property
     def direct(self) -> Any:
         """The class, if it is one dataclass whose fields may be given without its name."""
-        plain = isinstance(self.hint, type) and not _is_protocol(self.hint) and not issubclass(self.hint, Call)
+        plain = isinstance(self.hint, type) and not is_protocol(self.hint) and not issubclass(self.hint, Call)
         return self.hint if plain and dataclasses.is_dataclass(self.hint) else None
-
-    def candidates(self) -> dict[str, Any]:
-        """What can be named here: classes, and ready instances such as network presets."""
-        return _candidates(self.hint)
 
     def misfit(self, target: Any) -> str | None:
         """Why a class, function or instance is not of this kind; None if it is."""
@@ -112,32 +69,6 @@ class Kind:
         if inspect.isfunction(target):
             return _misfit_signature(target, self.hint)
         return misfit(target if isinstance(target, type) else type(target), self.hint, typed=False)
-
-
-@functools.cache
-def _candidates(hint: Any) -> dict[str, Any]:
-    if isinstance(hint, type) and issubclass(hint, Call):
-        return hint.functions()
-    found: dict[str, Any] = {}
-    for full, export in exports().items():
-        cls = export if isinstance(export, type) else type(export)
-        if _is_configured(cls) and misfit(cls, hint) is None:
-            found[written(export) if isinstance(export, type) else full.rpartition(".")[2].lower()] = export
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint) and not _is_protocol(hint):
-        found.setdefault(written(hint), hint)
-    return dict(sorted(found.items()))
-
-
-def _is_configured(cls: type) -> bool:
-    """Whether users configure it: it is a frozen dataclass, as everything that they do."""
-    made = getattr(cls, "__dataclass_params__", None)
-    return made is not None and made.frozen and not _is_protocol(cls)
-
-
-def forget() -> None:
-    """Look at the packages anew."""
-    exports.cache_clear()
-    _candidates.cache_clear()
 
 
 # -- whether a class is of a kind --------------------------------------------------------------------------------------
@@ -152,7 +83,7 @@ def misfit(cls: type, hint: Any, typed: bool = True) -> str | None:
     if typing.get_origin(hint) is collections.abc.Callable:
         call = _attribute(cls, "__call__")
         return "it cannot be called" if call is None else _misfit_signature(call, hint, method=True, typed=typed)
-    if not _is_protocol(hint):
+    if not is_protocol(hint):
         return None if issubclass(cls, hint) else f"it is no subclass of {hint.__name__}"
     for name, wanted in _members(hint).items():
         have = _attribute(cls, name)
@@ -173,7 +104,7 @@ def misfit(cls: type, hint: Any, typed: bool = True) -> str | None:
             if inspect.iscoroutinefunction(wanted) != inspect.iscoroutinefunction(have):
                 return f"its {name} must {'' if inspect.iscoroutinefunction(wanted) else 'not '}be async"
             returned, returns = _hints(have).get("return"), _hints(wanted).get("return")
-            plain = all(isinstance(t, type) and t is not Any and not _is_protocol(t) for t in (returned, returns))
+            plain = all(isinstance(t, type) and t is not Any and not is_protocol(t) for t in (returned, returns))
             if typed and plain and not issubclass(returned, returns):  # type: ignore[arg-type]
                 return f"its {name} returns a {returned.__name__}"  # type: ignore[union-attr]
     return None
@@ -181,7 +112,7 @@ def misfit(cls: type, hint: Any, typed: bool = True) -> str | None:
 
 def _misfit_signature(function: Any, hint: Any, method: bool = False, typed: bool = False) -> str | None:
     """The same for a function where a callable is wanted, or a protocol whose only method is ``__call__``."""
-    if _is_protocol(hint) and list(_members(hint)) == ["__call__"]:
+    if is_protocol(hint) and list(_members(hint)) == ["__call__"]:
         wanted = _members(hint)["__call__"]
         arguments: Any = list(inspect.signature(wanted).parameters)[1:]
         returns, is_async = Any, inspect.iscoroutinefunction(wanted)
@@ -202,14 +133,15 @@ def _misfit_signature(function: Any, hint: Any, method: bool = False, typed: boo
     return "its arguments are others" if differ else None
 
 
-def _is_protocol(hint: Any) -> bool:
+def is_protocol(hint: Any) -> bool:
+    """Whether it is a protocol."""
     return isinstance(hint, type) and bool(getattr(hint, "_is_protocol", False))
 
 
 def _members(protocol: type) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for base in reversed(protocol.__mro__):
-        if base is not typing.Protocol and _is_protocol(base):
+        if base is not typing.Protocol and is_protocol(base):
             found |= {n: None for n in inspect.get_annotations(base)}
             found |= {n: v for n, v in vars(base).items() if n == "__call__" or not n.startswith("_")}
     return found
@@ -317,10 +249,6 @@ class Shape:
     def direct(self) -> Any:
         """The one dataclass whose fields may be given without its name, or None."""
         return self.kinds[0].direct if len(self.kinds) == 1 else None
-
-    def candidates(self) -> dict[str, Any]:
-        """What can be named here."""
-        return {name: target for kind in self.kinds for name, target in kind.candidates().items()}
 
     def __or__(self, other: Shape) -> Shape:
         first = self if self.items else other

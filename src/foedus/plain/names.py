@@ -1,4 +1,4 @@
-"""How names in a file are matched: case, ``_`` and ``-`` make no difference, and a wrong one gets a suggestion."""
+"""How names are matched: case, ``_`` and ``-`` make no difference, and a wrong one gets a suggestion."""
 
 from __future__ import annotations
 

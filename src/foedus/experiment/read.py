@@ -1,0 +1,50 @@
+"""How a file is read: what its places ask for, with what files have and no other table has."""
+
+from __future__ import annotations
+
+from pathlib import Path as FilePath
+from typing import Any
+
+from foedus.experiment import user_code
+from foedus.experiment.known import known
+from foedus.experiment.tables import Data
+from foedus.plain.build import Builder, Moved, Options, find
+from foedus.plain.kinds import parameters
+from foedus.plain.names import counted
+from foedus.plain.places import Path
+
+
+class FileBuilder(Builder):
+    """Builds what a file says. ``"module:Name"`` is the user's own code, looked for in the folder first."""
+
+    nothing = "foedus has none: name your own, 'module:Name'"
+
+    def __init__(self, folder: FilePath) -> None:
+        super().__init__(known(), folder)
+
+    def imports(self, name: str) -> bool:
+        return ":" in name
+
+    def load(self, name: str) -> Any:
+        return user_code.load(name, self.folder)
+
+    def label(self, target: Any, path: Path) -> str:
+        """A table of the file by its header, anything else by its name."""
+        if not self.registry.is_table(target):
+            return super().label(target, path)
+        return f"[{path[-1]}]" if path else "an experiment"
+
+    def rearranged(self, target: Any, arguments: Any, path: Path) -> Any:
+        return self._options_of_source(arguments, path) if target is Data and isinstance(arguments, dict) else arguments
+
+    def _options_of_source(self, table: dict[str, Any], path: Path) -> dict[str, Any]:
+        """In ``[data]`` the source's options stand beside the keys of the table itself: put them where they belong."""
+        own = parameters(Data)
+        rest = {k: v for k, v in table.items() if not find(k, own)}
+        mine = {k: v for k, v in table.items() if k not in rest}
+        source = next((k for k in mine if find(k, own) == "source"), None)
+        if source is None or not isinstance(mine[source], str) or not mine[source]:
+            return table
+        options = Options(rest, path, tuple(own), f"; {self.label(Data, path)} takes: {counted(own)}")
+        mine[source] = Moved((*path, source), {mine[source]: options})
+        return mine
