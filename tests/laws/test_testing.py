@@ -260,7 +260,7 @@ LEFT: list[Any] = []
 def test_broken_runtimes_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AssertionError, match="reference bits"):
         check_runtime(_Rounds())
-    monkeypatch.setattr("foedus.testing._check_left_behind.__defaults__", (0.1,))
+    monkeypatch.setattr("foedus.testing.runtimes._Check.left_behind.__defaults__", (0.1,))
     try:
         with pytest.raises(AssertionError, match="process"):
             check_runtime(_Litters())

@@ -1,0 +1,129 @@
+"""Laws of aggregators."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from foedus.core.aggregator import Aggregator, blocks, fold
+from foedus.core.keys import Key
+from foedus.core.transform import Shapes, shapes_of
+from foedus.core.update import BUFFERS, Tensors, Update
+from foedus.testing.laws import Laws, clone, update
+
+
+def check_aggregator(
+    aggregator: Aggregator, *, exact: bool = False, idempotent: bool = True, updates: int = 11, seed: int = 0
+) -> None:
+    """Check an aggregator against its laws.
+
+    ``exact``       another split or another order must give the same bits, not only numbers that agree to 1e-6.
+    ``idempotent``  identical updates give that update back; False for rules that shrink on purpose.
+    ``updates``     how many are aggregated; as many as the rule needs.
+    """
+    laws = Laws(aggregator)
+    key = Key(seed).child("check_aggregator")
+    laws.portable(aggregator)
+    shapes: Shapes = {"delta": ((6,), torch.float32), BUFFERS: ((2,), torch.float32)}
+    us = [update(shapes, key.child(k), weight=1.0 + k % 4, node=k) for k in range(updates)]
+    state = aggregator.init(shapes)
+    laws.storable(state, "its state can be stored")
+
+    def given(chosen: Sequence[Update] = us) -> list[Update]:
+        return [u.with_parts({k: v.clone() for k, v in u.parts.items()}) for u in chosen]
+
+    def fill(chosen: Sequence[Update]) -> Any:
+        acc = aggregator.empty()
+        for u in given(chosen):
+            acc = aggregator.add(acc, u)
+        return acc
+
+    def read(acc: Any) -> Tensors:
+        parts, after = aggregator.read(acc, clone(state))
+        laws.storable(after, "its state can be stored")
+        return parts
+
+    agree = laws.same if exact else laws.close
+
+    with laws.attempt("folds updates", "the aggregate of finite updates"):
+        total = dict(fold(aggregator, given(), clone(state))[0])
+    laws.require(
+        {k: s for k, (s, _) in shapes_of(total).items()} == {k: s for k, (s, _) in shapes.items()},
+        "has the parts of the updates", {k: s for k, (s, _) in shapes.items()}, dict(shapes_of(total)),
+    )  # fmt: skip
+    laws.finite(total, "finite updates give a finite aggregate")
+    laws.same(fold(aggregator, given(), clone(state))[0], total, "the same updates give the same bits")
+
+    law = "blocks are merged up the canonical tree"
+    accs = [fill([us[p] for p in block]) for block in blocks(updates)]
+    laws.same(read(_up_the_tree(aggregator, accs)), total, law)
+    accs = [laws.storable(fill([us[p] for p in block]), "accumulators can travel") for block in blocks(updates)]
+    laws.same(read(_up_the_tree(aggregator, accs)), total, "accumulators can travel")
+    law = "merging is folding"
+    agree(read(fill(us)), total, law)
+    for cut in (1, updates // 2, updates - 1):
+        agree(read(aggregator.merge(fill(us[:cut]), fill(us[cut:]))), total, law)
+    law = "empty is the identity of merge"
+    whole = read(fill(us))
+    laws.same(read(aggregator.merge(aggregator.empty(), fill(us))), whole, law)
+    laws.same(read(aggregator.merge(fill(us), aggregator.empty())), whole, law)
+    with laws.attempt("nothing gives nothing", "no parts from the empty accumulator"):
+        nothing = read(aggregator.empty())
+    laws.require(len(nothing) == 0, "nothing gives nothing", "no parts from the empty accumulator", dict(nothing))
+
+    order = key.child("order").numpy().permutation(updates).tolist()
+    agree(fold(aggregator, given([us[i] for i in order]), clone(state))[0], total, "the order of nodes does not matter")
+    summed = [
+        replace(u, parts={k: v * u.weight for k, v in u.parts.items()}, summed=True) if i % 2 else u
+        for i, u in enumerate(us)
+    ]
+    laws.close(
+        fold(aggregator, given(summed), clone(state))[0], total, "a summed update counts as its value with its weight"
+    )
+    if idempotent:
+        alike = [replace(u, parts=us[0].parts) for u in us]
+        laws.close(fold(aggregator, given(alike), clone(state))[0], us[0].parts, "identical updates give that update")
+    if aggregator.robust:
+        _check_survival(laws, aggregator, us, given, state)
+    _check_stack(laws, aggregator, torch.stack([u["delta"] for u in us]), exact)
+
+
+def _check_survival(
+    laws: Laws, aggregator: Aggregator, us: list[Update], given: Callable[..., list[Update]], state: Any
+) -> None:
+    law = "a robust rule drops an update that is not finite"
+    for poison in (math.nan, math.inf):
+        bad = us[3].with_parts({k: torch.full_like(v, poison) for k, v in us[3].parts.items()})
+        with laws.attempt(law, "the aggregate of the others"):
+            came = fold(aggregator, given([*us, bad]), clone(state))[0]
+        laws.finite(came, law)
+        laws.close(came, fold(aggregator, given(us), clone(state))[0], law)
+
+
+def _check_stack(laws: Laws, aggregator: Any, u_KD: Tensor, exact: bool) -> None:
+    law = "can be called on a stack"
+    laws.require(callable(aggregator), law, "aggregator(u_KD) (inherit from Callability)", "not callable")
+    before = u_KD.clone()
+    weights = torch.ones(len(u_KD))
+    with laws.attempt(law, "a vector (D,)"):
+        u_D = aggregator(u_KD)
+        again = aggregator(u_KD, weights)
+    laws.require(u_D.shape == u_KD.shape[1:], law, f"shape {tuple(u_KD.shape[1:])}", f"shape {tuple(u_D.shape)}")
+    laws.same({"u": u_KD}, {"u": before}, "a rule does not change its input")
+    laws.same({"w": weights}, {"w": torch.ones(len(u_KD))}, "a rule does not change its input")
+    laws.same({"u": u_D}, {"u": again}, "weights are equal by default")
+    flipped = aggregator(u_KD.flip(0))
+    (laws.same if exact else laws.close)({"u": flipped}, {"u": u_D}, "the order of nodes does not matter")
+
+
+def _up_the_tree(aggregator: Aggregator, accs: list[Any]) -> Any:
+    """The canonical tree, written down a second time: the left half is the largest power of two that leaves a right."""
+    if len(accs) == 1:
+        return accs[0]
+    left = 1 << (len(accs) - 1).bit_length() - 1
+    return aggregator.merge(_up_the_tree(aggregator, accs[:left]), _up_the_tree(aggregator, accs[left:]))
