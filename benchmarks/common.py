@@ -66,7 +66,7 @@ def image_folder(args: argparse.Namespace) -> Path:
 
 def _digits() -> Path:
     """scikit-learn's 8 x 8 digits as idx files of 28 x 28, in a folder that goes when the program ends."""
-    folder = Path(tempfile.mkdtemp(prefix="foedus-digits-"))
+    folder = Path(tempfile.mkdtemp(prefix="digits-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     data = fd.data.load("digits")
     x = torch.cat([data.x, data.test_x]).reshape(-1, 8, 8).numpy()

@@ -320,14 +320,15 @@ def busy(pids: list[int]) -> tuple[float, float]:
 # -- the measurement ---------------------------------------------------------------------------------------------------
 
 
-def measure(w: Workload, folder: Path, workers: int, repetitions: int, seconds: float) -> dict[str, Any]:
+def measure(
+    w: Workload, folder: Path, workers: int, repetitions: int, seconds: float, nothing: dict[str, float] | None
+) -> dict[str, Any]:
     """Interleaved repetitions of lean, two leans at once, foedus inline and foedus with workers. Rates are rounds/s."""
     start = multiprocessing.get_context("spawn").Barrier(workers)
     leans = [Contestant(lean_contestant, start, w, folder) for _ in range(workers)]
     single = Contestant(foedus_contestant, start, w, folder, 1)
     several = Contestant(foedus_contestant, start, w, folder, workers)
     everyone = [*leans, single, several]
-    nothing = memory_of_nothing(start, folder, workers)
     try:
         variant, setting = leans[0].ask("tune", seconds)
         for other in leans[1:]:
@@ -415,8 +416,9 @@ def memory(c: Contestant, rounds: int) -> dict[str, float] | None:
     return peak
 
 
-def memory_of_nothing(start: Barrier, folder: Path, workers: int) -> dict[str, float] | None:
+def memory_of_nothing(folder: Path, workers: int) -> dict[str, float] | None:
     """The same of a run over almost no data."""
+    start = multiprocessing.get_context("spawn").Barrier(1)
     c = Contestant(foedus_contestant, start, TINY, folder, workers)
     try:
         c.ask("run", 5)
@@ -631,11 +633,13 @@ def main() -> None:
     where = origin()
     print(origin_lines(where), flush=True)
     results = []
+    # The same code as of a workload, and three more processes: a smoke test can do without.
+    nothing = memory_of_nothing(folder, args.workers) if args.scale.of(True, True, False) else None
     for w in WORKLOADS:
         if w.name in chosen:
             slow = w.network == "CNN"
             repetitions = args.repetitions or args.scale.of(5 if slow else 11, 2 if slow else 3, 1)
-            result = measure(w, folder, args.workers, repetitions, args.scale.of(1.0, 0.3, 0.02))
+            result = measure(w, folder, args.workers, repetitions, args.scale.of(1.0, 0.3, 0.02), nothing)
             results.append(result)
             print(
                 f"{w.name:4} foedus {args.workers} / limit {_spread(result['foedusN/limit'], '.3f')}   "
