@@ -7,6 +7,7 @@ import shlex
 import sys
 import tomllib
 from collections.abc import Callable
+from itertools import dropwhile
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,7 @@ def commands(text: str) -> list[list[str]]:
             words = shlex.split(line, comments=True)
         except ValueError:  # an apostrophe: not a command
             continue
+        words = list(dropwhile(re.compile(r"\w+=").match, words))  # what is set for the command alone
         # A name alone is talked about, not typed. In "foedus COMMAND --help" the reader is to choose.
         if len(words) > 1 and tool(words[0]) in TOOLS and "COMMAND" not in words:
             found.append(words)
@@ -155,6 +157,7 @@ def test_commands_are_found() -> None:
     "line",
     [
         "make nothing",
+        "SPEED=9 make nothing",
         "make SPEED=9 test",
         "foedus dance",
         "foedus run a.toml --fast",
