@@ -1,8 +1,10 @@
-# make demo | test | lint | docs | bench | clean | help. The environment is made on first use and remade when
+# make demo | test | test-all | lint | docs | bench | clean | help. The environment is made on first use and remade when
 # pyproject.toml or constraints.txt change.
 
 PYTHON ?= python3
 VENV ?= .venv
+# What test-all looks for: python3.11 and so on, each with an environment of its own (.venv311).
+PYTHONS ?= 3.11 3.12 3.13
 # Where pip finds torch's small CPU build on Linux; used only if it can be reached. Empty: never.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
@@ -16,7 +18,7 @@ STAMP := $(VENV)/.foedus-stamp
 TOOLS := $(VENV)/.foedus-tools-stamp
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint format docs bench env clean help
+.PHONY: demo test test-all lint format docs bench env clean help
 
 demo: $(STAMP) ## train one model across twenty nodes and write report.html (under a minute)
 	$(BIN)/foedus demo
@@ -24,6 +26,16 @@ demo: $(STAMP) ## train one model across twenty nodes and write report.html (und
 # A file's tests stay together, for they share what is costly to make.
 test: $(TOOLS) ## run the tests, and the examples in the docstrings, on all cores
 	$(BIN)/python -m pytest -n auto --dist loadfile --doctest-modules tests src
+
+test-all: ## run the tests with each Python that foedus supports and that is installed
+	@failed=; ran=; skipped=; \
+	for v in $(PYTHONS); do \
+	  python$$v -c 'import venv, ensurepip' 2>/dev/null || { skipped+=" $$v"; continue; }; \
+	  echo "== Python $$v"; ran+=" $$v"; \
+	  $(MAKE) --no-print-directory PYTHON=python$$v VENV=.venv$${v/./} test || failed+=" $$v"; \
+	done; \
+	echo "Python: tested:$${ran:- none}; failed:$${failed:- none}; skipped (no python3.x with venv):$${skipped:- none}"; \
+	[ -n "$$ran" ] && [ -z "$$failed" ]
 
 lint: $(TOOLS) ## style, types, and which way imports point
 	$(BIN)/ruff check .
@@ -69,8 +81,8 @@ $(TOOLS): $(STAMP)
 	@touch $@
 
 clean: ## remove the environment, caches and what was built
-	rm -rf $(VENV) build dist docs/_build docs/api .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(foreach v,$(PYTHONS),.venv$(subst .,,$(v))) build dist docs/_build docs/api .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'

@@ -1,24 +1,83 @@
-"""What all benchmarks need: the data, where and on what they ran, and tables on the terminal and in Markdown."""
+"""What all benchmarks need: their options, the data, where and on what they ran, and tables in Markdown."""
 
 from __future__ import annotations
 
+import argparse
+import atexit
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 import foedus as fd
 
+T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package dataset-fashion-mnist puts the four idx files."""
+
+
+class Scale(StrEnum):
+    """How much of a benchmark is run. Only the figures of all of it are claims; the value ends the results' names."""
+
+    FULL = ""
+    QUICK = "-quick"
+    SMOKE = "-smoke"
+
+    def of(self, full: T, quick: T, smoke: T) -> T:
+        """Whichever of the three this one takes."""
+        return {Scale.FULL: full, Scale.QUICK: quick, Scale.SMOKE: smoke}[self]
+
+
+def options(description: str, quick: str, images: bool = False) -> argparse.ArgumentParser:
+    """The options that every benchmark has. ``quick`` says what ``--quick`` leaves out; ``images``: it needs some."""
+    parser = argparse.ArgumentParser(description=f"{description} See benchmarks/README.md.")
+    parser.set_defaults(scale=Scale.FULL)
+    scale = parser.add_mutually_exclusive_group()
+    for name, text in (
+        (Scale.QUICK, f"{quick}: not for claims"),
+        (Scale.SMOKE, "the least of everything, in seconds, and no data needed: does it still run?"),
+    ):
+        scale.add_argument(f"-{name}", dest="scale", action="store_const", const=name, help=text)
+    if images:
+        where = f"folder of idx files (MNIST's format); {DEBIAN}, and with --smoke some made up"
+        parser.add_argument("--data", type=Path, help=where)
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results", help="folder for the results")
+    return parser
+
+
+def image_folder(args: argparse.Namespace) -> Path:
+    """The folder of idx files that the options ask for. Leaves with status 2 and one line if there are none."""
+    folder: Path = args.data or (_made_up() if args.scale is Scale.SMOKE else DEBIAN)
+    load(folder)  # what is wrong with the data is said once, before any process starts
+    return folder
+
+
+def _made_up() -> Path:
+    """Noise about ten prototypes, as idx files of MNIST's form, in a folder that goes when the program ends."""
+    folder = Path(tempfile.mkdtemp(prefix="images-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    random = np.random.default_rng(0)
+    prototypes = random.integers(0, 128, (10, 28, 28), dtype=np.uint8)
+    for name, rows in (("train", 1500), ("t10k", 300)):
+        labels = (np.arange(rows) % 10).astype(np.uint8)
+        images = prototypes[labels] + random.integers(0, 128, (rows, 28, 28), dtype=np.uint8)
+        for what, values in (("images", images), ("labels", labels)):
+            # Two zeros, 8 for bytes, the number of dimensions; their sizes; the numbers.
+            head = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">u4").tobytes()
+            (folder / f"{name}-{what}-idx{values.ndim}-ubyte").write_bytes(head + values.tobytes())
+    return folder
 
 
 def load(folder: Path) -> fd.data.Dataset:
@@ -113,7 +172,8 @@ def origin_lines(o: dict[str, str]) -> str:
     return "\n".join(f"- {k}: `{v}`" if k == "command" else f"- {k}: {v}" for k, v in o.items())
 
 
-def result_file(folder: Path, name: str, suffix: str) -> Path:
-    """``<folder>/<date>-<name><suffix>``; a second run on one day writes over the first."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{time.strftime('%Y-%m-%d', time.gmtime())}-{name}{suffix}"
+def result_file(args: argparse.Namespace, name: str) -> Path:
+    """``<out>/<date>-<name>.md``, of less than all with its scale; a second run on one day writes over the first."""
+    args.out.mkdir(parents=True, exist_ok=True)
+    file: Path = args.out / f"{time.strftime('%Y-%m-%d', time.gmtime())}-{name}{args.scale}.md"
+    return file

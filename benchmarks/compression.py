@@ -5,16 +5,14 @@ See README.md.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from common import markdown, origin, origin_lines, result_file
+from common import markdown, options, origin, origin_lines, result_file
 
 import foedus as fd
 from foedus.core.transform import Transform, nbytes, shapes_of
@@ -55,7 +53,7 @@ SHAPES = {100_000: (250, 400), 1_000_000: (1000, 1000)}
 """The numbers are one matrix, which only PowerSGD takes notice of."""
 
 
-def cost(transform: Transform, d: int, seconds: float) -> dict[str, float]:
+def cost(transform: Transform, d: int, calls: int, seconds: float) -> dict[str, float]:
     """Bytes, time of a call and relative error, for normal numbers."""
     u = fd.Update({"delta": torch.randn(SHAPES[d], generator=torch.Generator().manual_seed(0))}, 1.0)
     shapes = shapes_of(u.parts)
@@ -66,16 +64,16 @@ def cost(transform: Transform, d: int, seconds: float) -> dict[str, float]:
     came, _ = transform.receive(sent, shapes, memory)
     error = float((came["delta"] - u["delta"]).norm() / u["delta"].norm())
     times = {
-        "encode": _fastest(lambda: transform.encode(u, state, fd.Key(1)), seconds),
-        "decode": _fastest(lambda: transform.receive(sent, shapes, memory), seconds),
+        "encode": _fastest(lambda: transform.encode(u, state, fd.Key(1)), calls, seconds),
+        "decode": _fastest(lambda: transform.receive(sent, shapes, memory), calls, seconds),
     }
     return {"bytes": nbytes(shapes_of(sent.parts)), "error": error, **{k: 1e6 * v for k, v in times.items()}}
 
 
-def _fastest(call: Any, seconds: float) -> float:
+def _fastest(call: Any, calls: int, seconds: float) -> float:
     times: list[float] = []
     until = time.perf_counter() + seconds
-    while len(times) < 20 or time.perf_counter() < until:
+    while len(times) < calls or time.perf_counter() < until:
         started = time.perf_counter()
         call()
         times.append(time.perf_counter() - started)
@@ -143,14 +141,13 @@ def digits(case: Case, rounds: int, seeds: int) -> dict[str, float]:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description="What compression costs and saves. See benchmarks/README.md.")
-    parser.add_argument("--quick", action="store_true", help="few repetitions and rounds: not for claims")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder for the results")
-    args = parser.parse_args()
+    args = options("What compression costs and saves.", quick="few repetitions and rounds").parse_args()
     torch.set_num_threads(1)
     where = origin()
     print(origin_lines(where) + "\n", flush=True)
-    costs = {d: {name: cost(t, d, 0.05 if args.quick else 0.5) for name, t in COMPRESSORS} for d in SHAPES}
+    calls, seconds = args.scale.of((20, 0.5), (20, 0.05), (1, 0.0))
+    sizes = args.scale.of(list(SHAPES), list(SHAPES), [min(SHAPES)])
+    costs = {d: {name: cost(t, d, calls, seconds) for name, t in COMPRESSORS} for d in sizes}
     sections = ["# Compression", origin_lines(where)]
     for d, by_name in costs.items():
         head = ["compressor", "bytes", "ratio", "encode (us)", "decode (us)", "relative error"]
@@ -167,11 +164,11 @@ def main() -> None:
         ]
         sections += [
             f"## {d:,} normal numbers",
-            "The fastest of 20 calls or more in one thread, a node's second round; error: ||C(v) - v|| / ||v||.",
+            f"The fastest of {calls} calls or more in one thread, a node's second round; error: ||C(v) - v|| / ||v||.",
             markdown(head, rows),
         ]
         print("\n\n".join(sections[-3:]) + "\n", flush=True)
-    rounds, seeds = (10, 1) if args.quick else (50, 3)
+    rounds, seeds = args.scale.of((50, 3), (10, 1), (1, 1))
     runs = {}
     for case in CASES:
         runs[case.name] = digits(case, rounds, seeds)
@@ -194,7 +191,7 @@ def main() -> None:
         markdown(head, rows),
     ]
     print("\n" + "\n\n".join(sections[-3:]))
-    file = result_file(args.out, "compression-quick" if args.quick else "compression", ".md")
+    file = result_file(args, "compression")
     file.write_text("\n\n".join(sections) + "\n")
     saved = {"origin": where, "costs": {str(d): c for d, c in costs.items()}, "digits": runs}
     file.with_suffix(".json").write_text(json.dumps(saved, indent=1) + "\n")

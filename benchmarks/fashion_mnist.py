@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from common import DEBIAN, load, markdown, origin, origin_lines, result_file
+from common import image_folder, load, markdown, options, origin, origin_lines, result_file
 
 import foedus as fd
 
@@ -43,6 +43,7 @@ SETTINGS = (
 )
 TARGETS = {"2NN": 0.80, "CNN": 0.80}
 QUICK_TARGET, QUICK_ROUNDS = 0.65, 250
+SMOKE_TARGET, SMOKE_ROUNDS = 0.15, 2
 
 
 def attempt(
@@ -83,7 +84,8 @@ def attempt(
 
 def measure(s: Setting, target: float, network: str, data: Any, args: argparse.Namespace) -> dict[str, Any]:
     """The grid of a setting."""
-    rates, allowed = (s.rates[:1], min(s.rounds, QUICK_ROUNDS)) if args.quick else (s.rates, s.rounds)
+    rates = s.rates[: args.scale.of(None, 1, 1)]
+    allowed = min(s.rounds, args.scale.of(s.rounds, QUICK_ROUNDS, SMOKE_ROUNDS))
     tries = []
     for lr in rates:
         one = attempt(s, lr, allowed, target, network, data, args)
@@ -178,25 +180,22 @@ def figure(results: Sequence[dict[str, Any]], target: float, title: str, file: P
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description="FedAvg against FedSGD on Fashion-MNIST by shards. See benchmarks/README.md."
-    )
+    quick = "a lower target and one rate per setting, under two minutes"
+    parser = options("FedAvg against FedSGD on Fashion-MNIST by shards.", quick, images=True)
     parser.add_argument("--model", choices=("2NN", "CNN"), default="2NN", help="the CNN takes hours on two cores")
-    parser.add_argument("--target", type=float, default=None, help="test accuracy; 0.80 unless --quick, then 0.65")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--target", type=float, default=None, help="test accuracy; 0.80, with --quick 0.65")
+    parser.add_argument("--workers", type=int, help="processes; 2, with --smoke 1")
     parser.add_argument("--seed", type=int, default=0, help="of the shards, the first weights and the run")
-    parser.add_argument(
-        "--quick", action="store_true", help="a lower target and one rate per setting: under two minutes"
-    )
-    parser.add_argument("--data", type=Path, default=DEBIAN, help="folder of idx files (MNIST's format)")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder for the results")
     args = parser.parse_args()
+    if args.workers is None:
+        args.workers = args.scale.of(2, 2, 1)
     if args.workers < 1:
         parser.error("--workers must be at least 1")
-    target = args.target if args.target is not None else QUICK_TARGET if args.quick else TARGETS[args.model]
+    usual = args.scale.of(TARGETS[args.model], QUICK_TARGET, SMOKE_TARGET)
+    target = args.target if args.target is not None else usual
     if not 0 < target < 1:
         parser.error("--target is an accuracy, more than 0 and less than 1")
-    data = load(args.data).split(fd.data.Shards(per_node=2), nodes=100, seed=args.seed)
+    data = load(image_folder(args)).split(fd.data.Shards(per_node=2), nodes=100, seed=args.seed)
     where = origin()
     print(origin_lines(where), flush=True)
     started = time.perf_counter()
@@ -204,8 +203,7 @@ def main() -> None:
     took = time.perf_counter() - started
     text = tables(results, target)
     print("\n" + text)
-    name = f"fashion-mnist-{args.model.lower()}" + ("-quick" if args.quick else "")
-    file = result_file(args.out, name, ".md")
+    file = result_file(args, f"fashion-mnist-{args.model.lower()}")
     picture = file.with_suffix(".png")
     title = f"FedAvg on Fashion-MNIST by shards, {args.model}, 100 nodes, C=0.1"
     figure(results, target, title, picture)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
-from common import markdown, origin, origin_lines, result_file
+from common import markdown, options, origin, origin_lines, result_file
 
 import foedus as fd
 from foedus.data import IID, Replicated
@@ -52,15 +50,12 @@ def _milliseconds(seconds: float) -> str:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description="When to divide the model. See benchmarks/README.md.")
-    parser.add_argument("--quick", action="store_true", help="small models only: not for claims")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder for the results")
-    args = parser.parse_args()
+    args = options("When to divide the model.", quick="small models only").parse_args()
     torch.set_num_threads(1)
-    sizes = [10, 100, 1_000] if args.quick else [10, 32, 64, 100, 1_000, 10_000, 100_000]
+    sizes = args.scale.of([10, 32, 64, 100, 1_000, 10_000, 100_000], [10, 100, 1_000], [10])
     widths = [(784, 32, 10), (784, 200, 10), (784, 2000, 10), (784, 512, 512, 512, 10), (784, 1024, 1024, 1024, 10)]
     cases = {f"logistic({f}, 10)": (f, fd.models.logistic(f, CLASSES), FeatureParallel) for f in sizes}
-    cases |= {f"mlp{w}": (w[0], fd.models.mlp(*w), TensorParallel) for w in widths[: 2 if args.quick else None]}
+    cases |= {f"mlp{w}": (w[0], fd.models.mlp(*w), TensorParallel) for w in widths[: args.scale.of(None, 2, 1)]}
     results = {name: compare(*case) for name, case in cases.items()}
     head = ["model", "parameters", "rows: bytes", "parts: bytes"]
     head += [f"{side}: {n} (ms)" for n in NETWORKS for side in ("rows", "parts")]
@@ -79,7 +74,7 @@ def main() -> None:
         "ways; times are virtual."
     )
     print(f"{origin_lines(where)}\n\n{table}")
-    file = result_file(args.out, "model-parallel-quick" if args.quick else "model-parallel", ".md")
+    file = result_file(args, "model-parallel")
     file.write_text(f"# Model parallelism\n\n{origin_lines(where)}\n\n{text}\n\n{table}\n")
     file.with_suffix(".json").write_text(json.dumps({"origin": where, "steps": results}, indent=1) + "\n")
     print(f"\nwritten: {file}")

@@ -5,7 +5,6 @@ See README.md.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import multiprocessing
@@ -22,7 +21,7 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from common import DEBIAN, load, markdown, origin, origin_lines, result_file
+from common import image_folder, markdown, options, origin, origin_lines, result_file
 from torch import nn
 
 import foedus as fd
@@ -558,17 +557,26 @@ def earlier(file: Path, plan: Plan) -> list[dict[str, Any]]:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Every program on the same federation. See benchmarks/README.md.")
-    parser.add_argument("--budget", type=float, default=40, metavar="MINUTES", help="for everything; 40 by default")
-    parser.add_argument("--limit", type=int, default=6000, help="rows of the training set; 6000 by default")
-    parser.add_argument("--epochs", type=float, default=30, help="local epochs of every run; 30 by default")
+    quick = "one seed, in three minutes: what does not fit is listed as not run"
+    parser = options("Every program on the same federation.", quick, images=True)
+    parser.add_argument("--budget", type=float, metavar="MINUTES", help="for everything; 40, with --quick 3")
+    parser.add_argument("--limit", type=int, help="rows of the training set; 6000")
+    parser.add_argument("--epochs", type=float, help="local epochs of every run; 30")
     parser.add_argument("--target", type=float, default=0.70, help="test accuracy; 0.70 by default")
-    parser.add_argument("--seeds", default="0,1,2", help="of shards, first weights and run; 0,1,2 by default")
+    parser.add_argument("--seeds", help="of shards, first weights and run; 0,1,2, with --quick 0")
     parser.add_argument("--only", default="", help="names of lines of the table, separated by semicolons")
-    parser.add_argument("--jobs", type=int, default=2, help="runs at once, each in a process with one thread")
-    parser.add_argument("--data", type=Path, default=DEBIAN, help="folder of idx files (MNIST's format)")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder for the results")
+    parser.add_argument("--jobs", type=int, help="runs at once, each in a process with one thread; 2, with --smoke 1")
     args = parser.parse_args()
+    # What was not said depends on the scale.
+    for name, usual in (
+        ("budget", args.scale.of(40, 3, 3)),
+        ("limit", args.scale.of(6000, 6000, 10 * NODES)),
+        ("epochs", args.scale.of(30, 30, 0.4)),
+        ("jobs", args.scale.of(2, 2, 1)),
+        ("seeds", args.scale.of("0,1,2", "0", "0")),
+    ):
+        if getattr(args, name) is None:
+            setattr(args, name, usual)
     if not 0 < args.target < 1:
         parser.error("--target is an accuracy, more than 0 and less than 1")
     if args.limit < 10 * NODES:
@@ -583,15 +591,15 @@ def main() -> None:
         if name not in names:
             parser.error(f"--only: there is no {name!r} here; there are {'; '.join(names)}")
     names = only or names
-    load(args.data)  # leaves with one line if there are none
+    folder = image_folder(args)
     runs = [(name, seed) for name in names for seed in seeds]
-    plan = Plan(args.data, args.limit, args.epochs, args.target, 60 * args.budget * args.jobs / len(runs))
+    plan = Plan(folder, args.limit, args.epochs, args.target, 60 * args.budget * args.jobs / len(runs))
     where = origin()
     print(origin_lines(where), flush=True)
     for p in exported():
         if p not in {s.program for s in SETTINGS}:
             print(f"no settings: {p}", flush=True)
-    file = result_file(args.out, "programs", ".md")
+    file = result_file(args, "programs")
     rows = earlier(file.with_suffix(".json"), plan)
     there = {(r["name"], r["seed"]) for r in rows}
     todo = [r for r in runs if r not in there]

@@ -6,7 +6,6 @@ seconds of all four, one after another, and its ratios are those of one moment. 
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import multiprocessing
@@ -22,11 +21,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from common import DEBIAN, load, markdown, origin, origin_lines, result_file
+from common import image_folder, load, markdown, options, origin, origin_lines, result_file
 from torch import Tensor, nn
 
 import foedus as fd
-from foedus.core.data import FederatedDataset
+from foedus.core.data import FederatedDataset, IndexedRows
 from foedus.core.keys import Key
 
 SEED = 0
@@ -83,21 +82,6 @@ WORKLOADS = (
 )
 
 
-@dataclass(frozen=True)
-class Positions:
-    """Rows that are their own positions in the data set: what a job makes of them tells which rows it takes when."""
-
-    index: Tensor
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def batch(self, positions: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Positions for both x and y."""
-        chosen = self.index if positions is None else self.index[positions]
-        return chosen, chosen
-
-
 class Tiny(Workload):
     """The same processes over almost no data: what Python, torch and foedus take by themselves."""
 
@@ -141,6 +125,8 @@ class Lean:
 
     def orders(self, rounds: int) -> list[list[Tensor]]:
         """Rows of every node of the next rounds, in the order in which foedus takes them."""
+        # Rows that are their own positions: what a job makes of them tells which rows it takes when.
+        positions = torch.arange(len(self.data.y))
         offsets, plan = self.data.offsets.tolist(), []
         for _ in range(rounds):
             cohort = fd.Fixed(self.workload.cohort).draw(self.data.nodes, Key(SEED).child("sample", self.round))
@@ -149,10 +135,10 @@ class Lean:
             for node in cohort:
                 count = self.counts.get(node, 0)
                 self.counts[node] = count + 1
-                index = self.data.index[offsets[node] : offsets[node + 1]].long()
+                rows = IndexedRows(positions, positions, self.data.index[offsets[node] : offsets[node + 1]])
                 # The job itself says in which order it takes its rows: the same batches by construction.
-                view = fd.NodeView(node, Positions(index), None, {}, Key(SEED).child("job", node, count))  # type: ignore[arg-type]
-                plan[-1].append(torch.cat([rows for rows, _ in self.local._batches(view)]))
+                view = fd.NodeView(node, rows, None, {}, Key(SEED).child("job", node, count))
+                plan[-1].append(torch.cat([x for x, _ in self.local._batches(view)]))
         return plan
 
     def run(self, plan: list[list[Tensor]]) -> float:
@@ -334,14 +320,15 @@ def busy(pids: list[int]) -> tuple[float, float]:
 # -- the measurement ---------------------------------------------------------------------------------------------------
 
 
-def measure(w: Workload, folder: Path, workers: int, repetitions: int, seconds: float) -> dict[str, Any]:
+def measure(
+    w: Workload, folder: Path, workers: int, repetitions: int, seconds: float, nothing: dict[str, float] | None
+) -> dict[str, Any]:
     """Interleaved repetitions of lean, two leans at once, foedus inline and foedus with workers. Rates are rounds/s."""
     start = multiprocessing.get_context("spawn").Barrier(workers)
     leans = [Contestant(lean_contestant, start, w, folder) for _ in range(workers)]
     single = Contestant(foedus_contestant, start, w, folder, 1)
     several = Contestant(foedus_contestant, start, w, folder, workers)
     everyone = [*leans, single, several]
-    nothing = memory_of_nothing(start, folder, workers)
     try:
         variant, setting = leans[0].ask("tune", seconds)
         for other in leans[1:]:
@@ -429,8 +416,9 @@ def memory(c: Contestant, rounds: int) -> dict[str, float] | None:
     return peak
 
 
-def memory_of_nothing(start: Barrier, folder: Path, workers: int) -> dict[str, float] | None:
+def memory_of_nothing(folder: Path, workers: int) -> dict[str, float] | None:
     """The same of a run over almost no data."""
+    start = multiprocessing.get_context("spawn").Barrier(1)
     c = Contestant(foedus_contestant, start, TINY, folder, workers)
     try:
         c.ask("run", 5)
@@ -512,7 +500,7 @@ def _scaling(pipe: Connection, folder: Path, sizes: list[int], repetitions: int,
 # -- what comes out ----------------------------------------------------------------------------------------------------
 
 
-def tables(results: list[dict[str, Any]], scale: list[dict[str, float]], workers: int) -> str:
+def tables(results: list[dict[str, Any]], scale: list[dict[str, float]], workers: int, data_mb: float) -> str:
     """All figures as Markdown."""
     out = []
     if results:
@@ -549,7 +537,7 @@ def tables(results: list[dict[str, Any]], scale: list[dict[str, float]], workers
                 "Peak of the PSS of parent and workers together, files left out: shared pages are counted once, the "
                 "code of torch is not. Beside it the same of a run over twenty rows (Python, torch and foedus in every "
                 "process), the data, and what is left when both are taken away, in MB and in vectors of the model.",
-                _memory(results),
+                _memory(results, data_mb),
             ]
     if scale:
         out += ["## A round against the number of nodes", "Cohort 100, 10 rows a node, logistic regression, inline."]
@@ -572,10 +560,8 @@ def _spread(s: dict[str, float], form: str) -> str:
     return f"{s['min']:{form}} / **{s['median']:{form}}** / {s['max']:{form}}"
 
 
-def _memory(results: list[dict[str, Any]]) -> str:
+def _memory(results: list[dict[str, Any]], data: float) -> str:
     head = ["", "peak", "of 20 rows", "data", "rest", "one vector", "rest in vectors", "RSS parent", "RSS worker"]
-    # 60,000 + 10,000 rows of 784 float32 and an int64 label, and an int64 position for each training row.
-    data = 1e-6 * (70_000 * (784 * 4 + 8) + 60_000 * 8)
     rows = []
     for r in results:
         m, nothing = r["memory"], r["memory_of_nothing"]
@@ -622,33 +608,38 @@ def figure(results: list[dict[str, Any]], workers: int, file: Path) -> None:
 def main() -> None:
     """The command line."""
     names = [w.name for w in WORKLOADS]
-    parser = argparse.ArgumentParser(description="Speed and memory of the simulation. See benchmarks/README.md.")
-    parser.add_argument(
-        "--only", default=",".join([*names, "nodes"]), help="e.g. W1,nodes (nodes: time against their number)"
-    )
-    parser.add_argument("--quick", action="store_true", help="few, short repetitions: not for claims")
+    parser = options("Speed and memory of the simulation.", quick="few, short repetitions", images=True)
+    parser.add_argument("--only", help="e.g. W1,nodes (nodes: time against their number)")
     parser.add_argument("--workers", type=int, default=2, help="of foedus, and lean loops at once for the limit")
     parser.add_argument("--repetitions", type=int, default=None, help="of every workload")
-    parser.add_argument("--data", type=Path, default=DEBIAN, help="folder of idx files (MNIST's format)")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder for the results")
     args = parser.parse_args()
-    chosen = [s.strip() for s in args.only.split(",") if s.strip()]
+    # The other workloads are the same code with other networks and numbers.
+    everything = [*names, "nodes"]
+    chosen = args.scale.of(everything, everything, ["W1", "nodes"])
+    if args.only is not None:
+        chosen = [s.strip() for s in args.only.split(",") if s.strip()]
     for name in chosen:
-        if name not in [*names, "nodes"]:
-            parser.error(f"--only: there is no {name!r}: choose from {', '.join([*names, 'nodes'])}")
+        if name not in everything:
+            parser.error(f"--only: there is no {name!r}: choose from {', '.join(everything)}")
     if args.workers < 2:
         parser.error("--workers must be at least 2: foedus with one worker is always measured")
     if args.repetitions is not None and args.repetitions < 1:
         parser.error("--repetitions must be at least 1")
-    load(args.data)  # what is wrong with the data is said once, before any process starts
+    folder = image_folder(args)
+    held = load(folder)
+    # Rows, labels, and an int64 position for each training row.
+    data_mb = 1e-6 * (sum(t.nbytes for t in (held.x, held.y, held.test_x, held.test_y)) + 8 * len(held.y))
+    del held
     where = origin()
     print(origin_lines(where), flush=True)
     results = []
+    # The same code as of a workload, and three more processes: a smoke test can do without.
+    nothing = memory_of_nothing(folder, args.workers) if args.scale.of(True, True, False) else None
     for w in WORKLOADS:
         if w.name in chosen:
             slow = w.network == "CNN"
-            repetitions = args.repetitions or ((2 if slow else 3) if args.quick else (5 if slow else 11))
-            result = measure(w, args.data, args.workers, repetitions, 0.3 if args.quick else 1.0)
+            repetitions = args.repetitions or args.scale.of(5 if slow else 11, 2 if slow else 3, 1)
+            result = measure(w, folder, args.workers, repetitions, args.scale.of(1.0, 0.3, 0.02), nothing)
             results.append(result)
             print(
                 f"{w.name:4} foedus {args.workers} / limit {_spread(result['foedusN/limit'], '.3f')}   "
@@ -658,11 +649,11 @@ def main() -> None:
             )
     scale = []
     if "nodes" in chosen:
-        sizes = [10**k for k in range(2, 6 if args.quick else 7)]
-        scale = scaling(args.data, sizes, 2 if args.quick else 5, 20 if args.quick else 40)
-    text = tables(results, scale, args.workers)
+        sizes = [10**k for k in range(2, args.scale.of(7, 6, 4))]
+        scale = scaling(folder, sizes, *args.scale.of((5, 40), (2, 20), (1, 5)))
+    text = tables(results, scale, args.workers, data_mb)
     print("\n" + text)
-    file = result_file(args.out, "simulation-quick" if args.quick else "simulation", ".md")
+    file = result_file(args, "simulation")
     picture = file.with_suffix(".png")
     parts = ["# Speed and memory of the simulation", origin_lines(where), text]
     if results:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import markdown, origin, origin_lines, result_file
+from common import markdown, options, origin, origin_lines, result_file
 from simulation import QUIET, busy
 
 from foedus.network.fit import fit_alpha_beta
@@ -310,13 +310,11 @@ def picture(found: list[dict[str, Any]], ranks: int, file: Path) -> None:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Sums over processes. See benchmarks/README.md.")
+    parser = options("Sums over processes.", quick="three each, up to a million numbers")
     parser.add_argument("--ranks", type=int, default=2, help="processes")
     parser.add_argument("--sizes", default="", help="numbers of the vectors, of " + ", ".join(map(str, CALLS)))
     parser.add_argument("--repeats", type=int, default=0, help="measurements of each contestant in one start")
-    parser.add_argument("--starts", type=int, default=STARTS, help="how often all processes are started anew")
-    parser.add_argument("--quick", action="store_true", help="three each, up to a million numbers: not for claims")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder for the results")
+    parser.add_argument("--starts", type=int, default=0, help="how often all processes are started anew")
     parser.add_argument("--rank", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.rank is not None:
@@ -324,19 +322,20 @@ def main() -> None:
         plan["pids"] = lambda: [int(p.read_text()) for p in args.out.glob("*.pid")]
         rank_main(plan, args.rank)
         return
-    sizes = [int(float(s)) for s in args.sizes.split(",")] if args.sizes else list(CALLS)
-    if args.quick:
-        sizes, args.repeats, args.starts = [s for s in sizes if s <= 1_000_000], 3, 1
+    most = args.scale.of(100_000_000, 1_000_000, 10_000)
+    sizes = [int(float(s)) for s in args.sizes.split(",")] if args.sizes else [s for s in CALLS if s <= most]
+    repeats = args.repeats or args.scale.of(0, 3, 1)
+    starts = args.starts or args.scale.of(STARTS, 1, 1)
     if args.ranks < 2 or not set(sizes) <= set(CALLS):
         parser.error(f"give at least two ranks, and sizes among {', '.join(map(str, CALLS))}")
-    measured = measure(args.ranks, sizes, args.repeats, args.starts)
+    measured = measure(args.ranks, sizes, repeats, starts)
     found = [summary(r, args.ranks) for r in measured["rows"]]
     where = origin()
     loud = [f"{r['size']:,}" for r in found if r["others"] >= QUIET]
     text = (
         f"{args.ranks} processes with one thread each, "
         + ("which spin before they sleep" if measured["spin"] else "more than there are cores, so that none spins")
-        + f"; started {args.starts} times. A repetition is one measurement of each contestant, one after the other; a "
+        + f"; started {starts} times. A repetition is one measurement of each contestant, one after the other; a "
         "call has taken what its slowest rank took. GB/s: what a rank sends by the formula, 2(n-1)/n of the vector, "
         "over the time; for *copy*, the bytes that every process copies at once. *loopback*: the bytes of a ring by "
         "blocking sendall and recv_into in two threads, nothing added. "
@@ -346,8 +345,7 @@ def main() -> None:
         text += f" **The machine was not quiet** at {', '.join(loud)} numbers (column *others*): those are no claims."
     body = f"{text}\n\n{tables(found)}\n\n{link_lines(measured['links'])}"
     print(f"{origin_lines(where)}\n\n{body}")
-    name = ("speedup" if args.ranks == 2 else f"speedup-{args.ranks}") + ("-quick" if args.quick else "")
-    file = result_file(args.out, name, ".md")
+    file = result_file(args, "speedup" if args.ranks == 2 else f"speedup-{args.ranks}")
     file.write_text(f"# Sums over processes\n\n{origin_lines(where)}\n\n{body}\n")
     file.with_suffix(".json").write_text(json.dumps({"origin": where, **measured, "summary": found}, indent=1) + "\n")
     picture(found, args.ranks, file.with_suffix(".png"))
