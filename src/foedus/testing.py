@@ -48,7 +48,7 @@ from foedus.jobs import Gradient, LocalSGD
 from foedus.optimizers import Adam
 from foedus.runtimes import Simulation
 from foedus.sampling import AfterCommits, Fixed
-from foedus.train import train
+from foedus.training import train
 from foedus.transforms import ErrorFeedback, TopK
 
 __all__ = [

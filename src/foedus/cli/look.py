@@ -10,7 +10,7 @@ import typer
 from foedus.cli.app import AsJson, Sets, app, output, print_json
 
 if TYPE_CHECKING:
-    from foedus.train import Run
+    from foedus.training import Run
 
 Folder = Annotated[Path, typer.Argument(help="The folder of a run or of a comparison.")]
 
@@ -110,7 +110,7 @@ def _also_in(label: str, folder: Path) -> str:
 def _runs(folder: Path) -> Run | dict[str, list[Run]]:
     from foedus.core.errors import BadInput
     from foedus.experiment.study import STUDY, Study
-    from foedus.train import Run
+    from foedus.training import Run
 
     if not (folder / STUDY).exists():
         return Run.load(folder)

@@ -12,7 +12,7 @@ from foedus.cli.app import AsJson, Quiet, Sets, app, output, print_json, progres
 if TYPE_CHECKING:
     from foedus.experiment import Case, Experiment
     from foedus.experiment.study import Outcome, Study
-    from foedus.train import Run
+    from foedus.training import Run
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for what the run leaves; runs/NAME by default.")]
 Resume = Annotated[Path | None, typer.Option("--resume", help="Go on in this folder, from its last checkpoint.")]
@@ -84,7 +84,7 @@ def reproduce(
     """Run again what a folder says, and compare: exit status 0 if the model's bits are the same, else 1."""
     from foedus import AfterCommits, report
     from foedus.core.origin import differences, origin
-    from foedus.train import Run
+    from foedus.training import Run
 
     before = Run.load(folder)
     if not before.history:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from foedus.core.data import FederatedDataset
+from foedus.core.version import __version__
 
 BITS_DEPEND_ON = {"torch": "torch", "CPU": "the CPU", "data": "the data"}
 """What a resumed run must share with its first part to end with the same bits, and how it is called."""
@@ -20,7 +20,7 @@ BITS_DEPEND_ON = {"torch": "torch", "CPU": "the CPU", "data": "the data"}
 def origin(data: FederatedDataset | None = None) -> dict[str, str]:
     """Versions, CPU and system of this process, and the fingerprint of the data if that is given."""
     found = {
-        "foedus": foedus_version(),
+        "foedus": __version__,
         "torch": str(torch.__version__),
         "NumPy": np.__version__,
         "Python": platform.python_version(),
@@ -38,15 +38,6 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
         for key, name in BITS_DEPEND_ON.items()
         if key in before and key in now and before[key] != now[key]
     ]
-
-
-@cache
-def foedus_version() -> str:
-    """The installed version, or what stands for it in a checkout that was not installed."""
-    try:
-        return version("foedus")
-    except PackageNotFoundError:
-        return "0+unknown"
 
 
 @cache

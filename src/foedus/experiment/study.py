@@ -26,7 +26,7 @@ from foedus.experiment.experiment import Experiment
 from foedus.experiment.sweep import Case
 from foedus.experiment.write import to_toml
 from foedus.report.summary import On
-from foedus.train import Run
+from foedus.training import Run
 
 STUDY = "study.json"
 DONE = ("finished", "stopped")
