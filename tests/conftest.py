@@ -1,9 +1,14 @@
 """What tests of several packages share."""
 
+import os
+import secrets
 import shutil
 import subprocess
 
 import pytest
+
+# Whatever a test starts is known by it (``runtimes/processes/leftovers.py``), one whose parent is gone, too.
+os.environ["FOEDUS_TEST_MARK"] = secrets.token_hex(8)
 
 
 @pytest.fixture

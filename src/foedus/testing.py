@@ -47,6 +47,7 @@ from foedus.data import Dirichlet, Natural, arrays, load
 from foedus.jobs import Gradient, LocalSGD
 from foedus.optimizers import Adam
 from foedus.runtimes import Simulation
+from foedus.runtimes.warm import running
 from foedus.sampling import AfterCommits, Fixed
 from foedus.training import train
 from foedus.transforms import ErrorFeedback, TopK
@@ -777,7 +778,11 @@ def _check_left_behind(laws: _Laws, before: set[int], patience: float = 5.0) -> 
 
 
 def _children() -> set[int]:
-    """Ids of this process's descendants. From psutil where it is installed, else from /proc, else nothing is known."""
+    """Ids of this process's descendants. From psutil where it is installed, else from /proc, else nothing is known.
+
+    Without its own warm processes, which stay for the next run and end with it.
+    """
+    warm = {process.pid for process in running()}
     try:
         import psutil
     except ImportError:
@@ -790,5 +795,5 @@ def _children() -> set[int]:
         while ours:
             ours = {pid for pid, parent in parents.items() if parent in ours} - found
             found |= ours
-        return found
-    return {p.pid for p in psutil.Process().children(recursive=True)}
+        return found - warm
+    return {p.pid for p in psutil.Process().children(recursive=True)} - warm
