@@ -6,12 +6,13 @@ import platform
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-
-from foedus.core.data import FederatedDataset
 from foedus.core.version import __version__
+
+if TYPE_CHECKING:
+    from foedus.core.data import FederatedDataset
+
 
 BITS_DEPEND_ON = {"torch": "torch", "CPU": "the CPU", "data": "the data"}
 """What a resumed run must share with its first part to end with the same bits, and how it is called."""
@@ -19,6 +20,9 @@ BITS_DEPEND_ON = {"torch": "torch", "CPU": "the CPU", "data": "the data"}
 
 def origin(data: FederatedDataset | None = None) -> dict[str, str]:
     """Versions, CPU and system of this process, and the fingerprint of the data if that is given."""
+    import numpy as np
+    import torch
+
     found = {
         "foedus": __version__,
         "torch": str(torch.__version__),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from foedus.core.errors import BadInput
-from foedus.core.ledger import Ledger
-from foedus.core.model import Model
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from foedus.core.ledger import Ledger
+    from foedus.core.model import Model
 
 
 @dataclass(frozen=True)

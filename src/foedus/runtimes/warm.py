@@ -154,8 +154,8 @@ class Warm:
         """See ``start``. Errors: ``OSError``, ``_Gone``."""
         with contextlib.ExitStack() as stack:
             passed = [channel.fileno()]
-            for take in (lambda: os.open(".", os.O_PATH | os.O_DIRECTORY), lambda: _copy(1), lambda: _copy(2)):
-                passed.append(take())
+            for opened in (_folder, _output, _errors):
+                passed.append(opened())
                 stack.callback(os.close, passed[-1])
             request = {"module": module, **_surroundings()}
             try:
@@ -300,6 +300,18 @@ def _limits() -> list[int]:
     return sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")})
 
 
+def _folder() -> int:
+    return os.open(".", os.O_PATH | os.O_DIRECTORY)
+
+
+def _output() -> int:
+    return _copy(1)
+
+
+def _errors() -> int:
+    return _copy(2)
+
+
 def _copy(fd: int) -> int:
     """A copy of a standard descriptor; of nothing where it is closed."""
     try:
@@ -379,9 +391,9 @@ def main(fd: int, module: str | None = None) -> NoReturn:
     """Be a warm process until the connection ends; or, with a ``module``, be that, without anybody's help."""
     sock = socket.socket(fileno=fd)
     die_with_parent(sock)
+    _name("warm" if module is None else module)
     if module is not None:
         _run(module, sock.detach())
-    _name("foedus warm")
     os.chdir("/")
     given = {os.path.abspath(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p}
     path = [p for p in sys.path if p not in given]
@@ -449,7 +461,7 @@ def _be(asked: dict[str, Any], fds: list[int], control: socket.socket, path: lis
         sys.path[:] = [*dict.fromkeys(given), *path]
         importlib.invalidate_caches()
         _draw_anew()
-        _name(f"foedus {asked['module'].rpartition('.')[2]}")
+        _name(asked["module"])
     except BaseException:
         traceback.print_exc()
         os._exit(1)
@@ -463,10 +475,11 @@ def _draw_anew() -> None:
     np.random.seed()
 
 
-def _name(name: str) -> None:
-    """What ``ps`` and ``top`` show."""
+def _name(module: str) -> None:
+    """What ``ps`` and ``top`` show: ``foedus node``."""
     if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(_PR_SET_NAME, ctypes.c_char_p(name.encode()[:15]), 0, 0, 0)
+        name = f"foedus {module.rpartition('.')[2]}".encode()[:15]
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, ctypes.c_char_p(name), 0, 0, 0)
 
 
 def _run(module: str, fd: int) -> NoReturn:
