@@ -79,14 +79,26 @@ COMMANDS = {
     "help of a command": ["run", "--help"],
     "init": ["init", "-o", "FOLDER/a.toml"],
     "init of a table": ["init", "FOLDER/t.csv", "-o", "FOLDER/b.toml"],
+    "show": ["show", "FOLDER/run"],
+    "show as JSON": ["show", "FOLDER/run", "--json"],
     "completion": [],
 }
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a run and a table."""
+    folder = tmp_path_factory.mktemp("light")
+    data = fd.data.load("breast-cancer").split(fd.data.IID(), nodes=3)
+    model = fd.Model(fd.models.mlp(30, 4, 2))
+    fd.train(fd.FedAvg(rounds=2), model, data, out=folder / "run")
+    (folder / "t.csv").write_text("a,b,node,y\n1,2,x,yes\n2,3,x,no\n3,1,z,yes\n4,2,z,no\n")
+    return folder
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-def test_commands_that_train_nothing_import_nothing_heavy(name, tmp_path):
-    (tmp_path / "t.csv").write_text("a,b,node,y\n1,2,x,yes\n2,3,x,no\n3,1,z,yes\n4,2,z,no\n")
-    arguments = [a.replace("FOLDER", str(tmp_path)) for a in COMMANDS[name]]
+def test_commands_that_train_nothing_import_nothing_heavy(name, folder):
+    arguments = [a.replace("FOLDER", str(folder)) for a in COMMANDS[name]]
     code = f"""
 import os, sys
 if not {arguments}:

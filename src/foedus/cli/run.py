@@ -153,7 +153,8 @@ def _placed(cases: list[Case], networks: str | None) -> list[Case]:
 
 
 def _go_on(folder: Path, sets: list[str], networks: str | None, out: Path | None, json: bool, quiet: bool) -> None:
-    from foedus.experiment.study import STUDY, Study
+    from foedus import saved
+    from foedus.experiment.study import Study
 
     if networks is not None:
         _bad("--networks is for a new run: what is resumed stays on the networks that it was begun on")
@@ -161,7 +162,7 @@ def _go_on(folder: Path, sets: list[str], networks: str | None, out: Path | None
         _bad("--out is for a new run: one that is resumed goes on in its own folder")
     if not folder.is_dir():
         _bad(f"there is no folder {folder}: name the one that the run was written to")
-    if (folder / STUDY).exists():
+    if (folder / saved.STUDY).exists():
         if sets:
             _bad("--set is for a single run: the cases of a comparison stay what they were begun as")
         _conduct(Study.open(folder), json, quiet)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from foedus.core.errors import BadInput
 
 if TYPE_CHECKING:
@@ -113,7 +115,7 @@ class Run:
     @property
     def sha256(self) -> str:
         """Of the final model's bytes (little-endian float32)."""
-        return hashlib.sha256(self.vector.numpy().tobytes()).hexdigest()
+        return hashlib.sha256(np.asarray(self.vector).tobytes()).hexdigest()
 
     def model(self, which: str = "last") -> nn.Module:
         """The trained module: ``"last"`` or ``"best"``."""
