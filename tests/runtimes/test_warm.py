@@ -27,7 +27,7 @@ TELLS = """
     umask = os.umask(0)
     told = {
         "pid": os.getpid(), "parent": os.getppid(), "group": os.getpgid(0), "tid": ~(clock.value >> 3),
-        "main": __name__, "argv": sys.argv[:1], "folder": os.getcwd(), "umask": umask,
+        "main": __name__, "argv": sys.argv[:1], "original": sys.orig_argv[1:4], "folder": os.getcwd(), "umask": umask,
         "set": os.environ.get("SET_LATER"), "unset": os.environ.get("UNSET_LATER"),
         "tasks": len(os.listdir("/proc/self/task")), "threads": os.environ["OMP_NUM_THREADS"],
         "cores": sorted(os.sched_getaffinity(0)), "core": resource.getrlimit(resource.RLIMIT_CORE)[0],
@@ -131,6 +131,7 @@ def test_a_child_is_what_a_fresh_process_started_here_and_now_would_be(start, tm
         assert said["pid"] == said["group"] == said["tid"] == told.process.pid
         assert said["parent"] == os.getpid()
         assert (said["main"], said["tasks"], said["threads"]) == ("__main__", 1, "1")
+        assert said["original"] == ["-P", "-m", "tells_what_it_is"]
         assert said["beside"] == str(tmp_path / "tells_what_it_is.py")
         assert "/dev/null" in said["descriptors"]
         assert said["many"] <= 5  # those three, the connection, and the one that lists them

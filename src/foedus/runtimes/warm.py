@@ -485,6 +485,7 @@ def _name(module: str) -> None:
 def _run(module: str, fd: int) -> NoReturn:
     """``python -m module FD``, in this process."""
     sys.argv = [module, str(fd)]
+    sys.orig_argv[:] = [sys.executable, "-P", "-m", *sys.argv]
     status = 0
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)

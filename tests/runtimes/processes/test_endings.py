@@ -27,7 +27,8 @@ from foedus.core.state import State
 from foedus.network import Device
 
 NODE = "foedus node"
-AT_A_NODE = NODE in sys.orig_argv
+"""What the system calls a node's process."""
+AT_A_NODE = "foedus.runtimes.processes.node" in sys.orig_argv
 SAYS = {
     "kill": "was killed by SIGKILL",
     "segv": "was killed by SIGSEGV",
