@@ -27,7 +27,7 @@ import msgspec
 import foedus
 from foedus.experiment.names import snake, written
 
-JOINERS = {"__main__", "cli", "core", "demo", "experiment", "report", "testing", "train"}
+JOINERS = {"__main__", "cli", "core", "demo", "experiment", "report", "testing", "training"}
 """Parts of foedus that hold nothing a file could name. Every other package is searched."""
 
 INSIDE = ("data.partitions",)
