@@ -1,5 +1,7 @@
 """What tests of several packages share."""
 
+import os
+import secrets
 import shutil
 import subprocess
 
@@ -9,6 +11,9 @@ from hypothesis import settings
 # How long an example takes says how busy the machine is: on a loaded one, Hypothesis' 200 ms fail what is right.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
+
+# Whatever a test starts is known by it (``runtimes/processes/leftovers.py``), one whose parent is gone, too.
+os.environ["FOEDUS_TEST_MARK"] = secrets.token_hex(8)
 
 
 @pytest.fixture

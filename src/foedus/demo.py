@@ -9,7 +9,7 @@ from foedus import data, models, network, programs, report
 from foedus.core.model import Model
 from foedus.jobs import LocalSGD
 from foedus.runtimes import Simulation
-from foedus.train import Run, train
+from foedus.training import Run, train
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -36,7 +36,7 @@ from foedus.jobs import LocalSGD
 from foedus.models import mlp
 from foedus.models.seeded import seeded
 from foedus.programs import FedAvg
-from foedus.train import train
+from foedus.training import train
 
 Numbers = NDArray[np.float64]
 Network = nn.Module | Callable[[int, int], nn.Module]

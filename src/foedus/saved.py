@@ -10,21 +10,23 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+import numpy as np
 import safetensors
-import safetensors.torch
-import torch
-from torch import Tensor
 
 from foedus.core.checkpoint import CHECKPOINT, HISTORY, Checkpoint, read_history
 from foedus.core.errors import BadInput
 from foedus.core.folder import ABOUT, LEDGER, RunFolder
 from foedus.core.ledger import Costs, Ledger
 from foedus.core.lock import in_use
-from foedus.core.model import Model
 from foedus.core.run import Described, Record, Run
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from foedus.core.model import Model
 
 CONFIG = "config.toml"
 MODEL, BEST = "model.safetensors", "best.safetensors"
@@ -33,6 +35,11 @@ TOLD = 10_000
 """Nodes of which ``run.json`` tells rows and labels one by one."""
 
 R = TypeVar("R", bound=Run)
+
+_NOTHING = np.empty(0, dtype=np.float32)
+
+STUDY = "study.json"
+"""What a folder of several runs has."""
 
 
 def about(run: Run) -> dict[str, Any]:
@@ -80,6 +87,8 @@ def save(run: Run, folder: RunFolder) -> None:
 
 def model_file(model: Model, vector_D: Tensor) -> bytes:
     """A safetensors file of the module's parameters and buffers by name, with the flat vector's layout as metadata."""
+    import safetensors.torch
+
     module = model.copy_of(vector_D)
     tensors = {name: t.detach().contiguous().clone() for name, t in module.state_dict().items()}
     slots = [[s.name, s.start, list(s.shape)] for s in model.layout.slots]
@@ -87,15 +96,15 @@ def model_file(model: Model, vector_D: Tensor) -> bytes:
     return safetensors.torch.save(tensors, metadata={"layout": json.dumps(layout)})
 
 
-def read_vector(path: Path) -> Tensor:
+def read_vector(path: Path) -> np.ndarray:
     """The flat vector (D,) of a ``model.safetensors``. Errors: ``BadInput``."""
     try:
-        with safetensors.safe_open(path, framework="pt") as f:
+        with safetensors.safe_open(path, framework="np") as f:
             layout = json.loads((f.metadata() or {})["layout"])
             pieces = [f.get_tensor(name).reshape(-1) for name, _, _ in layout["slots"]]
     except (safetensors.SafetensorError, LookupError, TypeError, ValueError, OSError) as e:
         raise BadInput(f"{path} is damaged or not a model of a run ({type(e).__name__}: {e})") from e
-    return torch.cat(pieces)
+    return np.concatenate(pieces)
 
 
 def told(folder: Path) -> tuple[dict[str, str], list[str]]:
@@ -114,6 +123,18 @@ def commits(folder: Path) -> int:
 
 def load(path: str | Path, kind: type[R] = Run) -> R:  # type: ignore[assignment]
     """The run in a folder: its history, costs and vectors, without program, data or module.
+
+    Errors and states are those of ``glance``.
+    """
+    import torch
+
+    run = glance(path, kind)
+    run.vector, run.best_vector = torch.as_tensor(run.vector), torch.as_tensor(run.best_vector)
+    return run
+
+
+def glance(path: str | Path, kind: type[R] = Run) -> R:  # type: ignore[assignment]
+    """The same to be shown, with arrays of NumPy for vectors: to look at a run that has ended takes no torch.
 
     A run that is still going on, or that was killed, is read as its files have it: ``status`` says ``"running"`` or
     ``"killed"``. Errors: ``BadInput`` if there is no run, or its files are damaged.
@@ -159,16 +180,16 @@ def load(path: str | Path, kind: type[R] = Run) -> R:  # type: ignore[assignment
         raise BadInput(f"{folder / ABOUT} is damaged or of another version ({type(e).__name__}: {e})") from e
 
 
-def _vectors(folder: Path) -> tuple[Tensor, Tensor]:
+def _vectors(folder: Path) -> tuple[Any, Any]:
     """The last model and the best: of the end, or else of the last checkpoint."""
     if (folder / MODEL).exists():
         last = read_vector(folder / MODEL)
         return last, read_vector(folder / BEST) if (folder / BEST).exists() else last
     if not (folder / CHECKPOINT).exists():
-        return torch.empty(0), torch.empty(0)
+        return _NOTHING, _NOTHING
     tree = Checkpoint.load(folder).tree
-    last = tree["state"].w if "w" in tree["state"] else torch.empty(0)
-    return last, last if tree["best_w"] is None else tree["best_w"]
+    last = np.asarray(tree["state"].w) if "w" in tree["state"] else _NOTHING
+    return last, last if tree["best_w"] is None else np.asarray(tree["best_w"])
 
 
 class _Prepared(msgspec.Struct):

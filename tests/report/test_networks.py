@@ -108,7 +108,7 @@ def test_a_difference_within_the_spread_is_none():
 
 
 def page_of(runs, target=0.9):
-    from foedus.report.page import render
+    from foedus.report.document import render
 
     return render(compare(runs, target), "title").replace("&nbsp;", " ").replace("\u00a0", " ")
 

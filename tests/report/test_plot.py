@@ -58,7 +58,7 @@ def test_labels_are_text_not_mathematics(tmp_path):
 
 def test_no_global_state():
     # In a process of its own: this one may have imported pyplot for another test.
-    code = "import sys, foedus.report.plot; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, foedus.report.pictures; sys.exit('matplotlib.pyplot' in sys.modules)"
     env = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     assert subprocess.run([sys.executable, "-c", code], check=False, env=env).returncode == 0
 

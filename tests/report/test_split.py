@@ -13,7 +13,8 @@ import foedus as fd
 from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput
 from foedus.report import as_json, holdings_figure, holdings_page, holdings_text
-from foedus.report.split import QUANTILES, Split, of_data, of_run
+from foedus.report.measured import of_data
+from foedus.report.split import QUANTILES, Split, of_run
 
 from .fakes import FedAvg, fake
 from .test_page import Page

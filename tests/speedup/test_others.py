@@ -4,8 +4,9 @@ import subprocess
 import sys
 import time
 
+from foedus.runtimes import warm
 from foedus.speedup import others
-from foedus.speedup.others import OtherWork
+from foedus.speedup.others import OtherWork, own_seconds
 
 
 def test_what_we_and_our_children_compute_is_not_counted():
@@ -34,3 +35,14 @@ def test_it_is_a_share_of_all_processors(monkeypatch):
     seen = OtherWork()
     state = next(times)
     assert seen.share() == 0.6
+
+
+def test_what_a_process_computes_that_stays_for_the_next_run_is_not_counted():
+    before = own_seconds()
+    process = warm.Warm()
+    try:
+        assert process.can()
+        assert own_seconds() - before > 0.5  # it has imported torch
+    finally:
+        process.end()
+    assert own_seconds() - before > 0.5

@@ -21,7 +21,7 @@ def init(
 ) -> None:
     """Write a commented experiment to start from. Without data it is one on handwritten digits."""
     from foedus.core.errors import BadInput
-    from foedus.experiment.starter import MARK, starter
+    from foedus.experiment.template import MARK, starter
 
     file = out if out is not None else Path(f"{data.stem if data is not None else 'digits'}.toml")
     if file.exists():

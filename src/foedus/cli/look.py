@@ -10,7 +10,7 @@ import typer
 from foedus.cli.app import AsJson, Sets, app, output, print_json
 
 if TYPE_CHECKING:
-    from foedus.train import Run
+    from foedus.core.run import Run
 
 Folder = Annotated[Path, typer.Argument(help="The folder of a run or of a comparison.")]
 
@@ -108,13 +108,14 @@ def _also_in(label: str, folder: Path) -> str:
 
 
 def _runs(folder: Path) -> Run | dict[str, list[Run]]:
+    from foedus import saved
     from foedus.core.errors import BadInput
-    from foedus.experiment.study import STUDY, Study
-    from foedus.train import Run
 
-    if not (folder / STUDY).exists():
-        return Run.load(folder)
+    if not (folder / saved.STUDY).exists():
+        return saved.glance(folder)
+    from foedus.experiment.study import Study
+
     found = Study.open(folder).runs()
     if not found:
         raise BadInput(f"no case of {folder} has a commit yet: go on with foedus run --resume {folder}")
-    return found
+    return {label: [*runs] for label, runs in found.items()}

@@ -12,7 +12,7 @@ from foedus.cli.app import AsJson, Quiet, Sets, app, output, print_json, progres
 if TYPE_CHECKING:
     from foedus.experiment import Case, Experiment
     from foedus.experiment.study import Outcome, Study
-    from foedus.train import Run
+    from foedus.training import Run
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for what the run leaves; runs/NAME by default.")]
 Resume = Annotated[Path | None, typer.Option("--resume", help="Go on in this folder, from its last checkpoint.")]
@@ -84,7 +84,7 @@ def reproduce(
     """Run again what a folder says, and compare: exit status 0 if the model's bits are the same, else 1."""
     from foedus import AfterCommits, report
     from foedus.core.origin import differences, origin
-    from foedus.train import Run
+    from foedus.training import Run
 
     before = Run.load(folder)
     if not before.history:
@@ -153,7 +153,8 @@ def _placed(cases: list[Case], networks: str | None) -> list[Case]:
 
 
 def _go_on(folder: Path, sets: list[str], networks: str | None, out: Path | None, json: bool, quiet: bool) -> None:
-    from foedus.experiment.study import STUDY, Study
+    from foedus import saved
+    from foedus.experiment.study import Study
 
     if networks is not None:
         _bad("--networks is for a new run: what is resumed stays on the networks that it was begun on")
@@ -161,7 +162,7 @@ def _go_on(folder: Path, sets: list[str], networks: str | None, out: Path | None
         _bad("--out is for a new run: one that is resumed goes on in its own folder")
     if not folder.is_dir():
         _bad(f"there is no folder {folder}: name the one that the run was written to")
-    if (folder / STUDY).exists():
+    if (folder / saved.STUDY).exists():
         if sets:
             _bad("--set is for a single run: the cases of a comparison stay what they were begun as")
         _conduct(Study.open(folder), json, quiet)

@@ -11,17 +11,16 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import safetensors
-import safetensors.torch
-import torch
-from torch import Tensor
 
 from foedus.core.errors import BadInput
 from foedus.core.run import Record
-from foedus.core.trees import flatten, unflatten
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMAT = 2
 CHECKPOINT, HISTORY = "checkpoint.safetensors", "history.jsonl"
@@ -37,6 +36,10 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write the file under a temporary name, flush it to the disk, and rename it."""
+        import safetensors.torch
+
+        from foedus.core.trees import flatten
+
         plain, tensors = flatten({"tree": self.tree, "identity": self.identity})
         # Tensors that share memory are written once each; safetensors wants them apart and contiguous.
         named = {str(i): t.contiguous().clone() for i, t in enumerate(tensors)}
@@ -47,6 +50,8 @@ class Checkpoint:
     @staticmethod
     def load(folder: Path) -> Checkpoint:
         """Read the checkpoint and history of a run's folder. Errors: ``BadInput`` if there is none or it is damaged."""
+        from foedus.core.trees import unflatten
+
         path = folder / CHECKPOINT
         if not path.exists():
             raise BadInput(f"there is no run to resume in {folder}: {CHECKPOINT} is missing")
@@ -69,6 +74,8 @@ class Checkpoint:
 
 
 def _digest(text: str, tensors: list[Tensor]) -> str:
+    import torch
+
     digest = hashlib.blake2b(text.encode(), digest_size=16)
     for t in tensors:
         digest.update(t.reshape(-1).view(torch.uint8).numpy().data if t.numel() else b"")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
-from foedus.core.job import Work
 from foedus.core.keys import Key
+
+if TYPE_CHECKING:
+    from foedus.core.job import Work
 
 
 @dataclass(frozen=True)

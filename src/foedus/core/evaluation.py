@@ -12,6 +12,7 @@ from torch import Tensor
 
 from foedus.core.job import NodeState, NodeView, Parts, Work
 from foedus.core.model import Model
+from foedus.core.spread import worst_tenth
 from foedus.core.update import Tensors, Update
 
 QUALITY = ("accuracy", "auc", "rmse", "loss")
@@ -144,15 +145,6 @@ def over_nodes(metric: str, values: Sequence[float | None]) -> dict[str, float]:
         return {}
     worst = worst_tenth(known, higher=metric not in SMALLER_IS_BETTER)
     return {f"node_mean_{metric}": fmean(known), f"node_worst_decile_{metric}": worst}
-
-
-def worst_tenth(values: Sequence[float], higher: bool) -> float:
-    """The mean over the worst tenth of values, rounded up to at least one. ``higher``: whether more is better.
-
-    >>> worst_tenth([0.9, 0.5, 0.8], higher=True), worst_tenth([0.9, 0.5, 0.8], higher=False)
-    (0.5, 0.9)
-    """
-    return fmean(sorted(values, reverse=not higher)[: math.ceil(len(values) / 10)])
 
 
 def area_under_roc(scores_N: Tensor, labels_N: Tensor) -> float | None:

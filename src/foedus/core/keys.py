@@ -11,10 +11,12 @@ import math
 import threading
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 _NORMAL = NormalDist()
 
@@ -69,6 +71,8 @@ class Key:
 
     def permutation(self, n: int) -> torch.Tensor:
         """A random order of n things (n,) int64: ``numpy().permutation(n)``, without the making of a generator."""
+        import torch
+
         return torch.from_numpy(self._shared().permutation(n))
 
     def choice(self, n: int, k: int) -> list[int]:
@@ -88,4 +92,6 @@ class Key:
 
     def torch(self) -> torch.Generator:
         """A torch CPU generator for many draws."""
+        import torch
+
         return torch.Generator().manual_seed(self.integer())

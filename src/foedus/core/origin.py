@@ -5,13 +5,14 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
+from foedus.core.version import __version__
 
-from foedus.core.data import FederatedDataset
+if TYPE_CHECKING:
+    from foedus.core.data import FederatedDataset
+
 
 BITS_DEPEND_ON = {"torch": "torch", "CPU": "the CPU", "data": "the data"}
 """What a resumed run must share with its first part to end with the same bits, and how it is called."""
@@ -19,8 +20,11 @@ BITS_DEPEND_ON = {"torch": "torch", "CPU": "the CPU", "data": "the data"}
 
 def origin(data: FederatedDataset | None = None) -> dict[str, str]:
     """Versions, CPU and system of this process, and the fingerprint of the data if that is given."""
+    import numpy as np
+    import torch
+
     found = {
-        "foedus": foedus_version(),
+        "foedus": __version__,
         "torch": str(torch.__version__),
         "NumPy": np.__version__,
         "Python": platform.python_version(),
@@ -38,15 +42,6 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
         for key, name in BITS_DEPEND_ON.items()
         if key in before and key in now and before[key] != now[key]
     ]
-
-
-@cache
-def foedus_version() -> str:
-    """The installed version, or what stands for it in a checkout that was not installed."""
-    try:
-        return version("foedus")
-    except PackageNotFoundError:
-        return "0+unknown"
 
 
 @cache

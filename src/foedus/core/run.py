@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor, nn
+import numpy as np
 
 from foedus.core.errors import BadInput
-from foedus.core.ledger import Ledger
-from foedus.core.model import Model
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from foedus.core.ledger import Ledger
+    from foedus.core.model import Model
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ class Run:
     @property
     def sha256(self) -> str:
         """Of the final model's bytes (little-endian float32)."""
-        return hashlib.sha256(self.vector.numpy().tobytes()).hexdigest()
+        return hashlib.sha256(np.asarray(self.vector).tobytes()).hexdigest()
 
     def model(self, which: str = "last") -> nn.Module:
         """The trained module: ``"last"`` or ``"best"``."""

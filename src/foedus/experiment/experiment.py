@@ -27,7 +27,7 @@ from foedus.experiment.problems import BadExperiment
 from foedus.experiment.tables import Program, Tables, Tracker
 from foedus.plain.kinds import parameters, shape
 from foedus.sampling import StopRule
-from foedus.train import Run, check, train
+from foedus.training import Run, check, train
 
 if TYPE_CHECKING:
     from foedus.experiment.document import Document

@@ -11,7 +11,7 @@ import foedus
 from foedus.plain.names import written
 from foedus.plain.registry import Registry
 
-JOINERS = {"__main__", "cli", "core", "demo", "experiment", "plain", "report", "testing", "train"}
+JOINERS = {"__main__", "cli", "core", "demo", "experiment", "plain", "report", "testing", "training"}
 """Parts of foedus that hold nothing a file could name. Every other package is searched."""
 
 INSIDE = ("data.partitions",)

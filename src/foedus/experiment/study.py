@@ -26,9 +26,8 @@ from foedus.experiment.experiment import Experiment
 from foedus.experiment.sweep import Case
 from foedus.experiment.write import to_toml
 from foedus.report.summary import On
-from foedus.train import Run
+from foedus.training import Run
 
-STUDY = "study.json"
 DONE = ("finished", "stopped")
 
 
@@ -109,17 +108,17 @@ class Study:
             for i, c in enumerate(cases, 1)
         )
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / STUDY, saved.as_json({"cases": members}))
+        write_atomically(folder / saved.STUDY, saved.as_json({"cases": members}))
         return Study(folder, members)
 
     @staticmethod
     def open(folder: Path) -> Study:
         """The study in a folder. Errors: ``BadInput`` if there is none."""
         try:
-            read = msgspec.json.decode((folder / STUDY).read_bytes(), type=dict[str, tuple[Member, ...]])
+            read = msgspec.json.decode((folder / saved.STUDY).read_bytes(), type=dict[str, tuple[Member, ...]])
             return Study(folder, read["cases"])
         except (OSError, LookupError, msgspec.MsgspecError) as e:
-            raise BadInput(f"{folder} holds no study: {STUDY} is missing or damaged ({e})") from e
+            raise BadInput(f"{folder} holds no study: {saved.STUDY} is missing or damaged ({e})") from e
 
     def conduct(self, table: Table) -> Outcome:
         """Run every case that has not ended, from where it stands.

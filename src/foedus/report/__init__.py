@@ -1,15 +1,20 @@
 """Report: the page, pictures, the live table, and what the command line prints."""
 
-from foedus.report.graph import draw
-from foedus.report.live import Live, LiveTable, Row
-from foedus.report.machine import as_json
-from foedus.report.page import holdings_page, page
-from foedus.report.plot import holdings_figure, plot
-from foedus.report.seeds import by_setting
-from foedus.report.show import comparison, holdings_text, show
-from foedus.report.summary import On
-from foedus.report.terminal import Sheet
-from foedus.report.units import human_bytes, human_count, human_seconds, percent
+from typing import TYPE_CHECKING
+
+from foedus.core.lazy import lazily
+
+if TYPE_CHECKING:
+    from foedus.report.document import holdings_page, page
+    from foedus.report.graph import draw
+    from foedus.report.live import Live, LiveTable, Row
+    from foedus.report.machine import as_json
+    from foedus.report.pictures import holdings_figure, plot
+    from foedus.report.seeds import by_setting
+    from foedus.report.sheets import comparison, holdings_text, show
+    from foedus.report.summary import On
+    from foedus.report.terminal import Sheet
+    from foedus.report.units import human_bytes, human_count, human_seconds, percent
 
 __all__ = [
     "Live",
@@ -32,3 +37,19 @@ __all__ = [
     "plot",
     "show",
 ]
+
+__getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "foedus.report.graph": "draw",
+        "foedus.report.live": "Live LiveTable Row",
+        "foedus.report.machine": "as_json",
+        "foedus.report.document": "holdings_page page",
+        "foedus.report.pictures": "holdings_figure plot",
+        "foedus.report.seeds": "by_setting",
+        "foedus.report.sheets": "comparison holdings_text show",
+        "foedus.report.summary": "On",
+        "foedus.report.terminal": "Sheet",
+        "foedus.report.units": "human_bytes human_count human_seconds percent",
+    },
+)

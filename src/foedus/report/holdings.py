@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
+from typing import TYPE_CHECKING
 
-from foedus.core.data import FederatedDataset
 from foedus.report.figures import CLASS_COLORS, columns, quantile_boxes
 from foedus.report.markup import text
 from foedus.report.split import Split, of_run
 from foedus.report.summary import POOLED, TOGETHER, Comparison
 from foedus.report.units import human_count, percent, three_digits
 from foedus.report.verdict import Tile, join, plural
+
+if TYPE_CHECKING:
+    from foedus.core.data import FederatedDataset
+
 
 MOST_COLUMNS = 60
 RANKS = ("commonest class", "2nd", "3rd", "4th", "5th", "other classes")

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from foedus.core.data import FederatedDataset
-from foedus.core.evaluation import worst_tenth
 from foedus.core.run import Record, Run
+from foedus.core.spread import worst_tenth
 from foedus.report.networks import fit, sentence
 from foedus.report.nodes import node_values
 from foedus.report.origin import origin_of
 from foedus.report.prepared import preparation
 from foedus.report.seeds import sd
-from foedus.report.split import QUANTILES, of_data
+from foedus.report.split import QUANTILES
 from foedus.report.summary import METRICS, Comparison, Metric, Runs, Summary, compare
 from foedus.report.units import finite
 from foedus.report.verdict import time_shares
+
+if TYPE_CHECKING:
+    from foedus.core.data import FederatedDataset
+
 
 _COSTS = (
     "epochs",
@@ -35,11 +39,11 @@ _COSTS = (
 
 def as_json(what: Runs | FederatedDataset, target: float | None = None) -> dict[str, Any]:
     """What ``show`` says of a run, ``comparison`` of several, ``holdings_text`` of a data set, for ``json.dumps``."""
-    if isinstance(what, FederatedDataset):
-        return _data(what)
     if isinstance(what, Run):
         return _run(what)
-    return _comparison(compare(what, target))
+    if isinstance(what, Mapping | Sequence):
+        return _comparison(compare(what, target))
+    return _data(what)
 
 
 def _run(run: Run) -> dict[str, Any]:
@@ -160,6 +164,8 @@ def _shares(r: Record) -> dict[str, float] | None:
 
 
 def _data(data: FederatedDataset) -> dict[str, Any]:
+    from foedus.report.measured import of_data
+
     split = of_data(data)
     return {
         "name": data.name,

@@ -39,7 +39,7 @@ def _block(s: Summary, shared: Mapping[str, str]) -> str:
         ("runtime", _each(repr(r.runtime) for r in s.runs)),
         ("seed" if s.n == 1 else "seeds", ", ".join(str(r.seed) for r in s.runs)),
         ("nodes", f"{run.nodes:,}"),
-        ("model", f"{run.vector.numel():,} float32 numbers"),
+        ("model", f"{len(run.vector):,} float32 numbers"),
         ("SHA-256 of the model", _each(r.sha256 for r in s.runs)),
         ("evaluated on", _each(str(r.evaluated_on) for r in s.runs)),
         ("messages", human_count(s.last.messages)),

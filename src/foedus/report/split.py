@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from foedus.core.data import FederatedDataset
 from foedus.core.run import Run
 from foedus.report.units import human_count, percent, three_digits
+
+if TYPE_CHECKING:
+    from foedus.core.data import FederatedDataset
+
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -59,10 +62,10 @@ class Split:
         """
         if not self.counts or not sum(self.everywhere):
             return []
-        rows_KC = torch.tensor(self.counts, dtype=torch.float64)
+        rows_KC = np.array(self.counts, dtype=np.float64)
         total_C = rows_KC.sum(0)
-        shares_KC = rows_KC / rows_KC.sum(1, keepdim=True).clamp(min=1)
-        distances: list[float] = ((shares_KC - total_C / total_C.sum()).abs().sum(1) / 2).tolist()
+        shares_KC = rows_KC / rows_KC.sum(1, keepdims=True).clip(min=1)
+        distances: list[float] = (np.abs(shares_KC - total_C / total_C.sum()).sum(1) / 2).tolist()
         return distances
 
     def facts(self) -> str:
@@ -105,54 +108,14 @@ def of_run(run: Run) -> Split | None:
     names, counts = node_names(run), run.label_counts
     if not counts or len(counts) != len(run.sizes) or not counts[0]:
         return Split(tuple(run.sizes), names=names)
-    classes = _class_names(run.class_names, len(counts[0]))
+    classes = class_names(run.class_names, len(counts[0]))
     return Split(tuple(run.sizes), tuple(map(tuple, counts)), classes, names)
 
 
-def of_data(data: FederatedDataset) -> Split:
-    """The split of a divided data set, with what only the rows themselves can tell."""
-    sizes = tuple(data.sizes)
-    names, rows = node_names(data), data.holdout_sizes
-    held = tuple(rows) if rows and any(rows) else None
-    counts = data.label_counts()
-    if counts is not None:
-        classes = _class_names(data.class_names, len(counts[0]))
-        return Split(sizes, tuple(map(tuple, counts)), classes, names, held)
-    y = data.y.flatten() if data.y.numel() == len(data.y) else None
-    if y is None:
-        return Split(sizes, names=names, holdout=held)
-    y_M = y[data.index.long()].double()
-    node_M = torch.repeat_interleave(torch.arange(data.nodes), data.offsets[1:] - data.offsets[:-1])
-    quantiles, between = _quantiles(y_M, node_M, data.offsets), _between(y_M, node_M, sizes)
-    return Split(sizes, names=names, holdout=held, targets=quantiles, between=between)
-
-
-def _class_names(names: Sequence[str] | None, classes: int) -> tuple[str, ...]:
+def class_names(names: Sequence[str] | None, classes: int) -> tuple[str, ...]:
     """What the classes are called; a number alone would not say that it is a class."""
     called = tuple(map(str, names or range(classes)))
     return tuple(f"class {name}" for name in called) if all(name.isdigit() for name in called) else called
-
-
-def _quantiles(y_M: Tensor, node_M: Tensor, offsets: Tensor) -> tuple[tuple[float, ...], ...]:
-    """Of every node's values, interpolated as NumPy does; all nodes at once, for there may be a million."""
-    by_value = torch.argsort(y_M, stable=True)
-    sorted_M = y_M[by_value[torch.argsort(node_M[by_value], stable=True)]]
-    start_K, last_K = offsets[:-1], (offsets[1:] - offsets[:-1] - 1).double()
-    found = []
-    for q in QUANTILES:
-        at_K = last_K * q
-        below_K = at_K.floor()
-        a_K = sorted_M[start_K + below_K.long()]
-        b_K = sorted_M[start_K + at_K.ceil().long()]
-        found.append(a_K + (b_K - a_K) * (at_K - below_K))
-    return tuple(map(tuple, torch.stack(found, 1).tolist()))
-
-
-def _between(y_M: Tensor, node_M: Tensor, sizes: Sequence[int]) -> float | None:
-    size_K = torch.tensor(sizes, dtype=torch.float64)
-    mean_K = torch.zeros(len(sizes), dtype=torch.float64).index_add_(0, node_M, y_M) / size_K
-    total = float(((y_M - y_M.mean()) ** 2).sum())
-    return float((size_K * (mean_K - y_M.mean()) ** 2).sum()) / total if total > 0 else None
 
 
 def _sizes(sizes: Sequence[int]) -> str:

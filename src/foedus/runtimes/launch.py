@@ -1,14 +1,12 @@
 """Starting processes of this machine, and giving them a model and a data set.
 
-What the simulation's workers and the nodes that are processes have in common. Processes are started as ``python -m``:
-spawn breaks scripts without a ``__main__`` guard, and fork after threaded torch hangs. The parent's side comes first,
-the child's (``attach``, ``receive_setup``) after it.
+What the simulation's workers and the nodes that are processes have in common. How a process comes to be is in
+``warm``. The parent's side comes first, the child's (``attach``, ``receive_setup``) after it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import pickle
 import signal
@@ -17,21 +15,18 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import cloudpickle
 import torch
 
-from foedus import core
 from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput
 from foedus.core.model import Model
 from foedus.core.update import Tensors
+from foedus.runtimes import warm
 from foedus.runtimes.channel import Channel, Closed, Placed
 from foedus.runtimes.segments import SegmentPool
-
-_PR_SET_PDEATHSIG = 1
 
 
 class Child:
@@ -47,18 +42,7 @@ class Child:
             if patience is not None:
                 limit(ours, patience)
             with theirs:
-                env = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-                root = str(Path(core.__file__).parents[2])
-                env["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [env.get("PYTHONPATH")])])
-                self.process = subprocess.Popen(
-                    # -P: a file in the user's folder named like a module of the standard library must not take its
-                    # place.
-                    [sys.executable, "-P", "-m", module, str(theirs.fileno())],
-                    pass_fds=[theirs.fileno()],
-                    env=env,
-                    stdin=subprocess.DEVNULL,
-                    process_group=0,  # Ctrl-C at the terminal reaches the parent only
-                )
+                self.process = warm.start(module, theirs)
         except BaseException:
             ours.close()  # should there be a process already, then this is its end
             raise
@@ -170,22 +154,10 @@ def pickled_program(program: Any) -> bytes:
 
 
 def attach(fd: int) -> Channel:
-    """The channel to the parent; from now on this process computes on one thread, and dies when its parent does."""
+    """The channel to the parent; from now on this process computes on one thread."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     torch.set_num_threads(1)
-    sock = socket.socket(fileno=fd)
-    _die_with_parent(sock)
-    return Channel(sock, SegmentPool())
-
-
-def _die_with_parent(sock: socket.socket) -> None:
-    # The channel's end tells a process that waits for messages. One that is stopped or in a long job has to be killed.
-    if not sys.platform.startswith("linux"):
-        return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    parent, _, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    if os.getppid() != parent:  # it went before it was asked for
-        os._exit(1)
+    return Channel(socket.socket(fileno=fd), SegmentPool())
 
 
 Started = Callable[[dict[str, Any], Tensors], None]

@@ -17,7 +17,7 @@ from foedus.runtimes import Processes
 from foedus.speedup.model import Empty
 from foedus.speedup.parts import Computing, Echoes, Repeated
 from foedus.speedup.subject import Subject
-from foedus.train import Run, train
+from foedus.training import Run, train
 
 Making = Callable[..., Runtime]
 """What makes a runtime of ``wire``, ``exchange`` and so on: ``foedus.Processes``."""

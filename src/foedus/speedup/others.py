@@ -7,6 +7,8 @@ import resource
 import time
 from pathlib import Path
 
+from foedus.runtimes.warm import running
+
 
 class OtherWork:
     """What others did on this process's processors since it was made. Where the system does not tell, nothing."""
@@ -41,9 +43,9 @@ def busy_seconds() -> float | None:
 
 
 def own_seconds() -> float:
-    """Processor seconds of this process and of its children that have ended."""
+    """Processor seconds of this process, of its children that have ended, and of those that stay for the next run."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(u.ru_utime + u.ru_stime for u in used)
+    return sum(u.ru_utime + u.ru_stime for u in used) + sum(process.seconds() for process in running())
 
 
 def _processors() -> set[int]:

@@ -23,7 +23,7 @@ from foedus.speedup.model import JobCosts, RoundCosts
 from foedus.speedup.network import Measured
 from foedus.speedup.subject import Subject
 from foedus.topologies import OnePeer, Uniform
-from foedus.train import train
+from foedus.training import train
 
 ROUNDS = 3
 """Rounds of a simulated run: enough, for on virtual time all are alike but for the jitter."""

@@ -21,7 +21,7 @@ from foedus.runtimes import Simulation
 from foedus.sampling import AfterCommits
 from foedus.testing.laws import ANY_TIME, REAL_TIME, Laws, same_history
 from foedus.testing.problems import small
-from foedus.train import train
+from foedus.training import train
 
 
 def check_program(

@@ -32,10 +32,11 @@ from foedus.jobs import Gradient, LocalSGD
 from foedus.optimizers import Adam
 from foedus.programs import Gossip, ParameterServer
 from foedus.runtimes import Simulation
+from foedus.runtimes.warm import running
 from foedus.sampling import AfterCommits, Cohort, Fixed, OverSelect
 from foedus.testing.laws import ANY_TIME, CLOSE, Laws, same_history
 from foedus.testing.problems import small
-from foedus.train import train
+from foedus.training import train
 from foedus.transforms import ErrorFeedback, TopK
 
 LACKS = (
@@ -490,8 +491,10 @@ class _Reference:
 def children(keeps: Sequence[str] = ()) -> set[int]:
     """Ids of this process's descendants, but for those whose command line has one of these parts.
 
-    From psutil where it is installed, else from /proc, else nothing is known.
+    Without its own warm processes, which stay for the next run and end with it. From psutil where it is installed,
+    else from /proc, else nothing is known.
     """
+    warm = {process.pid for process in running()}
     try:
         import psutil
     except ImportError:
@@ -504,8 +507,9 @@ def children(keeps: Sequence[str] = ()) -> set[int]:
         while ours:
             ours = {pid for pid, parent in parents.items() if parent in ours} - found
             found |= ours
-        return {pid for pid in found if not _kept(pid, keeps)}
-    return {p.pid for p in psutil.Process().children(recursive=True) if not _kept(p.pid, keeps)}
+        return {pid for pid in found - warm if not _kept(pid, keeps)}
+    found = {p.pid for p in psutil.Process().children(recursive=True)}
+    return {pid for pid in found - warm if not _kept(pid, keeps)}
 
 
 def _kept(pid: int, keeps: Sequence[str]) -> bool:

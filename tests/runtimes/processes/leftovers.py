@@ -5,47 +5,54 @@
             ...
 
 Looks at processes (also those whose parent is gone: they are known by a mark in their environment), listening sockets,
-shared memory, temporary files and this process's descriptors. The fixture ``leftovers`` of ``conftest.py`` beside is
-``nothing_left``, since tests are no package that could import it.
+shared memory, temporary files and this process's descriptors. This process's own warm process, which lives as long as
+it, and the connection to it are no leftovers; anybody else's are. The fixture ``leftovers`` of ``conftest.py`` beside
+is ``nothing_left``, since tests are no package that could import it.
 """
 
 import contextlib
 import gc
 import os
-import secrets
 import tempfile
 import time
 from pathlib import Path
 
 import psutil
 
+from foedus.runtimes import warm
+
 MARK = "FOEDUS_TEST_MARK"
+"""In the environment of this process (``tests/conftest.py``), and so of all that were started from it."""
+
 KINDS = ("socket:", "pipe:", "/memfd:", "anon_inode:[pidfd]", "anon_inode:[eventpoll]", "anon_inode:[eventfd]")
 
 _LISTENS = 1 << 16
 """``__SO_ACCEPTCON`` in the flags of ``/proc/net/unix``."""
 
 
-def marked(mark):
-    """Processes that were started while the environment held this mark, with their command lines."""
+def marked():
+    """Processes that were started from this one, with what they are."""
     found = {}
+    mine = {os.getpid(), *(w.pid for w in warm.running())}
+    mark = f"{MARK}={os.environ[MARK]}".encode()
     for p in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             zombie = p.status() == psutil.STATUS_ZOMBIE
-            if p.pid == os.getpid() or (zombie and p.ppid() != os.getpid()):
+            if p.pid in mine or (zombie and p.ppid() != os.getpid()):
                 continue  # somebody else's to wait for
-            if zombie or f"{MARK}={mark}".encode() in Path(f"/proc/{p.pid}/environ").read_bytes().split(b"\0"):
-                found[p.pid] = "a zombie" if zombie else f"{p.status()}: {' '.join(p.cmdline())}"
+            if zombie or mark in Path(f"/proc/{p.pid}/environ").read_bytes().split(b"\0"):
+                found[p.pid] = "a zombie" if zombie else f"{p.status()}: {p.name()}: {' '.join(p.cmdline())}"
     return found
 
 
 def descriptors():
     """This process's descriptors of the kinds that a run opens."""
     found = {}
+    mine = {w.fileno() for w in warm.running()}
     for fd in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
             target = os.readlink(f"/proc/self/fd/{fd}")
-            if target.startswith(KINDS):
+            if target.startswith(KINDS) and int(fd) not in mine:
                 found[int(fd)] = target
     return found
 
@@ -74,10 +81,10 @@ def files():
     return {n for n in names if not n.startswith("/dev/shm/torch_") or f"torch_{os.getpid()}_" in n}
 
 
-def state(mark):
+def state():
     gc.collect()
     return {
-        "processes": marked(mark),
+        "processes": marked(),
         "descriptors": descriptors(),
         "ports": {address: "listens" for address in listening()},
         "files": {f: "a file" for f in files()},
@@ -91,14 +98,12 @@ def nothing_left(patience=5.0, segments=1):
     A data set that was sent to processes stays where it was put, and its mapping has a descriptor: so many
     ``segments`` of shared memory may be left.
     """
-    mark, before_mark = secrets.token_hex(8), os.environ.get(MARK)
-    os.environ[MARK] = mark
-    before = state(mark)
+    before = state()
     try:
-        yield mark
+        yield
         end = time.monotonic() + patience
         while True:
-            now = state(mark)
+            now = state()
             left = {
                 kind: new
                 for kind, found in now.items()
@@ -113,9 +118,6 @@ def nothing_left(patience=5.0, segments=1):
             time.sleep(0.05)
     finally:
         # A test that failed is not to leave them to the next.
-        for pid in marked(mark):
+        for pid in marked().keys() - before["processes"].keys():
             with contextlib.suppress(psutil.Error):
                 psutil.Process(pid).kill()
-        os.environ.pop(MARK)
-        if before_mark is not None:
-            os.environ[MARK] = before_mark

@@ -104,25 +104,26 @@ def test_a_node_that_does_not_start_is_named_and_the_others_end(here, leftovers,
     assert "no_such_module_of_nodes" in capfd.readouterr().err
 
 
-def make_stopping():
+def loading(act):
+    """A model for whose loading a node does this."""
     # Defined in a function, so that it goes to the nodes by value.
     here = os.getpid()
 
-    def stop():
+    def load():
         if os.getpid() != here:
-            os.kill(os.getpid(), signal.SIGSTOP)
+            act()
 
-    class Stopping:
+    class Held:
         def __reduce__(self):
-            return stop, ()
+            return load, ()
 
-    held = Stopping()
+    held = Held()
     return fd.Model(nn.Linear(4, 3), loss=lambda out, y: held)
 
 
 def test_a_node_that_hangs_while_it_starts_is_named(here, leftovers):
     with leftovers(), pytest.raises(NodeLost, match=r"node \d .* gave no sign of life for 0.8 s"):
-        crew_of(1, model=make_stopping(), patience=0.8)
+        crew_of(1, model=loading(lambda: os.kill(os.getpid(), signal.SIGSTOP)), patience=0.8)
 
 
 def test_models_that_cannot_be_sent_or_loaded_are_refused_in_one_line(here, leftovers):
@@ -171,12 +172,11 @@ def test_ctrl_c_while_they_start_ends_them(here, leftovers):
 
     def soon(rank):
         if rank == 1:
-            # It comes while all load torch; should they be faster than that, a signal that comes late fails the test.
             threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
         return {}
 
     with leftovers(), pytest.raises(KeyboardInterrupt):
-        crew_of(2, soon)
+        crew_of(2, soon, model=loading(lambda: time.sleep(600)))
 
 
 # -- how they end --------------------------------------------------------------------------------------------------
@@ -287,11 +287,11 @@ PARENT = """
 
 def test_when_the_parent_is_killed_all_end_the_stopped_and_the_busy_too(here, leftovers, tmp_path):
     (tmp_path / "parent.py").write_text(textwrap.dedent(PARENT))
-    with leftovers() as mark:
+    with leftovers():
         parent = subprocess.Popen([sys.executable, "parent.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
         pids = [int(pid) for pid in re.findall(r"\d+", parent.stdout.readline())]
         assert len(pids) == 3
-        assert all(map(running, pids)), mark
+        assert all(map(running, pids))
         time.sleep(0.2)  # so that the third is in the middle of being connected
         parent.kill()
         parent.wait()

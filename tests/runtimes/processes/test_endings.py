@@ -26,8 +26,9 @@ from foedus.core.federation import Federation
 from foedus.core.state import State
 from foedus.network import Device
 
-NODE = "foedus.runtimes.processes.node"
-AT_A_NODE = NODE in sys.orig_argv
+NODE = "foedus node"
+"""What the system calls a node's process."""
+AT_A_NODE = "foedus.runtimes.processes.node" in sys.orig_argv
 SAYS = {
     "kill": "was killed by SIGKILL",
     "segv": "was killed by SIGSEGV",
@@ -332,7 +333,7 @@ def test_lost_before_anything_has_begun(leftovers, exchange, wire):
 
 def processes_of_nodes():
     """The processes of this run's nodes, by node: they were started in that order."""
-    found = [p for p in psutil.Process().children() if NODE in p.cmdline()]
+    found = [p for p in psutil.Process().children() if p.name() == NODE]
     return sorted(found, key=lambda p: p.pid)
 
 
@@ -591,7 +592,7 @@ def test_ctrl_c_and_the_end_of_the_parent(leftovers, tmp_path):
             start_new_session=True,
         )
         line = process.stdout.readline()
-        nodes = [p for p in psutil.Process(process.pid).children() if NODE in p.cmdline()]
+        nodes = [p for p in psutil.Process(process.pid).children() if p.name() == NODE]
         if line != "three\n" or len(nodes) != 2:
             process.kill()
             pytest.fail(f"{name}: {line!r}, {len(nodes)} nodes, {process.communicate()[1]}")

@@ -1,8 +1,23 @@
 """Tables of numbers and text: CSV and Parquet files, and what the nodes agree on to make numbers of them."""
 
-from foedus.data.tables.agree import Preparation
-from foedus.data.tables.look import Look, look
-from foedus.data.tables.recipe import Recipe
-from foedus.data.tables.table import Table, csv, parquet
+from typing import TYPE_CHECKING
+
+from foedus.core.lazy import lazily
+
+if TYPE_CHECKING:
+    from foedus.data.tables.agree import Preparation
+    from foedus.data.tables.overview import Look, look
+    from foedus.data.tables.recipe import Recipe
+    from foedus.data.tables.table import Table, csv, parquet
 
 __all__ = ["Look", "Preparation", "Recipe", "Table", "csv", "look", "parquet"]
+
+__getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "foedus.data.tables.agree": "Preparation",
+        "foedus.data.tables.overview": "Look look",
+        "foedus.data.tables.recipe": "Recipe",
+        "foedus.data.tables.table": "Table csv parquet",
+    },
+)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foedus.core.errors import BadInput
 from foedus.data.tables.arrow import NUMBER, Cells
-from foedus.data.tables.schema import Kind
+
+if TYPE_CHECKING:
+    from foedus.data.tables.schema import Kind
+
 
 Place = Callable[[int], str]
 """Says where a row is: ``line 17 of hospitals.csv``."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from foedus.report.document import _fill
 from foedus.report.files import write_whole
 from foedus.report.markup import text
-from foedus.report.page import _fill
 from foedus.report.speedup.charts import scaling, simulated
 from foedus.report.speedup.found import KINDS, Curve, Found, Point, Straggler
 from foedus.report.speedup.show import counted, facts, ratio, signed

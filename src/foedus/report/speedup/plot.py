@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from foedus.network import theory
-from foedus.report.plot import _COLORS, _GREYS, _INK, _SOFT, _dress, _figure, _file, _save
+from foedus.report.pictures import _COLORS, _GREYS, _INK, _SOFT, _dress, _figure, _file, _save
 from foedus.report.speedup.found import Curve, Found
 
 

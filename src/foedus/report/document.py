@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from string import Template
+from typing import TYPE_CHECKING
 
-from foedus.core.data import FederatedDataset
 from foedus.report.clock import clock
 from foedus.report.curves import curves
 from foedus.report.figures import styles
@@ -20,12 +20,15 @@ from foedus.report.networks import networks
 from foedus.report.nodes import each_node
 from foedus.report.origin import origin
 from foedus.report.prepared import prepared, prepared_data
-from foedus.report.split import of_data
 from foedus.report.staleness import staleness
 from foedus.report.stragglers import stragglers
 from foedus.report.summary import TOGETHER, Comparison, Runs, compare
 from foedus.report.table import table
 from foedus.report.verdict import TRAFFIC, WORK, Tile, race, tiles, troubles, verdict
+
+if TYPE_CHECKING:
+    from foedus.core.data import FederatedDataset
+
 
 _HERE = Path(__file__).parent
 
@@ -88,6 +91,8 @@ def holdings_page(data: FederatedDataset, path: str | Path, *, notes: Sequence[s
     file = Path(path)
     if file.suffix.lower() not in (".html", ".htm"):
         file = file / "data.html"
+    from foedus.report.measured import of_data
+
     split = of_data(data)
     page = _fill(
         title=f"{data.name}: who holds what",

@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput
 from foedus.core.run import Record
 from foedus.report.files import write_whole
 from foedus.report.holdings import Holdings, holdings
-from foedus.report.split import of_data
 from foedus.report.summary import TOGETHER, Comparison, Metric, Runs, Summary, compare
 from foedus.report.units import human_bytes, human_count
+
+if TYPE_CHECKING:
+    from foedus.core.data import FederatedDataset
+
 
 # Metadata without dates: the same runs make the same file.
 _FORMATS: dict[str, dict[str, Any]] = {
@@ -66,6 +68,8 @@ def holdings_figure(data: FederatedDataset, path: str | Path) -> Path:
               smallest. Errors: ``BadInput`` for another suffix, or a path that cannot be written.
     """
     file, suffix = _file(path)
+    from foedus.report.measured import of_data
+
     split = of_data(data)
     held = holdings(split)
     boxes = [split.targets[k] for k in held.nodes] if split.targets is not None else None

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from statistics import fmean
+from typing import TYPE_CHECKING
 
-from foedus.core.data import FederatedDataset
 from foedus.core.run import Record, Run
 from foedus.report.holdings import headline
 from foedus.report.networks import fit, network_grid, rest_is_on, sentence, signs
 from foedus.report.nodes import fairness
 from foedus.report.nodes import sentence as of_nodes
 from foedus.report.prepared import preparation
-from foedus.report.split import Split, of_data
+from foedus.report.split import Split
 from foedus.report.summary import TOGETHER, Comparison, Runs, Summary, compare, time_head
 from foedus.report.terminal import NONE, Column, Facts, Grid, Sheet, Words, bar, sparkline
 from foedus.report.units import MISSING, human_bytes, human_count, human_seconds, percent, three_digits
 from foedus.report.verdict import TRAFFIC, WORK, notices, plural, race, time_shares, troubles, verdict
+
+if TYPE_CHECKING:
+    from foedus.core.data import FederatedDataset
+
 
 _CURVE, _BAR = 48, 12
 MOST_NODES = 40
@@ -153,6 +157,8 @@ def _table(c: Comparison) -> Grid:
 
 def holdings_text(data: FederatedDataset) -> Sheet:
     """Who holds what: every node of up to 40, quantiles over the nodes of more."""
+    from foedus.report.measured import of_data
+
     split = of_data(data)
     table = _listed(split) if len(split.sizes) <= MOST_NODES else _summed_up(split)
     agreed = preparation(data)
