@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ from foedus.core.ledger import Costs
 from foedus.core.peer import Books, Message
 from foedus.core.session import Session
 from foedus.core.state import State
+from foedus.core.update import Update
 
 Number = tuple[int, int, int]
 """A message by its sender, its receiver, and its number among theirs."""
@@ -116,24 +118,46 @@ def _qualities(s: Session, models: list[Tensor]) -> dict[str, float]:
         return {}
     started = time.perf_counter()
     job = EvaluateEach(next((m for m in ("accuracy", "auc", "rmse") if m in s.model.metrics), "loss"))
-    placed = s.executor.place({"w": torch.stack(models)})
     try:
-        parts = min(s.executor.workers, len(models))
-        tickets = [
-            s.executor.submit(Plan(job.part(i, parts, len(models)), inspect=False), placed, [[Task(TEST, 0, {})]])
-            for i in range(parts)
-        ]
-        qualities = []
-        for ticket in tickets:
-            outcome = s.executor.wait(ticket).outcomes[0]
-            if outcome.update is None:
-                raise BadInput(f"the peers' models could not be evaluated: {outcome.failed}")
-            qualities += outcome.update["quality"].tolist()
+        found = _here(s, job, models) if s.roster.test_rows else _at_nodes(s, job, models)
     finally:
-        s.executor.release(placed)
         s._outside += time.perf_counter() - started
+    qualities = found.tolist()
     worst = max if job.metric in SMALLER_IS_BETTER else min
     return {
         f"single_mean_{job.metric}": sum(qualities) / len(qualities),
         f"single_worst_{job.metric}": worst(qualities),
     }
+
+
+def _here(s: Session, job: EvaluateEach, models: list[Tensor]) -> Tensor:
+    """The models' quality on the test set, each worker looking at a part of the models."""
+    parts = min(s.executor.workers, len(models))
+    each = [(job.part(i, parts, len(models)), TEST) for i in range(parts)]
+    return torch.cat([u["quality"] for u in _ask(s, models, each)])
+
+
+def _at_nodes(s: Session, job: EvaluateEach, models: list[Tensor]) -> Tensor:
+    """The models' quality over all rows that nodes evaluate on, each node looking at its own rows."""
+    whole = replace(job, stop=len(models), held_out=True)
+    answers = _ask(s, models, [(whole, n) for n in range(s.roster.nodes)])
+    power = 2.0 if job.metric == "rmse" else 1.0  # its squares are means over rows
+    known = [u for u in answers if u.weight > 0 and not bool(u["quality"].isnan().any())]
+    if not known:
+        return torch.full((len(models),), torch.nan, dtype=torch.float64)
+    total = sum((u["quality"] ** power * u.weight for u in known), torch.zeros(len(models), dtype=torch.float64))
+    return (total / sum(u.weight for u in known)) ** (1 / power)
+
+
+def _ask(s: Session, models: list[Tensor], each: list[tuple[EvaluateEach, int]]) -> list[Update]:
+    """What each job answers at its node. Errors: ``BadInput`` for one that does not, and is not of a lost node."""
+    placed = s.executor.place({"w": torch.stack(models)})
+    try:
+        tickets = [s.executor.submit(Plan(job, inspect=False), placed, [[Task(n, 0, {})]]) for job, n in each]
+        outcomes = [s.executor.wait(ticket).outcomes[0] for ticket in tickets]
+    finally:
+        s.executor.release(placed)
+    for o in outcomes:
+        if o.failed is not None and not o.failed.lost:
+            raise BadInput(f"the peers' models could not be evaluated: {o.failed}")
+    return [o.update for o in outcomes if o.update is not None]

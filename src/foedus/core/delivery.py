@@ -438,7 +438,12 @@ class Wires:
     """The network of a run: the server's two shared directions, and every node's link, speed and presence."""
 
     def __init__(
-        self, clock: Clock, network: Network | None, seed: int, flops: Callable[[], float], nodes: int = 0
+        self,
+        clock: Clock,
+        network: Network | None,
+        seed: int,
+        flops: Callable[[], float],
+        nodes: Callable[[], int] = lambda: 0,
     ) -> None:
         self.clock, self.network, self._seed, self._flops = clock, network, seed, flops
         self._links: dict[int, Link] = {}

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor
 
 from foedus.core.aggregator import Aggregator, MergeTree
-from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput
 from foedus.core.job import Job, NodeState, NodeView
 from foedus.core.keys import Key
 from foedus.core.ledger import Costs
 from foedus.core.model import Model
+from foedus.core.roster import Prepare, RowStore
 from foedus.core.transform import (
     Shape,
     Shapes,
@@ -131,6 +131,10 @@ class Executor(Protocol):
         """The result will not be asked for."""
         ...
 
+    def prepare(self, how: Prepare) -> None:
+        """Have every site hold ``how(what it holds)`` from its next task on: nothing is under way."""
+        ...
+
     def close(self) -> None:
         """Leave nothing behind: no process, no shared memory. May be called twice."""
         ...
@@ -205,10 +209,14 @@ class InOrder:
 
 
 class Site:
-    """What a worker holds: the data, one resident model and the experiment's seed. Runs blocks one task at a time."""
+    """What a worker holds: rows, one resident model and the experiment's seed. Runs blocks one task at a time."""
 
-    def __init__(self, model: Model, data: FederatedDataset, seed: int) -> None:
+    def __init__(self, model: Model, data: RowStore, seed: int) -> None:
         self.model, self.data, self.seed = model, data, seed
+
+    def prepare(self, how: Prepare) -> None:
+        """Hold something else from now on, made of what was held."""
+        self.data = how(self.data)
 
     def run(self, plan: Plan, args: Tensors, blocks: Blocks, starting: Callable[[int], None] | None = None) -> Result:
         """Run a group of blocks: fold into one accumulator, or collect the answers. ``starting`` hears of each node."""

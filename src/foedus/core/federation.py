@@ -85,12 +85,12 @@ class Federation:
     @property
     def nodes(self) -> int:
         """How many nodes there are; their ids are 0 .. nodes-1."""
-        return self._s.data.nodes
+        return self._s.roster.nodes
 
     @property
     def sizes(self) -> list[int]:
         """Rows of every node."""
-        return self._s.data.sizes
+        return self._s.roster.sizes
 
     @property
     def layout(self) -> Layout:
@@ -277,6 +277,9 @@ class Federation:
         """The call with who arrived when, the outcomes by position, and the merged accumulator (None: no answers)."""
         s, nodes = self._s, tuple(asked)
         _check_nodes(nodes, self.nodes)
+        for node in nodes:
+            if node < 0:
+                s.roster.size(node)  # it says so where those rows are in no one place
         needed = until.needed(len(nodes))
         if isinstance(asked, Selection):
             needed = min(needed, asked.first)
@@ -464,7 +467,7 @@ class Federation:
             compute_s=compute_s,
             wire_s=t.wire_s,
             waiting_s=0.0 if arrived is None else self.now - arrived,
-            samples=call.plan.job.work(s.data.size(node)).trained * done,
+            samples=call.plan.job.work(s.roster.size(node)).trained * done,
             jobs=1,
             dropped=0 if used else 1,
             off_s=t.off_s,
@@ -497,7 +500,7 @@ class _Round:
         call.deliveries[p] = s.wires.send(
             node,
             call.counts[p],
-            call.plan.job.work(s.data.size(node)),
+            call.plan.job.work(s.roster.size(node)),
             call.bytes_down,
             call.bytes_up,
             lambda _: self._arrived(p),

@@ -28,7 +28,7 @@ class Hub:
 
     def __init__(self, program: Any, session: Session) -> None:
         self.session = session
-        self.nodes = session.data.nodes
+        self.nodes = session.roster.nodes
         self.edges = edges_for(program, self.nodes)
         self._senders = senders_of(self.edges)
         self.peers = [Peer(self, n) for n in range(self.nodes)]
@@ -105,7 +105,7 @@ async def run_peers(program: Any, session: Session) -> Tensor:
     the program does not fit so many nodes, and says in one line, which is logged, what graph they talk over.
     """
     if hasattr(program, "prepare"):
-        log.info("%s", program.prepare(session.data.nodes))
+        log.info("%s", program.prepare(session.roster.nodes))
     hub = Hub(program, session)
 
     async def one(peer: Peer) -> None:

@@ -228,7 +228,7 @@ class Peer:
         placed = s.executor.place(dict(args))
         try:
             ticket = s.executor.submit(Plan(job), placed, [[Task(self.id, count, b.node_state)]])
-            work = job.work(s.data.size(self.id))
+            work = job.work(s.roster.size(self.id))
             seconds = s.wires.compute_seconds(self.id, work, count)
             self._busy_until = self.now + seconds
             await self._s.until(self.now + seconds, self.id)

@@ -175,7 +175,7 @@ def charge(s: Session, call: Call, position: int, outcome: Outcome | None, await
     node = call.nodes[position]
     used = outcome is not None and outcome.failed is None
     cost = measured(outcome)
-    done = 0.0 if outcome is None else call.plan.job.work(s.data.size(node)).trained
+    done = 0.0 if outcome is None else call.plan.job.work(s.roster.size(node)).trained
     cost.charge(
         samples=done, jobs=1, dropped=0 if used else 1, lost_s=0.0 if used else cost.compute_s, awaited_s=awaited
     )
@@ -191,6 +191,6 @@ def measured(outcome: Outcome | None) -> Costs:
 
 def gone(s: Session, failed: Failed) -> NodeFailed:
     """The error for a node that is lost, where the run does not go on without."""
-    alone = s.places is not None and len(s.places.gone) == s.data.nodes
+    alone = s.places is not None and len(s.places.gone) == s.roster.nodes
     hint = "no other is left" if alone else 'Processes(lost="skip") goes on without a node that is lost'
     return node_failed(s, replace(failed, reason=f"{failed.reason}; {hint}"))

@@ -8,9 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from foedus.core.clock import Clock
 from foedus.core.cost import Network
-from foedus.core.data import FederatedDataset
 from foedus.core.execute import Executor
 from foedus.core.model import Model
+from foedus.core.roster import NodeData
 from foedus.core.session import Session
 
 
@@ -38,6 +38,6 @@ class Engine:
 class Runtime(Protocol):
     """A frozen dataclass that users choose."""
 
-    def start(self, model: Model, data: FederatedDataset, seed: int) -> Engine:
+    def start(self, model: Model, data: NodeData, seed: int) -> Engine:
         """Open what a run needs. Errors: ``BadInput`` if this machine cannot."""
         ...

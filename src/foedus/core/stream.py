@@ -87,7 +87,7 @@ class Stream:
     def idle(self) -> list[int]:
         """Nodes without a job, but for those that are out."""
         taken = {*self._flights, *(f.node for f in self._arrived), *self.out}
-        return [n for n in range(self._s.data.nodes) if n not in taken]
+        return [n for n in range(self._s.roster.nodes) if n not in taken]
 
     @property
     def busy(self) -> list[int]:
@@ -113,8 +113,8 @@ class Stream:
         """Give a node the job with these arguments. It must be idle. ``waited``: seconds it had to, for the books."""
         if node in self._flights or any(f.node == node for f in self._arrived):
             raise ProgramError(f"node {node} already has a job: wait for its answer before you send another")
-        if not 0 <= node < self._s.data.nodes:
-            raise ProgramError(f"there is no node {node}: their ids are 0..{self._s.data.nodes - 1}")
+        if not 0 <= node < self._s.roster.nodes:
+            raise ProgramError(f"there is no node {node}: their ids are 0..{self._s.roster.nodes - 1}")
         if waited:
             self._s.ledger.charge(node, waiting_s=waited)
         if node in self.out:
@@ -147,7 +147,7 @@ class Stream:
         args = dict(args)
         placed = s.executor.place(args)
         ticket = s.executor.submit(self._plan, placed, [[Task(node, count, state)]])
-        work = self._plan.job.work(s.data.size(node))
+        work = self._plan.job.work(s.roster.size(node))
         flight = _Flight(node, count, version, args, state, placed, ticket, None)
         self._flights[node] = flight
         if s.places is not None:
@@ -191,7 +191,7 @@ class Stream:
 
     def _charge(self, flight: _Flight, outcome: Outcome) -> None:
         s, failed = self._s, outcome.failed
-        samples = self._plan.job.work(s.data.size(flight.node)).trained
+        samples = self._plan.job.work(s.roster.size(flight.node)).trained
         common = {"samples": samples, "jobs": 1, "dropped": 0 if failed is None else 1}
         if flight.delivery is None:
             cost = real.measured(outcome)

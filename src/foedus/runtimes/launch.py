@@ -24,9 +24,9 @@ import cloudpickle
 import torch
 
 from foedus import core
-from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput
 from foedus.core.model import Model
+from foedus.core.roster import NodeData
 from foedus.core.update import Tensors
 from foedus.runtimes.channel import Channel, Closed, Placed
 from foedus.runtimes.segments import SegmentPool
@@ -118,20 +118,20 @@ class Cargo:
     """
 
     def __init__(
-        self, segments: SegmentPool, model: Model, data: FederatedDataset, page: Tensors, instead: str
+        self, segments: SegmentPool, model: Model, data: NodeData, page: Tensors, instead: str
     ) -> None:
         self._instead = instead
-        examples = {name: self._pickled("the data", held) for name, held in data.elsewhere().items()}
-        self._plain: dict[str, Any] = {"model": self._pickled("the model", model), "examples": examples}
         own = data.tensors()
+        self._plain: dict[str, Any] = {
+            "model": self._pickled("the model", model),
+            "data": self._pickled("the data", data.shell()),
+        }
         self._placed = Placed(segments, {"tensors": dict(own), "page": dict(page)}, exactly=True)
         # From here on this process reads its data where its children do, so that there is one copy of it.
         views = self._placed.block.segment.tensors(self._placed.specs)
         placed = dict(zip(own, views[: len(own)], strict=True))
         self.page: Tensors = dict(zip(page, views[len(own) :], strict=True))
         data.use(placed)
-        unsent = {*placed, *examples, "preparation", "fingerprint"}
-        self._plain["data"] = {k: v for k, v in vars(data).items() if k not in unsent and not k.startswith("_")}
 
     def _pickled(self, what: str, held: Any) -> bytes:
         return pickled(held, lambda e: f"{what} cannot be sent to worker processes ({e}); {self._instead}")
@@ -159,6 +159,11 @@ def pickled(held: Any, refusal: Callable[[Exception], str]) -> bytes:
         return cloudpickle.dumps(held)  # type: ignore[no-any-return]
     except Exception as e:
         raise BadInput(refusal(e)) from e
+
+
+def pickled_rows(how: Any) -> bytes:
+    """What sites are to make of their rows, or a roster, as bytes. Errors: ``BadInput``."""
+    return pickled(how, lambda e: f"{how!r} cannot be sent to other processes ({e}); use fd.Simulation()")
 
 
 def pickled_program(program: Any) -> bytes:
@@ -193,7 +198,7 @@ Started = Callable[[dict[str, Any], Tensors], None]
 
 def receive_setup(
     channel: Channel, started: Started | None = None
-) -> tuple[dict[str, Any], Model, FederatedDataset, Tensors]:
+) -> tuple[dict[str, Any], Model, NodeData, Tensors]:
     """``(setup, model, data, page)`` as ``Cargo.send`` gave them; ``started(setup, page)`` is called before the model
     is loaded, which may take long. Errors: ``Closed`` if something cannot be loaded; the parent is told what.
     """
@@ -202,8 +207,9 @@ def receive_setup(
     if started is not None:
         started(message["setup"], held["page"])
     model: Model = load(channel, "the model", message["model"])
-    examples = {k: load(channel, "the data", v) for k, v in message["examples"].items()}
-    return message["setup"], model, _restored(message["data"] | examples, held["tensors"]), held["page"]
+    data: NodeData = load(channel, "the data", message["data"])
+    data.use(held["tensors"])  # it was checked by the parent
+    return message["setup"], model, data, held["page"]
 
 
 def load(channel: Channel, what: str, data: bytes) -> Any:
@@ -214,10 +220,3 @@ def load(channel: Channel, what: str, data: bytes) -> Any:
         channel.send({"cannot": f"{what} ({type(e).__name__}: {e})"})
         raise Closed from e
 
-
-def _restored(plain: dict[str, Any], tensors: Tensors) -> FederatedDataset:
-    """The data set, over tensors in shared memory. It was checked by the parent."""
-    data = FederatedDataset.__new__(FederatedDataset)
-    data.__dict__.update(plain)
-    data.use(tensors)
-    return data

@@ -14,6 +14,7 @@ from foedus.core.aggregator import Aggregator
 from foedus.core.errors import BadInput
 from foedus.core.execute import Blocks, Outcome, Plan, Result, Site, Task, answer_shapes
 from foedus.core.job import Work
+from foedus.core.roster import Prepare
 from foedus.core.update import Failed, Tensors
 from foedus.runtimes.processes.collectives import Collective
 from foedus.runtimes.processes.forest import Forest, grow, plant, root
@@ -62,6 +63,10 @@ class Joined:
 
     def cancel(self, ticket: Any) -> None:
         """It never runs."""
+
+    def prepare(self, how: Prepare) -> None:
+        """The site is here."""
+        self._site.prepare(how)
 
     def close(self) -> None:
         """Nothing to do."""

@@ -61,7 +61,7 @@ def peer(member: Member, asked: dict[str, Any], saved: Any) -> None:
     here = _Here(member, lambda: post.flush() if post is not None else None)
     session = Session(
         model=member.model,
-        data=member.data,
+        roster=member.roster,
         executor=here,
         clock=clock,
         network=None,
@@ -161,9 +161,10 @@ class _Post:
         meter: Meter,
         pace: Callable[[int, int, Work, float], float],
     ) -> None:
-        self._run, self.session, self.nodes = run, session, session.data.nodes
+        self._run, self.session, self.nodes = run, session, session.roster.nodes
         self.edges, self._clock = edges_for(program, self.nodes), clock
         self._senders = senders_of(self.edges)
+        self._member = member
         self._me, self._control, self._links, self._meter, self._pace = member.rank, member.channel, links, meter, pace
         # What goes to the parent is no part of the algorithm: of that only the time is counted.
         self._control.meter = self._own = Meter()
@@ -381,9 +382,11 @@ class _Post:
     def _hear(self) -> None:
         assert self._ending is not None
         try:
-            message, _, _ = self._control.receive()  # one only: after the end comes what is not for this run
+            message, tree, _ = self._control.receive()  # one only: after the end comes what is not for this run
         except Closed:
-            message = {"end": True}
+            message, tree = {"end": True}, None
+        if self._member.beside(message, tree):
+            return
         if "taken" in message:
             taken = {tuple(x) for x in message["taken"]}
             self.peer.books.taken = [x for x in self.peer.books.taken if x not in taken]

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from foedus.core.clock import RealClock
-from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput, did_you_mean
 from foedus.core.model import Model
 from foedus.core.program import takes_peer
+from foedus.core.roster import NodeData
 from foedus.core.runtime import Engine
 from foedus.core.session import Session
 from foedus.network import Device
 from foedus.runtimes.launch import pickled
 from foedus.runtimes.processes import peers, ranks
+from foedus.runtimes.processes.aside import tell_roster
 from foedus.runtimes.processes.crew import Crew, cores
 from foedus.runtimes.processes.server import Server
 
@@ -76,7 +77,7 @@ class Processes:
         if self.device is not None and not isinstance(self.device, Device):
             raise BadInput(f"Processes.device is {self.device!r}: it must be a Device")
 
-    def start(self, model: Model, data: FederatedDataset, seed: int) -> Engine:
+    def start(self, model: Model, data: NodeData, seed: int) -> Engine:
         """Start the processes. Errors: ``BadInput`` if this machine cannot, ``NodeLost`` if one does not start."""
         if os.name == "nt":
             raise BadInput("node processes need a Unix system: use Simulation()")
@@ -101,6 +102,8 @@ class Processes:
         server = Server(crew, clock, model, data, seed, self.lost == "skip", self.wire)
 
         def elsewhere(program: Any, session: Session) -> Coroutine[Any, Any, Any] | None:
+            if data.roster is None:
+                tell_roster(crew, session.roster)
             if takes_peer(program):
                 return peers.drive(program, session, crew, self.wire, self.lost)
             if self.exchange == "server":

@@ -15,14 +15,15 @@ from typing import Any
 
 from foedus.core.aggregator import MergeTree
 from foedus.core.clock import RealClock
-from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput
 from foedus.core.execute import RECEIVED, Blocks, Outcome, Plan, Result, Task, receive
 from foedus.core.model import Model
+from foedus.core.roster import NodeData, Prepare
 from foedus.core.update import Failed, Tensors
 from foedus.runtimes.channel import Closed
-from foedus.runtimes.launch import refused
+from foedus.runtimes.launch import pickled_rows, refused
 from foedus.runtimes.plans import Plans
+from foedus.runtimes.processes.aside import Aside
 from foedus.runtimes.processes.crew import Crew, NodeLost
 from foedus.runtimes.processes.wires import Placement, Wire, to_nodes
 from foedus.runtimes.results import unpack
@@ -84,13 +85,15 @@ class Server:
     ahead = AHEAD
 
     def __init__(
-        self, crew: Crew, clock: RealClock, model: Model, data: FederatedDataset, seed: int, goes_on: bool, wire: str
+        self, crew: Crew, clock: RealClock, model: Model, data: NodeData, seed: int, goes_on: bool, wire: str
     ) -> None:
         self.crew, self.workers, self._goes_on, self._wire = crew, crew.nodes, goes_on, wire
         self.gone: dict[int, str] = {}
         self._refusal: BadInput | None = None
         self._clock = clock
-        self._model, self._inline = model, Inline(model, data, seed)
+        self._model, self._inline = model, Inline(model, data.here(), seed)
+        # Where rows are at their nodes, these answer also where they do not serve.
+        self._aside = Aside(crew) if data.roster is None else None
         self._plans = Plans(crew.nodes)
         self._wires: dict[int, Wire] = {}
         self._at: list[dict[int, _Part]] = [{} for _ in range(crew.nodes)]
@@ -140,6 +143,10 @@ class Server:
     def submit(self, plan: Plan, placed: Placement, blocks: Blocks) -> _Ticket:
         """Send every task to its node at once."""
         ticket = _Ticket(plan, blocks)
+        if not self._open and self._aside is not None and all(task.node >= 0 for task in ticket.tasks):
+            ticket.parts = self._aside.run(plan, placed.tensors(), ticket.tasks)
+            ticket.missing, ticket.folded_there = 0, False
+            return ticket
         if not self._open or any(task.node < 0 for task in ticket.tasks):
             ticket.inline = self._inline.submit(plan, placed.tensors(), blocks)
             return ticket
@@ -181,6 +188,14 @@ class Server:
                 if part.ticket is ticket and rank not in self.gone:
                     with contextlib.suppress(Closed):
                         self.crew.channels[rank].send({"cancel": number})
+
+    def prepare(self, how: Prepare) -> None:
+        """Tell every node, and whatever part of the data is here."""
+        self._inline.prepare(how)
+        told = {"prepare": pickled_rows(how)}
+        for rank in sorted(self.crew.alive):
+            with contextlib.suppress(Closed):  # it is missed at its next job
+                self.crew.channels[rank].send(told)
 
     def close(self) -> None:
         """End all processes."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from foedus.core.data import FederatedDataset
 from foedus.core.execute import Blocks, Plan, Result, Site
 from foedus.core.model import Model
+from foedus.core.roster import Prepare, RowStore
 from foedus.core.update import Tensors
 
 
@@ -24,7 +24,7 @@ class Inline:
     workers = 1
     ahead = 1
 
-    def __init__(self, model: Model, data: FederatedDataset, seed: int) -> None:
+    def __init__(self, model: Model, data: RowStore, seed: int) -> None:
         self._site = Site(model, data, seed)
 
     def place(self, args: Tensors) -> Any:
@@ -44,6 +44,10 @@ class Inline:
 
     def cancel(self, ticket: Any) -> None:
         """It never runs."""
+
+    def prepare(self, how: Prepare) -> None:
+        """The site is here."""
+        self._site.prepare(how)
 
     def close(self) -> None:
         """Nothing to do."""

@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from foedus.core.data import FederatedDataset
 from foedus.core.errors import WorkerError
 from foedus.core.execute import Blocks, Plan, Result
 from foedus.core.model import Model
+from foedus.core.roster import NodeData, Prepare
 from foedus.core.update import Tensors
 from foedus.runtimes.channel import Closed, Placed
-from foedus.runtimes.launch import Cargo, Child
+from foedus.runtimes.launch import Cargo, Child, pickled_rows
 from foedus.runtimes.plans import Plans
 from foedus.runtimes.results import unpack
 from foedus.runtimes.segments import SegmentPool
@@ -50,7 +50,7 @@ class _Worker:
 class Pool:
     """Runs groups of blocks in worker processes."""
 
-    def __init__(self, workers: int, model: Model, data: FederatedDataset, seed: int) -> None:
+    def __init__(self, workers: int, model: Model, data: NodeData, seed: int) -> None:
         self.workers = workers
         self.ahead = AHEAD * workers
         self._segments = SegmentPool()
@@ -66,7 +66,7 @@ class Pool:
             self.close()
             raise
 
-    def _start(self, workers: int, model: Model, data: FederatedDataset, seed: int) -> None:
+    def _start(self, workers: int, model: Model, data: NodeData, seed: int) -> None:
         status = {"node": torch.full((workers,), IDLE, dtype=torch.int64)}
         self._cargo = Cargo(self._segments, model, data, status, "use workers=1")
         for index in range(workers):
@@ -111,6 +111,15 @@ class Pool:
         if ticket in self._queue:
             self._queue.remove(ticket)
             ticket.placed.release()
+
+    def prepare(self, how: Prepare) -> None:
+        """Tell every worker: a channel keeps the order of its messages."""
+        told = {"prepare": pickled_rows(how)}
+        for worker in self._processes:
+            try:
+                worker.channel.send(told)
+            except Closed:
+                raise self._died(worker) from None
 
     def close(self) -> None:
         """End the workers and give up the shared memory."""

@@ -7,23 +7,23 @@ from dataclasses import dataclass
 
 from foedus.core.clock import RealClock, VirtualClock
 from foedus.core.cost import Network
-from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput
 from foedus.core.execute import Executor
 from foedus.core.model import Model
+from foedus.core.roster import NodeData
 from foedus.core.runtime import Engine
 from foedus.network import LAN
 from foedus.runtimes.simulation.inline import Inline
 from foedus.runtimes.simulation.pool import Pool
 
 
-def executor(workers: int, model: Model, data: FederatedDataset, seed: int) -> Executor:
+def executor(workers: int, model: Model, data: NodeData, seed: int) -> Executor:
     """Inline for one worker, a pool of processes for more."""
     if workers < 1:
         raise BadInput(f"a runtime needs at least one worker, got workers={workers}")
     if workers > 1 and os.name == "nt":
         raise BadInput("worker processes need a Unix system: use workers=1")
-    return Inline(model, data, seed) if workers == 1 else Pool(workers, model, data, seed)
+    return Inline(model, data.site(), seed) if workers == 1 else Pool(workers, model, data, seed)
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Simulation:
     workers: int = 1
     network: Network = LAN
 
-    def start(self, model: Model, data: FederatedDataset, seed: int) -> Engine:
+    def start(self, model: Model, data: NodeData, seed: int) -> Engine:
         """Open executor and clock."""
         return Engine(executor(self.workers, model, data, seed), VirtualClock(), self.network)
 
@@ -51,6 +51,6 @@ class Local:
 
     workers: int = 1
 
-    def start(self, model: Model, data: FederatedDataset, seed: int) -> Engine:
+    def start(self, model: Model, data: NodeData, seed: int) -> Engine:
         """Open executor and clock."""
         return Engine(executor(self.workers, model, data, seed), RealClock(), None)

@@ -22,7 +22,7 @@ def main(fd: int) -> None:
 
 def _serve(channel: Channel) -> None:
     setup, model, data, page = receive_setup(channel)
-    site = Site(model, data, setup["seed"])
+    site = Site(model, data.site(), setup["seed"])
     status, me = page["node"].numpy(), setup["worker"]
     plans: dict[int, Plan] = {}
 
@@ -34,6 +34,9 @@ def _serve(channel: Channel) -> None:
         message, states, args = channel.receive()
         if "plan" in message:
             plans[message["id"]] = load(channel, "a job", message["plan"])
+            continue
+        if "prepare" in message:
+            site.prepare(load(channel, "the data", message["prepare"]))
             continue
         states = states or {}
         blocks = [[Task(node, count, states.get(node, {})) for node, count in tasks] for tasks in message["blocks"]]
