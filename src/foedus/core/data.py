@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
@@ -213,14 +214,9 @@ class FederatedDataset:
 
         Of inputs that are read when asked for, which may be many, it depends on some evenly spaced ones.
         """
-        digest = hashlib.blake2b(digest_size=8)
-        for name, t in self.tensors().items():
-            digest.update(f"{name} {t.dtype} {tuple(t.shape)}".encode())
-            digest.update(t.contiguous().reshape(-1).view(torch.uint8).numpy().data if t.numel() else b"")
-        for name, examples in self._read_when_asked().items():
-            digest.update(f"{name} {type(examples).__qualname__} {len(examples)}".encode())
-            digest.update(glimpse(examples, PROBES).contiguous().reshape(-1).view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        seen = hashlib.blake2b(digest_size=8)
+        digest(seen, {**self.tensors(), **self._read_when_asked()})
+        return seen.hexdigest()
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -292,6 +288,17 @@ class FederatedDataset:
         """Inputs that are no tensors, by name."""
         found = {"x": self.x, "test_x": self.test_x}
         return {k: v for k, v in found.items() if v is not None and not isinstance(v, Tensor)}
+
+
+def digest(seen: Any, found: Mapping[str, Tensor | Examples]) -> None:
+    """Have a hash see all numbers of tensors, and of inputs that are read when asked for some evenly spaced ones."""
+    for name, x in found.items():
+        if isinstance(x, Tensor):
+            seen.update(f"{name} {x.dtype} {tuple(x.shape)}".encode())
+            seen.update(x.contiguous().reshape(-1).view(torch.uint8).numpy().data if x.numel() else b"")
+        else:
+            seen.update(f"{name} {type(x).__qualname__} {len(x)}".encode())
+            seen.update(glimpse(x, PROBES).contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
 def row_shape(x: Tensor | Examples) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """Whose data: sources of data sets, and the partitions that divide one among nodes."""
 
 from foedus.core.data import FederatedDataset
+from foedus.data.at_nodes import AtNodes
 from foedus.data.dataset import Dataset
 from foedus.data.from_arrays import arrays
 from foedus.data.map_style import torch_dataset
@@ -20,6 +21,6 @@ from foedus.data.sources import load
 from foedus.data.tables import Table
 
 __all__ = [
-    "Dataset", "Dirichlet", "FeatureSkew", "FederatedDataset", "IID", "LabelSkew", "Natural", "Partition",
+    "AtNodes", "Dataset", "Dirichlet", "FeatureSkew", "FederatedDataset", "IID", "LabelSkew", "Natural", "Partition",
     "QuantitySkew", "Replicated", "Shards", "Table", "arrays", "feature_noise", "load", "torch_dataset",
 ]  # fmt: skip
