@@ -171,7 +171,7 @@ class _Context:
 def _settle(
     context: _Context, model: Model, roster: Roster, folder: RunFolder | None, resume: bool | Run | Checkpoint
 ) -> None:
-    """What has to be seen to once it is known what the data is, before any job of the program's. Errors: ``BadInput``."""
+    """What has to be seen to once it is known what the data is. Errors: ``BadInput``."""
     check(context.program, model, roster)
     context.origin = origin(roster if folder is not None else None)
     context.notices = _notices(folder, resume, context.origin)

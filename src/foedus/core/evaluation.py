@@ -85,7 +85,8 @@ class Evaluate:
 class EvaluateEach:
     """One metric of each of several models on a node's rows; the models are rows of ``args["w"]`` (K, D).
 
-    ``start`` and ``stop`` say which, ``held_out`` on which rows, as in ``Evaluate``. Answers ``quality`` (stop - start,) float64, NaN where the metric does not apply.
+    ``start`` and ``stop`` say which, ``held_out`` on which rows, as in ``Evaluate``. Answers ``quality``
+    (stop - start,) float64, NaN where the metric does not apply; its weight is the number of rows.
     """
 
     metric: str

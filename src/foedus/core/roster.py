@@ -1,7 +1,7 @@
-"""Roster and RowStore: what a coordinator may know of the nodes, and who holds their rows. Two protocols, for two places.
+"""Roster and RowStore: what a coordinator may know of the nodes, and who holds their rows.
 
-A data set in one place (``core.data.FederatedDataset``) is both. Where rows stay at their nodes, a site there is the row
-store, and the coordinator's roster holds what the nodes have told of themselves.
+A data set in one place (``core.data.FederatedDataset``) is both. Where rows stay at their nodes, a site there has the
+row store, and the coordinator's roster is what the nodes have told of themselves.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Roster(Protocol):
 
     @property
     def test_rows(self) -> int:
-        """Rows of the test set that the coordinator can have evaluated where it is; 0: then nodes evaluate on theirs."""
+        """Rows of the test set that the coordinator has; 0 where it has none, and nodes evaluate on their own."""
         ...
 
     @property
@@ -122,7 +122,7 @@ class RowStore(Protocol):
 
 
 Prepare = Callable[[RowStore], RowStore]
-"""What a site is to hold from now on, made of what it holds: a value that can be pickled, such as a frozen dataclass."""
+"""What a site is to hold from now on, made of what it holds: a value that can be pickled, as a frozen dataclass can."""
 
 
 class NodeData(Protocol):

@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from foedus.core.checkpoint import Checkpoint

@@ -37,7 +37,10 @@ class Survey:
     _model: Model = field(default_factory=lambda: Model(nn.ParameterList([torch.zeros(1)])))
 
     def each(self, job: Job, args: Tensors | None = None) -> list[Update]:
-        """Every node's answer. Errors: ``BadInput`` with the first node that has none, ``WorkerError`` if it is lost."""
+        """Every node's answer.
+
+        Errors: ``BadInput`` with the first node that has none, ``WorkerError`` if it is lost.
+        """
         answers, _ = self._ask(job, args or {}, None)
         return [o.update for o in answers if o.update is not None]
 

@@ -18,9 +18,9 @@ from foedus.data.partitions import (
     Shards,
 )
 from foedus.data.sources import load
-from foedus.data.tables import Table
+from foedus.data.tables import Table, TableFile
 
 __all__ = [
     "AtNodes", "Dataset", "Dirichlet", "FeatureSkew", "FederatedDataset", "IID", "LabelSkew", "Natural", "Partition",
-    "QuantitySkew", "Replicated", "Shards", "Table", "arrays", "feature_noise", "load", "torch_dataset",
+    "QuantitySkew", "Replicated", "Shards", "Table", "TableFile", "arrays", "feature_noise", "load", "torch_dataset",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Rows that stay at their nodes: each is loaded where its node lives, and the coordinator knows what nodes tell of them."""
+"""Rows that stay at their nodes: each node's are loaded where it lives, and the coordinator knows what it is told."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from foedus.core.data import POOLED, TEST, IndexedRows, digest
+from foedus.core.data import POOLED, TEST, Examples, IndexedRows, digest
 from foedus.core.errors import BadInput
 from foedus.core.execute import Executor
 from foedus.core.job import NodeState, NodeView, Parts, Rows, Work
@@ -66,8 +66,8 @@ class AtNodes:
     """Data whose rows are only at their nodes: ``load(node)`` is called where the node lives, and nowhere else.
 
     In ``Processes`` that is each node's own process; in ``Simulation`` a worker, which loads those whose jobs it is
-    given. The coordinator holds no row: it asks the nodes, by jobs, how many rows they have, of which shape and classes,
-    and a model is evaluated at the nodes. Programs that need all rows in one place are refused.
+    given. The coordinator holds no row: it asks the nodes, by jobs, how many rows they have, of which shape and classes
+    and with which digest, and a model is evaluated at the nodes. Programs that need all rows in one place are refused.
 
     ``load``     a function of a node's id that can be pickled: it answers with a ``Dataset``, whose test rows are what
                  the node holds out; or ``TableFile(...)``, for a table whose columns nodes prepare together.
@@ -110,25 +110,15 @@ class AtNodes:
             return found
         if not isinstance(found, Dataset):
             raise BadInput(
-                f"AtNodes.load({node}) must answer with a Dataset, such as foedus.data.arrays(x, y), or be a TableFile; "
-                f"it answered with a {type(found).__name__}"
+                f"AtNodes.load({node}) must answer with a Dataset, such as foedus.data.arrays(x, y), or be a "
+                f"TableFile; it answered with a {type(found).__name__}"
             )
         if self.holdout is not None and found.test_x is not None:
             raise BadInput(f"AtNodes.load({node}) has test rows, and holdout={self.holdout} would keep others")
         if found.test_x is not None and found.test_y is not None:
             test = IndexedRows(found.test_x, found.test_y, torch.arange(len(found.test_y)))
             return Own(IndexedRows(found.x, found.y, torch.arange(len(found))), test)
-        return self.divided(node, found.x, found.y, found.classes)
-
-    def divided(self, node: int, x: Any, y: Tensor, classes: int | None) -> Own:
-        """A node's rows as it trains on them, and those that it holds out, in the draw that ``Dataset.split`` makes."""
-        index = torch.arange(len(y))
-        if self.holdout is None:
-            return Own(IndexedRows(x, y, index))
-        if len(y) < 2:
-            return Own(IndexedRows(x, y, index), IndexedRows(x, y, index[:0]))
-        train, test = hold_out(y, classes, self.holdout, Key(int(self.seed)).child("holdout").child(node))
-        return Own(IndexedRows(x, y, index[train]), IndexedRows(x, y, index[test]))
+        return divided(node, found.x, found.y, found.classes, self.holdout, self.seed)
 
     # -- as what ``train`` is given (``core.roster.NodeData``) ---------------------------------------------------
 
@@ -168,6 +158,17 @@ class AtNodes:
 
     def use(self, tensors: Tensors) -> None:
         """Nothing to do."""
+
+
+def divided(node: int, x: Tensor | Examples, y: Tensor, classes: int | None, holdout: float | None, seed: int) -> Own:
+    """A node's rows as it trains on them, and those that it holds out, in the draw that ``Dataset.split`` makes."""
+    index = torch.arange(len(y))
+    if holdout is None:
+        return Own(IndexedRows(x, y, index))
+    if len(y) < 2:
+        return Own(IndexedRows(x, y, index), IndexedRows(x, y, index[:0]))
+    train, test = hold_out(y, classes, holdout, Key(int(seed)).child("holdout").child(node))
+    return Own(IndexedRows(x, y, index[train]), IndexedRows(x, y, index[test]))
 
 
 class Loaded:
@@ -404,5 +405,3 @@ class TheirRoster:
     def at(self, commit: int) -> TheirRoster:
         """Itself: nobody joins."""
         return self
-
-

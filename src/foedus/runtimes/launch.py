@@ -117,9 +117,7 @@ class Cargo:
     the error of what cannot be sent: ``use workers=1``. Errors: ``BadInput``.
     """
 
-    def __init__(
-        self, segments: SegmentPool, model: Model, data: NodeData, page: Tensors, instead: str
-    ) -> None:
+    def __init__(self, segments: SegmentPool, model: Model, data: NodeData, page: Tensors, instead: str) -> None:
         self._instead = instead
         own = data.tensors()
         self._plain: dict[str, Any] = {
@@ -196,9 +194,7 @@ def _die_with_parent(sock: socket.socket) -> None:
 Started = Callable[[dict[str, Any], Tensors], None]
 
 
-def receive_setup(
-    channel: Channel, started: Started | None = None
-) -> tuple[dict[str, Any], Model, NodeData, Tensors]:
+def receive_setup(channel: Channel, started: Started | None = None) -> tuple[dict[str, Any], Model, NodeData, Tensors]:
     """``(setup, model, data, page)`` as ``Cargo.send`` gave them; ``started(setup, page)`` is called before the model
     is loaded, which may take long. Errors: ``Closed`` if something cannot be loaded; the parent is told what.
     """
@@ -219,4 +215,3 @@ def load(channel: Channel, what: str, data: bytes) -> Any:
     except Exception as e:
         channel.send({"cannot": f"{what} ({type(e).__name__}: {e})"})
         raise Closed from e
-

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from foedus.data.divide import divide
 from foedus.data.holdout import holdout as hold_out
 from foedus.data.partitions.natural import Natural
 from foedus.data.partitions.partition import Partition
-from foedus.data.tables.agree import Options, agree
+from foedus.data.tables.agree import Options, agree_here
 from foedus.data.tables.arrow import Cells
 from foedus.data.tables.files import CSV, MISSING, PARQUET, Paths, Reading, listed, stem
 from foedus.data.tables.read import Sheet, check_known, read
@@ -73,7 +74,7 @@ class Table:
         """
         rows = len(self)
         raw = FederatedDataset(self.records, self.y, torch.arange(rows), torch.tensor([0, rows]), classes=self.classes)
-        return agree(raw, self.schema, self.options).recipe.apply(self.schema.unpack(self.records))
+        return agree_here(raw, self.schema, self.options).recipe.apply(self.schema.unpack(self.records))
 
     def split(
         self, partition: Partition | None = None, nodes: int | None = None, seed: int = 0, holdout: float | None = None
@@ -95,7 +96,7 @@ class Table:
         raw = FederatedDataset(
             self.records, self.y, d.index, d.offsets, classes=self.classes, name=self.name, node_names=d.node_names
         )
-        agreed = agree(raw, self.schema, self.options)
+        agreed = agree_here(raw, self.schema, self.options)
         columns = self.schema.unpack(self.records)
         target = agreed.recipe.target
         tests = None if self.test_records is None else self.schema.unpack(self.test_records)
@@ -171,7 +172,7 @@ def csv(
         decimal,
         None if names is None else _words("names", names),
     )
-    wanted = _Wanted(
+    wanted = Wanted(
         target, node, id, _words("drop", drop), _words("text", text), _words("numeric", numeric), task, positive, test
     )
     options = Options(target, None, missing, mark_missing, scale, scale_target, max_categories, ignore_case, reading)
@@ -200,7 +201,7 @@ def parquet(
     ignore_case: bool = True,
 ) -> Table:
     """A table from Parquet files; everything as in ``csv``. Booleans are text, nulls and NaN are missing."""
-    wanted = _Wanted(
+    wanted = Wanted(
         target, node, id, _words("drop", drop), _words("text", text), _words("numeric", numeric), task, positive, test
     )
     reading = Reading(_words("missing_values", missing_values))
@@ -209,7 +210,7 @@ def parquet(
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class Wanted:
     """Which column is what."""
 
     target: str
@@ -223,6 +224,30 @@ class _Wanted:
     test: float | None
 
 
+def asked(target: str, options: Mapping[str, Any]) -> tuple[Wanted, Options, Mapping[str, str]]:
+    """What ``csv`` makes of its options, and what is renamed: of those that do not say whose rows are whose.
+
+    Errors: ``BadInput`` for an option that there is not.
+    """
+    known = {n: p.default for n, p in signature(csv).parameters.items() if p.kind is p.KEYWORD_ONLY and n != "test"}
+    for name in options:
+        if name not in known:
+            raise BadInput(f"a table has no option {name!r}: {did_you_mean(name, known)}There are {listed(known, 30)}")
+    o = {**known, **options}
+    words = {n: _words(n, o[n]) for n in ("drop", "text", "numeric", "missing_values")}
+    names = None if o["names"] is None else _words("names", o["names"])
+    wanted = Wanted(
+        target, None, o["id"], words["drop"], words["text"], words["numeric"], o["task"], o["positive"], None
+    )
+    reading = Reading(words["missing_values"], o["encoding"], o["delimiter"], o["decimal"], names)
+    rules = Options(
+        target, None, o["missing"], o["mark_missing"], o["scale"], o["scale_target"], o["max_categories"],
+        o["ignore_case"], reading,
+    )  # fmt: skip
+    _check(wanted, rules)
+    return wanted, rules, o["rename"] or {}
+
+
 def _words(option: str, given: Sequence[str]) -> tuple[str, ...]:
     if isinstance(given, str) or not all(isinstance(w, str) for w in given):
         raise BadInput(f"{option} must be a list of names, such as {option}=({str(given)!r},); got {given!r}")
@@ -230,8 +255,32 @@ def _words(option: str, given: Sequence[str]) -> tuple[str, ...]:
 
 
 def _load(
-    path: Paths, suffixes: tuple[str, ...], wanted: _Wanted, options: Options, rename: Mapping[str, str] | None
+    path: Paths, suffixes: tuple[str, ...], wanted: Wanted, options: Options, rename: Mapping[str, str] | None
 ) -> Table:
+    sheet, options = opened(path, suffixes, wanted, options, rename)
+    owner = _owners(wanted, sheet)
+    lines = [_read_line(sheet)]
+    kinds: dict[str, Kind] = {}
+    columns: dict[str, NDArray[Any]] = {}
+    for name in features(wanted, sheet):
+        cells = sheet.cells[name]
+        kinds[name] = kind(name, cells, sheet, wanted)
+        columns[name] = column(name, kinds[name], sheet, options)
+    kinds[wanted.target], columns[wanted.target], why = _target(wanted, sheet, options)
+    lines.append(why)
+    unknown = sheet.cells[wanted.target].missing
+    if unknown.any():
+        lost = int(unknown.sum())
+        lines.append(f"{lost:,} row{'s' if lost > 1 else ''} without a {wanted.target} left out")
+        columns = {n: v[~unknown] for n, v in columns.items()}
+        owner = None if owner is None else owner[~unknown]
+    return _table(columns, kinds, owner, wanted, options, sheet, lines)
+
+
+def opened(
+    path: Paths, suffixes: tuple[str, ...], wanted: Wanted, options: Options, rename: Mapping[str, str] | None
+) -> tuple[Sheet, Options]:
+    """The files read and looked through; the options, with what is renamed. Errors: ``BadInput``."""
     _check(wanted, options)
     renames = dict(rename or {})
     options = replace(options, rename=tuple(renames.items()))
@@ -244,43 +293,33 @@ def _load(
     check_known("numeric", wanted.numeric, list(sheet.cells))
     if wanted.id is not None:
         _check_unique(wanted.id, sheet)
-    owner = _owners(wanted, sheet)
-    lines = [_read_line(sheet)]
-
     if options.missing == "refuse":
         for name, cells in sheet.cells.items():
             refuse_missing(name, cells, sheet.place)
-    unknown = sheet.cells[wanted.target].missing
-    if unknown.all():
+    if sheet.cells[wanted.target].missing.all():
         raise BadInput(f"target {wanted.target} is missing in all {sheet.rows} rows")
-
-    features = [n for n in sheet.cells if n not in (wanted.target, wanted.node, wanted.id)]
-    if not features:
+    if not features(wanted, sheet):
         raise BadInput(f"there is no column to learn {wanted.target} from: the table has {listed(known)}")
-    kinds: dict[str, Kind] = {}
-    columns: dict[str, NDArray[Any]] = {}
-    for name in features:
-        cells = sheet.cells[name]
-        kinds[name] = _kind(name, cells, sheet, wanted)
-        if kinds[name] == "number":
-            columns[name] = numbers(name, cells, sheet.place)
-        else:
-            columns[name] = texts(name, cells, sheet.place, options.ignore_case)
-    kinds[wanted.target], columns[wanted.target], why = _target(wanted, sheet, options)
-    lines.append(why)
-    if unknown.any():
-        lost = int(unknown.sum())
-        lines.append(f"{lost:,} row{'s' if lost > 1 else ''} without a {wanted.target} left out")
-        columns = {n: v[~unknown] for n, v in columns.items()}
-        owner = None if owner is None else owner[~unknown]
-    return _table(columns, kinds, owner, wanted, options, sheet, lines)
+    return sheet, options
+
+
+def features(wanted: Wanted, sheet: Sheet) -> list[str]:
+    """Columns that are learned from, in the order of the file."""
+    return [n for n in sheet.cells if n not in (wanted.target, wanted.node, wanted.id)]
+
+
+def column(name: str, kind: Kind, sheet: Sheet, options: Options) -> NDArray[Any]:
+    """A column's cells (N,), as the kind that it is."""
+    if kind == "number":
+        return numbers(name, sheet.cells[name], sheet.place)
+    return texts(name, sheet.cells[name], sheet.place, options.ignore_case)
 
 
 def _table(
     columns: dict[str, NDArray[Any]],
     kinds: dict[str, Kind],
     owner: NDArray[Any] | None,
-    wanted: _Wanted,
+    wanted: Wanted,
     options: Options,
     sheet: Sheet,
     lines: list[str],
@@ -290,7 +329,7 @@ def _table(
     if kinds[wanted.target] == "text":
         named, y_N = np.unique(columns[wanted.target], return_inverse=True)
         words = [w.decode() for w in named.tolist()]
-        positive = _positive(words, wanted, options)
+        positive = positive_label(words, wanted, options)
         labels = label_order(words, positive)
         place = np.array([labels.index(w) for w in words])
         y = torch.from_numpy(place[y_N.reshape(-1)])
@@ -322,7 +361,7 @@ def _table(
     )
 
 
-def _check(wanted: _Wanted, options: Options) -> None:
+def _check(wanted: Wanted, options: Options) -> None:
     """Errors: ``BadInput`` for options that do not fit, before any file is read."""
     if options.missing not in ("impute", "refuse"):
         raise BadInput(f"missing must be 'impute' or 'refuse', got {options.missing!r}")
@@ -363,7 +402,7 @@ def _check_unique(name: str, sheet: Sheet) -> None:
         )
 
 
-def _owners(wanted: _Wanted, sheet: Sheet) -> NDArray[Any] | None:
+def _owners(wanted: Wanted, sheet: Sheet) -> NDArray[Any] | None:
     """The node of every row, as text (integers where all are), or None where nothing says it."""
     if wanted.node is None:
         if len(sheet.parts) == 1:
@@ -389,18 +428,24 @@ def _owners(wanted: _Wanted, sheet: Sheet) -> NDArray[Any] | None:
     return np.array(words)[codes]
 
 
-def _kind(name: str, cells: Cells, sheet: Sheet, wanted: _Wanted) -> Kind:
+def kind(name: str, cells: Cells, sheet: Sheet, wanted: Wanted) -> Kind:
+    """Whether a column is of numbers or of text. Errors: ``BadInput`` for one that is neither."""
     if cells.missing.all() or name not in (*wanted.text, *wanted.numeric):
         return kind_of(name, cells, sheet.place)
     return "text" if name in wanted.text else "number"
 
 
-def _target(wanted: _Wanted, sheet: Sheet, options: Options) -> tuple[Kind, NDArray[Any], str]:
+def are_few(different: Collection[float]) -> bool:
+    """Whether these different values of a target are labels, not amounts: few, and all integers."""
+    return len(different) <= FEW_INTEGERS and all(v.is_integer() for v in different)
+
+
+def _target(wanted: Wanted, sheet: Sheet, options: Options) -> tuple[Kind, NDArray[Any], str]:
     """Whether the target is text (labels) or a number, its cells, and why."""
     name, cells = wanted.target, sheet.cells[wanted.target]
     values = None if cells.dated or name in wanted.text else cells.numbers()
     different = set() if values is None else set(np.unique(values[~np.isnan(values)]).tolist())
-    few = len(different) <= FEW_INTEGERS and all(v.is_integer() for v in different)
+    few = are_few(different)
     task = wanted.task or ("classification" if values is None or few else "regression")
     if task == "regression":
         why = f"{name} is a number to predict" + ("" if wanted.task else " (task='classification' makes labels of it)")
@@ -425,7 +470,8 @@ def _target(wanted: _Wanted, sheet: Sheet, options: Options) -> tuple[Kind, NDAr
     return "text", labels, f"{name} has {len(named)} classes{hint}"
 
 
-def _positive(labels: Sequence[str], wanted: _Wanted, options: Options) -> str | None:
+def positive_label(labels: Sequence[str], wanted: Wanted, options: Options) -> str | None:
+    """The label of class 1 as it is spelled in a recipe. Errors: ``BadInput`` for one that is none of these."""
     if wanted.positive is None:
         return None
     if len(labels) != 2:

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from foedus.core.execute import Plan, Site, Task
+from foedus.core.execute import Site, Task
 from foedus.core.model import Model
 from foedus.core.roster import Roster
 from foedus.core.update import Tensors
