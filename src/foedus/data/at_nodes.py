@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from foedus.core.data import POOLED, TEST, Examples, IndexedRows, digest
 from foedus.core.errors import BadInput
@@ -19,6 +19,7 @@ from foedus.core.job import NodeState, NodeView, Parts, Rows, Work
 from foedus.core.keys import Key
 from foedus.core.model import Model
 from foedus.core.roster import RowStore
+from foedus.core.runtime import Runtime
 from foedus.core.survey import Survey
 from foedus.core.update import Tensors, Update
 from foedus.data.dataset import Dataset
@@ -119,6 +120,17 @@ class AtNodes:
             test = IndexedRows(found.test_x, found.test_y, torch.arange(len(found.test_y)))
             return Own(IndexedRows(found.x, found.y, torch.arange(len(found))), test)
         return divided(node, found.x, found.y, found.classes, self.holdout, self.seed)
+
+    def ask(self, runtime: Runtime) -> TheirRoster:
+        """What a run in this runtime would be told by the nodes: ``feature_names``, ``classes``, ``sizes`` ...
+
+        It starts the runtime and ends it again: for those who need to know how wide a table is to make a model for it.
+        """
+        engine = runtime.start(Model(nn.ParameterList([torch.zeros(1)])), self, seed=0)
+        try:
+            return self.meet(engine.executor)
+        finally:
+            engine.executor.close()
 
     # -- as what ``train`` is given (``core.roster.NodeData``) ---------------------------------------------------
 
@@ -260,9 +272,10 @@ class About:
     digest: str
 
     @property
-    def kind(self) -> tuple[Any, ...]:
+    def kind(self) -> str:
         """What has to be the same at all nodes."""
-        return self.x[0], tuple(self.x[1]), self.y[0], tuple(self.y[1])
+        x, y = (f"{name} {tuple(shape)}" for name, shape in (self.x, self.y))
+        return f"rows of x {x} and y {y}"
 
 
 @dataclass(frozen=True)
@@ -316,8 +329,8 @@ def _check_alike(told: list[About], names: tuple[str, ...] | None) -> None:
             raise BadInput(f"node {who} has no rows to train on: every node needs at least one")
         if about.kind != told[0].kind:
             raise BadInput(
-                f"the nodes' rows differ: node {who} has x {about.x} and y {about.y}, node "
-                f"{0 if names is None else names[0]} has x {told[0].x} and y {told[0].y}; they must be the same"
+                f"the nodes' data differ: node {who} has {about.kind}, node {0 if names is None else names[0]} has "
+                f"{told[0].kind}; they must be the same"
             )
 
 

@@ -26,7 +26,7 @@ from foedus.data.tables.agree import PURPOSE, Options, agree
 from foedus.data.tables.files import CSV, PARQUET, listed
 from foedus.data.tables.read import Sheet
 from foedus.data.tables.recipe import Recipe, label_order
-from foedus.data.tables.schema import Column, Kind, Schema
+from foedus.data.tables.schema import Column, Schema
 from foedus.data.tables.table import (
     MOST_CLASSES,
     Wanted,
@@ -38,7 +38,7 @@ from foedus.data.tables.table import (
     opened,
     positive_label,
 )
-from foedus.data.tables.typed import canonical
+from foedus.data.tables.typed import canonical, numeric_cells
 from foedus.data.told import Told, ask_told
 
 
@@ -90,7 +90,7 @@ class TableFile:
         wanted, options, rename = asked(self.target, self.options)
         options = replace(options, rename=tuple(rename.items()))
         said = ask_told(survey, TellOfColumns())
-        schema = Schema((*_columns(said, survey.names), _target(said, wanted)))
+        schema = Schema((*_columns(said, wanted, survey.names), _target(said, wanted)))
         labels: tuple[str, ...] | None = None
         if schema.columns[-1].kind == "text":
             words = sorted({w for s in said for w in s["target"]["labels"]})
@@ -129,8 +129,8 @@ class Unread:
         raise BadInput("the nodes have not agreed yet on what the columns of their tables are")
 
     def tell(self) -> dict[str, Any]:
-        """Of every column its name, its kind (None where nothing is in it) and the bytes of its longest text; of a
-        target that may be classes, its labels. No row, and no number.
+        """Of every column its name, its kind (None where nothing is in it), the bytes of its longest text, and how
+        many of its cells hold something and a number; of a target that may be classes, its labels. No row, no number.
         """
         return {
             "rows": len(self),
@@ -139,11 +139,13 @@ class Unread:
             "target": self._target(),
         }
 
-    def _column(self, name: str) -> tuple[str, Kind | None, int]:
+    def _column(self, name: str) -> dict[str, Any]:
         cells = self.sheet.cells[name]
-        if cells.missing.all():
-            return name, None, 1
-        return name, kind(name, cells, self.sheet, self.wanted), max(map(len, self._spelled(name)))
+        found, width = None, 1
+        if not cells.missing.all():
+            found, width = kind(name, cells, self.sheet, self.wanted), max(map(len, self._spelled(name)))
+        numeric, filled = numeric_cells(cells)
+        return {"name": name, "kind": found, "width": width, "numeric": numeric, "filled": filled}
 
     def _spelled(self, name: str) -> list[bytes]:
         _, words = self.sheet.cells[name].texts()
@@ -229,28 +231,33 @@ class Apply:
         )
 
 
-def _columns(said: list[dict[str, Any]], names: tuple[str, ...] | None) -> list[Column]:
+def _columns(said: list[dict[str, Any]], wanted: Wanted, names: tuple[str, ...] | None) -> list[Column]:
     """The columns that are learned from: as in one file of all rows. Errors: ``BadInput``."""
-    first = [name for name, _, _ in said[0]["columns"]]
+    who = [f"node {n if names is None else names[n]}" for n in range(len(said))]
+    first = [c["name"] for c in said[0]["columns"]]
     for node, s in enumerate(said):
-        have = [name for name, _, _ in s["columns"]]
+        have = [c["name"] for c in s["columns"]]
         if set(have) != set(first):
             odd = sorted({*have} ^ {*first})[0]
-            a, b = (f"node {n if names is None else names[n]}" for n in (0, node))
-            has, lacks = (a, b) if odd in first else (b, a)
+            has, lacks = (who[0], who[node]) if odd in first else (who[node], who[0])
             raise BadInput(
                 f"{has} has a column {odd!r} and {lacks} has none: rename={{...}} gives columns one name, "
                 f"drop=({odd!r},) leaves one out"
             )
     columns = []
     for name in first:
-        told = [(k, width) for s in said for n, k, width in s["columns"] if n == name]
-        kinds = {k for k, _ in told if k is not None}
-        if not kinds:
+        told = [c for s in said for c in s["columns"] if c["name"] == name]
+        kinds = [c["kind"] for c in told]
+        text = "text" in kinds
+        if not text and "number" not in kinds:
             rows = sum(s["rows"] for s in said)
             raise BadInput(f"column {name} has no value in any of the {rows} rows: drop=({name!r},)")
-        text = "text" in kinds
-        columns.append(Column(name, "text", max(w for _, w in told)) if text else Column(name, "number"))
+        if text and name not in wanted.text and sum(c["numeric"] for c in told) * 2 > sum(c["filled"] for c in told):
+            raise BadInput(
+                f"column {name} is of numbers at {who[kinds.index('number')]} and of text at "
+                f"{who[kinds.index('text')]}: text=({name!r},) or drop=({name!r},)"
+            )
+        columns.append(Column(name, "text", max(c["width"] for c in told)) if text else Column(name, "number"))
     return columns
 
 
