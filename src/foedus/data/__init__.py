@@ -4,6 +4,7 @@ from foedus.core.data import FederatedDataset
 from foedus.data.at_nodes import AtNodes
 from foedus.data.dataset import Dataset
 from foedus.data.from_arrays import arrays
+from foedus.data.joining import Joining
 from foedus.data.map_style import torch_dataset
 from foedus.data.noise import feature_noise
 from foedus.data.partitions import (
@@ -21,6 +22,7 @@ from foedus.data.sources import load
 from foedus.data.tables import Table, TableFile
 
 __all__ = [
-    "AtNodes", "Dataset", "Dirichlet", "FeatureSkew", "FederatedDataset", "IID", "LabelSkew", "Natural", "Partition",
-    "QuantitySkew", "Replicated", "Shards", "Table", "TableFile", "arrays", "feature_noise", "load", "torch_dataset",
+    "AtNodes", "Dataset", "Dirichlet", "FeatureSkew", "FederatedDataset", "IID", "Joining", "LabelSkew", "Natural",
+    "Partition", "QuantitySkew", "Replicated", "Shards", "Table", "TableFile", "arrays", "feature_noise", "load",
+    "torch_dataset",
 ]  # fmt: skip

@@ -162,7 +162,7 @@ class _Post:
         pace: Callable[[int, int, Work, float], float],
     ) -> None:
         self._run, self.session, self.nodes = run, session, session.roster.nodes
-        self.edges, self._clock = edges_for(program, self.nodes), clock
+        self.edges, self._clock = edges_for(program, session.roster), clock
         self._senders = senders_of(self.edges)
         self._member = member
         self._me, self._control, self._links, self._meter, self._pace = member.rank, member.channel, links, meter, pace

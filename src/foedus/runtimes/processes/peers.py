@@ -79,7 +79,7 @@ class _Run:
     def __init__(self, program: Any, session: Session, crew: Crew, meters: dict[int, Meter], skip: bool) -> None:
         self.program, self.session, self.crew, self.meters, self.skip = program, session, crew, meters, skip
         self.nodes = session.roster.nodes
-        self.edges = edges_for(program, self.nodes)
+        self.edges = edges_for(program, session.roster)
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._error: Callable[[], BaseException] | None = None
