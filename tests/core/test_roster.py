@@ -141,6 +141,20 @@ def test_a_run_with_joins_has_the_same_bits_after_stop_and_resume(program, netwo
         assert [r.virtual_s for r in rest.history] == [r.virtual_s for r in whole.history]
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["LocalOnly", "StaleSynchronous", "EASGD", "ParameterServer", "FedAsync", "FedDyn", "SyncSGD", "Hierarchical"],
+)
+def test_no_program_keeps_the_number_of_nodes(name):
+    options = {"edges": 2} if name == "Hierarchical" else {}
+    data, program = Joining(UNTESTED, JOINS), getattr(fd.programs, name)(rounds=6, **options)
+    whole = train(data, program, evaluate_nodes=1)
+    assert whole.history[-1].cohort == 10
+    for commits in (2, 3):
+        part = train(data, program, stop=fd.sampling.AfterCommits(commits), evaluate_nodes=1)
+        assert train(data, program, resume=part, evaluate_nodes=1).sha256 == whole.sha256
+
+
 def test_any_number_of_workers_has_the_same_bits():
     elsewhere = Joining(AtNodes(lambda node: arrays(X[node::10], Y[node::10]), 10), JOINS)
     one = train(elsewhere)

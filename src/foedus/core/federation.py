@@ -98,6 +98,11 @@ class Federation:
         return self._s.model.layout
 
     @property
+    def initial(self) -> Tensor:
+        """The model's initial vector (D,): where a node that joins may begin."""
+        return self._s.model.initial.clone()
+
+    @property
     def now(self) -> float:
         """Seconds since the run began, by the runtime's clock."""
         return self._s.clock.now
