@@ -15,6 +15,7 @@ from torch import nn
 import foedus as fd
 from foedus.core.errors import BadInput
 from foedus.data import AtNodes, Natural, TableFile, arrays, load
+from foedus.data.tables import read
 
 from .tables.make_hospitals import HOSPITALS, make
 
@@ -212,7 +213,13 @@ def test_a_table_prepared_at_its_nodes_is_the_table_in_one_place(files, holdout)
 
 def test_a_table_of_which_only_node_processes_read_a_file(files, monkeypatch):
     run = train_hospitals(hospitals(files))
-    from foedus.data.tables import read
+
+    def look(record):
+        held = [t for t in gc.get_objects() if type(t) is torch.Tensor and t.dim() == 2 and len(t) > 20]
+        assert not held, "the coordinator holds rows"
+
+    with pytest.raises(AssertionError, match="holds rows"):
+        train_hospitals(hospitals(files), progress=look)
 
     def refused(*args):
         raise AssertionError("the coordinator has read a file")
@@ -221,11 +228,6 @@ def test_a_table_of_which_only_node_processes_read_a_file(files, monkeypatch):
     with pytest.raises(BadInput, match="the coordinator has read a file"):
         train_hospitals(hospitals(files))
     gc.collect()
-
-    def look(record):
-        held = [t for t in gc.get_objects() if isinstance(t, torch.Tensor) and t.dim() == 2 and len(t) > 20]
-        assert not held, "the coordinator holds rows"
-
     there = train_hospitals(hospitals(files), fd.Processes(), progress=look)
     assert there.sha256 == run.sha256
     assert there.preparation == run.preparation
