@@ -13,7 +13,6 @@ from torch import Tensor
 
 from foedus import models, report, saved
 from foedus.core.checkpoint import Checkpoint
-from foedus.core.data import POOLED, FederatedDataset
 from foedus.core.errors import BadInput, Diverged, FoedusError, Interrupted, RunEnded, WorkerError
 from foedus.core.evaluation import Evaluate
 from foedus.core.folder import RunFolder
@@ -21,6 +20,7 @@ from foedus.core.model import Model
 from foedus.core.origin import differences, origin
 from foedus.core.policy import Policy, Willing
 from foedus.core.program import here
+from foedus.core.roster import NodeData, Roster
 from foedus.core.run import Record
 from foedus.core.run import Run as _Run
 from foedus.core.runtime import Engine, Runtime
@@ -60,7 +60,7 @@ class Run(_Run):
 def train(
     program: Any,
     model: Model,
-    data: FederatedDataset,
+    data: NodeData,
     *,
     runtime: Runtime | None = None,
     seed: int = 0,
@@ -78,6 +78,7 @@ def train(
 ) -> Run:
     """Run a program.
 
+    ``data``      a data set that was split among nodes, or one whose rows are only at the nodes: ``AtNodes``.
     ``runtime``   where it runs; ``Simulation()`` by default.
     ``out``       a folder for history, checkpoint and models, created at the first commit; it must not exist.
     ``resume``    ``True`` goes on from the checkpoint in ``out``; a ``Run`` or ``Checkpoint`` goes on from that.
@@ -97,7 +98,7 @@ def train(
     """
     if not isinstance(model, Model):
         raise BadInput(f"model must be a foedus.Model, got a {type(model).__name__}: wrap it, Model(module, loss=...)")
-    if not isinstance(data, FederatedDataset):
+    if not hasattr(data, "meet"):
         raise BadInput(
             f"data must be divided among nodes, got a {type(data).__name__}: call dataset.split(partition, nodes)"
         )
@@ -106,22 +107,26 @@ def train(
     if evaluate_nodes < 0:
         raise BadInput(f"evaluate_nodes counts commits, from 1 up, or is 0 for never; got {evaluate_nodes}")
     folder, checkpoint = _folder(out, resume, {} if config is None else {saved.CONFIG: config.encode()})
-    where = origin(data if folder is not None else None)
-    context = _Context(program, runtime, out, where, _notices(folder, resume, where), config)
+    context = _Context(program, runtime, out, config)
     threads = torch.get_num_threads()
     random_state = torch.random.get_rng_state()
     torch.set_num_threads(1)
     engine: Engine | None = None
     try:
-        check(program, model, data)
+        roster = data.roster
+        if roster is not None:
+            _settle(context, model, roster, folder, resume)
         about = _about(context, data, seed, checkpoint)
         context.trackers = Trackers.open(track, about, None if out is None else Path(out))
         show = _Progress(program, progress, context.trackers)
         engine = (runtime if runtime is not None else Simulation()).start(Setup(model, data, seed, policy))
+        if roster is None:  # only the nodes know what the data is
+            roster = data.meet(engine.executor)
+            _settle(context, model, roster, folder, resume)
         context.notices += [n for n in engine.notices if n not in context.notices]
         session = Session(
             model=model,
-            data=data,
+            roster=roster,
             executor=engine.executor,
             clock=engine.clock,
             network=engine.network,
@@ -163,13 +168,22 @@ class _Context:
     program: Any
     runtime: Any
     out: str | Path | None
-    origin: dict[str, str]
-    notices: list[str]
     config: str | None
+    origin: dict[str, str] = dataclasses.field(default_factory=dict)
+    notices: list[str] = dataclasses.field(default_factory=list)
     trackers: Trackers = dataclasses.field(default_factory=lambda: Trackers([], None))
 
 
-def _about(context: _Context, data: FederatedDataset, seed: int, checkpoint: Checkpoint | None) -> About:
+def _settle(
+    context: _Context, model: Model, roster: Roster, folder: RunFolder | None, resume: bool | Run | Checkpoint
+) -> None:
+    """What has to be seen to once it is known what the data is. Errors: ``BadInput``."""
+    check(context.program, model, roster)
+    context.origin = origin(roster if folder is not None else None)
+    context.notices = _notices(folder, resume, context.origin)
+
+
+def _about(context: _Context, data: NodeData, seed: int, checkpoint: Checkpoint | None) -> About:
     program = context.program
     told = settings(
         program=program, runtime=context.runtime, data=data.name, partition=data.partition, nodes=data.nodes
@@ -235,9 +249,9 @@ def _make_run(context: _Context, s: Session, status: str, checkpoint: Checkpoint
         best_vector=(s.best_w if s.best_w is not None else w).clone(),
         status=status,
         seed=s.seed,
-        nodes=s.data.nodes,
-        sizes=s.data.sizes,
-        label_counts=s.data.label_counts(),
+        nodes=s.roster.nodes,
+        sizes=s.roster.sizes,
+        label_counts=s.roster.label_counts(),
         evaluated_on=s.tested_on,
         runtime=context.runtime if context.runtime is not None else Simulation(),
         out=None if context.out is None else Path(context.out),
@@ -247,9 +261,9 @@ def _make_run(context: _Context, s: Session, status: str, checkpoint: Checkpoint
         config=context.config,
         origin=context.origin,
         notices=context.notices,
-        preparation=s.data.preparation,
-        node_names=s.data.node_names,
-        class_names=s.data.class_names,
+        preparation=s.roster.preparation,
+        node_names=s.roster.node_names,
+        class_names=s.roster.class_names,
         _model=s.model,
     )
 
@@ -286,11 +300,11 @@ def _folder(
     return (None if out is None else RunFolder.fresh(Path(out), files)), None
 
 
-def check(program: Any, model: Model, data: FederatedDataset) -> None:
+def check(program: Any, model: Model, data: Roster) -> None:
     """Whatever can be known to be wrong before anything runs. Errors: ``BadInput``."""
     if not callable(program) or isinstance(program, type):
         raise BadInput(f"a program is an object with async __call__(self, fed), got {program!r}")
-    x, y = data.rows(POOLED).batch(torch.arange(min(2, len(data.index))))
+    x, y = data.example(2)
     # Label 0 is one that every model knows; whether there are more labels than it tells apart is asked below.
     model.check(x, y if data.classes is None else torch.zeros_like(y))
     classes = model.classes(x)

@@ -11,6 +11,7 @@ it, as one that had never stopped.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from foedus.core.ledger import Costs
 from foedus.core.peer import Books, Message
 from foedus.core.session import Session
 from foedus.core.state import State
+from foedus.core.update import Lost, Refused, Update
 
 Number = tuple[int, int, int]
 """A message by its sender, its receiver, and its number among theirs."""
@@ -115,7 +117,7 @@ def _qualities(s: Session, models: list[Tensor]) -> dict[str, float]:
         return {}
     job = EvaluateEach(next((m for m in ("accuracy", "auc", "rmse") if m in s.model.metrics), "loss"))
     with s.off_the_clock():
-        qualities = _evaluated(s, job, torch.stack(models))
+        qualities = (_here(s, job, models) if s.roster.test_rows else _at_nodes(s, job, models)).tolist()
     worst = max if job.metric in SMALLER_IS_BETTER else min
     return {
         f"single_mean_{job.metric}": sum(qualities) / len(qualities),
@@ -123,21 +125,34 @@ def _qualities(s: Session, models: list[Tensor]) -> dict[str, float]:
     }
 
 
-def _evaluated(s: Session, job: EvaluateEach, w_KD: Tensor) -> list[float]:
-    """The metric of each model on the coordinator's test set, by as many workers as there are."""
-    placed = s.executor.place({"w": w_KD})
+def _here(s: Session, job: EvaluateEach, models: list[Tensor]) -> Tensor:
+    """The models' quality on the test set, each worker looking at a part of the models."""
+    parts = min(s.executor.workers, len(models))
+    each = [(job.part(i, parts, len(models)), TEST) for i in range(parts)]
+    return torch.cat([u["quality"] for u in _ask(s, models, each)])
+
+
+def _at_nodes(s: Session, job: EvaluateEach, models: list[Tensor]) -> Tensor:
+    """The models' quality over all rows that nodes evaluate on, each node looking at its own rows."""
+    whole = replace(job, stop=len(models), held_out=True)
+    answers = _ask(s, models, [(whole, n) for n in range(s.roster.nodes)])
+    power = 2.0 if job.metric == "rmse" else 1.0  # its squares are means over rows
+    known = [u for u in answers if u.weight > 0 and not bool(u["quality"].isnan().any())]
+    if not known:
+        return torch.full((len(models),), torch.nan, dtype=torch.float64)
+    total = sum((u["quality"] ** power * u.weight for u in known), torch.zeros(len(models), dtype=torch.float64))
+    return (total / sum(u.weight for u in known)) ** (1 / power)
+
+
+def _ask(s: Session, models: list[Tensor], each: list[tuple[EvaluateEach, int]]) -> list[Update]:
+    """What each job answers at its node. Errors: ``BadInput`` for one that does not, and is not of a lost node."""
+    placed = s.executor.place({"w": torch.stack(models)})
     try:
-        parts = min(s.executor.workers, len(w_KD))
-        tickets = [
-            s.executor.submit(Plan(job.part(i, parts, len(w_KD)), inspect=False), placed, [[Task(TEST, 0, {})]])
-            for i in range(parts)
-        ]
-        found: list[float] = []
-        for ticket in tickets:
-            [outcome] = s.executor.wait(ticket).outcomes
-            if outcome.update is None:
-                raise BadInput(f"the peers' models could not be evaluated: {outcome.missing}")
-            found += outcome.update["quality"].tolist()
+        tickets = [s.executor.submit(Plan(job, inspect=False), placed, [[Task(n, 0, {})]]) for job, n in each]
+        outcomes = [s.executor.wait(ticket).outcomes[0] for ticket in tickets]
     finally:
         s.executor.release(placed)
-    return found
+    for o in outcomes:
+        if o.missing is not None and not isinstance(o.missing, Lost | Refused):
+            raise BadInput(f"the peers' models could not be evaluated: {o.missing}")
+    return [o.update for o in outcomes if o.update is not None]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from foedus.core.errors import BadInput
 from foedus.core.update import Tensors
+
+if TYPE_CHECKING:
+    from foedus.core.execute import Executor
 
 POOLED = -1
 """The pseudo-node that holds all rows: the baseline that pools the data."""
@@ -62,7 +67,9 @@ class IndexedRows:
 
 @dataclass
 class FederatedDataset:
-    """A data set divided among nodes. A node costs a pair of offsets, so a million of them cost megabytes.
+    """A data set divided among nodes, all of it in one place: ``core.roster.Roster`` and ``RowStore`` at once.
+
+    A node costs a pair of offsets, so a million of them cost megabytes.
 
     ``x`` (N, ...) numbers or ``Examples``, and ``y`` (N,) int64 labels or (N, ...) float32 targets, in one place.
     ``index`` (M,) int64 or int32: node k's rows are ``index[offsets[k]:offsets[k+1]]``. ``offsets`` (n+1,) int64.
@@ -164,6 +171,16 @@ class FederatedDataset:
             return "test"
         return "train" if self.held_index is None or not len(self.held_index) else "held out"
 
+    @property
+    def nodes_tested_on(self) -> str:
+        """What a node evaluates on: ``"held out"`` where the data set has such rows, else ``"train"``."""
+        return "train" if self.held_index is None else "held out"
+
+    @property
+    def test_rows(self) -> int:
+        """Rows of ``TEST``."""
+        return self.size(TEST)
+
     def size(self, node: int) -> int:
         """Rows of one node, of ``POOLED`` or of ``TEST``."""
         if node == POOLED:
@@ -197,14 +214,23 @@ class FederatedDataset:
 
         Of inputs that are read when asked for, which may be many, it depends on some evenly spaced ones.
         """
-        digest = hashlib.blake2b(digest_size=8)
-        for name, t in self.tensors().items():
-            digest.update(f"{name} {t.dtype} {tuple(t.shape)}".encode())
-            digest.update(t.contiguous().reshape(-1).view(torch.uint8).numpy().data if t.numel() else b"")
-        for name, examples in self.elsewhere().items():
-            digest.update(f"{name} {type(examples).__qualname__} {len(examples)}".encode())
-            digest.update(glimpse(examples, PROBES).contiguous().reshape(-1).view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        seen = hashlib.blake2b(digest_size=8)
+        digest(seen, {**self.tensors(), **self._read_when_asked()})
+        return seen.hexdigest()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for a resumed run to mean anything."""
+        whose = (self.index, self.offsets)
+        return {
+            "nodes": self.nodes,
+            "rows": len(self.x),
+            "partition": hashlib.blake2b(b"".join(t.numpy().tobytes() for t in whose), digest_size=8).hexdigest(),
+        }
+
+    def example(self, rows: int = 1) -> tuple[Tensor, Tensor]:
+        """The first ``(x, y)`` that nodes train on."""
+        return self.rows(POOLED).batch(torch.arange(min(rows, len(self.index))))
 
     def label_counts(self) -> list[list[int]] | None:
         """Rows of each class at each node (n, C), or None for regression."""
@@ -213,6 +239,38 @@ class FederatedDataset:
         node = torch.repeat_interleave(torch.arange(self.nodes), self.offsets[1:] - self.offsets[:-1])
         flat = node * self.classes + self.y[self.index.long()].long()
         return torch.bincount(flat, minlength=self.nodes * self.classes).view(self.nodes, self.classes).tolist()
+
+    # -- as what ``train`` is given (``core.roster.NodeData``): everything is here, and nobody has to be asked ----
+
+    may_grow: ClassVar[bool] = False
+
+    @property
+    def roster(self) -> FederatedDataset:
+        """Itself."""
+        return self
+
+    def meet(self, executor: Executor) -> FederatedDataset:
+        """Itself."""
+        return self
+
+    def at(self, commit: int) -> FederatedDataset:
+        """Itself: nobody joins."""
+        return self
+
+    def site(self) -> FederatedDataset:
+        """Itself."""
+        return self
+
+    def here(self) -> FederatedDataset:
+        """Itself."""
+        return self
+
+    def shell(self) -> FederatedDataset:
+        """Itself without its tensors, what was found out by looking at them, and how a table became numbers."""
+        left_out = {*self.tensors(), "preparation", "fingerprint"}
+        made = copy.copy(self)
+        made.__dict__ = {k: v for k, v in vars(self).items() if k not in left_out and not k.startswith("_")}
+        return made
 
     def use(self, tensors: Tensors) -> None:
         """Read the same values from other memory: a runtime has put them where its workers can read them."""
@@ -226,10 +284,21 @@ class FederatedDataset:
         """All tensors by name: what a runtime puts where its workers can read it."""
         return {name: t for name in self._TENSORS if isinstance(t := getattr(self, name), Tensor)}
 
-    def elsewhere(self) -> dict[str, Examples]:
-        """Inputs that are no tensors, by name: a runtime sends them to its workers as objects."""
+    def _read_when_asked(self) -> dict[str, Examples]:
+        """Inputs that are no tensors, by name."""
         found = {"x": self.x, "test_x": self.test_x}
         return {k: v for k, v in found.items() if v is not None and not isinstance(v, Tensor)}
+
+
+def digest(seen: Any, found: Mapping[str, Tensor | Examples]) -> None:
+    """Have a hash see all numbers of tensors, and of inputs that are read when asked for some evenly spaced ones."""
+    for name, x in found.items():
+        if isinstance(x, Tensor):
+            seen.update(f"{name} {x.dtype} {tuple(x.shape)}".encode())
+            seen.update(x.contiguous().reshape(-1).view(torch.uint8).numpy().data if x.numel() else b"")
+        else:
+            seen.update(f"{name} {type(x).__qualname__} {len(x)}".encode())
+            seen.update(glimpse(x, PROBES).contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
 def row_shape(x: Tensor | Examples) -> tuple[int, ...]:

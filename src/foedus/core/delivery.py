@@ -471,7 +471,7 @@ class Wires:
         network: Network | None,
         seed: int,
         flops: Callable[[], float],
-        nodes: int = 0,
+        nodes: Callable[[], int] = lambda: 0,
         slowdown: Callable[[int], float] = lambda node: 1.0,
     ) -> None:
         self.clock, self.network, self._seed, self._flops, self._slowdown = clock, network, seed, flops, slowdown

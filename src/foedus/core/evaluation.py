@@ -84,15 +84,16 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class EvaluateEach:
-    """One metric of each of several models on all of a node's rows; the models are rows of ``args["w"]`` (K, D).
+    """One metric of each of several models on a node's rows; the models are rows of ``args["w"]`` (K, D).
 
-    ``start`` and ``stop`` say which. Answers ``quality`` (stop - start,) float64, NaN where the metric does not apply.
-    For the coordinator's own test set: the answer does not travel.
+    ``start`` and ``stop`` say which, ``held_out`` on which rows, as in ``Evaluate``. Answers ``quality``
+    (stop - start,) float64, NaN where the metric does not apply; its weight is the number of rows.
     """
 
     metric: str
     start: int = 0
     stop: int = 0
+    held_out: bool = False
 
     def part(self, i: int, parts: int, models: int) -> EvaluateEach:
         """This job on the i-th of so many even parts of the models."""
@@ -105,10 +106,12 @@ class EvaluateEach:
         return {"quality": ((self.stop - self.start,), torch.float64)}
 
     def __call__(self, node: NodeView, args: Tensors) -> tuple[Update, NodeState]:
-        evaluate = Evaluate()
-        metrics = [combine([evaluate(node, {"w": w})[0]]) for w in args["w"][self.start : self.stop]]
+        evaluate = Evaluate(held_out=self.held_out)
+        answers = [evaluate(node, {"w": w})[0] for w in args["w"][self.start : self.stop]]
+        metrics = [combine([a]) for a in answers]
         quality = torch.tensor([m.get(self.metric, math.nan) for m in metrics], dtype=torch.float64)
-        return Update({"quality": quality}, float(len(node.rows)), {}, node.id), node.state
+        rows = max((a.weight for a in answers), default=0.0)
+        return Update({"quality": quality}, rows, {}, node.id), node.state
 
 
 def combine(updates: Iterable[Update]) -> dict[str, float]:

@@ -16,9 +16,11 @@ from typing import Any
 import torch
 
 from foedus.core.aggregator import Aggregator
+from foedus.core.errors import BadInput
 from foedus.core.job import Job
 from foedus.core.ledger import Costs
 from foedus.core.model import Model
+from foedus.core.roster import Prepare
 from foedus.core.transform import Shape, Shapes, Transform, nbytes, wire_chain
 from foedus.core.update import Failed, Lost, Refused, Tensors, Update
 
@@ -140,6 +142,12 @@ class Executor(ABC):
     def cancel(self, ticket: Any) -> None:
         """The result will not be asked for."""
         return
+
+    def prepare(self, how: Prepare) -> None:
+        """Have every site hold ``how(what it holds)`` from its next task on: nothing is under way. Only for data that
+        its nodes agree on before the run.
+        """
+        raise BadInput(f"{type(self).__name__} cannot prepare data at its nodes: give it data that is here")
 
     @abstractmethod
     def close(self) -> None:

@@ -85,6 +85,11 @@ class Federation:
         return self._s.model.layout
 
     @property
+    def initial(self) -> Tensor:
+        """The model's initial vector (D,): where a node that joins may begin."""
+        return self._s.model.initial.clone()
+
+    @property
     def now(self) -> float:
         """Seconds since the run began, by the runtime's clock."""
         return self._s.clock.now
@@ -253,6 +258,9 @@ class Federation:
         """The call when it is over, and the merged accumulator (None: no answers)."""
         s, nodes = self._s, tuple(asked)
         _check_nodes(nodes, self.nodes)
+        for node in nodes:
+            if node < 0:
+                s.roster.size(node)  # it says so where those rows are in no one place
         first = asked.first if isinstance(asked, Selection) else None
         robust = plan.aggregator is not None and plan.aggregator.robust
         round_ = Round(len(nodes), until, first=first, robust=robust, empty=s.carried.empty_rounds)

@@ -28,7 +28,7 @@ class Hub:
     def __init__(self, program: Any, session: Session) -> None:
         self.session = session
         self.nodes = session.roster.nodes
-        self.edges = edges_for(program, self.nodes)
+        self.edges = edges_for(program, session.roster)
         self._senders = senders_of(self.edges)
         self.peers = [Peer(self, n) for n in range(self.nodes)]
         self._under_way: list[Message] = []

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING
 from foedus.core.version import __version__
 
 if TYPE_CHECKING:
-    from foedus.core.data import FederatedDataset
+    from foedus.core.roster import Roster
+
+if TYPE_CHECKING:
+    pass
 
 
 BITS_DEPEND_ON = {"torch": "torch", "CPU": "the CPU", "data": "the data"}
 """What a resumed run must share with its first part to end with the same bits, and how it is called."""
 
 
-def origin(data: FederatedDataset | None = None) -> dict[str, str]:
+def origin(data: Roster | None = None) -> dict[str, str]:
     """Versions, CPU and system of this process, and the fingerprint of the data if that is given."""
     import numpy as np
     import torch

@@ -18,6 +18,7 @@ from foedus.core.job import Job
 from foedus.core.keys import Key
 from foedus.core.ledger import Costs
 from foedus.core.model import Layout
+from foedus.core.roster import Roster
 from foedus.core.session import Session
 from foedus.core.state import State
 from foedus.core.transform import nbytes, shapes_of
@@ -55,9 +56,17 @@ def edges_of(topology: Topology, nodes: int) -> tuple[tuple[int, ...], ...]:
     return tuple(rows)
 
 
-def edges_for(program: Any, nodes: int) -> tuple[tuple[int, ...], ...]:
-    """``edges_of`` a program's ``topology``; everybody sends to everybody where it has none."""
-    return edges_of(getattr(program, "topology", None) or _Everybody(), nodes)
+def edges_for(program: Any, roster: Roster) -> tuple[tuple[int, ...], ...]:
+    """``edges_of`` a program's ``topology``; everybody sends to everybody where it has none.
+
+    Errors: ``BadInput`` for nodes that join later, too.
+    """
+    if roster.may_grow:
+        raise BadInput(
+            "the graph of a decentralised program is of all nodes from the beginning, and here nodes join during the "
+            "run: use a program that a server coordinates"
+        )
+    return edges_of(getattr(program, "topology", None) or _Everybody(), roster.nodes)
 
 
 def senders_of(edges: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:

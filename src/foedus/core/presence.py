@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -19,14 +20,25 @@ class Presence:
     Nothing of it is in a checkpoint: any spell can be found again from its key.
     """
 
-    def __init__(self, availability: Availability, clock: Clock, seed: int, nodes: int) -> None:
-        self._availability, self._clock, self._key = availability, clock, Key(seed)
-        self._end = np.full(nodes, -math.inf)
-        self._number = np.zeros(nodes, dtype=np.int64)
-        self._on = np.zeros(nodes, dtype=bool)
+    def __init__(self, availability: Availability, clock: Clock, seed: int, nodes: Callable[[], int]) -> None:
+        self._availability, self._clock, self._key, self._nodes = availability, clock, Key(seed), nodes
+        self._end = np.full(0, -math.inf)
+        self._number = np.zeros(0, dtype=np.int64)
+        self._on = np.zeros(0, dtype=bool)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """For nodes that have joined."""
+        new = self._nodes() - len(self._end)
+        if new > 0:
+            self._end = np.append(self._end, np.full(new, -math.inf))
+            self._number = np.append(self._number, np.zeros(new, dtype=np.int64))
+            self._on = np.append(self._on, np.zeros(new, dtype=bool))
 
     def spell(self, node: int) -> Spell:
         """The spell that the node is in now."""
+        if node >= len(self._end):
+            self._make_room()
         now, end = self._clock.now, float(self._end[node])
         known = None if end == -math.inf else Spell(bool(self._on[node]), end, int(self._number[node]))
         if known is not None and now < end:
@@ -37,6 +49,7 @@ class Presence:
 
     def on(self) -> list[int]:
         """Ids of the nodes that are on now, ascending. Only nodes whose spell has ended since are asked anew."""
+        self._make_room()
         for node in np.flatnonzero(self._end <= self._clock.now).tolist():
             self.spell(node)
         return np.flatnonzero(self._on).tolist()

@@ -16,13 +16,12 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from foedus.core.checkpoint import Checkpoint
 from foedus.core.clock import Clock, settle
 from foedus.core.cost import Network
-from foedus.core.data import POOLED, TEST, FederatedDataset
+from foedus.core.data import TEST
 from foedus.core.delivery import Wires
 from foedus.core.errors import BadInput, Diverged, NodeFailed, ProgramError
 from foedus.core.evaluation import CHUNK, NODES, QUALITY, SMALLER_IS_BETTER, Evaluate, combine, over_nodes
@@ -33,6 +32,7 @@ from foedus.core.keys import Key
 from foedus.core.ledger import Ledger
 from foedus.core.model import Model
 from foedus.core.policy import Policy, Willing
+from foedus.core.roster import Roster
 from foedus.core.run import Record
 from foedus.core.site import finite
 from foedus.core.state import State
@@ -108,6 +108,7 @@ class _Commit:
     reducers: dict[str, dict[str, Any]]
     draws: dict[str, int]
     carried: Carried
+    roster: Roster
     now: float
     down: dict[str, Any]
     up: dict[str, Any]
@@ -123,7 +124,7 @@ class Session:
         self,
         *,
         model: Model,
-        data: FederatedDataset,
+        roster: Roster,
         executor: Executor,
         clock: Clock,
         network: Network | None,
@@ -133,12 +134,19 @@ class Session:
         policy: Policy = Willing(),
         communicates: bool = True,
     ) -> None:
-        self.model, self.data, self.executor, self.clock = model, data, executor, clock
+        self.model, self.executor, self.clock = model, executor, clock
+        self.roster = roster.at(0)
+        """What is known of the nodes. It may be another after a commit, with more of them."""
         self.seed, self.options, self.policy, self.communicates = seed, options, policy, communicates
-        self.roster = data
         self.key = Key(seed)
-        first_row = data.rows(POOLED).batch(torch.tensor([0]))[0]
-        self.wires = Wires(clock, network, seed, lambda: model.flops(first_row), data.nodes, policy.slowdown)
+        self.wires = Wires(
+            clock,
+            network,
+            seed,
+            lambda: model.flops(self.roster.example()[0]),  # asked for only where a network has devices
+            lambda: self.roster.nodes,
+            policy.slowdown,
+        )
         self.driver = driver(self)
         self.ledger = Ledger(per_node=options.per_node, communicates=communicates)
         self.history: list[Record] = []
@@ -154,8 +162,8 @@ class Session:
         self.resumed_in_flight: list[Any] = []
         self.resumed_links: dict[str, Any] = {}
         self.carried = Carried()
-        self.tested_on = data.tested_on
-        """What the program's quality was measured on; see ``FederatedDataset.tested_on``."""
+        self.tested_on = roster.tested_on
+        """What the program's quality was measured on; see ``Roster.tested_on``."""
         self.used = 0
         """Answers used since the last commit."""
         self.best: Record | None = None
@@ -237,7 +245,7 @@ class Session:
         quality = {**(metrics or {}), **(extra or {}), **self._measured_staleness()}
         whole = isinstance(at_nodes, Mapping)
         if whole:
-            self.tested_on = "train" if self.data.held_index is None else "held out"
+            self.tested_on = self.roster.nodes_tested_on
         tested = w if metrics is None and not whole else None
         given = at_nodes if at_nodes is not None or w is None else {"w": w}
         due = self._due(t, self.options.evaluate_every)
@@ -260,9 +268,11 @@ class Session:
             self.best, self.best_w = record, w.clone()
         self.round, self.state, self._stops = t, state, stops
         self.history.append(record)
+        self.stopped = any(stop for stop, _ in stops)
+        if not self.stopped and t != self.planned:  # who comes with the last commit is never asked
+            self.roster = self.roster.at(t)
         self._last = self._as_commit()
         self.used, self._losses, self._staleness = 0, [], []
-        self.stopped = any(stop for stop, _ in stops)
         folder = self.options.folder
         if folder is not None:
             durable = self.stopped or t == self.planned or t % self.options.checkpoint_every == 0
@@ -343,7 +353,7 @@ class Session:
         others = {k: v for k, v in quality.items() if k not in named}
         t = self.ledger.total
         weight = sum(w for _, w in self._losses)
-        rows = max(1, self.data.rows_owned)
+        rows = max(1, self.roster.rows_owned)
         return Record(
             round=round,
             **named,
@@ -368,12 +378,22 @@ class Session:
         )
 
     def evaluate(self, w_D: Tensor) -> dict[str, float]:
-        """Loss and metrics on the test set, computed in chunks by the executor, outside the run's clock."""
-        with self.off_the_clock():
-            return self._evaluate(w_D)
+        """Loss and metrics on the test set, computed in chunks by the executor, outside the run's clock.
 
-    def _evaluate(self, w_D: Tensor) -> dict[str, float]:
-        rows = self.data.size(TEST)
+        Without a test set that the coordinator has, they are means over all rows that nodes evaluate on.
+        """
+        rows = self.roster.test_rows
+        with self.off_the_clock():
+            return self._evaluate(w_D, rows) if rows else self._evaluate_everywhere(w_D)
+
+    def _evaluate_everywhere(self, w_D: Tensor) -> dict[str, float]:
+        tasks = [Task(n, 0, {}) for n in range(self.roster.nodes)]
+        answers = self._answers(Evaluate(held_out=True), {"w": w_D}, tasks)
+        if all(a is None for a in answers):
+            return {"loss": float("nan")}
+        return combine(a for a in answers if a is not None)
+
+    def _evaluate(self, w_D: Tensor, rows: int) -> dict[str, float]:
         keep = "auc" in self.model.metrics
         placed = self.executor.place({"w": w_D})
         try:
@@ -405,25 +425,25 @@ class Session:
         The answer is the mean and the worst over nodes; ``whole`` adds what it is over all rows together. What each
         node found is kept in ``carried.node_metrics``.
         """
-        tasks = [Task(n, 0, self.node_state(n)) for n in range(self.data.nodes)]
+        job, tasks = self.options.node_evaluation, [Task(n, 0, self.node_state(n)) for n in range(self.roster.nodes)]
         with self.off_the_clock():
             if isinstance(given, Mapping):
-                answers = self._answers(given, tasks)
+                answers = self._answers(job, given, tasks)
             else:
-                answers = [a for args, task in zip(given, tasks, strict=True) for a in self._answers(args, [task])]
+                answers = [a for args, task in zip(given, tasks, strict=True) for a in self._answers(job, args, [task])]
         found = [combine([] if a is None else [a]) for a in answers]
         each = {m: [f.get(m) for f in found] for m in QUALITY if any(m in f for f in found)}
         self.carried.node_metrics = each
         over = {k: v for m, values in each.items() for k, v in over_nodes(m, values).items()}
         return over | combine(a for a in answers if a is not None) if whole else over
 
-    def _answers(self, args: Tensors, tasks: list[Task]) -> list[Update | None]:
-        """What nodes answer to the job that evaluates at them; None where that is NaN, refused, or the node is lost."""
+    def _answers(self, job: Job, args: Tensors, tasks: list[Task]) -> list[Update | None]:
+        """What nodes answer to a job that evaluates at them; None where that is NaN, refused, or the node is lost."""
         placed = self.executor.place(args)
         answers: list[Update | None] = []
         try:
             groups = ([tasks[at : at + NODES]] for at in range(0, len(tasks), NODES))
-            for _, result in InOrder(self.executor, Plan(self.options.node_evaluation), placed, groups).results():
+            for _, result in InOrder(self.executor, Plan(job), placed, groups).results():
                 for outcome in result.outcomes:
                     match outcome.missing:
                         case None | Refused() | Failed(nonfinite=True):
@@ -451,6 +471,7 @@ class Session:
             reducers=dict(self.reducers),
             draws=dict(self.draws),
             carried=replace(self.carried),
+            roster=self.roster,
             now=self.clock.now,
             down=self.wires.down.snapshot(),
             up=self.wires.up.snapshot(),
@@ -476,6 +497,7 @@ class Session:
         del self.history[c.records :]
         self.ledger.restore(c.ledger)
         self.reducers, self.draws, self.carried = dict(c.reducers), dict(c.draws), replace(c.carried)
+        self.roster = c.roster
         self.used, self._losses, self._staleness = 0, [], []
         folder = self.options.folder
         if folder is not None and self.round:
@@ -508,15 +530,12 @@ class Session:
     def identity(self) -> dict[str, Any]:
         """What must be the same for a resumed run to mean anything."""
         shapes = repr([(s.name, s.shape) for s in self.model.layout.slots])
-        held = (self.data.index, self.data.offsets)
         return {
             "program": self.options.program,
             "seed": self.seed,
             "parameters": self.model.layout.parameters,
             "model's layout": hashlib.blake2b(shapes.encode(), digest_size=8).hexdigest(),
-            "nodes": self.data.nodes,
-            "rows": len(self.data.x),
-            "partition": hashlib.blake2b(b"".join(t.numpy().tobytes() for t in held), digest_size=8).hexdigest(),
+            **self.roster.identity,
         }
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -527,6 +546,7 @@ class Session:
                 raise BadInput(f"the checkpoint is of another run: its {name} is {theirs}, this run's is {mine}")
         tree = checkpoint.tree
         self.round, self.state = tree["round"], tree["state"]
+        self.roster = self.roster.at(self.round)
         self.counts = dict(zip(*tree["counts"], strict=True))
         self.node_states = dict(tree["node_states"])
         self.reducers, self.draws = dict(tree["reducers"]), dict(tree["draws"])

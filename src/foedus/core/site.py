@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from foedus.core.aggregator import Fold
-from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput
 from foedus.core.execute import Blocks, Outcome, Plan, Result, Task
 from foedus.core.job import Job, NodeState, NodeView
 from foedus.core.keys import Key
 from foedus.core.model import Model
 from foedus.core.policy import Asked, Policy, Willing
+from foedus.core.roster import NodeData, Prepare, RowStore
 from foedus.core.transform import Shapes, decode_all, encode_all, shapes_of
 from foedus.core.update import Failed, Tensors, Update
 
@@ -34,13 +34,13 @@ RECEIVED = "@received"
 class Setup:
     """What a run is made of wherever its jobs are computed: every worker of a runtime is given it.
 
-    ``data``    who holds which rows.
+    ``data``    who the nodes are, and how to get to their rows.
     ``seed``    the experiment's.
     ``policy``  the nodes' own word on what they are asked.
     """
 
     model: Model
-    data: FederatedDataset
+    data: NodeData
     seed: int = 0
     policy: Policy = field(default_factory=Willing)
 
@@ -48,12 +48,17 @@ class Setup:
 class Site:
     """Where tasks reach their nodes: the rows, one resident model, and what runs blocks on them, a task at a time.
 
+    ``rows``: what it holds, if that is not what ``setup.data.site()`` says.
     ``real_time``: a node that its policy slows down really takes longer (on virtual time it is the clock that knows).
     """
 
-    def __init__(self, setup: Setup, real_time: bool = False) -> None:
-        self.model, self.data, self.seed, self.policy = setup.model, setup.data, setup.seed, setup.policy
-        self._real_time = real_time
+    def __init__(self, setup: Setup, real_time: bool = False, rows: RowStore | None = None) -> None:
+        self.model, self.seed, self.policy, self._real_time = setup.model, setup.seed, setup.policy, real_time
+        self.data = setup.data.site() if rows is None else rows
+
+    def prepare(self, how: Prepare) -> None:
+        """Hold something else from now on, made of what was held."""
+        self.data = how(self.data)
 
     def run(self, plan: Plan, args: Tensors, blocks: Blocks, starting: Callable[[int], None] | None = None) -> Result:
         """Run a group of blocks: fold into one accumulator, or collect the answers. ``starting`` hears of each node."""

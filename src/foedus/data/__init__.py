@@ -6,8 +6,10 @@ from foedus.core.lazy import lazily
 
 if TYPE_CHECKING:
     from foedus.core.data import FederatedDataset
+    from foedus.data.at_nodes import AtNodes
     from foedus.data.dataset import Dataset
     from foedus.data.from_arrays import arrays
+    from foedus.data.joining import Joining
     from foedus.data.map_style import torch_dataset
     from foedus.data.noise import feature_noise
     from foedus.data.partitions import (
@@ -22,25 +24,28 @@ if TYPE_CHECKING:
         Shards,
     )
     from foedus.data.sources import load
-    from foedus.data.tables import Table
+    from foedus.data.tables import Table, TableFile
 
 __all__ = [
-    "Dataset", "Dirichlet", "FeatureSkew", "FederatedDataset", "IID", "LabelSkew", "Natural", "Partition",
-    "QuantitySkew", "Replicated", "Shards", "Table", "arrays", "feature_noise", "load", "torch_dataset",
+    "AtNodes", "Dataset", "Dirichlet", "FeatureSkew", "FederatedDataset", "IID", "Joining", "LabelSkew", "Natural",
+    "Partition", "QuantitySkew", "Replicated", "Shards", "Table", "TableFile", "arrays", "feature_noise", "load",
+    "torch_dataset",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazily(
     __name__,
     {
         "foedus.core.data": "FederatedDataset",
+        "foedus.data.at_nodes": "AtNodes",
         "foedus.data.dataset": "Dataset",
         "foedus.data.from_arrays": "arrays",
+        "foedus.data.joining": "Joining",
         "foedus.data.map_style": "torch_dataset",
         "foedus.data.noise": "feature_noise",
         "foedus.data.partitions": (
             "IID Dirichlet FeatureSkew LabelSkew Natural Partition QuantitySkew Replicated Shards"
         ),
         "foedus.data.sources": "load",
-        "foedus.data.tables": "Table",
+        "foedus.data.tables": "Table TableFile",
     },
 )

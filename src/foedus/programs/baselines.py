@@ -53,8 +53,9 @@ class LocalOnly:
         s = await fed.begin(lambda w: State(w=w, models=[w] * fed.nodes))
         for t in fed.rounds(self.rounds):
             job = self.local.at(t)
-            answers = await asyncio.gather(*(fed.map(job, {"w": w}, (n,)) for n, w in enumerate(s.models)))
-            models = [w + join(_update(u).parts, fed.layout) for w, (u,) in zip(s.models, answers, strict=True)]
+            before = s.models + [fed.initial] * (fed.nodes - len(s.models))  # nodes may have joined
+            answers = await asyncio.gather(*(fed.map(job, {"w": w}, (n,)) for n, w in enumerate(before)))
+            models = [w + join(_update(u).parts, fed.layout) for w, (u,) in zip(before, answers, strict=True)]
             quality = [await fed.evaluate(w) for w in models]
             metrics = {k: sum(q[k] for q in quality) / len(quality) for k in quality[0]}
             s = s.replace(w=torch.stack(models).mean(0), models=models)

@@ -10,6 +10,7 @@ from foedus.core.errors import BadInput
 from foedus.core.federation import Federation
 from foedus.core.model import join
 from foedus.core.state import State
+from foedus.core.stream import Stream
 from foedus.core.transform import Transform
 from foedus.jobs import LocalSGD
 from foedus.programs.in_flight import check_commit_every, check_local, check_over, updates_per_commit
@@ -43,23 +44,27 @@ class EASGD:
 
     async def __call__(self, fed: Federation) -> Tensor:
         s = await fed.begin(lambda w: State(w=w))
-        rate = 0.9 / fed.nodes if self.rate is None else self.rate
-        every, new = updates_per_commit(self.commit_every, fed.nodes), 0
+        new = 0
         async with fed.stream(
             self.local, transforms=self.transforms, commits=self.rounds, failure=self.failure
         ) as updates:
-            for n in updates.idle:
-                updates.send(n, {"w": s.w})
+            self._begin(updates, s)
             async for u in updates:
                 # A worker's x is what it was given and what it has added: it needs no place of its own.
                 x = updates.args["w"] + join(u.parts, fed.layout)
-                pull = rate * (x - s.w)
+                pull = (0.9 / fed.nodes if self.rate is None else self.rate) * (x - s.w)
                 s = s.replace(w=s.w + pull)
                 updates.publish(s.w)
                 updates.send(u.node, {"w": x - pull})
                 new += 1
-                if new == every:
+                if new == updates_per_commit(self.commit_every, fed.nodes):
                     new = 0
                     await fed.commit(s)
+                    self._begin(updates, s)
             check_over(updates)
         return s.w  # type: ignore[no-any-return]
+
+    def _begin(self, updates: Stream, s: State) -> None:
+        """Workers that are new begin where the centre is."""
+        for n in () if updates.over else updates.idle:
+            updates.send(n, {"w": s.w})

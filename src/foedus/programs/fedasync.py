@@ -54,7 +54,7 @@ class FedAsync:
     async def __call__(self, fed: Federation) -> Tensor:
         check_at_once(self.concurrency, fed.nodes)
         s = await fed.begin(lambda w: State(w=w))
-        every, new = updates_per_commit(self.commit_every, fed.nodes), 0
+        new = 0
         async with fed.stream(
             self.local, transforms=self.transforms, commits=self.rounds, failure=self.failure
         ) as updates:
@@ -68,7 +68,7 @@ class FedAsync:
                 updates.publish(s.w)
                 await give_work(fed, updates, {"w": s.w}, self.concurrency)
                 new += 1
-                if new == every:
+                if new == updates_per_commit(self.commit_every, fed.nodes):
                     new = 0
                     await fed.commit(s)
             check_over(updates)

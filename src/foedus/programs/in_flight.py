@@ -65,7 +65,9 @@ def check_over(updates: Stream) -> None:
 
 
 def updates_per_commit(commit_every: int | None, nodes: int) -> int:
-    """Updates between two commits: as many as there are nodes, unless told otherwise."""
+    """Updates between two commits: as many as there are nodes, unless told otherwise. To be asked for every update:
+    nodes may join with a commit.
+    """
     return nodes if commit_every is None else commit_every
 
 

@@ -93,7 +93,7 @@ class ParameterServer:
         s = await fed.begin(
             lambda w: State(w=w, mean_square=None if compensate is None else compensate.init(w[:p]), t=0)
         )
-        every, new = updates_per_commit(self.commit_every, fed.nodes), 0
+        new = 0
         async with fed.stream(
             Gradient(self.batch_size), transforms=self.transforms, commits=self.rounds, failure=self.failure
         ) as updates:
@@ -111,8 +111,10 @@ class ParameterServer:
                 updates.publish(s.w)
                 await give_work(fed, updates, {"w": s.w})
                 new += 1
-                if new == every:
+                if new == updates_per_commit(self.commit_every, fed.nodes):
                     new, s = 0, s.replace(t=s.t + 1)
                     await fed.commit(s)
+                    rows = sum(fed.sizes)  # of those that have joined, too
+                    await give_work(fed, updates, {"w": s.w})
             check_over(updates)
         return s.w  # type: ignore[no-any-return]

@@ -57,6 +57,7 @@ class StaleSynchronous:
             Gradient(self.batch_size), transforms=self.transforms, commits=self.rounds, failure=self.failure
         ) as updates:
             while not updates.over:
+                s = self._joined(fed, s)
                 if self._slowest(s, updates) > s.t:
                     s = self._finish(fed, s)
                     updates.publish(s.w)
@@ -71,6 +72,11 @@ class StaleSynchronous:
                     s = self._absorb(fed, s, u)
             check_over(updates)
         return s.w  # type: ignore[no-any-return]
+
+    def _joined(self, fed: Federation, s: State) -> State:
+        """With those that have joined: they begin at the first clock that is not finished, and hold nobody up."""
+        new = fed.nodes - len(s.clocks)
+        return s.replace(clocks=s.clocks + [s.t] * new, heard=s.heard + [fed.now] * new) if new else s
 
     def _slowest(self, s: State, updates: Stream) -> int:
         """The slowest clock of the workers that have not failed."""

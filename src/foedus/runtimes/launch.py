@@ -20,9 +20,9 @@ from typing import Any
 import cloudpickle
 import torch
 
-from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput
 from foedus.core.model import Model
+from foedus.core.roster import NodeData
 from foedus.core.update import Tensors
 from foedus.runtimes import warm
 from foedus.runtimes.channel import Channel, Closed, Placed
@@ -101,21 +101,19 @@ class Cargo:
     the error of what cannot be sent: ``use workers=1``. Errors: ``BadInput``.
     """
 
-    def __init__(
-        self, segments: SegmentPool, model: Model, data: FederatedDataset, page: Tensors, instead: str
-    ) -> None:
+    def __init__(self, segments: SegmentPool, model: Model, data: NodeData, page: Tensors, instead: str) -> None:
         self._instead = instead
-        examples = {name: self._pickled("the data", held) for name, held in data.elsewhere().items()}
-        self._plain: dict[str, Any] = {"model": self._pickled("the model", model), "examples": examples}
         own = data.tensors()
+        self._plain: dict[str, Any] = {
+            "model": self._pickled("the model", model),
+            "data": self._pickled("the data", data.shell()),
+        }
         self._placed = Placed(segments, {"tensors": dict(own), "page": dict(page)}, exactly=True)
         # From here on this process reads its data where its children do, so that there is one copy of it.
         views = self._placed.block.segment.tensors(self._placed.specs)
         placed = dict(zip(own, views[: len(own)], strict=True))
         self.page: Tensors = dict(zip(page, views[len(own) :], strict=True))
         data.use(placed)
-        unsent = {*placed, *examples, "preparation", "fingerprint"}
-        self._plain["data"] = {k: v for k, v in vars(data).items() if k not in unsent and not k.startswith("_")}
 
     def _pickled(self, what: str, held: Any) -> bytes:
         return pickled(held, lambda e: f"{what} cannot be sent to worker processes ({e}); {self._instead}")
@@ -145,6 +143,11 @@ def pickled(held: Any, refusal: Callable[[Exception], str]) -> bytes:
         raise BadInput(refusal(e)) from e
 
 
+def pickled_rows(how: Any) -> bytes:
+    """What sites are to make of their rows, or a roster, as bytes. Errors: ``BadInput``."""
+    return pickled(how, lambda e: f"{how!r} cannot be sent to other processes ({e}); use fd.Simulation()")
+
+
 def pickled_program(program: Any) -> bytes:
     """A program as bytes, for processes that run it themselves. Errors: ``BadInput``."""
     return pickled(program, lambda e: f"{program!r} cannot be sent to node processes ({e}); use fd.Simulation()")
@@ -163,9 +166,7 @@ def attach(fd: int) -> Channel:
 Started = Callable[[dict[str, Any], Tensors], None]
 
 
-def receive_setup(
-    channel: Channel, started: Started | None = None
-) -> tuple[dict[str, Any], Model, FederatedDataset, Tensors]:
+def receive_setup(channel: Channel, started: Started | None = None) -> tuple[dict[str, Any], Model, NodeData, Tensors]:
     """``(setup, model, data, page)`` as ``Cargo.send`` gave them; ``started(setup, page)`` is called before the model
     is loaded, which may take long. Errors: ``Closed`` if something cannot be loaded; the parent is told what.
     """
@@ -174,8 +175,9 @@ def receive_setup(
     if started is not None:
         started(message["setup"], held["page"])
     model: Model = load(channel, "the model", message["model"])
-    examples = {k: load(channel, "the data", v) for k, v in message["examples"].items()}
-    return message["setup"], model, _restored(message["data"] | examples, held["tensors"]), held["page"]
+    data: NodeData = load(channel, "the data", message["data"])
+    data.use(held["tensors"])  # it was checked by the parent
+    return message["setup"], model, data, held["page"]
 
 
 def load(channel: Channel, what: str, data: bytes) -> Any:
@@ -185,11 +187,3 @@ def load(channel: Channel, what: str, data: bytes) -> Any:
     except Exception as e:
         channel.send({"cannot": f"{what} ({type(e).__name__}: {e})"})
         raise Closed from e
-
-
-def _restored(plain: dict[str, Any], tensors: Tensors) -> FederatedDataset:
-    """The data set, over tensors in shared memory. It was checked by the parent."""
-    data = FederatedDataset.__new__(FederatedDataset)
-    data.__dict__.update(plain)
-    data.use(tensors)
-    return data

@@ -6,16 +6,18 @@ from foedus.core.lazy import lazily
 
 if TYPE_CHECKING:
     from foedus.data.tables.agree import Preparation
+    from foedus.data.tables.at_nodes import TableFile
     from foedus.data.tables.overview import Look, look
     from foedus.data.tables.recipe import Recipe
     from foedus.data.tables.table import Table, csv, parquet
 
-__all__ = ["Look", "Preparation", "Recipe", "Table", "csv", "look", "parquet"]
+__all__ = ["Look", "Preparation", "Recipe", "Table", "TableFile", "csv", "look", "parquet"]
 
 __getattr__, __dir__ = lazily(
     __name__,
     {
         "foedus.data.tables.agree": "Preparation",
+        "foedus.data.tables.at_nodes": "TableFile",
         "foedus.data.tables.overview": "Look look",
         "foedus.data.tables.recipe": "Recipe",
         "foedus.data.tables.table": "Table csv parquet",

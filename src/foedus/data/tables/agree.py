@@ -6,25 +6,27 @@ of it, sums of squares, and how often each value is there. It is what one place 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from foedus.core.aggregator import Aggregator, blocks
 from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput
-from foedus.core.execute import Plan, Task
-from foedus.core.job import Job
+from foedus.core.execute import Blocks, Executor, Plan, Result
 from foedus.core.model import Model
+from foedus.core.roster import Prepare
 from foedus.core.site import Setup, Site
-from foedus.core.transform import nbytes, shapes_of
-from foedus.core.update import Tensors
+from foedus.core.survey import Survey
 from foedus.data.tables.files import Reading, listed
 from foedus.data.tables.jobs import Spread, Sum, Sums, Union, Vocabulary, decode, encode
 from foedus.data.tables.recipe import Category, Number, Recipe, Target, label_order
 from foedus.data.tables.schema import Schema
+
+PURPOSE = "prepare its table"
+"""What a node cannot do that fails in any of this."""
 
 
 @dataclass(frozen=True)
@@ -53,61 +55,52 @@ class Preparation:
     messages: int
 
 
-class _Nodes:
-    """The nodes of a raw table, to be asked one job after the other, and an account of what was sent."""
+class _Here(Executor):
+    """An executor of rows that are all in this process: the nodes of a table that is divided here."""
 
     def __init__(self, raw: FederatedDataset) -> None:
-        self._raw = raw
         # There has to be a model, though no job here looks at it.
         self._site = Site(Setup(Model(nn.ParameterList([torch.zeros(1)])), raw))
-        self._asked = self.bytes = self.messages = 0
 
-    def ask(self, job: Job, args: Tensors, aggregator: Aggregator) -> Tensors:
-        """The aggregate of all nodes' answers. Errors: ``BadInput`` with the first node that could not answer."""
-        plan = Plan(job, aggregator=aggregator)
-        groups = [[Task(n, self._asked, {}) for n in block] for block in blocks(self._raw.nodes)]
+    def submit(self, plan: Plan, placed: Any, blocks: Blocks) -> Any:
+        return plan, placed, blocks
+
+    def wait(self, ticket: Any) -> Result:
         # As in any worker: one thread, and every task seeds torch's default generator.
         threads, state = torch.get_num_threads(), torch.random.get_rng_state()
         torch.set_num_threads(1)
         try:
-            result = self._site.run(plan, args, groups)
+            return self._site.run(*ticket)
         finally:
             torch.set_num_threads(threads)
             torch.random.set_rng_state(state)
-        for outcome in result.outcomes:
-            if outcome.missing is not None:
-                names = self._raw.node_names
-                who = outcome.node if names is None else names[outcome.node]
-                raise BadInput(f"node {who} cannot prepare its table: {outcome.missing.reason}")
-        self._asked += 1
-        self.bytes += (nbytes(shapes_of(args)) + plan.bytes_up(self._site.model)) * self._raw.nodes
-        self.messages += 2 * self._raw.nodes
-        total, _ = aggregator.read(result.acc, None)
-        return total
 
-    def vocabulary(self, schema: Schema) -> Tensor:
-        """The values of the columns of text, as bytes. Asked again with more room if a node needs it."""
-        size = 1024
-        while True:
-            said = self.ask(Vocabulary(schema, size), {}, Union())
-            needed = int(said["needed"])
-            if needed <= size:
-                return said["text"]
-            size = 1 << (needed - 1).bit_length()
+    def watch(self, ticket: Any, done: Callable[[], None]) -> None:
+        done()
+
+    def prepare(self, how: Prepare) -> None:
+        self._site.prepare(how)
+
+    def close(self) -> None:
+        pass
 
 
-def agree(raw: FederatedDataset, schema: Schema, options: Options) -> Preparation:
-    """The recipe of a table whose rows are records (N, W), divided among nodes. Only training rows take part.
+def agree_here(raw: FederatedDataset, schema: Schema, options: Options) -> Preparation:
+    """``agree``, for records (N, W) that are all in this process."""
+    return agree(Survey(_Here(raw), raw.nodes, raw.node_names, PURPOSE), raw.sizes, schema, options)
+
+
+def agree(survey: Survey, sizes: Sequence[int], schema: Schema, options: Options) -> Preparation:
+    """The recipe of a table whose nodes train on records (N, W), ``sizes`` of them: these rows alone take part.
 
     Errors: ``BadInput`` for a column without a value in any training row, and a target with a single label there.
     """
-    nodes = _Nodes(raw)
-    text = nodes.vocabulary(schema) if schema.texts else torch.tensor(list(encode([])), dtype=torch.uint8)
+    text = _vocabulary(survey, schema) if schema.texts else torch.tensor(list(encode([])), dtype=torch.uint8)
     words = dict(zip(schema.texts, decode(text), strict=True))
-    sums = nodes.ask(Sums(schema), {}, Sum())
+    sums = survey.total(Sums(schema), {}, Sum())
     rows, count = int(sums["rows"]), sums["count"]
     mean = sums["sum"] / count.clamp(min=1)
-    spread = nodes.ask(Spread(schema, sum(map(len, words.values()))), {"mean": mean, "text": text}, Sum())
+    spread = survey.total(Spread(schema, sum(map(len, words.values()))), {"mean": mean, "text": text}, Sum())
     deviation = _deviation(count, mean, spread["squares"])
     counts = iter(spread["count"].int().tolist())
     found = {name: {w: next(counts) for w in known} for name, known in words.items()}
@@ -127,7 +120,7 @@ def agree(raw: FederatedDataset, schema: Schema, options: Options) -> Preparatio
             m, d, n = float(mean[i]), float(deviation[i]), int(count[i])
             if n == 0:
                 raise _nothing(name, rows)
-            line = f"{name}: mean {m:.4g}, deviation {d:.4g}, from {_holders(int(sums['holders'][i]), raw.nodes)}"
+            line = f"{name}: mean {m:.4g}, deviation {d:.4g}, from {_holders(int(sums['holders'][i]), survey.nodes)}"
             if name == options.target:
                 if options.scale_target:
                     target = Target(name, shift=m, scale=d or 1.0)
@@ -139,12 +132,23 @@ def agree(raw: FederatedDataset, schema: Schema, options: Options) -> Preparatio
                 line += _filled(rows - n, "the mean", number.marked)
         lines.append(line)
     recipe = Recipe(tuple(columns), target, options.reading, options.rename, options.missing)
-    lines += _alone(raw)
+    lines += _alone(sizes, survey.names)
     lines.append(
-        f"to agree on {len(recipe.feature_names)} features of {len(columns)} columns, {_plural(raw.nodes, 'node')} "
-        f"exchanged {nodes.messages:,} messages of {nodes.bytes:,} bytes: values of text, counts and sums, no rows"
+        f"to agree on {len(recipe.feature_names)} features of {len(columns)} columns, {_plural(survey.nodes, 'node')} "
+        f"exchanged {survey.messages:,} messages of {survey.bytes:,} bytes: values of text, counts and sums, no rows"
     )
-    return Preparation(recipe, lines, nodes.bytes, nodes.messages)
+    return Preparation(recipe, lines, survey.bytes, survey.messages)
+
+
+def _vocabulary(survey: Survey, schema: Schema) -> Tensor:
+    """The values of the columns of text, as bytes. Asked again with more room if a node needs it."""
+    size = 1024
+    while True:
+        said = survey.total(Vocabulary(schema, size), {}, Union())
+        needed = int(said["needed"])
+        if needed <= size:
+            return said["text"]
+        size = 1 << (needed - 1).bit_length()
 
 
 def _deviation(count: Tensor, mean: Tensor, squares: Tensor) -> Tensor:
@@ -205,10 +209,10 @@ def _filled(missing: int, by: str, marked: bool) -> str:
     return f"; {_plural(missing, 'missing value')} {become} {by}" + (", and a feature marks where" if marked else "")
 
 
-def _alone(raw: FederatedDataset) -> list[str]:
+def _alone(sizes: Sequence[int], known: tuple[str, ...] | None) -> list[str]:
     """A warning for nodes whose sums are one row."""
-    single = [n for n, size in enumerate(raw.sizes) if size == 1]
-    names: Sequence[str] = [f"{n}" for n in single] if raw.node_names is None else [raw.node_names[n] for n in single]
+    single = [n for n, size in enumerate(sizes) if size == 1]
+    names: Sequence[str] = [f"{n}" for n in single] if known is None else [known[n] for n in single]
     if not single:
         return []
     return [

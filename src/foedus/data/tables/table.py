@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,7 +19,7 @@ from foedus.data.divide import divide
 from foedus.data.holdout import holdout as hold_out
 from foedus.data.partitions.natural import Natural
 from foedus.data.partitions.partition import Partition
-from foedus.data.tables.agree import Options, agree
+from foedus.data.tables.agree import Options, agree_here
 from foedus.data.tables.arrow import Cells
 from foedus.data.tables.files import CSV, PARQUET, Paths, listed, stem
 from foedus.data.tables.options import CsvOptions, TableOptions, taking
@@ -74,7 +74,7 @@ class Table:
         """
         rows = len(self)
         raw = FederatedDataset(self.records, self.y, torch.arange(rows), torch.tensor([0, rows]), classes=self.classes)
-        return agree(raw, self.schema, self.options).recipe.apply(self.schema.unpack(self.records))
+        return agree_here(raw, self.schema, self.options).recipe.apply(self.schema.unpack(self.records))
 
     def split(
         self, partition: Partition | None = None, nodes: int | None = None, seed: int = 0, holdout: float | None = None
@@ -96,7 +96,7 @@ class Table:
         raw = FederatedDataset(
             self.records, self.y, d.index, d.offsets, classes=self.classes, name=self.name, node_names=d.node_names
         )
-        agreed = agree(raw, self.schema, self.options)
+        agreed = agree_here(raw, self.schema, self.options)
         columns = self.schema.unpack(self.records)
         target = agreed.recipe.target
         tests = None if self.test_records is None else self.schema.unpack(self.test_records)
@@ -151,7 +151,44 @@ def parquet(path: Paths, *args: Any, **options: Any) -> Table:
     return _load(path, PARQUET, TableOptions(*args, **options))
 
 
+def asked(target: str, options: Mapping[str, Any]) -> CsvOptions:
+    """The options of a table that do not say whose rows are whose, looked through.
+
+    Errors: ``BadInput`` for an option that there is not.
+    """
+    known = [f.name for f in fields(CsvOptions) if f.name not in ("target", "node", "test")]
+    for name in options:
+        if name not in known:
+            raise BadInput(f"a table has no option {name!r}: {did_you_mean(name, known)}There are {listed(known, 30)}")
+    wanted = CsvOptions(target, test=None, **options)
+    _check(wanted, wanted.preparing())
+    return wanted
+
+
 def _load(path: Paths, suffixes: tuple[str, ...], wanted: TableOptions) -> Table:
+    options = wanted.preparing()
+    sheet = opened(path, suffixes, wanted)
+    owner = _owners(wanted, sheet)
+    lines = [_read_line(sheet)]
+    kinds: dict[str, Kind] = {}
+    columns: dict[str, NDArray[Any]] = {}
+    for name in features(wanted, sheet):
+        cells = sheet.cells[name]
+        kinds[name] = kind(name, cells, sheet, wanted)
+        columns[name] = column(name, kinds[name], sheet, options)
+    kinds[wanted.target], columns[wanted.target], why = _target(wanted, sheet, options)
+    lines.append(why)
+    unknown = sheet.cells[wanted.target].missing
+    if unknown.any():
+        lost = int(unknown.sum())
+        lines.append(f"{lost:,} row{'s' if lost > 1 else ''} without a {wanted.target} left out")
+        columns = {n: v[~unknown] for n, v in columns.items()}
+        owner = None if owner is None else owner[~unknown]
+    return _table(columns, kinds, owner, wanted, options, sheet, lines)
+
+
+def opened(path: Paths, suffixes: tuple[str, ...], wanted: TableOptions) -> Sheet:
+    """The files read and looked through. Errors: ``BadInput``."""
     options = wanted.preparing()
     _check(wanted, options)
     sheet = read(path, suffixes, options.reading, dict(options.rename), lambda name: name not in wanted.drop)
@@ -163,36 +200,26 @@ def _load(path: Paths, suffixes: tuple[str, ...], wanted: TableOptions) -> Table
     check_known("numeric", wanted.numeric, list(sheet.cells))
     if wanted.id is not None:
         _check_unique(wanted.id, sheet)
-    owner = _owners(wanted, sheet)
-    lines = [_read_line(sheet)]
-
     if options.missing == "refuse":
         for name, cells in sheet.cells.items():
             refuse_missing(name, cells, sheet.place)
-    unknown = sheet.cells[wanted.target].missing
-    if unknown.all():
+    if sheet.cells[wanted.target].missing.all():
         raise BadInput(f"target {wanted.target} is missing in all {sheet.rows} rows")
-
-    features = [n for n in sheet.cells if n not in (wanted.target, wanted.node, wanted.id)]
-    if not features:
+    if not features(wanted, sheet):
         raise BadInput(f"there is no column to learn {wanted.target} from: the table has {listed(known)}")
-    kinds: dict[str, Kind] = {}
-    columns: dict[str, NDArray[Any]] = {}
-    for name in features:
-        cells = sheet.cells[name]
-        kinds[name] = _kind(name, cells, sheet, wanted)
-        if kinds[name] == "number":
-            columns[name] = numbers(name, cells, sheet.place)
-        else:
-            columns[name] = texts(name, cells, sheet.place, options.ignore_case)
-    kinds[wanted.target], columns[wanted.target], why = _target(wanted, sheet, options)
-    lines.append(why)
-    if unknown.any():
-        lost = int(unknown.sum())
-        lines.append(f"{lost:,} row{'s' if lost > 1 else ''} without a {wanted.target} left out")
-        columns = {n: v[~unknown] for n, v in columns.items()}
-        owner = None if owner is None else owner[~unknown]
-    return _table(columns, kinds, owner, wanted, options, sheet, lines)
+    return sheet
+
+
+def features(wanted: TableOptions, sheet: Sheet) -> list[str]:
+    """Columns that are learned from, in the order of the file."""
+    return [n for n in sheet.cells if n not in (wanted.target, wanted.node, wanted.id)]
+
+
+def column(name: str, kind: Kind, sheet: Sheet, options: Options) -> NDArray[Any]:
+    """A column's cells (N,), as the kind that it is."""
+    if kind == "number":
+        return numbers(name, sheet.cells[name], sheet.place)
+    return texts(name, sheet.cells[name], sheet.place, options.ignore_case)
 
 
 def _table(
@@ -209,7 +236,7 @@ def _table(
     if kinds[wanted.target] == "text":
         named, y_N = np.unique(columns[wanted.target], return_inverse=True)
         words = [w.decode() for w in named.tolist()]
-        positive = _positive(words, wanted, options)
+        positive = positive_label(words, wanted, options)
         labels = label_order(words, positive)
         place = np.array([labels.index(w) for w in words])
         y = torch.from_numpy(place[y_N.reshape(-1)])
@@ -308,10 +335,16 @@ def _owners(wanted: TableOptions, sheet: Sheet) -> NDArray[Any] | None:
     return np.array(words)[codes]
 
 
-def _kind(name: str, cells: Cells, sheet: Sheet, wanted: TableOptions) -> Kind:
+def kind(name: str, cells: Cells, sheet: Sheet, wanted: TableOptions) -> Kind:
+    """Whether a column is of numbers or of text. Errors: ``BadInput`` for one that is neither."""
     if cells.missing.all() or name not in (*wanted.text, *wanted.numeric):
         return kind_of(name, cells, sheet.place)
     return "text" if name in wanted.text else "number"
+
+
+def are_few(different: Collection[float]) -> bool:
+    """Whether these different values of a target are labels, not amounts: few, and all integers."""
+    return len(different) <= FEW_INTEGERS and all(v.is_integer() for v in different)
 
 
 def _target(wanted: TableOptions, sheet: Sheet, options: Options) -> tuple[Kind, NDArray[Any], str]:
@@ -319,7 +352,7 @@ def _target(wanted: TableOptions, sheet: Sheet, options: Options) -> tuple[Kind,
     name, cells = wanted.target, sheet.cells[wanted.target]
     values = None if cells.dated or name in wanted.text else cells.numbers()
     different = set() if values is None else set(np.unique(values[~np.isnan(values)]).tolist())
-    few = len(different) <= FEW_INTEGERS and all(v.is_integer() for v in different)
+    few = are_few(different)
     task = wanted.task or ("classification" if values is None or few else "regression")
     if task == "regression":
         why = f"{name} is a number to predict" + ("" if wanted.task else " (task='classification' makes labels of it)")
@@ -344,7 +377,8 @@ def _target(wanted: TableOptions, sheet: Sheet, options: Options) -> tuple[Kind,
     return "text", labels, f"{name} has {len(named)} classes{hint}"
 
 
-def _positive(labels: Sequence[str], wanted: TableOptions, options: Options) -> str | None:
+def positive_label(labels: Sequence[str], wanted: TableOptions, options: Options) -> str | None:
+    """The label of class 1 as it is spelled in a recipe. Errors: ``BadInput`` for one that is none of these."""
     if wanted.positive is None:
         return None
     if len(labels) != 2:

@@ -60,23 +60,30 @@ def kind_of(name: str, cells: Cells, place: Place) -> Kind:
         raise BadInput(f"column {name} has no value in any of the {len(cells)} rows: drop=({name!r},)")
     if not cells.dated and cells.numbers() is not None:
         return "number"
-    codes, words = cells.texts()
-    # Numbers with a decimal comma are numbers that have to be read otherwise, not categories.
-    numeric = np.array([NUMBER.fullmatch(w) is not None or _COMMA.fullmatch(w) is not None for w in words])
-    rows = np.bincount(codes[codes >= 0], minlength=len(words))
-    if rows[numeric].sum() * 2 > rows.sum():
+    _, words = cells.texts()
+    numeric, rows = numeric_cells(cells)
+    if numeric * 2 > rows:
         raise _not_a_number(name, cells, place, f"text=({name!r},) or drop=({name!r},)")
     if cells.dated or are_dates(words):
         raise BadInput(
             f"column {name} holds dates or times, such as {words[0]!r}: drop=({name!r},), or make a number of them "
             f"(an age, days since); text=({name!r},) would make a category of each"
         )
-    if len(words) > 50 and len(words) * 2 > rows.sum():
+    if len(words) > 50 and len(words) * 2 > rows:
         raise BadInput(
-            f"column {name} has {len(words)} different texts in {int(rows.sum())} rows: it tells rows apart and "
+            f"column {name} has {len(words)} different texts in {rows} rows: it tells rows apart and "
             f"teaches nothing; drop=({name!r},), or text=({name!r},) to make a category of each"
         )
     return "text"
+
+
+def numeric_cells(cells: Cells) -> tuple[int, int]:
+    """How many cells are numbers, and how many are not missing."""
+    codes, words = cells.texts()
+    # Numbers with a decimal comma are numbers that have to be read otherwise, not categories.
+    numeric = np.array([NUMBER.fullmatch(w) is not None or _COMMA.fullmatch(w) is not None for w in words], dtype=bool)
+    rows = np.bincount(codes[codes >= 0], minlength=len(words))
+    return int(rows[numeric].sum()), int(rows.sum())
 
 
 def numbers(name: str, cells: Cells, place: Place, else_: str = "") -> NDArray[np.float64]:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from foedus.core.data import FederatedDataset
 from foedus.core.errors import WorkerError
 from foedus.core.model import Model
+from foedus.core.roster import NodeData
 from foedus.core.update import Tensors
 from foedus.runtimes.channel import Channel, Closed
 from foedus.runtimes.launch import Cargo, Child
@@ -52,7 +52,7 @@ class Crew:
         module: str,
         setup: Setup,
         model: Model,
-        data: FederatedDataset,
+        data: NodeData,
         *,
         patience: float = 30.0,
         pin: bool = True,
@@ -63,6 +63,8 @@ class Crew:
         self.alive: set[int] = set()
         self._children: list[Child] = []
         self._pidfds: dict[int, int] = {}
+        self.stray: Callable[[int, dict[str, Any], Any], None] = lambda *_: None
+        """Who is given the messages that come while an answer is waited for beside the program (see ``aside``)."""
         self._watch: tuple[asyncio.AbstractEventLoop, Lost] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._meshes = 0
@@ -78,7 +80,7 @@ class Crew:
             self.close()
             raise
 
-    def _start(self, module: str, setup: Setup, model: Model, data: FederatedDataset, instead: str) -> None:
+    def _start(self, module: str, setup: Setup, model: Model, data: NodeData, instead: str) -> None:
         cargo = Cargo(self.segments, model, data, new_page(self.nodes), instead)
         self._look_at(cargo.page)
         for rank, core in enumerate(self.cores):

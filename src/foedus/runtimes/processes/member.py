@@ -7,12 +7,14 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from foedus.core.data import FederatedDataset
+from foedus.core.execute import Site, Task
 from foedus.core.model import Model
+from foedus.core.roster import Roster
 from foedus.core.update import Tensors
 from foedus.runtimes.channel import Channel, Closed
-from foedus.runtimes.launch import attach, receive_setup
+from foedus.runtimes.launch import attach, load, receive_setup
 from foedus.runtimes.processes.status import IDLE, beat_for_ever
+from foedus.runtimes.results import pack
 
 
 class Member:
@@ -22,13 +24,43 @@ class Member:
         self.channel = channel
         self.setup: dict[str, Any]
         self.model: Model
-        self.data: FederatedDataset
-        self.setup, self.model, self.data, self._page = receive_setup(channel, self._started)
+        self.setup, self.model, given, self._page = receive_setup(channel, self._started)
+        self.data = given.site()
+        self._roster = given.roster
 
     def _started(self, setup: dict[str, Any], page: Tensors) -> None:
         self.rank: int = setup["rank"]
         self._doing = page["doing"].numpy()
         beat_for_ever(page, self.rank)
+
+    @property
+    def roster(self) -> Roster:
+        """What is known of all nodes, as the parent knows it."""
+        assert self._roster is not None  # it is told before a program begins
+        return self._roster
+
+    def heard(self) -> tuple[dict[str, Any], Any]:
+        """The parent's next message that is not beside the program, and its tree."""
+        while True:
+            message, tree, _ = self.channel.receive()
+            if not self.beside(message, tree):
+                return message, tree
+
+    def beside(self, message: dict[str, Any], tree: Any) -> bool:
+        """Do what a message asks for beside the program (see ``aside``); whether it did."""
+        if "aside" in message:
+            site = Site(self.model, self.data, self.setup["seed"])
+            task = Task(message["node"], message["count"], tree["state"])
+            result = site.run(load(self.channel, "a job", message["plan"]), tree["args"], [[task]])
+            plain, tensors = pack(result)
+            self.channel.send({"aside": message["aside"], "outcome": plain[0]}, tensors)
+        elif "prepare" in message:
+            self.data = load(self.channel, "the data", message["prepare"])(self.data)
+        elif "roster" in message:
+            self._roster = load(self.channel, "the roster", message["roster"])
+        else:
+            return False
+        return True
 
     def doing(self, node: int = IDLE) -> None:
         """Note for the parent whose job is computed from now on. It costs no message."""

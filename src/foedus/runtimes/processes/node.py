@@ -16,7 +16,7 @@ from foedus.runtimes.processes.serve import serve
 def be(member: Member) -> None:
     """Take a role, and the next when that has ended."""
     while True:
-        asked, tree, _ = member.channel.receive()
+        asked, tree = member.heard()
         ROLES[asked["role"]](member, asked, tree)
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 
-from foedus.core.data import POOLED
 from foedus.core.delivery import speed_keys
 from foedus.core.job import Work
 from foedus.core.policy import Policy
@@ -48,5 +47,8 @@ def pace(member: Member) -> Pace:
     """The pace of this process, by its setup."""
     setup = member.setup
     device = None if setup["device"] is None else load(member.channel, "the device", setup["device"])
-    first_row = member.data.rows(POOLED).batch(torch.tensor([0]))[0]
-    return Pace(setup["slowdown"], device, setup["seed"], lambda: member.model.flops(first_row))
+
+    def flops() -> float:  # counted where a row is
+        return member.model.flops(member.data.rows(member.rank).batch(torch.tensor([0]))[0])
+
+    return Pace(setup["slowdown"], device, setup["seed"], flops)

@@ -62,10 +62,11 @@ async def drive(
             'check_lost). Use lost="abort", or a program that goes on: Gossip, or PushSum without absences'
         )
     if hasattr(program, "prepare"):
-        log.info("%s", program.prepare(session.data.nodes))
+        log.info("%s", program.prepare(session.roster.nodes))
     if skip:
-        program.check_lost(session.data.nodes)
+        program.check_lost(session.roster.nodes)
     run = _Run(program, session, crew, {} if meters is None else meters, skip)
+    crew.stray = run.stray
     try:
         run.open(wire)
         await run.cuts()
@@ -77,8 +78,8 @@ async def drive(
 class _Run:
     def __init__(self, program: Any, session: Session, crew: Crew, meters: dict[int, Meter], skip: bool) -> None:
         self.program, self.session, self.crew, self.meters, self.skip = program, session, crew, meters, skip
-        self.nodes = session.data.nodes
-        self.edges = edges_for(program, self.nodes)
+        self.nodes = session.roster.nodes
+        self.edges = edges_for(program, session.roster)
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._error: Callable[[], BaseException] | None = None
@@ -271,8 +272,15 @@ class _Run:
 
     def _take_in(self, rank: int) -> None:
         for message, tree, _ in self.crew.channels[rank].poll():
-            if message.get("run") == self._run or "cannot" in message:
-                self._hear(rank, message, tree)
+            self._take(rank, message, tree)
+
+    def stray(self, rank: int, message: dict[str, Any], tree: Any) -> None:
+        """A message that came while this run made a commit is taken after that."""
+        self._loop.call_soon(self._take, rank, message, tree)
+
+    def _take(self, rank: int, message: dict[str, Any], tree: Any) -> None:
+        if message.get("run") == self._run or "cannot" in message:
+            self._hear(rank, message, tree)
         self._news.set()
 
     def _hear(self, rank: int, message: dict[str, Any], tree: Any) -> None:

@@ -39,7 +39,7 @@ def rank(member: Member, asked: dict[str, Any], saved: Any) -> None:
     while True:
         life.attempt(message, tree)
         while True:
-            message, tree, _ = member.channel.receive()
+            message, tree = member.heard()
             if "give" not in message:
                 break
             life.give()
@@ -178,7 +178,7 @@ class _Session(Session):
         self._life, self._tells = life, tells
         super().__init__(
             model=life.member.model,
-            data=life.member.data,
+            roster=life.member.roster,
             executor=executor,
             clock=clock,
             network=None,
@@ -210,6 +210,8 @@ class _Session(Session):
         life, executor = self._life, self.executor
         assert isinstance(executor, Joined)
         self.round, self.state = self.round + 1, state
+        if self.round != self.planned:
+            self.roster = self.roster.at(self.round)
         life.notes.append(
             {
                 "round": self.round,
@@ -251,7 +253,7 @@ class _Session(Session):
         life.told = t
         if waits:
             started = time.perf_counter()
-            word, _, _ = life.member.channel.receive()
+            word, _ = life.member.heard()
             life.paused_s += time.perf_counter() - started
             self.stopped = bool(word.get("stop"))
 

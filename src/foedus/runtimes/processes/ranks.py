@@ -43,6 +43,7 @@ async def drive(program: Any, session: Session, crew: Crew, exchange: str, wire:
     process is lost and the run does not go on without; and what the program raises.
     """
     team = _Team(program, session, crew, exchange, wire, goes_on)
+    crew.stray = team.hear
     try:
         await team.run()
     finally:
@@ -153,7 +154,7 @@ class _Team:
                 return {self._members[p] for p in edges(self.exchange, places[rank], len(places))}
 
             try:
-                self.crew.mesh(others, self.wire, self._members, other=self._hear)
+                self.crew.mesh(others, self.wire, self._members, other=self.hear)
             except NodeLost as e:
                 self._lost(e.rank, e.reason)
             except WorkerError as e:  # one of them may hang, which is soon known
@@ -168,9 +169,10 @@ class _Team:
             self._lost(rank, self.crew.ended(rank))
             return
         for message, tree, _ in frames:
-            self._hear(rank, message, tree)
+            self.hear(rank, message, tree)
 
-    def _hear(self, rank: int, message: dict[str, Any], tree: Any) -> None:
+    def hear(self, rank: int, message: dict[str, Any], tree: Any) -> None:
+        """Take note of a message: it is dealt with in its turn."""
         if message.get("run") == self._run or "cannot" in message:
             self._events.put_nowait((rank, message, tree))
 
@@ -180,7 +182,7 @@ class _Team:
             self._loop.remove_reader(self.crew.channels[rank])
             with contextlib.suppress(Closed):  # its last words
                 for message, tree, _ in self.crew.channels[rank].poll():
-                    self._hear(rank, message, tree)
+                    self.hear(rank, message, tree)
             self._events.put_nowait((rank, {"lost": how}, None))
 
     def _send(self, rank: int, message: dict[str, Any], tree: Any = None) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from foedus.core.execute import Blocks, Executor, Plan, Result
+from foedus.core.roster import Prepare, RowStore
 from foedus.core.site import Setup, Site
 from foedus.core.update import Tensors
 
@@ -25,8 +26,8 @@ class _Ticket:
 class Inline(Executor):
     """Runs blocks in the calling process."""
 
-    def __init__(self, setup: Setup, real_time: bool = False) -> None:
-        self._site = Site(setup, real_time)
+    def __init__(self, setup: Setup, real_time: bool = False, rows: RowStore | None = None) -> None:
+        self._site = Site(setup, real_time, rows)
         self._watched: deque[tuple[_Ticket, Callable[[], None]]] = deque()
 
     def submit(self, plan: Plan, placed: Any, blocks: Blocks) -> _Ticket:
@@ -61,6 +62,10 @@ class Inline(Executor):
     def cancel(self, ticket: Any) -> None:
         """It never runs."""
         ticket.cancelled = True
+
+    def prepare(self, how: Prepare) -> None:
+        """The site is here."""
+        self._site.prepare(how)
 
     def close(self) -> None:
         """Nothing to do."""

@@ -15,10 +15,11 @@ import torch
 
 from foedus.core.errors import WorkerError
 from foedus.core.execute import Blocks, Executor, Plan, Result
+from foedus.core.roster import Prepare
 from foedus.core.site import Setup
 from foedus.core.update import Tensors
 from foedus.runtimes.channel import Closed, Placed
-from foedus.runtimes.launch import Cargo, Child, pickled
+from foedus.runtimes.launch import Cargo, Child, pickled, pickled_rows
 from foedus.runtimes.plans import Plans
 from foedus.runtimes.results import unpack
 from foedus.runtimes.segments import SegmentPool
@@ -150,6 +151,15 @@ class Pool(Executor):
         if ticket in self._queue:
             self._queue.remove(ticket)
             ticket.placed.release()
+
+    def prepare(self, how: Prepare) -> None:
+        """Tell every worker: a channel keeps the order of its messages."""
+        told = {"prepare": pickled_rows(how)}
+        for worker in self._processes:
+            try:
+                worker.channel.send(told)
+            except Closed:
+                raise self._died(worker) from None
 
     def close(self) -> None:
         """End the workers and give up the shared memory."""

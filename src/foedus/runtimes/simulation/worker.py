@@ -37,6 +37,9 @@ def _serve(channel: Channel) -> None:
         if "plan" in message:
             plans[message["id"]] = load(channel, "a job", message["plan"])
             continue
+        if "prepare" in message:
+            site.prepare(load(channel, "the data", message["prepare"]))
+            continue
         states, own = tensors or ({}, {})
         blocks = [
             [Task(node, count, states.get(node, {}), own.get(node, {})) for node, count in tasks]

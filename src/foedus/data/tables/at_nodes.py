@@ -1,0 +1,285 @@
+"""Tables of which every node has a file of its own: what it holds, nodes agree on without a row leaving one of them.
+
+First what the columns are, as one place with all files would find out: numbers where all nodes have numbers, else text;
+the target's labels. Then every node packs its rows as records, and what follows is as for any table: see ``agree``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from foedus.core.data import IndexedRows
+from foedus.core.errors import BadInput
+from foedus.core.job import NodeState, NodeView, Parts, Work
+from foedus.core.model import Model
+from foedus.core.survey import Survey
+from foedus.core.update import Tensors, Update
+from foedus.data.at_nodes import Agreement, AtNodes, Own, Then, divided
+from foedus.data.tables.agree import PURPOSE, Options, agree
+from foedus.data.tables.files import CSV, PARQUET, listed
+from foedus.data.tables.options import TableOptions
+from foedus.data.tables.read import Sheet
+from foedus.data.tables.recipe import Recipe, label_order
+from foedus.data.tables.schema import Column, Schema
+from foedus.data.tables.table import (
+    MOST_CLASSES,
+    are_few,
+    asked,
+    column,
+    features,
+    kind,
+    opened,
+    positive_label,
+)
+from foedus.data.tables.typed import canonical, numeric_cells
+from foedus.data.told import Told, ask_told
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """Every node its own CSV or Parquet file: what ``AtNodes`` loads for a table. A file is read at its node alone.
+
+    ``path``     a node's file, in which ``{node}`` stands for its id; or a file for each node.
+    ``target``   the column to learn.
+    ``options``  by name, as those of ``load("csv", ...)`` are; rows are held out by ``AtNodes(holdout=...)``.
+
+    The model that comes of it has the bits of one trained on a table of all rows with a node column, split by
+    ``Natural()``. An ``id`` has to differ within a file.
+
+    >>> TableFile("hospital-{node}.csv", "sick", {"drop": ["name"]}).file(3)
+    PosixPath('hospital-3.csv')
+    """
+
+    path: str | Sequence[str]
+    target: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        asked(self.target, self.options)
+
+    def file(self, node: int) -> Path:
+        """A node's file. Errors: ``BadInput`` if none is named for it."""
+        if isinstance(self.path, str):
+            if "{node}" not in self.path:
+                raise BadInput(
+                    f"TableFile.path {self.path!r} is one file for all nodes: write {{node}} for a node's id"
+                )
+            return Path(self.path.replace("{node}", str(node)))
+        if node >= len(self.path):
+            raise BadInput(f"TableFile.path names {len(self.path)} files, and there is a node {node}")
+        return Path(self.path[node])
+
+    def __call__(self, node: int) -> Own:
+        """Read a node's file."""
+        path = self.file(node)
+        wanted = asked(self.target, self.options)
+        suffixes = PARQUET if path.name.lower().endswith(PARQUET) else CSV
+        return Own(Unread(opened(path, suffixes, wanted), wanted, wanted.preparing()))
+
+    def agree(self, survey: Survey, data: AtNodes) -> Agreement:
+        """What the columns are, and how they become numbers."""
+        survey = replace(survey, purpose=PURPOSE)
+        wanted = asked(self.target, self.options)
+        options = wanted.preparing()
+        said = ask_told(survey, TellOfColumns())
+        schema = Schema((*_columns(said, wanted, survey.names), _target(said, wanted)))
+        labels: tuple[str, ...] | None = None
+        if schema.columns[-1].kind == "text":
+            words = sorted({w for s in said for w in s["target"]["labels"]})
+            options = replace(options, positive=positive_label(words, wanted, options))
+            labels = label_order(words, options.positive)
+        survey.prepare(Then(Pack(schema, labels, data.holdout, data.seed)))
+        sizes = [int(u.weight) for u in survey.each(CountRows())]
+        agreed = agree(survey, sizes, schema, options)
+        survey.prepare(Then(Apply(schema, agreed.recipe)))
+        rows = sum(s["rows"] for s in said)
+        lines = [f"{survey.nodes} files, each at its node: {rows:,} rows of {len(schema.columns)} columns"]
+        lost = sum(s["lost"] for s in said)
+        if lost:
+            lines.append(f"{lost:,} row{'s' if lost > 1 else ''} without a {self.target} left out")
+        recipe = agreed.recipe
+        return Agreement(recipe.target.labels, recipe.feature_names, replace(agreed, lines=[*lines, *agreed.lines]))
+
+
+@dataclass(frozen=True, eq=False)
+class Unread:
+    """A node's file as it was read, whose cells are not numbers or text yet: rows that no model can be trained on."""
+
+    sheet: Sheet
+    wanted: TableOptions
+    options: Options
+
+    def __len__(self) -> int:
+        return self.sheet.rows
+
+    @property
+    def in_memory(self) -> bool:
+        return True
+
+    def batch(self, positions: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Errors: ``BadInput``, always."""
+        raise BadInput("the nodes have not agreed yet on what the columns of their tables are")
+
+    def tell(self) -> dict[str, Any]:
+        """Of every column its name, its kind (None where nothing is in it), the bytes of its longest text, and how
+        many of its cells hold something and a number; of a target that may be classes, its labels. No row, no number.
+        """
+        return {
+            "rows": len(self),
+            "lost": int(self.sheet.cells[self.wanted.target].missing.sum()),
+            "columns": [self._column(name) for name in features(self.wanted, self.sheet)],
+            "target": self._target(),
+        }
+
+    def _column(self, name: str) -> dict[str, Any]:
+        cells = self.sheet.cells[name]
+        found, width = None, 1
+        if not cells.missing.all():
+            found, width = kind(name, cells, self.sheet, self.wanted), max(map(len, self._spelled(name)))
+        numeric, filled = numeric_cells(cells)
+        return {"name": name, "kind": found, "width": width, "numeric": numeric, "filled": filled}
+
+    def _spelled(self, name: str) -> list[bytes]:
+        _, words = self.sheet.cells[name].texts()
+        return [canonical(w, self.options.ignore_case).encode() for w in words]
+
+    def _target(self) -> dict[str, Any]:
+        name = self.wanted.target
+        cells = self.sheet.cells[name]
+        spelled = sorted(set(self._spelled(name)))
+        values = None if cells.dated or name in self.wanted.text else cells.numbers()
+        amounts = values is not None and not are_few([float(w) for w in spelled])
+        labels = self.wanted.task == "classification" or (self.wanted.task is None and not amounts)
+        return {
+            "numeric": values is not None,
+            "width": max(map(len, spelled)),
+            "labels": [w.decode() for w in spelled[: MOST_CLASSES + 1]] if labels else None,
+        }
+
+
+@dataclass(frozen=True)
+class TellOfColumns(Told):
+    """Asks a node what its columns are: see ``Unread.tell``."""
+
+    def tell(self, node: NodeView) -> dict[str, Any]:
+        assert isinstance(node.rows, Unread)
+        return node.rows.tell()
+
+
+@dataclass(frozen=True)
+class CountRows:
+    """How many rows a node trains on: the weight of an answer without parts."""
+
+    def work(self, rows: int) -> Work:
+        return Work()
+
+    def parts(self, model: Model) -> Parts:
+        return {}
+
+    def __call__(self, node: NodeView, args: Tensors) -> tuple[Update, NodeState]:
+        return Update({}, float(len(node.rows)), node=node.id), node.state
+
+
+@dataclass(frozen=True)
+class Pack:
+    """A node's rows as records of the agreed columns; ``labels`` are the target's classes, in their order."""
+
+    schema: Schema
+    labels: tuple[str, ...] | None
+    holdout: float | None
+    seed: int
+
+    def __call__(self, node: int, own: Own) -> Own:
+        part = own.rows
+        assert isinstance(part, Unread)
+        known = ~part.sheet.cells[part.wanted.target].missing
+        columns = {c.name: column(c.name, c.kind, part.sheet, part.options)[known] for c in self.schema.columns}
+        target = columns[part.wanted.target]
+        if self.labels is None:
+            y = torch.from_numpy(target.astype(np.float32))
+        else:
+            named, place = np.unique(target, return_inverse=True)
+            order = np.array([self.labels.index(w.decode()) for w in named.tolist()])
+            y = torch.from_numpy(order[place.reshape(-1)])
+        classes = None if self.labels is None else len(self.labels)
+        return divided(node, self.schema.pack(columns), y, classes, self.holdout, self.seed)
+
+
+@dataclass(frozen=True)
+class Apply:
+    """A node's records as numbers, by the recipe that all have agreed on."""
+
+    schema: Schema
+    recipe: Recipe
+
+    def __call__(self, node: int, own: Own) -> Own:
+        rows, held = own.rows, own.held_out
+        assert isinstance(rows, IndexedRows)
+        assert isinstance(rows.x, Tensor)
+        columns = self.schema.unpack(rows.x)
+        x, y = self.recipe.apply(columns), self.recipe.target.apply(columns[self.recipe.target.name])
+        return Own(
+            IndexedRows(x, y, rows.index), None if not isinstance(held, IndexedRows) else IndexedRows(x, y, held.index)
+        )
+
+
+def _columns(said: list[dict[str, Any]], wanted: TableOptions, names: tuple[str, ...] | None) -> list[Column]:
+    """The columns that are learned from: as in one file of all rows. Errors: ``BadInput``."""
+    who = [f"node {n if names is None else names[n]}" for n in range(len(said))]
+    first = [c["name"] for c in said[0]["columns"]]
+    for node, s in enumerate(said):
+        have = [c["name"] for c in s["columns"]]
+        if set(have) != set(first):
+            odd = sorted({*have} ^ {*first})[0]
+            has, lacks = (who[0], who[node]) if odd in first else (who[node], who[0])
+            raise BadInput(
+                f"{has} has a column {odd!r} and {lacks} has none: rename={{...}} gives columns one name, "
+                f"drop=({odd!r},) leaves one out"
+            )
+    columns = []
+    for name in first:
+        told = [c for s in said for c in s["columns"] if c["name"] == name]
+        kinds = [c["kind"] for c in told]
+        text = "text" in kinds
+        if not text and "number" not in kinds:
+            rows = sum(s["rows"] for s in said)
+            raise BadInput(f"column {name} has no value in any of the {rows} rows: drop=({name!r},)")
+        if text and name not in wanted.text and sum(c["numeric"] for c in told) * 2 > sum(c["filled"] for c in told):
+            raise BadInput(
+                f"column {name} is of numbers at {who[kinds.index('number')]} and of text at "
+                f"{who[kinds.index('text')]}: text=({name!r},) or drop=({name!r},)"
+            )
+        columns.append(Column(name, "text", max(c["width"] for c in told)) if text else Column(name, "number"))
+    return columns
+
+
+def _target(said: list[dict[str, Any]], wanted: TableOptions) -> Column:
+    """The target, whose kind is text if it has labels. Errors: ``BadInput`` if there is nothing to learn."""
+    name, told = wanted.target, [s["target"] for s in said]
+    numeric = all(t["numeric"] for t in told)
+    labels = {w for t in told for w in t["labels"] or ()}
+    few = all(t["labels"] is not None for t in told) and are_few({float(w) for w in labels} if numeric else ())
+    task = wanted.task or ("classification" if few else "regression")
+    if task == "regression" and not numeric:
+        raise BadInput(
+            f"target {name} is not a number at every node, and is an amount at some: task='classification' makes "
+            "labels of it"
+        )
+    if task == "regression":
+        return Column(name, "number")
+    if len(labels) < 2:
+        only = next(iter(labels), "")
+        raise BadInput(f"target {name} is {only!r} in all rows of all nodes: there is nothing to learn")
+    if len(labels) > MOST_CLASSES:
+        raise BadInput(
+            f"target {name} has more than {MOST_CLASSES} different labels, which are too many for classes: "
+            + ("task='regression'" if numeric else f"drop=({name!r},) and another target; {listed(sorted(labels), 4)}")
+        )
+    return Column(name, "text", max(t["width"] for t in told))
