@@ -21,7 +21,7 @@ from foedus.core.trees import flatten, unflatten
 from foedus.runtimes.segments import Block, Segment, SegmentPool, Spec, room, write
 
 if TYPE_CHECKING:  # its package is made of channels
-    from foedus.runtimes.processes.meter import Meter
+    from foedus.runtimes.processes.wire.meter import Meter
 
 _LONG = 1 << 15
 """Longer messages go through shared memory, for two sides that both fill a socket's buffer would wait for ever."""

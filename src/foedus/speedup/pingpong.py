@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from foedus.network.fit import fit_alpha_beta
-from foedus.runtimes.processes.collectives import collective, edges, probe
-from foedus.runtimes.processes.crew import Crew
-from foedus.runtimes.processes.member import Member, run
-from foedus.runtimes.processes.mesh import connect
-from foedus.runtimes.processes.meter import Meter
+from foedus.runtimes.processes.collectives.collective import collective, edges, probe
+from foedus.runtimes.processes.node.context import NodeContext, run
+from foedus.runtimes.processes.parent.process_group import ProcessGroup
+from foedus.runtimes.processes.wire.meter import Meter
+from foedus.runtimes.processes.wire.rendezvous import connect
 from foedus.speedup.processors import cores
 
 if TYPE_CHECKING:
@@ -35,16 +35,16 @@ def messages(wire: str, subject: Subject, sizes: list[int]) -> list[tuple[float,
     """``(bytes, seconds)`` of one message of each size, one way."""
     # Where the two have a core each, they look again and again instead of sleeping, as they do in a run.
     setup: dict[str, Any] = {"wire": wire, "sizes": sizes, "spin": cores() >= RANKS}
-    crew = Crew(RANKS, "foedus.speedup.pingpong", setup, subject.model, subject.shared(RANKS))
+    group = ProcessGroup(RANKS, "foedus.speedup.pingpong", setup, subject.model, subject.shared(RANKS))
     try:
-        crew.mesh(lambda rank: edges("ring", rank, RANKS), wire)
-        found, _, _ = crew.channels[0].receive()
+        group.rendezvous(lambda rank: edges("ring", rank, RANKS), wire)
+        found, _, _ = group.channels[0].receive()
         return [(float(n), float(s)) for n, s in found["messages"]]
     finally:
-        crew.close()
+        group.close()
 
 
-def _play(member: Member) -> None:
+def _play(member: NodeContext) -> None:
     torch.set_num_threads(1)
     setup = member.setup
     socks = connect(member.channel)

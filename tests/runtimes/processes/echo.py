@@ -10,8 +10,8 @@ import time
 
 import torch
 
-from foedus.runtimes.processes.member import Member, run
-from foedus.runtimes.processes.mesh import NotConnected, connect
+from foedus.runtimes.processes.node.context import NodeContext, run
+from foedus.runtimes.processes.wire.rendezvous import NotConnected, connect
 
 
 def nodelay(sock):
@@ -38,7 +38,7 @@ def meet(member, invitation):
     return told, socks
 
 
-def serve(member: Member) -> None:
+def serve(member: NodeContext) -> None:
     held = {}
     while True:
         message, tree, _ = member.channel.receive()

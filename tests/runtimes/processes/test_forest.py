@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foedus.core.aggregator import MergeTree
-from foedus.runtimes.processes.forest import grow, plant, root
+from foedus.runtimes.processes.collectives.forest import grow, plant, root
 
 
 def merge(a, b):

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foedus.runtimes.channel import Channel, Closed, Placed
-from foedus.runtimes.processes.meter import Meter
-from foedus.runtimes.processes.socket_channel import HEADER, MARK, PLAIN_LIMIT, Malformed, Packed, SocketChannel
+from foedus.runtimes.processes.wire.meter import Meter
+from foedus.runtimes.processes.wire.socket_channel import HEADER, MARK, PLAIN_LIMIT, Malformed, Packed, SocketChannel
 from foedus.runtimes.segments import SegmentPool
 
 

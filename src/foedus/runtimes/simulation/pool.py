@@ -17,7 +17,7 @@ from foedus.core.execute import Blocks, Plan, Result
 from foedus.core.model import Model
 from foedus.core.update import Tensors
 from foedus.runtimes.channel import Closed, Placed
-from foedus.runtimes.launch import Cargo, Child
+from foedus.runtimes.launch import Child, Payload
 from foedus.runtimes.plans import Plans
 from foedus.runtimes.results import unpack
 from foedus.runtimes.segments import SegmentPool
@@ -68,13 +68,13 @@ class Pool:
 
     def _start(self, workers: int, model: Model, data: FederatedDataset, seed: int) -> None:
         status = {"node": torch.full((workers,), IDLE, dtype=torch.int64)}
-        self._cargo = Cargo(self._segments, model, data, status, "use workers=1")
+        self._payload = Payload(self._segments, model, data, status, "use workers=1")
         for index in range(workers):
             worker = _Worker(index, Child("foedus.runtimes.simulation.worker", self._segments))
             self._processes.append(worker)
             self._by_fd[worker.channel.fileno()] = worker
             self._poll.register(worker.channel.fileno(), select.POLLIN)
-            self._cargo.send(worker.channel, {"seed": seed, "worker": index})
+            self._payload.send(worker.channel, {"seed": seed, "worker": index})
         for worker in self._processes:
             self._receive(worker)
 
@@ -153,13 +153,13 @@ class Pool:
         if "ready" in message:
             return
         if "cannot" in message:
-            raise self._cargo.refused(message)
+            raise self._payload.refused(message)
         ticket = worker.busy.pop(message["ticket"])
         ticket.placed.release()
         if not ticket.cancelled:
             ticket.result = unpack(message["outcomes"], tensors)
 
     def _died(self, worker: _Worker) -> WorkerError:
-        how, node = worker.child.how_it_ended(), int(self._cargo.page["node"][worker.index])
+        how, node = worker.child.how_it_ended(), int(self._payload.page["node"][worker.index])
         what = "before its first job" if node == IDLE else f"while it computed node {node}"
         return WorkerError(f"worker process {worker.index} (pid {worker.child.pid}) {how} {what}")

@@ -25,10 +25,10 @@ from foedus.core.session import Session
 from foedus.core.trees import owned
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import pickled_program, refused
-from foedus.runtimes.processes.collectives import edges
-from foedus.runtimes.processes.crew import Crew, NodeLost
-from foedus.runtimes.processes.meter import Meter
-from foedus.runtimes.processes.told import retold
+from foedus.runtimes.processes.collectives.collective import edges
+from foedus.runtimes.processes.parent.process_group import NodeLost, ProcessGroup
+from foedus.runtimes.processes.wire.messages import retold
+from foedus.runtimes.processes.wire.meter import Meter
 
 log = logging.getLogger("foedus")
 
@@ -36,13 +36,13 @@ PATIENCE = 5.0
 """Seconds given to what should follow at once: the others' notice of a loss, and the loss behind a broken exchange."""
 
 
-async def drive(program: Any, session: Session, crew: Crew, exchange: str, wire: str, goes_on: bool) -> Tensor:
+async def drive(program: Any, session: Session, group: ProcessGroup, exchange: str, wire: str, goes_on: bool) -> Tensor:
     """Run a program at all nodes together; the model of the last commit.
 
     Errors: ``BadInput`` for a program that cannot be sent or that the exchange does not fit; ``NodeFailed`` when a
     process is lost and the run does not go on without; and what the program raises.
     """
-    team = _Team(program, session, crew, exchange, wire, goes_on)
+    team = _Team(program, session, group, exchange, wire, goes_on)
     try:
         await team.run()
     finally:
@@ -51,8 +51,10 @@ async def drive(program: Any, session: Session, crew: Crew, exchange: str, wire:
 
 
 class _Team:
-    def __init__(self, program: Any, session: Session, crew: Crew, exchange: str, wire: str, goes_on: bool) -> None:
-        self.session, self.crew, self.exchange, self.wire, self.goes_on = session, crew, exchange, wire, goes_on
+    def __init__(
+        self, program: Any, session: Session, group: ProcessGroup, exchange: str, wire: str, goes_on: bool
+    ) -> None:
+        self.session, self.group, self.exchange, self.wire, self.goes_on = session, group, exchange, wire, goes_on
         self._loop = asyncio.get_running_loop()
         self._program = pickled_program(program)
         o = session.options
@@ -68,7 +70,7 @@ class _Team:
         """Where gloo's processes meet."""
         self._attempts = 0
         self._gone: dict[int, str] = {}
-        self._measured: list[dict[int, Meter]] = [{} for _ in range(crew.nodes)]
+        self._measured: list[dict[int, Meter]] = [{} for _ in range(group.nodes)]
         """By node and commit, what it has measured since the run began."""
         self._saved = None if session.state is None else session.checkpoint().tree
         # When the run's time was 0, once all have begun; until then about when.
@@ -77,7 +79,7 @@ class _Team:
         self._reset()
 
     def _reset(self) -> None:
-        self._members = sorted(self.crew.alive)
+        self._members = sorted(self.group.alive)
         self._ended: dict[int, int] = {}
         """By member whose exchange broke, or whose program ended: its last commit, -1 if it did not come to begin."""
         self._done: set[int] = set()
@@ -92,9 +94,9 @@ class _Team:
         self._books: dict[int, tuple[dict[str, Any], Any]] = {}
 
     def close(self) -> None:
-        """The processes are the crew's to end."""
-        self.crew.unwatch()
-        for channel in self.crew.channels:
+        """The processes are the group's to end."""
+        self.group.unwatch()
+        for channel in self.group.channels:
             self._loop.remove_reader(channel)
         self._leave()
 
@@ -108,9 +110,9 @@ class _Team:
 
     async def run(self) -> None:
         """To the end of the program."""
-        for rank, channel in enumerate(self.crew.channels):
+        for rank, channel in enumerate(self.group.channels):
             self._loop.add_reader(channel, self._readable, rank)
-        self.crew.watch(self._loop, self._lost)
+        self.group.watch(self._loop, self._lost)
         self._begin(self._saved, "role")
         while not self._over and len(self._done) < len(self._members):
             await self._one()
@@ -136,7 +138,7 @@ class _Team:
             "members": self._members,
             "gone": self._gone,
             "meshed": meshed,
-            "spin": not self.crew.oversubscribed,
+            "spin": not self.group.oversubscribed,
             "store": os.path.join(self._place, "meeting") if self._place else "",
             "recorded": self.session.round,
         }
@@ -153,7 +155,7 @@ class _Team:
                 return {self._members[p] for p in edges(self.exchange, places[rank], len(places))}
 
             try:
-                self.crew.mesh(others, self.wire, self._members, other=self._hear)
+                self.group.rendezvous(others, self.wire, self._members, other=self._hear)
             except NodeLost as e:
                 self._lost(e.rank, e.reason)
             except WorkerError as e:  # one of them may hang, which is soon known
@@ -163,9 +165,9 @@ class _Team:
 
     def _readable(self, rank: int) -> None:
         try:
-            frames = self.crew.channels[rank].poll()
+            frames = self.group.channels[rank].poll()
         except Closed:
-            self._lost(rank, self.crew.ended(rank))
+            self._lost(rank, self.group.ended(rank))
             return
         for message, tree, _ in frames:
             self._hear(rank, message, tree)
@@ -177,9 +179,9 @@ class _Team:
     def _lost(self, rank: int, how: str) -> None:
         if rank not in self._gone:
             self._gone[rank] = how
-            self._loop.remove_reader(self.crew.channels[rank])
+            self._loop.remove_reader(self.group.channels[rank])
             with contextlib.suppress(Closed):  # its last words
-                for message, tree, _ in self.crew.channels[rank].poll():
+                for message, tree, _ in self.group.channels[rank].poll():
                     self._hear(rank, message, tree)
             self._events.put_nowait((rank, {"lost": how}, None))
 
@@ -187,9 +189,9 @@ class _Team:
         if rank in self._gone:
             return
         try:
-            self.crew.channels[rank].send(message, tree)
+            self.group.channels[rank].send(message, tree)
         except Closed:
-            self._lost(rank, self.crew.ended(rank))
+            self._lost(rank, self.group.ended(rank))
 
     async def _one(self) -> None:
         rank, message, tree = await self._events.get()
@@ -241,7 +243,7 @@ class _Team:
 
     async def _why(self, broken: str) -> None:
         """An exchange broke, and nobody is known to be lost: that is soon known, or something else was wrong."""
-        until = self._loop.time() + PATIENCE + (self.crew.patience if self._unmet else 0.0)
+        until = self._loop.time() + PATIENCE + (self.group.patience if self._unmet else 0.0)
         while not self._lost_members() and self._loop.time() < until:
             await asyncio.sleep(0.02)
         if not self._lost_members():

@@ -14,11 +14,11 @@ from foedus.core.trees import unflatten
 from foedus.core.update import Tensors
 from foedus.runtimes.channel import Channel, Closed, Placed
 from foedus.runtimes.launch import limit
-from foedus.runtimes.processes.crew import Crew
-from foedus.runtimes.processes.member import Member
-from foedus.runtimes.processes.mesh import NotConnected, connect
-from foedus.runtimes.processes.meter import Meter
-from foedus.runtimes.processes.socket_channel import Packed, SocketChannel
+from foedus.runtimes.processes.node.context import NodeContext
+from foedus.runtimes.processes.parent.process_group import ProcessGroup
+from foedus.runtimes.processes.wire.meter import Meter
+from foedus.runtimes.processes.wire.rendezvous import NotConnected, connect
+from foedus.runtimes.processes.wire.socket_channel import Packed, SocketChannel
 from foedus.runtimes.segments import SegmentPool
 
 
@@ -65,14 +65,14 @@ class Placement:
         self.sent.release()
 
 
-def to_nodes(crew: Crew, wire: str) -> list[Wire]:
+def to_nodes(group: ProcessGroup, wire: str) -> list[Wire]:
     """In the parent: a wire to every node, by rank, while each calls ``to_server``. Each counts on a meter of its own.
 
-    The parent takes part in the mesh as one more rank, after the nodes'. Errors: as ``Crew.mesh``.
+    The parent takes part in the mesh as one more rank, after the nodes'. Errors: as ``ProcessGroup.rendezvous``.
     """
-    server, found = crew.nodes, dict[int, socket.socket]()
+    server, found = group.nodes, dict[int, socket.socket]()
     ours, theirs = socket.socketpair()
-    control, mine = Channel(ours, crew.segments), Channel(theirs, SegmentPool())
+    control, mine = Channel(ours, group.segments), Channel(theirs, SegmentPool())
 
     def take_part() -> None:
         with contextlib.suppress(NotConnected, Closed):  # what went wrong is raised where the mesh is made
@@ -81,8 +81,10 @@ def to_nodes(crew: Crew, wire: str) -> list[Wire]:
     thread = threading.Thread(target=take_part, name="foedus-connects")
     thread.start()
     try:
-        nodes = sorted(crew.alive)
-        crew.mesh(lambda rank: nodes if rank == server else [server], wire, [*nodes, server], also={server: control})
+        nodes = sorted(group.alive)
+        group.rendezvous(
+            lambda rank: nodes if rank == server else [server], wire, [*nodes, server], also={server: control}
+        )
     finally:
         control.close()
         thread.join()
@@ -90,11 +92,11 @@ def to_nodes(crew: Crew, wire: str) -> list[Wire]:
     if wire == "shared":
         # These are read in one go: a node that stops in the middle of a message must not stop this process as well.
         for sock in found.values():
-            limit(sock, crew.patience)
-    return [wrap(found[rank], wire, crew.segments, Meter()) for rank in nodes]
+            limit(sock, group.patience)
+    return [wrap(found[rank], wire, group.segments, Meter()) for rank in nodes]
 
 
-def to_server(member: Member, wire: str, meter: Meter) -> Wire:
+def to_server(member: NodeContext, wire: str, meter: Meter) -> Wire:
     """In a node: the wire to the parent."""
     [sock] = connect(member.channel).values()
     return wrap(sock, wire, SegmentPool(), meter)

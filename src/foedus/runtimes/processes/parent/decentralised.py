@@ -27,9 +27,9 @@ from foedus.core.state import State
 from foedus.core.update import Failed
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import pickled_program, refused
-from foedus.runtimes.processes.crew import Crew, NodeLost
-from foedus.runtimes.processes.meter import Meter
-from foedus.runtimes.processes.told import retold
+from foedus.runtimes.processes.parent.process_group import NodeLost, ProcessGroup
+from foedus.runtimes.processes.wire.messages import retold
+from foedus.runtimes.processes.wire.meter import Meter
 from foedus.topologies import Graph
 
 log = logging.getLogger("foedus")
@@ -39,9 +39,14 @@ GRACE = 2.0
 
 
 async def drive(
-    program: Any, session: Session, crew: Crew, wire: str, lost: str = "abort", meters: dict[int, Meter] | None = None
+    program: Any,
+    session: Session,
+    group: ProcessGroup,
+    wire: str,
+    lost: str = "abort",
+    meters: dict[int, Meter] | None = None,
 ) -> Tensor:
-    """Run a decentralised program in the crew's processes; the mean of the nodes' models at the last common commit.
+    """Run a decentralised program in the group's processes; the mean of the nodes' models at the last common commit.
 
     ``wire``    between neighbours: ``"shared"`` memory or TCP ``"sockets"``.
     ``lost``    ``"abort"``: the run ends when a process is lost; ``"skip"``: it goes on among the others.
@@ -65,7 +70,7 @@ async def drive(
         log.info("%s", program.prepare(session.data.nodes))
     if skip:
         program.check_lost(session.data.nodes)
-    run = _Run(program, session, crew, {} if meters is None else meters, skip)
+    run = _Run(program, session, group, {} if meters is None else meters, skip)
     try:
         run.open(wire)
         await run.cuts()
@@ -75,8 +80,10 @@ async def drive(
 
 
 class _Run:
-    def __init__(self, program: Any, session: Session, crew: Crew, meters: dict[int, Meter], skip: bool) -> None:
-        self.program, self.session, self.crew, self.meters, self.skip = program, session, crew, meters, skip
+    def __init__(
+        self, program: Any, session: Session, group: ProcessGroup, meters: dict[int, Meter], skip: bool
+    ) -> None:
+        self.program, self.session, self.group, self.meters, self.skip = program, session, group, meters, skip
         self.nodes = session.data.nodes
         self.edges = edges_for(program, self.nodes)
         self._loop = asyncio.get_running_loop()
@@ -98,7 +105,7 @@ class _Run:
         self._last: list[Books] | None = None
         """The peers' books at the last cut that this run has made."""
         self._began = session.clock.now
-        # Peers of an earlier run with the same crew may still have had something to say.
+        # Peers of an earlier run with the same group may still have had something to say.
         self._run = time.monotonic_ns()
         saved = session.extra.get("peers") or {"books": [], "messages": [], "dropped": []}
         self._saved = saved
@@ -129,9 +136,9 @@ class _Run:
                 }
             self._send(rank, {"role": "peer", "run": self._run, "wire": wire, "program": data}, saved)
         self._connect(wire)
-        self.crew.watch(self._loop, self._lost)
+        self.group.watch(self._loop, self._lost)
         for rank in self.left:
-            self._loop.add_reader(self.crew.channels[rank], self._readable, rank)
+            self._loop.add_reader(self.group.channels[rank], self._readable, rank)
 
     def _connect(self, wire: str) -> None:
         senders = senders_of(self.edges)
@@ -141,7 +148,7 @@ class _Run:
 
         while self._error is None:
             try:
-                return self.crew.mesh(others, wire, self.left, other=lambda *_: None)
+                return self.group.rendezvous(others, wire, self.left, other=lambda *_: None)
             except NodeLost as e:
                 if not self.skip:
                     raise
@@ -149,9 +156,9 @@ class _Run:
 
     def close(self) -> None:
         """Tell all that it is over. The last commit gets its model, if it has only numbers so far."""
-        self.crew.unwatch()
+        self.group.unwatch()
         for rank in self.left:
-            channel = self.crew.channels[rank]
+            channel = self.group.channels[rank]
             self._loop.remove_reader(channel)
             with contextlib.suppress(Closed):
                 channel.send({"end": True}, wait=False)
@@ -244,7 +251,7 @@ class _Run:
             taken[to].append([frm, seq])
             settled[frm].append([to, seq])
         for rank in self.left:
-            if taken[rank] or settled[rank] or self.crew.channels[rank].unreturned:
+            if taken[rank] or settled[rank] or self.group.channels[rank].unreturned:
                 self._send(rank, {"taken": taken[rank], "settled": settled[rank]})
 
     # -- what is heard -----------------------------------------------------------------------------------------
@@ -271,7 +278,7 @@ class _Run:
             self._broken(rank)
 
     def _take_in(self, rank: int) -> None:
-        for message, tree, _ in self.crew.channels[rank].poll():
+        for message, tree, _ in self.group.channels[rank].poll():
             if message.get("run") == self._run or "cannot" in message:
                 self._hear(rank, message, tree)
         self._news.set()
@@ -341,21 +348,21 @@ class _Run:
         if rank in self.gone:
             return
         try:
-            self.crew.channels[rank].send(message, tree)
+            self.group.channels[rank].send(message, tree)
         except Closed:
             self._broken(rank)
 
     def _broken(self, rank: int) -> None:
         """Its channel has ended, which the end of its process does."""
-        self._loop.remove_reader(self.crew.channels[rank])
+        self._loop.remove_reader(self.group.channels[rank])
         if self._error is None:
-            self._lost(rank, self.crew.ended(rank))
+            self._lost(rank, self.group.ended(rank))
 
     def _lost(self, rank: int, how: str) -> None:
         if rank in self.gone:
             return
         s = self.session
-        self._loop.remove_reader(self.crew.channels[rank])
+        self._loop.remove_reader(self.group.channels[rank])
         with contextlib.suppress(Closed):
             self._take_in(rank)  # what it had sent before its end counts
         if self.skip:

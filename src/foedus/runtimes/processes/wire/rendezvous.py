@@ -81,7 +81,7 @@ def introduce(
     arrive: float | None,
     connect: float,
 ) -> None:
-    """Connect these nodes with each other; ``Crew.mesh`` says more.
+    """Connect these nodes with each other; ``ProcessGroup.rendezvous`` says more.
 
     ``number`` is another one each time. All have to be there within ``arrive`` seconds (``None``: as long as none
     hangs), and to be connected within ``connect`` more.
@@ -111,11 +111,11 @@ def introduce(
         except BaseException as e:
             for rank in invited:
                 with contextlib.suppress(Closed):
-                    channels[rank].send({"mesh": number, "off": str(e)})
+                    channels[rank].send({"rendezvous": number, "off": str(e)})
             raise
         for channel in channels.values():
             with contextlib.suppress(Closed):  # lost since, which is no longer this function's to tell
-                channel.send({"mesh": number, "done": True})
+                channel.send({"rendezvous": number, "done": True})
 
 
 class _Ear:
@@ -126,7 +126,7 @@ class _Ear:
 
     def tell(self, rank: int, message: dict[str, Any]) -> None:
         try:
-            self._channels[rank].send({"mesh": self._number, **message})
+            self._channels[rank].send({"rendezvous": self._number, **message})
         except Closed:
             raise self._care.ended(rank) from None
 
@@ -166,9 +166,9 @@ class _Ear:
             message, tree, _ = self._channels[rank].receive()
         except Closed:
             raise self._care.ended(rank) from None
-        if isinstance(message, dict) and "mesh" in message:
+        if isinstance(message, dict) and "rendezvous" in message:
             # What belongs to an earlier time, which was called off, is no longer of interest.
-            return message if message["mesh"] == self._number else {}
+            return message if message["rendezvous"] == self._number else {}
         if self._care.other is None:
             raise WorkerError(f"node {rank} sent something else while it was to be connected")
         self._care.other(rank, message, tree)
@@ -179,9 +179,9 @@ class _Ear:
 
 
 def connect(control: Channel, invitation: dict[str, Any] | None = None) -> dict[int, socket.socket]:
-    """Blocking sockets to other ranks, those that the parent's ``Crew.mesh`` wants for this one.
+    """Blocking sockets to other ranks, those that the parent's ``ProcessGroup.rendezvous`` wants for this one.
 
-    ``invitation`` is the parent's message with the key ``mesh``, if the caller has received it already. Errors:
+    ``invitation`` is the parent's message with the key ``rendezvous``, if the caller has received it already. Errors:
     ``NotConnected`` if the parent calls it off, ``Closed`` if the parent is gone.
     """
     if invitation is None:
@@ -195,7 +195,7 @@ def connect(control: Channel, invitation: dict[str, Any] | None = None) -> dict[
 class _Meeting:
     def __init__(self, control: Channel, invitation: dict[str, Any]) -> None:
         self._control = control
-        self._number, self._me, self._wire = invitation["mesh"], invitation["rank"], invitation["wire"]
+        self._number, self._me, self._wire = invitation["rendezvous"], invitation["rank"], invitation["wire"]
         self._edges = set(invitation["edges"])
         self._token = b""
         self._connected: dict[int, socket.socket] = {}
@@ -236,7 +236,7 @@ class _Meeting:
 
     def _say(self, what: str, value: Any) -> None:
         self._told = what != "here"
-        self._control.send({"mesh": self._number, what: value})
+        self._control.send({"rendezvous": self._number, what: value})
 
     def _fail(self, why: str) -> None:
         if not self._told:

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from foedus.core.trees import flatten, unflatten
-from foedus.runtimes.processes.frames import OTHER, Frame, check, kind_of, read_head
-from foedus.runtimes.processes.piped import Piped
-from foedus.runtimes.processes.pipes import PIECE, Pipe, Pump
-from foedus.runtimes.processes.ring import add, as_array
+from foedus.runtimes.processes.collectives.frames import OTHER, Frame, check, kind_of, read_head
+from foedus.runtimes.processes.collectives.piped import Piped
+from foedus.runtimes.processes.collectives.pipes import PIECE, Pipe, Pump
+from foedus.runtimes.processes.collectives.ring import add, as_array
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode

@@ -17,21 +17,21 @@ from foedus.core.federation import Federation
 from foedus.core.session import Options, Session
 from foedus.core.state import State
 from foedus.runtimes.launch import load
-from foedus.runtimes.processes.collectives import collective
-from foedus.runtimes.processes.joined import Joined
-from foedus.runtimes.processes.member import Member
-from foedus.runtimes.processes.mesh import NotConnected, connect
-from foedus.runtimes.processes.meter import Meter
-from foedus.runtimes.processes.pace import pace
-from foedus.runtimes.processes.pipes import Broken
-from foedus.runtimes.processes.told import told
+from foedus.runtimes.processes.collectives.collective import collective
+from foedus.runtimes.processes.collectives.pipes import Broken
+from foedus.runtimes.processes.node.context import NodeContext
+from foedus.runtimes.processes.node.joint_executor import Joined
+from foedus.runtimes.processes.node.pace import pace
+from foedus.runtimes.processes.wire.messages import told
+from foedus.runtimes.processes.wire.meter import Meter
+from foedus.runtimes.processes.wire.rendezvous import NotConnected, connect
 
 FOR_EVER = 1e6
 """Seconds a rank waits for another that lives: how long a job takes is nobody's business here, and the parent sees to
 those that hang."""
 
 
-def rank(member: Member, asked: dict[str, Any], saved: Any) -> None:
+def rank(member: NodeContext, asked: dict[str, Any], saved: Any) -> None:
     """Run the program with the others, until the parent says that it is over."""
     life = _Life(member, asked)
     message, tree = asked, saved
@@ -71,7 +71,7 @@ class _Rhythm:
 class _Life:
     """What lasts when the nodes that are left begin anew from a commit, after one is lost."""
 
-    member: Member
+    member: NodeContext
     asked: dict[str, Any]
     meter: Meter = field(default_factory=Meter)
     notes: list[dict[str, Any]] = field(default_factory=list)

@@ -16,7 +16,7 @@ IDLE = -1
 """A node that computes nobody's job."""
 
 
-def new_page(nodes: int) -> Tensors:
+def new_board(nodes: int) -> Tensors:
     """``beat`` (nodes,): when each last showed that it lives, in its monotonic seconds, 0 before the first time.
     ``doing`` (nodes,): the node whose job it computes, or ``IDLE``.
     """
@@ -35,7 +35,7 @@ def beat_for_ever(page: Tensors, rank: int) -> None:
     threading.Thread(target=beat, name="foedus-heart-beat", daemon=True).start()
 
 
-class Pulse:
+class Heartbeat:
     """The parent's look at the heart beats: how long each has been silent.
 
     Silence is counted in looks, not by the clock: while the parent itself computes or the machine sleeps, it does not

@@ -25,13 +25,13 @@ from foedus.core.session import Options, Session, diverged, node_failed
 from foedus.core.update import Failed
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import load
-from foedus.runtimes.processes.member import Member
-from foedus.runtimes.processes.mesh import NotConnected, connect
-from foedus.runtimes.processes.meter import Meter
-from foedus.runtimes.processes.pace import pace
-from foedus.runtimes.processes.socket_channel import Packed, SocketChannel
-from foedus.runtimes.processes.told import told
-from foedus.runtimes.processes.wires import Wire, wrap
+from foedus.runtimes.processes.node.context import NodeContext
+from foedus.runtimes.processes.node.pace import pace
+from foedus.runtimes.processes.wire.kinds import Wire, wrap
+from foedus.runtimes.processes.wire.messages import told
+from foedus.runtimes.processes.wire.meter import Meter
+from foedus.runtimes.processes.wire.rendezvous import NotConnected, connect
+from foedus.runtimes.processes.wire.socket_channel import Packed, SocketChannel
 from foedus.runtimes.segments import SegmentPool
 from foedus.runtimes.simulation.inline import Inline
 
@@ -45,7 +45,7 @@ TRAIL = 0.2
 """Seconds that are waited for the rest of what a lost neighbour had sent, should its end not be there at once."""
 
 
-def peer(member: Member, asked: dict[str, Any], saved: Any) -> None:
+def peer(member: NodeContext, asked: dict[str, Any], saved: Any) -> None:
     """Be a peer, until the parent says that the run is over. ``saved`` is where a stopped run left off."""
     meter, segments = Meter(), SegmentPool()
     socks = _connect(member)
@@ -80,7 +80,7 @@ def peer(member: Member, asked: dict[str, Any], saved: Any) -> None:
         segments.close()
 
 
-def _connect(member: Member) -> dict[int, socket.socket] | None:
+def _connect(member: NodeContext) -> dict[int, socket.socket] | None:
     """Sockets to the neighbours' processes, anew if one was lost meanwhile; None if the run is over already."""
     while True:
         invitation, _, _ = member.channel.receive()
@@ -134,7 +134,7 @@ class _Selector(selectors.DefaultSelector):
 class _Here(Inline):
     """Runs jobs in this process, after what was posted is on its way."""
 
-    def __init__(self, member: Member, before: Callable[[], None]) -> None:
+    def __init__(self, member: NodeContext, before: Callable[[], None]) -> None:
         super().__init__(member.model, member.data, member.setup["seed"])
         self._member, self._before = member, before
 
@@ -153,7 +153,7 @@ class _Post:
     def __init__(
         self,
         run: int,
-        member: Member,
+        member: NodeContext,
         session: Session,
         program: Any,
         clock: _Clock,

@@ -24,8 +24,8 @@ from torch import nn
 
 import foedus as fd
 from foedus.runtimes.channel import Closed
-from foedus.runtimes.processes.crew import Crew, NodeLost
-from foedus.runtimes.processes.status import IDLE, Pulse, new_page
+from foedus.runtimes.processes.parent.process_group import NodeLost, ProcessGroup
+from foedus.runtimes.processes.wire.heartbeat import IDLE, Heartbeat, new_board
 
 CORES = sorted(os.sched_getaffinity(0))
 
@@ -37,15 +37,17 @@ def federation(nodes=4, rows=80):
 
 def crew_of(nodes, setup=None, module="echo", patience=30.0, model=None, **options):
     model = fd.Model(nn.Linear(4, 3)) if model is None else model
-    return Crew(nodes, module, {} if setup is None else setup, model, federation(), patience=patience, **options)
+    return ProcessGroup(
+        nodes, module, {} if setup is None else setup, model, federation(), patience=patience, **options
+    )
 
 
-def losses(crew, act, count, within=20.0):
+def losses(group, act, count, within=20.0):
     """What ``lost`` is told, as ``(rank, reason, seconds since act)``, until it was told so often."""
 
     async def main():
         told = asyncio.Queue()
-        crew.watch(asyncio.get_running_loop(), lambda *loss: told.put_nowait((*loss, time.monotonic())))
+        group.watch(asyncio.get_running_loop(), lambda *loss: told.put_nowait((*loss, time.monotonic())))
         begun = time.monotonic()
         act()
         try:
@@ -53,15 +55,15 @@ def losses(crew, act, count, within=20.0):
             await asyncio.sleep(0.1)
             assert told.empty()  # once a rank
         finally:
-            crew.unwatch()
+            group.unwatch()
         return [(rank, reason, at - begun) for rank, reason, at in got]
 
     return asyncio.run(main())
 
 
-def ask(crew, rank, **what):
-    crew.channels[rank].send(what)
-    return crew.channels[rank].receive()[0]
+def ask(group, rank, **what):
+    group.channels[rank].send(what)
+    return group.channels[rank].receive()[0]
 
 
 # -- how they start ------------------------------------------------------------------------------------------------
@@ -69,29 +71,29 @@ def ask(crew, rank, **what):
 
 def test_each_gets_its_setup_the_model_the_data_a_core_and_one_thread(here, leftovers):
     nodes = min(2, len(CORES))
-    with leftovers(), crew_of(nodes, lambda rank: {"name": f"n{rank}"}) as crew:
-        assert not crew.oversubscribed
-        for rank, channel in enumerate(crew.channels):
+    with leftovers(), crew_of(nodes, lambda rank: {"name": f"n{rank}"}) as group:
+        assert not group.oversubscribed
+        for rank, channel in enumerate(group.channels):
             channel.send({"do": "tell"})
             told, tree, _ = channel.receive()
             assert told["setup"] == {"name": f"n{rank}", "rank": rank, "nodes": nodes}
             assert (told["rows"], told["numbers"], told["threads"]) == (64, 15, 1)
-            assert told["cores"] == [CORES[rank]] == [crew.cores[rank]]
+            assert told["cores"] == [CORES[rank]] == [group.cores[rank]]
             assert told["sigint"]
             assert told["group"]
             assert torch.equal(tree["x"], federation().x)
-            assert crew.doing(rank) == IDLE
-            ask(crew, rank, do="doing", node=7 + rank)
-            assert crew.doing(rank) == 7 + rank
+            assert group.doing(rank) == IDLE
+            ask(group, rank, do="doing", node=7 + rank)
+            assert group.doing(rank) == 7 + rank
         del tree
-        assert len(set(crew.pids)) == nodes
-        assert crew.alive == set(range(nodes))
-        crew.kill(0)
-        assert crew.alive == set(range(1, nodes))
-        assert not psutil.pid_exists(crew.pids[0])
-        crew.close()
-        assert crew.alive == set()
-        assert crew.doing(0) == 7
+        assert len(set(group.pids)) == nodes
+        assert group.alive == set(range(nodes))
+        group.kill(0)
+        assert group.alive == set(range(1, nodes))
+        assert not psutil.pid_exists(group.pids[0])
+        group.close()
+        assert group.alive == set()
+        assert group.doing(0) == 7
     # ``with`` has closed it once more
 
 
@@ -190,31 +192,31 @@ def test_every_end_is_noticed_at_once_and_told_once(here, leftovers, monkeypatch
         ({"do": "raise"}, "exited with status 1"),
         ({"do": "signal", "signal": signal.SIGRTMIN + 1}, f"was killed by signal {signal.SIGRTMIN + 1}"),
     ]
-    with leftovers(), crew_of(5) as crew:
-        assert crew.oversubscribed == (len(CORES) < 5)
-        cores = ask(crew, 4, do="tell")["cores"]
-        assert cores == (CORES if crew.oversubscribed else [CORES[4]])
-        theirs = [ask(crew, rank, do="start")["pid"] for rank in range(5)]
+    with leftovers(), crew_of(5) as group:
+        assert group.oversubscribed == (len(CORES) < 5)
+        cores = ask(group, 4, do="tell")["cores"]
+        assert cores == (CORES if group.oversubscribed else [CORES[4]])
+        theirs = [ask(group, rank, do="start")["pid"] for rank in range(5)]
 
         def end(ranks):
             def act():
                 for rank in ranks:
-                    crew.channels[rank].send(ways[rank][0])
+                    group.channels[rank].send(ways[rank][0])
 
-            got = losses(crew, act, len(ranks))
+            got = losses(group, act, len(ranks))
             assert {rank: reason for rank, reason, _ in got} == {rank: ways[rank][1] for rank in ranks}
             # Milliseconds on a machine that has nothing else to do.
             assert max(seconds for *_, seconds in got) < 3.0
             assert not [pid for rank, pid in enumerate(theirs) if rank in ranks and running(pid)]
 
         end(range(3))
-        assert crew.alive == {3, 4}
+        assert group.alive == {3, 4}
         # Where the system does not tell of ends by itself, they are looked for.
         monkeypatch.setattr(os, "pidfd_open", forbidden)
         end(range(3, 5))
-        assert crew.alive == set()
+        assert group.alive == set()
         with pytest.raises(Closed):
-            crew.channels[0].receive()
+            group.channels[0].receive()
     assert "RuntimeError: on purpose" in capfd.readouterr().err
 
 
@@ -228,26 +230,26 @@ def running(pid):
 
 
 def test_a_stopped_node_counts_as_hung_and_a_busy_one_does_not(here, leftovers):
-    with leftovers(), crew_of(3, patience=1.5) as crew:
-        crew.channels[1].send({"do": "multiply", "size": 2000, "seconds": 2.5})
-        crew.channels[2].send({"do": "sleep", "seconds": 600.0})
-        [(rank, reason, seconds)] = losses(crew, lambda: os.kill(crew.pids[0], signal.SIGSTOP), 1)
+    with leftovers(), crew_of(3, patience=1.5) as group:
+        group.channels[1].send({"do": "multiply", "size": 2000, "seconds": 2.5})
+        group.channels[2].send({"do": "sleep", "seconds": 600.0})
+        [(rank, reason, seconds)] = losses(group, lambda: os.kill(group.pids[0], signal.SIGSTOP), 1)
         assert rank == 0
         assert reason == "gave no sign of life for 1.5 s (stopped, or stuck) and was ended"
         assert seconds > 1.0
-        assert not psutil.pid_exists(crew.pids[0])
-        assert crew.channels[1].receive()[0] == {"done": True}
-        assert crew.alive == {1, 2}
+        assert not psutil.pid_exists(group.pids[0])
+        assert group.channels[1].receive()[0] == {"done": True}
+        assert group.alive == {1, 2}
 
         def away_then_killed():
             time.sleep(2.0)  # a parent that does not look thinks nobody dead
-            os.kill(crew.pids[1], signal.SIGTERM)
+            os.kill(group.pids[1], signal.SIGTERM)
 
-        assert [loss[:2] for loss in losses(crew, away_then_killed, 1)] == [(1, "was killed by SIGTERM")]
-        os.kill(crew.pids[2], signal.SIGSTOP)
+        assert [loss[:2] for loss in losses(group, away_then_killed, 1)] == [(1, "was killed by SIGTERM")]
+        os.kill(group.pids[2], signal.SIGSTOP)
         with pytest.raises(Closed):  # nobody waits for ever for one that takes no messages
-            flood(crew.channels[2])
-        assert crew.alive == {2}  # ``close`` ends stopped ones too
+            flood(group.channels[2])
+        assert group.alive == {2}  # ``close`` ends stopped ones too
 
 
 def flood(channel):
@@ -257,8 +259,8 @@ def flood(channel):
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=20))
 def test_silence_is_counted_in_looks_since_the_last_beat(beats):
-    page = new_page(2)
-    pulse = Pulse(page)
+    page = new_board(2)
+    pulse = Heartbeat(page)
     for at, who in enumerate(beats, 1):
         for rank in (0, 1):
             if who[rank]:
@@ -274,14 +276,14 @@ PARENT = """
     import os, signal, sys, threading, time
     import numpy as np, foedus as fd
     from torch import nn
-    from foedus.runtimes.processes.crew import Crew
+    from foedus.runtimes.processes.parent.process_group import ProcessGroup
     x = np.random.default_rng(0).normal(size=(80, 4)).astype("f")
     data = fd.data.arrays(x, np.arange(80) % 3, test=0.2).split(fd.data.IID(), nodes=4)
-    crew = Crew(3, "echo", {}, fd.Model(nn.Linear(4, 3)), data, patience=60.0)
-    crew.channels[0].send({"do": "sleep", "seconds": 600.0})
-    os.kill(crew.pids[1], signal.SIGSTOP)
-    print(*crew.pids, flush=True)
-    crew.mesh(lambda rank: {0, 1, 2} - {rank}, "sockets", timeout=600.0)
+    group = ProcessGroup(3, "echo", {}, fd.Model(nn.Linear(4, 3)), data, patience=60.0)
+    group.channels[0].send({"do": "sleep", "seconds": 600.0})
+    os.kill(group.pids[1], signal.SIGSTOP)
+    print(*group.pids, flush=True)
+    group.rendezvous(lambda rank: {0, 1, 2} - {rank}, "sockets", timeout=600.0)
 """
 
 

@@ -1,4 +1,4 @@
-"""A node process from inside: what a module that ``Crew`` starts begins with."""
+"""A node process from inside: what a module that ``ProcessGroup`` starts begins with."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from foedus.core.model import Model
 from foedus.core.update import Tensors
 from foedus.runtimes.channel import Channel, Closed
 from foedus.runtimes.launch import attach, receive_setup
-from foedus.runtimes.processes.status import IDLE, beat_for_ever
+from foedus.runtimes.processes.wire.heartbeat import IDLE, beat_for_ever
 
 
-class Member:
-    """This process as one of the crew: its rank, what it was given, and the channel to the parent."""
+class NodeContext:
+    """This process as one of the group: its rank, what it was given, and the channel to the parent."""
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
@@ -35,16 +35,16 @@ class Member:
         self._doing[self.rank] = node
 
 
-def run(fd: int, serve: Callable[[Member], None]) -> NoReturn:
+def run(fd: int, serve: Callable[[NodeContext], None]) -> NoReturn:
     """Be a node process: tell the parent that this one is ready, serve until that returns or the parent is gone, end.
 
-    A module for ``Crew`` ends with ``if __name__ == "__main__": run(int(sys.argv[1]), serve)``. An error ends the
-    process with status 1, after its traceback.
+    A module for ``ProcessGroup`` ends with ``if __name__ == "__main__": run(int(sys.argv[1]), serve)``. An error ends
+    the process with status 1, after its traceback.
     """
     status = 0
     channel = attach(fd)
     try:
-        member = Member(channel)
+        member = NodeContext(channel)
         channel.send({"ready": True})
         serve(member)
     except Closed:

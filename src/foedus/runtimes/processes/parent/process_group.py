@@ -15,9 +15,9 @@ from foedus.core.errors import WorkerError
 from foedus.core.model import Model
 from foedus.core.update import Tensors
 from foedus.runtimes.channel import Channel, Closed
-from foedus.runtimes.launch import Cargo, Child
-from foedus.runtimes.processes import mesh
-from foedus.runtimes.processes.status import Pulse, new_page
+from foedus.runtimes.launch import Child, Payload
+from foedus.runtimes.processes.wire import rendezvous
+from foedus.runtimes.processes.wire.heartbeat import Heartbeat, new_board
 from foedus.runtimes.segments import SegmentPool
 
 POLL = 0.05
@@ -35,7 +35,7 @@ class NodeLost(WorkerError):
         self.rank, self.reason = rank, reason
 
 
-class Crew:
+class ProcessGroup:
     """One process a node, each running ``python -m module FD`` (see ``member.run``), and the channels to them.
 
     ``setup`` are plain values for all, or made from a rank; ``rank`` and ``nodes`` are among what they get.
@@ -65,8 +65,8 @@ class Crew:
         self._pidfds: dict[int, int] = {}
         self._watch: tuple[asyncio.AbstractEventLoop, Lost] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._meshes = 0
-        self._look_at(new_page(nodes))
+        self._meetings = 0
+        self._look_at(new_board(nodes))
         available = cores()
         self.oversubscribed = nodes > len(available)
         self.cores = [
@@ -79,8 +79,8 @@ class Crew:
             raise
 
     def _start(self, module: str, setup: Setup, model: Model, data: FederatedDataset, instead: str) -> None:
-        cargo = Cargo(self.segments, model, data, new_page(self.nodes), instead)
-        self._look_at(cargo.page)
+        payload = Payload(self.segments, model, data, new_board(self.nodes), instead)
+        self._look_at(payload.page)
         for rank, core in enumerate(self.cores):
             try:
                 child = Child(module, self.segments, self.patience)
@@ -96,15 +96,15 @@ class Crew:
                     os.sched_setaffinity(child.pid, {core})
             own = setup(rank) if callable(setup) else setup
             try:
-                cargo.send(child.channel, {**own, "rank": rank, "nodes": self.nodes})
+                payload.send(child.channel, {**own, "rank": rank, "nodes": self.nodes})
             except Closed:
                 raise self._lost(rank) from None
-        self._await_ready(cargo)
+        self._await_ready(payload)
 
     def _look_at(self, page: Tensors) -> None:
-        self._pulse, self._doing = Pulse(page), page["doing"]
+        self._heartbeat, self._doing = Heartbeat(page), page["doing"]
 
-    def _await_ready(self, cargo: Cargo) -> None:
+    def _await_ready(self, payload: Payload) -> None:
         waiting = {channel.fileno(): rank for rank, channel in enumerate(self.channels)}
         poll = select.poll()
         for fd in waiting:
@@ -121,12 +121,12 @@ class Crew:
                 except Closed:
                     raise self._lost(rank) from None
                 if "cannot" in message:
-                    raise cargo.refused(message)
+                    raise payload.refused(message)
             if not events:
-                self._pulse.look(self.interval)
+                self._heartbeat.look(self.interval)
                 for rank in waiting.values():
-                    patience = self.patience if self._pulse.begun(rank) else to_begin
-                    if self._pulse.silent[rank] >= patience:
+                    patience = self.patience if self._heartbeat.begun(rank) else to_begin
+                    if self._heartbeat.silent[rank] >= patience:
                         raise self._hung(rank, patience)
 
     # -- who they are ------------------------------------------------------------------------------------------
@@ -145,35 +145,35 @@ class Crew:
         """Whose job it computes, by what it last noted; -1 for nobody's."""
         return int(self._doing[rank])
 
-    def mesh(
+    def rendezvous(
         self,
         edges: Callable[[int], Collection[int]],
         wire: str,
         members: Collection[int] | None = None,
         timeout: float | None = None,
-        other: mesh.Other | None = None,
+        other: rendezvous.Other | None = None,
         also: Mapping[int, Channel] = MappingProxyType({}),
     ) -> None:
-        """Connect ``members`` (all that are alive) with each other; each calls ``mesh.connect`` meanwhile.
+        """Connect ``members`` (all that are alive) with each other; each calls ``rendezvous.connect`` meanwhile.
 
         ``edges(rank)`` are the ranks that one is connected to, and they to it; ``wire`` is ``"shared"`` (Unix sockets)
         or ``"sockets"`` (TCP). Can be called again, with fewer: ranks stay what they were. What else a node sends
         meanwhile goes to ``other(rank, message, tree)``. ``also`` are channels to members that are no node. Errors:
-        ``NodeLost`` if a process ends meanwhile or hangs (``lost`` is then not called for it), ``mesh.NotInTime`` if
+        ``NodeLost`` if a process ends meanwhile or hangs (``lost`` is then not called for it), ``NotInTime`` if
         one lives and is not there after ``timeout`` seconds (``None``: it may take its time); nobody is connected
-        then, and it can be tried again. Messages with the key ``mesh`` that come after an error belong to what was
-        called off, and say nothing.
+        then, and it can be tried again. Messages with the key ``rendezvous`` that come after an error belong to what
+        was called off, and say nothing.
         """
-        self._meshes += 1
+        self._meetings += 1
         ranks = sorted(self.alive if members is None else members)
         channels = {rank: also[rank] if rank in also else self.channels[rank] for rank in ranks}
-        care = mesh.Care(self._lost, self._look_while_connecting, self.interval, other)
-        mesh.introduce(channels, edges, wire, self._meshes, care, timeout, self.patience + 10.0)
+        care = rendezvous.Care(self._lost, self._look_while_connecting, self.interval, other)
+        rendezvous.introduce(channels, edges, wire, self._meetings, care, timeout, self.patience + 10.0)
 
     def _look_while_connecting(self) -> None:
-        self._pulse.look(self.interval)
+        self._heartbeat.look(self.interval)
         for rank in sorted(self.alive):
-            if self._pulse.silent[rank] >= self.patience:
+            if self._heartbeat.silent[rank] >= self.patience:
                 raise self._hung(rank, self.patience)
 
     # -- until they end ----------------------------------------------------------------------------------------
@@ -214,12 +214,12 @@ class Crew:
 
     def look(self, seconds: float | None = None) -> None:
         """Look at all processes. To be called every ``interval`` seconds where the loop of ``watch`` does not run."""
-        self._pulse.look(self.interval if seconds is None else seconds)
+        self._heartbeat.look(self.interval if seconds is None else seconds)
         for rank in sorted(self.alive - set(self._pidfds)):
             if self._children[rank].process.poll() is not None:
                 self._ended(rank)  # which may end the others too
         for rank in sorted(self.alive):
-            if rank in self.alive and self._pulse.silent[rank] >= self.patience:
+            if rank in self.alive and self._heartbeat.silent[rank] >= self.patience:
                 self._tell(self._hung(rank, self.patience))
 
     def ended(self, rank: int) -> str:
@@ -268,9 +268,9 @@ class Crew:
             child.channel.close()
         self.segments.close()
         # The shared page goes, what it said last stays.
-        self._look_at({**new_page(self.nodes), "doing": self._doing.clone()})
+        self._look_at({**new_board(self.nodes), "doing": self._doing.clone()})
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> ProcessGroup:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import sys
 
-from foedus.runtimes.processes.member import Member, run
-from foedus.runtimes.processes.peer import peer
-from foedus.runtimes.processes.rank import rank
-from foedus.runtimes.processes.serve import serve
+from foedus.runtimes.processes.node.context import NodeContext, run
+from foedus.runtimes.processes.node.joint import rank
+from foedus.runtimes.processes.node.peer import peer
+from foedus.runtimes.processes.node.worker import serve
 
 
-def be(member: Member) -> None:
+def be(member: NodeContext) -> None:
     """Take a role, and the next when that has ended."""
     while True:
         asked, tree, _ = member.channel.receive()

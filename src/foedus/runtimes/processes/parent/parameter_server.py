@@ -23,8 +23,8 @@ from foedus.core.update import Failed, Tensors
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import refused
 from foedus.runtimes.plans import Plans
-from foedus.runtimes.processes.crew import Crew, NodeLost
-from foedus.runtimes.processes.wires import Placement, Wire, to_nodes
+from foedus.runtimes.processes.parent.process_group import NodeLost, ProcessGroup
+from foedus.runtimes.processes.wire.kinds import Placement, Wire, to_nodes
 from foedus.runtimes.results import unpack
 from foedus.runtimes.simulation.inline import Inline
 
@@ -84,43 +84,50 @@ class Server:
     ahead = AHEAD
 
     def __init__(
-        self, crew: Crew, clock: RealClock, model: Model, data: FederatedDataset, seed: int, goes_on: bool, wire: str
+        self,
+        group: ProcessGroup,
+        clock: RealClock,
+        model: Model,
+        data: FederatedDataset,
+        seed: int,
+        goes_on: bool,
+        wire: str,
     ) -> None:
-        self.crew, self.workers, self._goes_on, self._wire = crew, crew.nodes, goes_on, wire
+        self.group, self.workers, self._goes_on, self._wire = group, group.nodes, goes_on, wire
         self.gone: dict[int, str] = {}
         self._refusal: BadInput | None = None
         self._clock = clock
         self._model, self._inline = model, Inline(model, data, seed)
-        self._plans = Plans(crew.nodes)
+        self._plans = Plans(group.nodes)
         self._wires: dict[int, Wire] = {}
-        self._at: list[dict[int, _Part]] = [{} for _ in range(crew.nodes)]
+        self._at: list[dict[int, _Part]] = [{} for _ in range(group.nodes)]
         self._open = False
         self._numbers = 0
         self._here_s = 0.0
         # By node, at its last answer: what ``_count`` counts.
-        self._counted: list[tuple[float, ...]] = [(0,) * 7] * crew.nodes
+        self._counted: list[tuple[float, ...]] = [(0,) * 7] * group.nodes
         self._poll = select.poll()
         self._rank_of: dict[int, int] = {}
 
     def open(self) -> None:
         """Have the nodes serve. Their answers are noticed by the clock's loop from now on."""
         self._open = True
-        for rank, channel in enumerate(self.crew.channels):
+        for rank, channel in enumerate(self.group.channels):
             try:
                 channel.send({"role": "serve", "wire": self._wire})
             except Closed:
                 self._broken(rank)
-        while self.crew.alive and not self._wires:
-            nodes = sorted(self.crew.alive)
+        while self.group.alive and not self._wires:
+            nodes = sorted(self.group.alive)
             try:
-                self._wires = dict(zip(nodes, to_nodes(self.crew, self._wire), strict=True))
+                self._wires = dict(zip(nodes, to_nodes(self.group, self._wire), strict=True))
             except NodeLost as e:  # then those that are left are connected
                 self._lost(e.rank, e.reason)
         for rank, wire in self._wires.items():
             self._rank_of[wire.fileno()] = rank
             self._poll.register(wire, select.POLLIN)
             self._clock.loop.add_reader(wire, self._readable, rank)
-        self.crew.watch(self._clock.loop, self._lost)
+        self.group.watch(self._clock.loop, self._lost)
 
     @property
     def goes_on(self) -> bool:
@@ -131,7 +138,7 @@ class Server:
 
     def place(self, args: Tensors) -> Placement:
         """Write arguments once for all nodes."""
-        return Placement(self._wire, self.crew.segments, args)
+        return Placement(self._wire, self.group.segments, args)
 
     def release(self, placed: Placement) -> None:
         """The caller is done with them."""
@@ -163,12 +170,12 @@ class Server:
             return result
         while ticket.missing:
             # A node that is lost is told of by the loop, which does not run now: its wire's end says it as well.
-            events = self._poll.poll(1000 * self.crew.interval)
+            events = self._poll.poll(1000 * self.group.interval)
             for fd, kind in events:
                 if fd in self._rank_of:
                     (self._writable if kind & select.POLLOUT else self._readable)(self._rank_of[fd])
             if not events:
-                self.crew.look()
+                self.group.look()
         if self._refusal is not None:
             raise self._refusal
         return ticket.result()  # type: ignore[no-any-return]
@@ -180,12 +187,12 @@ class Server:
             for number, part in parts.items():
                 if part.ticket is ticket and rank not in self.gone:
                     with contextlib.suppress(Closed):
-                        self.crew.channels[rank].send({"cancel": number})
+                        self.group.channels[rank].send({"cancel": number})
 
     def close(self) -> None:
         """End all processes."""
         self._close_wires()
-        self.crew.close()
+        self.group.close()
 
     # -- how it goes -------------------------------------------------------------------------------------------
 
@@ -199,7 +206,7 @@ class Server:
         id = self._plans.id(ticket.plan if ticket.folded_there else replace(ticket.plan, aggregator=None))
         placed.retain()
         self._at[rank][number] = _Part(ticket, index, placed)
-        control, wire = self.crew.channels[rank], self._wires[rank]
+        control, wire = self.group.channels[rank], self._wires[rank]
         try:
             new = self._plans.new_to(rank, id)
             if new is not None:
@@ -251,7 +258,7 @@ class Server:
     def _states(self, rank: int, number: int) -> Any:
         """What the node remembers from now on: it was sent before its answer, on the other channel."""
         while True:
-            message, tree, _ = self.crew.channels[rank].receive()
+            message, tree, _ = self.group.channels[rank].receive()
             if message.get("states") == number:
                 return tree
 
@@ -294,7 +301,7 @@ class Server:
     def _broken(self, rank: int) -> None:
         """Its wire has ended, which the end of its process does."""
         if rank not in self.gone:
-            self._lost(rank, self.crew.ended(rank))
+            self._lost(rank, self.group.ended(rank))
 
     def _lost(self, rank: int, how: str) -> None:
         """A node is gone: what it had to do has failed."""
@@ -302,7 +309,7 @@ class Server:
             return
         self.gone[rank] = how
         with contextlib.suppress(Closed):  # its last words may be that it could not load something
-            for message, _, _ in self.crew.channels[rank].poll():
+            for message, _, _ in self.group.channels[rank].poll():
                 if "cannot" in message:
                     self._refusal = refused(message)
         if self._refusal is None:
@@ -326,7 +333,7 @@ class Server:
         wire.close()
 
     def _close_wires(self) -> None:
-        self.crew.unwatch()
+        self.group.unwatch()
         for rank in self._wires:
             if rank not in self.gone:
                 self._forget(rank)

@@ -6,7 +6,7 @@ import struct
 from typing import NamedTuple
 
 from foedus.core.errors import BadInput
-from foedus.runtimes.processes.pipes import Pipe, Pump
+from foedus.runtimes.processes.collectives.pipes import Pipe, Pump
 
 _HEADER = struct.Struct("<IIQ")
 _TYPES = {"float32": 1, "float64": 2}

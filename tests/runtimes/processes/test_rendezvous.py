@@ -1,4 +1,4 @@
-"""Sockets between node processes: who is connected to whom, and who is not. One crew serves most tests,
+"""Sockets between node processes: who is connected to whom, and who is not. One group serves most tests,
 and the last takes one node away.
 """
 
@@ -16,29 +16,29 @@ from hypothesis import strategies as st
 from torch import nn
 
 import foedus as fd
-from foedus.runtimes.processes import mesh
-from foedus.runtimes.processes.crew import Crew, NodeLost
+from foedus.runtimes.processes.parent.process_group import NodeLost, ProcessGroup
+from foedus.runtimes.processes.wire import rendezvous
 
 NODES = 4
-WIRES = pytest.mark.parametrize("wire", mesh.WIRES)
+WIRES = pytest.mark.parametrize("wire", rendezvous.WIRES)
 
 
 def start(nodes, **options):
     data = fd.data.arrays([[float(i)] for i in range(20)], [i % 2 for i in range(20)], test=0.2)
-    return Crew(nodes, "echo", {}, fd.Model(nn.Linear(1, 2)), data.split(fd.data.IID(), nodes=nodes), **options)
+    return ProcessGroup(nodes, "echo", {}, fd.Model(nn.Linear(1, 2)), data.split(fd.data.IID(), nodes=nodes), **options)
 
 
 @pytest.fixture(scope="module")
-def crew(beside):
-    with start(NODES) as crew:
-        yield crew
+def group(beside):
+    with start(NODES) as group:
+        yield group
 
 
-def answers(crew, ranks):
+def answers(group, ranks):
     def answer(rank):
         while True:
-            message, _, _ = crew.channels[rank].receive()
-            if "mesh" not in message:  # what is left of one that was called off
+            message, _, _ = group.channels[rank].receive()
+            if "rendezvous" not in message:  # what is left of one that was called off
                 return message
 
     return {rank: answer(rank) for rank in ranks}
@@ -54,13 +54,13 @@ PAIRS = st.sets(st.tuples(st.integers(0, NODES - 1), st.integers(0, NODES - 1)).
 @WIRES
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(pairs=PAIRS, members=st.sets(st.integers(0, NODES - 1), min_size=1))
-def test_everybody_is_connected_to_whom_it_should_be_and_nobody_else(crew, wire, pairs, members):
+def test_everybody_is_connected_to_whom_it_should_be_and_nobody_else(group, wire, pairs, members):
     def edges(rank):
         found = {b if a == rank else a for a, b in pairs if rank in (a, b)}
         return found & members
 
-    crew.mesh(edges, wire, members)
-    for rank, told in answers(crew, members).items():
+    group.rendezvous(edges, wire, members)
+    for rank, told in answers(group, members).items():
         assert told["got"] == {to: [to, rank] for to in edges(rank)}
         assert told["blocking"]
         assert not told["inherited"]
@@ -69,27 +69,27 @@ def test_everybody_is_connected_to_whom_it_should_be_and_nobody_else(crew, wire,
 
 
 @WIRES
-def test_nobody_listens_afterwards_and_no_descriptor_is_left(crew, leftovers, listening, wire):
-    crew.mesh(complete, wire)  # what is open now stays so
-    answers(crew, range(NODES))
-    fds = [psutil.Process(pid).num_fds() for pid in crew.pids]
+def test_nobody_listens_afterwards_and_no_descriptor_is_left(group, leftovers, listening, wire):
+    group.rendezvous(complete, wire)  # what is open now stays so
+    answers(group, range(NODES))
+    fds = [psutil.Process(pid).num_fds() for pid in group.pids]
     with leftovers():
         for _ in range(3):
-            crew.mesh(complete, wire)
-            answers(crew, range(NODES))
-    assert [psutil.Process(pid).num_fds() for pid in crew.pids] == fds
-    assert [listening(pid) for pid in crew.pids] == [[]] * NODES
+            group.rendezvous(complete, wire)
+            answers(group, range(NODES))
+    assert [psutil.Process(pid).num_fds() for pid in group.pids] == fds
+    assert [listening(pid) for pid in group.pids] == [[]] * NODES
 
 
 @WIRES
-def test_strangers_are_dropped_and_keep_nobody_waiting(crew, listening, wire):
+def test_strangers_are_dropped_and_keep_nobody_waiting(group, listening, wire):
     # The last is not there yet: the others listen and wait.
-    os.kill(crew.pids[3], signal.SIGSTOP)
+    os.kill(group.pids[3], signal.SIGSTOP)
     failed = []
 
     def connect():
         try:
-            crew.mesh(complete, wire, timeout=60.0)
+            group.rendezvous(complete, wire, timeout=60.0)
         except BaseException as e:
             failed.append(e)
 
@@ -99,7 +99,7 @@ def test_strangers_are_dropped_and_keep_nobody_waiting(crew, listening, wire):
         strangers = []
         for rank in range(3):
             end = time.monotonic() + 20
-            while not (found := listening(crew.pids[rank])):
+            while not (found := listening(group.pids[rank])):
                 assert time.monotonic() < end
                 time.sleep(0.01)
             for said in (
@@ -121,10 +121,10 @@ def test_strangers_are_dropped_and_keep_nobody_waiting(crew, listening, wire):
                     stranger.sendall(said)
                     strangers.append(stranger)
     finally:
-        os.kill(crew.pids[3], signal.SIGCONT)
+        os.kill(group.pids[3], signal.SIGCONT)
         meeting.join()
     assert failed == []
-    for rank, told in answers(crew, range(NODES)).items():
+    for rank, told in answers(group, range(NODES)).items():
         assert told["got"] == {to: [to, rank] for to in complete(rank)}
     for stranger in strangers:
         with stranger:
@@ -136,56 +136,56 @@ def test_strangers_are_dropped_and_keep_nobody_waiting(crew, listening, wire):
 
 
 @WIRES
-def test_whoever_is_late_is_named_and_it_can_be_tried_again(crew, wire):
-    crew.channels[1].send({"do": "sleep", "seconds": 1.0})
-    with pytest.raises(mesh.NotInTime, match=r"^the processes of nodes 1 were not connected within 0.3 s$") as e:
-        crew.mesh(complete, wire, timeout=0.3)
+def test_whoever_is_late_is_named_and_it_can_be_tried_again(group, wire):
+    group.channels[1].send({"do": "sleep", "seconds": 1.0})
+    with pytest.raises(rendezvous.NotInTime, match=r"^the processes of nodes 1 were not connected within 0.3 s$") as e:
+        group.rendezvous(complete, wire, timeout=0.3)
     assert e.value.ranks == {1}
-    told = answers(crew, [0, 2, 3])
+    told = answers(group, [0, 2, 3])
     assert all("nodes 1 were not" in answer["off"] for answer in told.values())
     heard = []
     # The late one still learns of the first time, and what it says to that comes in between.
-    crew.mesh(complete, wire, other=lambda *what: heard.append(what))
+    group.rendezvous(complete, wire, other=lambda *what: heard.append(what))
     assert [(rank, "off" in message) for rank, message, _ in heard] == [(1, True)]
-    assert answers(crew, range(NODES))[1]["got"] == {to: [to, 1] for to in complete(1)}
+    assert answers(group, range(NODES))[1]["got"] == {to: [to, 1] for to in complete(1)}
 
 
 @pytest.mark.slow
 def test_one_that_is_busy_is_waited_for_and_one_that_hangs_is_lost(here, leftovers):
-    with leftovers(), start(3, patience=1.5) as crew:
-        crew.channels[1].send({"do": "sleep", "seconds": 2.5})
-        crew.mesh(lambda rank: {0, 1, 2} - {rank}, "sockets")
-        assert answers(crew, [1])[1]["got"] == {0: [0, 1], 2: [2, 1]}
-        answers(crew, [0, 2])
-        os.kill(crew.pids[1], signal.SIGSTOP)
+    with leftovers(), start(3, patience=1.5) as group:
+        group.channels[1].send({"do": "sleep", "seconds": 2.5})
+        group.rendezvous(lambda rank: {0, 1, 2} - {rank}, "sockets")
+        assert answers(group, [1])[1]["got"] == {0: [0, 1], 2: [2, 1]}
+        answers(group, [0, 2])
+        os.kill(group.pids[1], signal.SIGSTOP)
         with pytest.raises(NodeLost, match=r"^the process of node 1 \(pid \d+\) gave no sign of life for 1.5 s"):
-            crew.mesh(lambda rank: {0, 1, 2} - {rank}, "sockets", timeout=60.0)
-        assert crew.alive == {0, 2}
-        assert all("node 1" in told["off"] for told in answers(crew, [0, 2]).values())
+            group.rendezvous(lambda rank: {0, 1, 2} - {rank}, "sockets", timeout=60.0)
+        assert group.alive == {0, 2}
+        assert all("node 1" in told["off"] for told in answers(group, [0, 2]).values())
 
 
-def test_edges_that_do_not_fit_and_unknown_wires_are_refused(crew):
+def test_edges_that_do_not_fit_and_unknown_wires_are_refused(group):
     for edges in (lambda rank: {1} - {rank}, lambda rank: {rank}, lambda rank: {NODES}):
         with pytest.raises(ValueError, match=r"node \d is to be connected to \d, but"):
-            crew.mesh(edges, "shared")
+            group.rendezvous(edges, "shared")
     with pytest.raises(ValueError, match=r"'radio', expected one of 'shared', 'sockets'"):
-        crew.mesh(complete, "radio")
-    crew.channels[2].send({"do": "echo"})
+        group.rendezvous(complete, "radio")
+    group.channels[2].send({"do": "echo"})
     with pytest.raises(fd.WorkerError, match="node 2 sent something else"):
-        crew.mesh(complete, "shared")
-    answers(crew, range(NODES))
+        group.rendezvous(complete, "shared")
+    answers(group, range(NODES))
 
 
-def test_when_one_is_lost_the_others_are_told_and_connected_anew(crew):
-    crew.channels[2].send({"do": "signal", "signal": signal.SIGKILL})
+def test_when_one_is_lost_the_others_are_told_and_connected_anew(group):
+    group.channels[2].send({"do": "signal", "signal": signal.SIGKILL})
     begun = time.monotonic()
     with pytest.raises(NodeLost, match=r"^the process of node 2 \(pid \d+\) was killed by SIGKILL") as e:
-        crew.mesh(complete, "sockets", timeout=60.0)
+        group.rendezvous(complete, "sockets", timeout=60.0)
     assert time.monotonic() - begun < 20
     assert e.value.rank == 2
-    assert crew.alive == {0, 1, 3}
-    assert all("node 2" in told["off"] for told in answers(crew, crew.alive).values())
-    for wire in mesh.WIRES:
-        crew.mesh(lambda rank: crew.alive - {rank}, wire)
-        for rank, told in answers(crew, crew.alive).items():
-            assert told["got"] == {to: [to, rank] for to in crew.alive - {rank}}
+    assert group.alive == {0, 1, 3}
+    assert all("node 2" in told["off"] for told in answers(group, group.alive).values())
+    for wire in rendezvous.WIRES:
+        group.rendezvous(lambda rank: group.alive - {rank}, wire)
+        for rank, told in answers(group, group.alive).items():
+            assert told["got"] == {to: [to, rank] for to in group.alive - {rank}}

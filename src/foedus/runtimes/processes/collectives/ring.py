@@ -15,9 +15,9 @@ import numpy as np
 from torch import Tensor
 
 from foedus.core.errors import BadInput
-from foedus.runtimes.processes.frames import Frame, check, kind_of, read_head
-from foedus.runtimes.processes.piped import Piped
-from foedus.runtimes.processes.pipes import PIECE, Pipe, Pump
+from foedus.runtimes.processes.collectives.frames import Frame, check, kind_of, read_head
+from foedus.runtimes.processes.collectives.piped import Piped
+from foedus.runtimes.processes.collectives.pipes import PIECE, Pipe, Pump
 
 LONG = 1 << 19
 """Bytes of a vector from which on two ranks take turns."""

@@ -17,15 +17,15 @@ from foedus.core.execute import Plan, Result, Site, Task
 from foedus.core.ledger import Costs
 from foedus.runtimes.channel import Channel
 from foedus.runtimes.launch import load
-from foedus.runtimes.processes.member import Member
-from foedus.runtimes.processes.mesh import NotConnected
-from foedus.runtimes.processes.meter import Meter
-from foedus.runtimes.processes.pace import pace
-from foedus.runtimes.processes.wires import Wire, to_server
+from foedus.runtimes.processes.node.context import NodeContext
+from foedus.runtimes.processes.node.pace import pace
+from foedus.runtimes.processes.wire.kinds import Wire, to_server
+from foedus.runtimes.processes.wire.meter import Meter
+from foedus.runtimes.processes.wire.rendezvous import NotConnected
 from foedus.runtimes.results import pack
 
 
-def serve(member: Member, asked: dict[str, Any], _: Any) -> None:
+def serve(member: NodeContext, asked: dict[str, Any], _: Any) -> None:
     """Answer jobs until the server says that it was the last."""
     meter = Meter()
     wire = None
@@ -38,7 +38,7 @@ def serve(member: Member, asked: dict[str, Any], _: Any) -> None:
 
 @dataclass
 class _Worker:
-    member: Member
+    member: NodeContext
     wire: Wire
     meter: Meter
     jobs: deque[Any] = field(default_factory=deque)

@@ -11,11 +11,11 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from foedus.core.errors import BadInput, did_you_mean
-from foedus.runtimes.processes.meter import Meter
-from foedus.runtimes.processes.pipes import Pipe, Pump, SocketPipe
-from foedus.runtimes.processes.ring import Ring
-from foedus.runtimes.processes.slots import SlotPipe
-from foedus.runtimes.processes.tree import Tree, children_of, parent_of
+from foedus.runtimes.processes.collectives.pipes import Pipe, Pump, SocketPipe
+from foedus.runtimes.processes.collectives.ring import Ring
+from foedus.runtimes.processes.collectives.ring_buffer import RingBufferPipe
+from foedus.runtimes.processes.collectives.tree import Tree, children_of, parent_of
+from foedus.runtimes.processes.wire.meter import Meter
 
 EXCHANGES = ("tree", "ring", "gloo")
 WIRES = ("shared", "sockets")
@@ -78,7 +78,7 @@ def pipe(sock: socket.socket, wire: str, peer: int, meter: Meter) -> Pipe:
     shared memory that it writes in. Both ends name the same wire.
     """
     _known("wire", wire, WIRES)
-    return SlotPipe(sock, peer, meter) if wire == "shared" else SocketPipe(sock, peer, meter)
+    return RingBufferPipe(sock, peer, meter) if wire == "shared" else SocketPipe(sock, peer, meter)
 
 
 def collective(
@@ -101,7 +101,7 @@ def collective(
     _known("exchange", exchange, EXCHANGES)
     _known("wire", wire, WIRES)
     if exchange == "gloo":
-        from foedus.runtimes.processes.gloo import Gloo
+        from foedus.runtimes.processes.collectives.gloo import Gloo
 
         if wire != "sockets":
             raise BadInput(f"gloo speaks TCP: use wire='sockets', not {wire!r}")

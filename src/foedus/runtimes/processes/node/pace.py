@@ -12,7 +12,7 @@ from foedus.core.delivery import speed_keys
 from foedus.core.job import Work
 from foedus.network import Device
 from foedus.runtimes.launch import load
-from foedus.runtimes.processes.member import Member
+from foedus.runtimes.processes.node.context import NodeContext
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Pace:
         return due * self.slowdown - seconds
 
 
-def pace(member: Member) -> Pace:
+def pace(member: NodeContext) -> Pace:
     """The pace of this process, by its setup."""
     setup = member.setup
     device = None if setup["device"] is None else load(member.channel, "the device", setup["device"])

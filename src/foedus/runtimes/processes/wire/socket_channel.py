@@ -27,7 +27,7 @@ from torch import Tensor
 
 from foedus.core.trees import flatten, unflatten
 from foedus.runtimes.channel import Closed
-from foedus.runtimes.processes.meter import Meter
+from foedus.runtimes.processes.wire.meter import Meter
 
 Frame = tuple[Any, Any, Any]
 """``(plain, tree, placed tree or None)``."""

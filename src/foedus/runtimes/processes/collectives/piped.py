@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from foedus.runtimes.processes.frames import OTHER, Frame, head, read_head
-from foedus.runtimes.processes.pipes import Pipe, Pump
+from foedus.runtimes.processes.collectives.frames import OTHER, Frame, head, read_head
+from foedus.runtimes.processes.collectives.pipes import Pipe, Pump
 
 
 class Piped:

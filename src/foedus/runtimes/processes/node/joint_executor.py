@@ -15,9 +15,9 @@ from foedus.core.errors import BadInput
 from foedus.core.execute import Blocks, Outcome, Plan, Result, Site, Task, answer_shapes
 from foedus.core.job import Work
 from foedus.core.update import Failed, Tensors
-from foedus.runtimes.processes.collectives import Collective
-from foedus.runtimes.processes.forest import Forest, grow, plant, root
-from foedus.runtimes.processes.meter import Meter
+from foedus.runtimes.processes.collectives.collective import Collective
+from foedus.runtimes.processes.collectives.forest import Forest, grow, plant, root
+from foedus.runtimes.processes.wire.meter import Meter
 from foedus.runtimes.results import pack, unpack
 
 Rest = Callable[[int, int, Work, float], float]

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Protocol
 
-from foedus.runtimes.processes.meter import Meter
+from foedus.runtimes.processes.wire.meter import Meter
 
 PIECE = 1 << 19
 """Bytes that are moved, added and passed on at a time: few calls for a large vector, and a core's cache holds a few."""

@@ -13,8 +13,8 @@ import struct
 from collections import deque
 from typing import NamedTuple
 
-from foedus.runtimes.processes.meter import Meter
-from foedus.runtimes.processes.pipes import PIECE, Broken
+from foedus.runtimes.processes.collectives.pipes import PIECE, Broken
+from foedus.runtimes.processes.wire.meter import Meter
 from foedus.runtimes.segments import Segment
 
 SLOTS = 4
@@ -33,7 +33,7 @@ class _Arrived(NamedTuple):
     slot: bool
 
 
-class SlotPipe:
+class RingBufferPipe:
     """A pipe over a connected Unix socket and two segments of shared memory, each side's own to write in."""
 
     ahead = 1 << 40  # there are only so many slots
