@@ -37,20 +37,20 @@ def messages(wire: str, subject: Subject, sizes: list[int]) -> list[tuple[float,
     setup: dict[str, Any] = {"wire": wire, "sizes": sizes, "spin": cores() >= RANKS}
     group = ProcessGroup(RANKS, "foedus.speedup.pingpong", setup, subject.model, subject.shared(RANKS))
     try:
-        group.rendezvous(lambda rank: edges("ring", rank, RANKS), wire)
+        group.rendezvous(lambda node: edges("ring", node, RANKS), wire)
         found, _, _ = group.channels[0].receive()
         return [(float(n), float(s)) for n, s in found["messages"]]
     finally:
         group.close()
 
 
-def _play(member: NodeContext) -> None:
+def _play(context: NodeContext) -> None:
     torch.set_num_threads(1)
-    setup = member.setup
-    socks = connect(member.channel)
-    ring = collective("ring", member.rank, RANKS, socks, setup["wire"], Meter(), bool(setup["spin"]))
-    member.channel.send({"messages": [list(m) for m in probe(ring, setup["sizes"])]})
-    member.channel.receive()  # until the parent is gone: closing early would look like a loss to the other
+    setup = context.setup
+    socks = connect(context.channel)
+    ring = collective("ring", context.node, RANKS, socks, setup["wire"], Meter(), bool(setup["spin"]))
+    context.channel.send({"messages": [list(m) for m in probe(ring, setup["sizes"])]})
+    context.channel.receive()  # until the parent is gone: closing early would look like a loss to the other
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def crew_of(nodes, setup=None, module="echo", patience=30.0, model=None, **optio
 
 
 def losses(group, act, count, within=20.0):
-    """What ``lost`` is told, as ``(rank, reason, seconds since act)``, until it was told so often."""
+    """What ``lost`` is told, as ``(node, reason, seconds since act)``, until it was told so often."""
 
     async def main():
         told = asyncio.Queue()
@@ -53,17 +53,17 @@ def losses(group, act, count, within=20.0):
         try:
             got = [await asyncio.wait_for(told.get(), within) for _ in range(count)]
             await asyncio.sleep(0.1)
-            assert told.empty()  # once a rank
+            assert told.empty()  # once a node
         finally:
             group.unwatch()
-        return [(rank, reason, at - begun) for rank, reason, at in got]
+        return [(node, reason, at - begun) for node, reason, at in got]
 
     return asyncio.run(main())
 
 
-def ask(group, rank, **what):
-    group.channels[rank].send(what)
-    return group.channels[rank].receive()[0]
+def ask(group, whom, **what):
+    group.channels[whom].send(what)
+    return group.channels[whom].receive()[0]
 
 
 # -- how they start ------------------------------------------------------------------------------------------------
@@ -71,20 +71,20 @@ def ask(group, rank, **what):
 
 def test_each_gets_its_setup_the_model_the_data_a_core_and_one_thread(here, leftovers):
     nodes = min(2, len(CORES))
-    with leftovers(), crew_of(nodes, lambda rank: {"name": f"n{rank}"}) as group:
+    with leftovers(), crew_of(nodes, lambda node: {"name": f"n{node}"}) as group:
         assert not group.oversubscribed
-        for rank, channel in enumerate(group.channels):
+        for node, channel in enumerate(group.channels):
             channel.send({"do": "tell"})
             told, tree, _ = channel.receive()
-            assert told["setup"] == {"name": f"n{rank}", "rank": rank, "nodes": nodes}
+            assert told["setup"] == {"name": f"n{node}", "node": node, "nodes": nodes}
             assert (told["rows"], told["numbers"], told["threads"]) == (64, 15, 1)
-            assert told["cores"] == [CORES[rank]] == [group.cores[rank]]
+            assert told["cores"] == [CORES[node]] == [group.cores[node]]
             assert told["sigint"]
             assert told["group"]
             assert torch.equal(tree["x"], federation().x)
-            assert group.doing(rank) == IDLE
-            ask(group, rank, do="doing", node=7 + rank)
-            assert group.doing(rank) == 7 + rank
+            assert group.doing(node) == IDLE
+            ask(group, node, do="doing", node=7 + node)
+            assert group.doing(node) == 7 + node
         del tree
         assert len(set(group.pids)) == nodes
         assert group.alive == set(range(nodes))
@@ -100,7 +100,7 @@ def test_each_gets_its_setup_the_model_the_data_a_core_and_one_thread(here, left
 def test_a_node_that_does_not_start_is_named_and_the_others_end(here, leftovers, capfd):
     with leftovers(), pytest.raises(NodeLost, match=r"^the process of node \d \(pid \d+\) exited with status 1$") as e:
         crew_of(2, module="no_such_module_of_nodes")
-    assert e.value.rank in (0, 1)  # whichever is first
+    assert e.value.node in (0, 1)  # whichever is first
     assert e.value.reason == "exited with status 1"
     assert isinstance(e.value, fd.WorkerError)
     assert "no_such_module_of_nodes" in capfd.readouterr().err
@@ -163,16 +163,16 @@ def test_more_processes_than_the_system_allows_are_refused_with_what_to_do(here,
 
 
 def test_ctrl_c_while_they_start_ends_them(here, leftovers):
-    def third_is_too_many(rank):
-        if rank == 2:
+    def third_is_too_many(node):
+        if node == 2:
             raise KeyboardInterrupt
         return {}
 
     with leftovers(), pytest.raises(KeyboardInterrupt):
         crew_of(3, third_is_too_many)
 
-    def soon(rank):
-        if rank == 1:
+    def soon(node):
+        if node == 1:
             # It comes while all load torch; should they be faster than that, a signal that comes late fails the test.
             threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
         return {}
@@ -196,18 +196,18 @@ def test_every_end_is_noticed_at_once_and_told_once(here, leftovers, monkeypatch
         assert group.oversubscribed == (len(CORES) < 5)
         cores = ask(group, 4, do="tell")["cores"]
         assert cores == (CORES if group.oversubscribed else [CORES[4]])
-        theirs = [ask(group, rank, do="start")["pid"] for rank in range(5)]
+        theirs = [ask(group, node, do="start")["pid"] for node in range(5)]
 
-        def end(ranks):
+        def end(nodes):
             def act():
-                for rank in ranks:
-                    group.channels[rank].send(ways[rank][0])
+                for node in nodes:
+                    group.channels[node].send(ways[node][0])
 
-            got = losses(group, act, len(ranks))
-            assert {rank: reason for rank, reason, _ in got} == {rank: ways[rank][1] for rank in ranks}
+            got = losses(group, act, len(nodes))
+            assert {node: reason for node, reason, _ in got} == {node: ways[node][1] for node in nodes}
             # Milliseconds on a machine that has nothing else to do.
             assert max(seconds for *_, seconds in got) < 3.0
-            assert not [pid for rank, pid in enumerate(theirs) if rank in ranks and running(pid)]
+            assert not [pid for node, pid in enumerate(theirs) if node in nodes and running(pid)]
 
         end(range(3))
         assert group.alive == {3, 4}
@@ -233,8 +233,8 @@ def test_a_stopped_node_counts_as_hung_and_a_busy_one_does_not(here, leftovers):
     with leftovers(), crew_of(3, patience=1.5) as group:
         group.channels[1].send({"do": "multiply", "size": 2000, "seconds": 2.5})
         group.channels[2].send({"do": "sleep", "seconds": 600.0})
-        [(rank, reason, seconds)] = losses(group, lambda: os.kill(group.pids[0], signal.SIGSTOP), 1)
-        assert rank == 0
+        [(node, reason, seconds)] = losses(group, lambda: os.kill(group.pids[0], signal.SIGSTOP), 1)
+        assert node == 0
         assert reason == "gave no sign of life for 1.5 s (stopped, or stuck) and was ended"
         assert seconds > 1.0
         assert not psutil.pid_exists(group.pids[0])
@@ -262,14 +262,14 @@ def test_silence_is_counted_in_looks_since_the_last_beat(beats):
     page = new_board(2)
     pulse = Heartbeat(page)
     for at, who in enumerate(beats, 1):
-        for rank in (0, 1):
-            if who[rank]:
-                page["beat"][rank] = at
+        for node in (0, 1):
+            if who[node]:
+                page["beat"][node] = at
         pulse.look(0.5)
-    for rank in (0, 1):
-        been = [i for i, who in enumerate(beats) if who[rank]]
-        assert pulse.begun(rank) == bool(been)
-        assert pulse.silent[rank] == 0.5 * (len(beats) - 1 - been[-1] if been else len(beats))
+    for node in (0, 1):
+        been = [i for i, who in enumerate(beats) if who[node]]
+        assert pulse.begun(node) == bool(been)
+        assert pulse.silent[node] == 0.5 * (len(beats) - 1 - been[-1] if been else len(beats))
 
 
 PARENT = """
@@ -283,7 +283,7 @@ PARENT = """
     group.channels[0].send({"do": "sleep", "seconds": 600.0})
     os.kill(group.pids[1], signal.SIGSTOP)
     print(*group.pids, flush=True)
-    group.rendezvous(lambda rank: {0, 1, 2} - {rank}, "sockets", timeout=600.0)
+    group.rendezvous(lambda node: {0, 1, 2} - {node}, "sockets", timeout=600.0)
 """
 
 

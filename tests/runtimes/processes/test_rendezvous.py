@@ -34,18 +34,18 @@ def group(beside):
         yield group
 
 
-def answers(group, ranks):
-    def answer(rank):
+def answers(group, nodes):
+    def answer(node):
         while True:
-            message, _, _ = group.channels[rank].receive()
+            message, _, _ = group.channels[node].receive()
             if "rendezvous" not in message:  # what is left of one that was called off
                 return message
 
-    return {rank: answer(rank) for rank in ranks}
+    return {node: answer(node) for node in nodes}
 
 
-def complete(rank):
-    return set(range(NODES)) - {rank}
+def complete(node):
+    return set(range(NODES)) - {node}
 
 
 PAIRS = st.sets(st.tuples(st.integers(0, NODES - 1), st.integers(0, NODES - 1)).filter(lambda p: p[0] < p[1]))
@@ -55,16 +55,16 @@ PAIRS = st.sets(st.tuples(st.integers(0, NODES - 1), st.integers(0, NODES - 1)).
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(pairs=PAIRS, members=st.sets(st.integers(0, NODES - 1), min_size=1))
 def test_everybody_is_connected_to_whom_it_should_be_and_nobody_else(group, wire, pairs, members):
-    def edges(rank):
-        found = {b if a == rank else a for a, b in pairs if rank in (a, b)}
+    def edges(node):
+        found = {b if a == node else a for a, b in pairs if node in (a, b)}
         return found & members
 
     group.rendezvous(edges, wire, members)
-    for rank, told in answers(group, members).items():
-        assert told["got"] == {to: [to, rank] for to in edges(rank)}
+    for node, told in answers(group, members).items():
+        assert told["got"] == {to: [to, node] for to in edges(node)}
         assert told["blocking"]
         assert not told["inherited"]
-        assert told["tcp"] == (len(edges(rank)) if wire == "sockets" else 0)
+        assert told["tcp"] == (len(edges(node)) if wire == "sockets" else 0)
         assert told["nodelay"]
 
 
@@ -97,9 +97,9 @@ def test_strangers_are_dropped_and_keep_nobody_waiting(group, listening, wire):
     meeting.start()
     try:
         strangers = []
-        for rank in range(3):
+        for node in range(3):
             end = time.monotonic() + 20
-            while not (found := listening(group.pids[rank])):
+            while not (found := listening(group.pids[node])):
                 assert time.monotonic() < end
                 time.sleep(0.01)
             for said in (
@@ -107,7 +107,7 @@ def test_strangers_are_dropped_and_keep_nobody_waiting(group, listening, wire):
                 b"\x03",  # and stops in the middle of a word
                 b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3,
                 struct.pack("<I32s", 3, bytes(32)),  # somebody who is awaited, by his word alone
-                struct.pack("<I32s", rank, bytes(32)),
+                struct.pack("<I32s", node, bytes(32)),
                 struct.pack("<I32s", 2**32 - 1, bytes(32)),
                 None,  # and is gone at once
             ):
@@ -124,8 +124,8 @@ def test_strangers_are_dropped_and_keep_nobody_waiting(group, listening, wire):
         os.kill(group.pids[3], signal.SIGCONT)
         meeting.join()
     assert failed == []
-    for rank, told in answers(group, range(NODES)).items():
-        assert told["got"] == {to: [to, rank] for to in complete(rank)}
+    for node, told in answers(group, range(NODES)).items():
+        assert told["got"] == {to: [to, node] for to in complete(node)}
     for stranger in strangers:
         with stranger:
             try:
@@ -140,13 +140,13 @@ def test_whoever_is_late_is_named_and_it_can_be_tried_again(group, wire):
     group.channels[1].send({"do": "sleep", "seconds": 1.0})
     with pytest.raises(rendezvous.NotInTime, match=r"^the processes of nodes 1 were not connected within 0.3 s$") as e:
         group.rendezvous(complete, wire, timeout=0.3)
-    assert e.value.ranks == {1}
+    assert e.value.nodes == {1}
     told = answers(group, [0, 2, 3])
     assert all("nodes 1 were not" in answer["off"] for answer in told.values())
     heard = []
     # The late one still learns of the first time, and what it says to that comes in between.
     group.rendezvous(complete, wire, other=lambda *what: heard.append(what))
-    assert [(rank, "off" in message) for rank, message, _ in heard] == [(1, True)]
+    assert [(node, "off" in message) for node, message, _ in heard] == [(1, True)]
     assert answers(group, range(NODES))[1]["got"] == {to: [to, 1] for to in complete(1)}
 
 
@@ -154,18 +154,18 @@ def test_whoever_is_late_is_named_and_it_can_be_tried_again(group, wire):
 def test_one_that_is_busy_is_waited_for_and_one_that_hangs_is_lost(here, leftovers):
     with leftovers(), start(3, patience=1.5) as group:
         group.channels[1].send({"do": "sleep", "seconds": 2.5})
-        group.rendezvous(lambda rank: {0, 1, 2} - {rank}, "sockets")
+        group.rendezvous(lambda node: {0, 1, 2} - {node}, "sockets")
         assert answers(group, [1])[1]["got"] == {0: [0, 1], 2: [2, 1]}
         answers(group, [0, 2])
         os.kill(group.pids[1], signal.SIGSTOP)
         with pytest.raises(NodeLost, match=r"^the process of node 1 \(pid \d+\) gave no sign of life for 1.5 s"):
-            group.rendezvous(lambda rank: {0, 1, 2} - {rank}, "sockets", timeout=60.0)
+            group.rendezvous(lambda node: {0, 1, 2} - {node}, "sockets", timeout=60.0)
         assert group.alive == {0, 2}
         assert all("node 1" in told["off"] for told in answers(group, [0, 2]).values())
 
 
 def test_edges_that_do_not_fit_and_unknown_wires_are_refused(group):
-    for edges in (lambda rank: {1} - {rank}, lambda rank: {rank}, lambda rank: {NODES}):
+    for edges in (lambda node: {1} - {node}, lambda node: {node}, lambda node: {NODES}):
         with pytest.raises(ValueError, match=r"node \d is to be connected to \d, but"):
             group.rendezvous(edges, "shared")
     with pytest.raises(ValueError, match=r"'radio', expected one of 'shared', 'sockets'"):
@@ -182,10 +182,10 @@ def test_when_one_is_lost_the_others_are_told_and_connected_anew(group):
     with pytest.raises(NodeLost, match=r"^the process of node 2 \(pid \d+\) was killed by SIGKILL") as e:
         group.rendezvous(complete, "sockets", timeout=60.0)
     assert time.monotonic() - begun < 20
-    assert e.value.rank == 2
+    assert e.value.node == 2
     assert group.alive == {0, 1, 3}
     assert all("node 2" in told["off"] for told in answers(group, group.alive).values())
     for wire in rendezvous.WIRES:
-        group.rendezvous(lambda rank: group.alive - {rank}, wire)
-        for rank, told in answers(group, group.alive).items():
-            assert told["got"] == {to: [to, rank] for to in group.alive - {rank}}
+        group.rendezvous(lambda node: group.alive - {node}, wire)
+        for node, told in answers(group, group.alive).items():
+            assert told["got"] == {to: [to, node] for to in group.alive - {node}}

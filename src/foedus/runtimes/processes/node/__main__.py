@@ -1,27 +1,29 @@
-"""A node's process: ``python -m foedus.runtimes.processes.node FD``. Is what its parent asks it to be, until that ends.
-
-A worker of a parameter server (``serve``), one of many that run the program together (``rank``), or a peer (``peer``).
-"""
+"""A node's process: ``python -m foedus.runtimes.processes.node FD``. Is what its parent asks it to be, run by run."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from typing import Any
 
-from foedus.runtimes.processes.node.context import NodeContext, run
-from foedus.runtimes.processes.node.joint import rank
-from foedus.runtimes.processes.node.peer import peer
-from foedus.runtimes.processes.node.worker import serve
+from foedus.runtimes.processes.node.context import Ended, NodeContext, run
+from foedus.runtimes.processes.node.joint import join
+from foedus.runtimes.processes.node.peer import be_peer
+from foedus.runtimes.processes.node.worker import work
+from foedus.runtimes.processes.wire.messages import BePeer, Join, Role, Work
+
+ROLES: dict[type[Role], Any] = {Work: work, Join: join, BePeer: be_peer}
 
 
-def be(member: NodeContext) -> None:
-    """Take a role, and the next when that has ended."""
+def serve(context: NodeContext) -> None:
+    """Take a role, and the next when that run has ended."""
     while True:
-        asked, tree, _ = member.channel.receive()
-        ROLES[asked["role"]](member, asked, tree)
-
-
-ROLES = {"serve": serve, "rank": rank, "peer": peer}
+        with contextlib.suppress(Ended):
+            role, tree = context.hear()
+            assert isinstance(role, Role)
+            context.run = role.run
+            ROLES[type(role)](context, role, tree)
 
 
 if __name__ == "__main__":
-    run(int(sys.argv[1]), be)
+    run(int(sys.argv[1]), serve)

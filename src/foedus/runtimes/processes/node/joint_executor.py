@@ -36,8 +36,11 @@ class Joined:
     workers = 1
     ahead = 1
 
-    def __init__(self, rank: int, site: Site, exchange: str, collective: Collective, meter: Meter, rest: Rest) -> None:
-        self.rank, self.exchange = rank, exchange
+    collective: Collective
+    """Of those that take part now."""
+
+    def __init__(self, node: int, site: Site, exchange: str, meter: Meter, rest: Rest) -> None:
+        self.rank, self.exchange = node, exchange
         self.gone: Mapping[int, str] = {}
         self.members: list[int] = []
         """Ids of the nodes that take part, ascending: their places are the collective's ranks."""
@@ -47,7 +50,7 @@ class Joined:
         """What this node remembers after its last job, whether the call has ended or not."""
         self.remembers = False
         """Whether any node has remembered something after a job."""
-        self._site, self._collective, self._meter, self._rest = site, collective, meter, rest
+        self._site, self._meter, self._rest = site, meter, rest
 
     def place(self, args: Tensors) -> Tensors:
         """They are at their place already."""
@@ -107,7 +110,7 @@ class Joined:
                     'exchange="tree" or exchange="server"'
                 )
             answers = [[plain, tensors["updates"]]] if outcomes else None
-            every, _ = self._collective.all_merge(answers, b"", lambda a, b: a + b)
+            every, _ = self.collective.all_merge(answers, b"", lambda a, b: a + b)
             empty: dict[str, Any] = {"acc": None, "states": {}}
             return None, [unpack(self._heard(p), {**empty, "updates": updates}).outcomes for p, updates in every or []]
         note = _encode(plain)
@@ -133,7 +136,7 @@ class Joined:
         def grown(a: Forest, b: Forest) -> Forest:
             return grow(a, b, len(nodes), rule.merge)
 
-        forest, notes = self._collective.all_merge(grown({}, plant(own)), note, grown)
+        forest, notes = self.collective.all_merge(grown({}, plant(own)), note, grown)
         return root(forest), notes
 
     def _add(self, plan: Plan, rule: Aggregator, acc: Any, plain: Any) -> tuple[Any, list[bytes]]:
@@ -159,7 +162,7 @@ class Joined:
             started = time.perf_counter()
             vector = these[0].contiguous() if len(these) == 1 else torch.cat(these)
             self._meter.serial_s += time.perf_counter() - started
-            got = self._collective.all_reduce(vector, note if i == 0 else b"")
+            got = self.collective.all_reduce(vector, note if i == 0 else b"")
             notes = got if i == 0 else notes
             at = 0
             for k in names:

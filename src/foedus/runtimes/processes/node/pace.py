@@ -38,9 +38,9 @@ class Pace:
         return due * self.slowdown - seconds
 
 
-def pace(member: NodeContext) -> Pace:
+def pace(context: NodeContext) -> Pace:
     """The pace of this process, by its setup."""
-    setup = member.setup
-    device = None if setup["device"] is None else load(member.channel, "the device", setup["device"])
-    first_row = member.data.rows(POOLED).batch(torch.tensor([0]))[0]
-    return Pace(setup["slowdown"], device, setup["seed"], lambda: member.model.flops(first_row))
+    setup = context.setup
+    device = None if setup["device"] is None else load(context.channel, "the device", setup["device"])
+    first_row = context.data.rows(POOLED).batch(torch.tensor([0]))[0]
+    return Pace(setup["slowdown"], device, setup["seed"], lambda: context.model.flops(first_row))

@@ -10,10 +10,9 @@ import asyncio
 import contextlib
 import select
 import selectors
-import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from foedus.core.clock import RealClock, settle, where
@@ -25,12 +24,25 @@ from foedus.core.session import Options, Session, diverged, node_failed
 from foedus.core.update import Failed
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import load
-from foedus.runtimes.processes.node.context import NodeContext
+from foedus.runtimes.processes.node.context import Ended, NodeContext
 from foedus.runtimes.processes.node.pace import pace
 from foedus.runtimes.processes.wire.kinds import Wire, wrap
-from foedus.runtimes.processes.wire.messages import told
+from foedus.runtimes.processes.wire.messages import (
+    BePeer,
+    Crossing,
+    Done,
+    FromNode,
+    Gone,
+    JobFailed,
+    PeerCommitted,
+    Raised,
+    Settled,
+    StillWaiting,
+    Waiting,
+    Wanted,
+    innermost,
+)
 from foedus.runtimes.processes.wire.meter import Meter
-from foedus.runtimes.processes.wire.rendezvous import NotConnected, connect
 from foedus.runtimes.processes.wire.socket_channel import Packed, SocketChannel
 from foedus.runtimes.segments import SegmentPool
 from foedus.runtimes.simulation.inline import Inline
@@ -45,49 +57,23 @@ TRAIL = 0.2
 """Seconds that are waited for the rest of what a lost neighbour had sent, should its end not be there at once."""
 
 
-def peer(member: NodeContext, asked: dict[str, Any], saved: Any) -> None:
+def be_peer(context: NodeContext, role: BePeer, saved: Any) -> None:
     """Be a peer, until the parent says that the run is over. ``saved`` is where a stopped run left off."""
+    program = load(context.channel, "the program", role.program)
+    own = pace(context)
+    socks, go = context.gather()
     meter, segments = Meter(), SegmentPool()
-    socks = _connect(member)
-    if socks is None:
-        return
-    links = {rank: wrap(sock, asked["wire"], segments, meter) for rank, sock in socks.items()}
-    program = load(member.channel, "the program", asked["program"])
-    own = pace(member)
-    member.channel.send({"run": asked["run"], "ready": True})
-    go, _, _ = member.channel.receive()
-    clock = _Clock(go["origin"], meter)
-    post: _Post | None = None
-    here = _Here(member, lambda: post.flush() if post is not None else None)
-    session = Session(
-        model=member.model,
-        data=member.data,
-        executor=here,
-        clock=clock,
-        network=None,
-        seed=member.setup["seed"],
-        options=Options(program=type(program).__qualname__),
-        communicates=getattr(program, "communicates", True),
-    )
-    post = _Post(asked["run"], member, session, program, clock, links, meter, own.rest)
-    post.resume(saved, go["gone"])
+    links = {node: wrap(sock, role.wire, segments, meter) for node, sock in socks.items()}
+    clock = _Clock(go.origin, meter)
+    office = _Office(context, program, clock, links, meter, own.rest)
+    office.resume(saved, go.gone)
     try:
-        clock.run(post.live(program))
+        clock.run(office.live(program))
     finally:
-        member.channel.meter = None
+        context.channel.meter = None
         for link in links.values():
             link.close()
         segments.close()
-
-
-def _connect(member: NodeContext) -> dict[int, socket.socket] | None:
-    """Sockets to the neighbours' processes, anew if one was lost meanwhile; None if the run is over already."""
-    while True:
-        invitation, _, _ = member.channel.receive()
-        if "end" in invitation:
-            return None
-        with contextlib.suppress(NotConnected):
-            return connect(member.channel, invitation)
 
 
 class _Clock(RealClock):
@@ -134,53 +120,61 @@ class _Selector(selectors.DefaultSelector):
 class _Here(Inline):
     """Runs jobs in this process, after what was posted is on its way."""
 
-    def __init__(self, member: NodeContext, before: Callable[[], None]) -> None:
-        super().__init__(member.model, member.data, member.setup["seed"])
-        self._member, self._before = member, before
+    def __init__(self, context: NodeContext, before: Callable[[], None]) -> None:
+        super().__init__(context.model, context.data, context.setup["seed"])
+        self._context, self._before = context, before
 
     def wait(self, ticket: Any) -> Result:
         self._before()
-        self._member.doing(self._member.rank)
+        self._context.doing(self._context.node)
         try:
             return super().wait(ticket)
         finally:
-            self._member.doing()
+            self._context.doing()
 
 
-class _Post:
+class _Office:
     """The ``core.peer.Office`` of one peer: its messages go through links to its neighbours' processes."""
 
     def __init__(
         self,
-        run: int,
-        member: NodeContext,
-        session: Session,
+        context: NodeContext,
         program: Any,
         clock: _Clock,
         links: dict[int, Wire],
         meter: Meter,
         pace: Callable[[int, int, Work, float], float],
     ) -> None:
-        self._run, self.session, self.nodes = run, session, session.data.nodes
+        self.session = Session(
+            model=context.model,
+            data=context.data,
+            executor=_Here(context, self.flush),
+            clock=clock,
+            network=None,
+            seed=context.setup["seed"],
+            options=Options(program=type(program).__qualname__),
+            communicates=getattr(program, "communicates", True),
+        )
+        self.nodes = context.data.nodes
         self.edges, self._clock = edges_for(program, self.nodes), clock
         self._senders = senders_of(self.edges)
-        self._me, self._control, self._links, self._meter, self._pace = member.rank, member.channel, links, meter, pace
+        self._context, self._me, self._links, self._meter, self._pace = context, context.node, links, meter, pace
         # What goes to the parent is no part of the algorithm: of that only the time is counted.
-        self._control.meter = self._own = Meter()
+        context.channel.meter = self._own = Meter()
         self._kept: dict[tuple[int, int], Message] = {}
         """What was sent, by receiver and number, until the parent says that it was taken before a cut."""
         self._dropped: set[tuple[int, int, int]] = set()
         self.gone: set[int] = set()
         self._out, self._in = Counter[int](), Counter[int]()  # messages, by receiver and by sender
         self._failure: Exception | None = None
-        self._failed: list[Any] = []
+        self._failed: Failed
         self._work: asyncio.Task[Any] | None = None
-        self._began = session.clock.now
+        self._began = clock.now
         self._before = Books().costs
         self._ending: asyncio.Future[None] | None = None
         self.peer = Peer(self, self._me)
 
-    def resume(self, saved: Any, gone: Sequence[int]) -> None:
+    def resume(self, saved: Any, gone: Iterable[int]) -> None:
         """Go on from a checkpoint's cut, or begin; without those that are lost."""
         self.gone.update(gone)
         if saved is None:
@@ -195,22 +189,21 @@ class _Post:
         """Run the program, then keep in touch until the parent ends the run."""
         loop = asyncio.get_running_loop()
         self._ending = loop.create_future()
-        loop.add_reader(self._control, self._hear)
-        for rank, link in self._links.items():
-            loop.add_reader(link, self._readable, rank)
+        loop.add_reader(self._context.channel, self._hear)
+        for node, link in self._links.items():
+            loop.add_reader(link, self._readable, node)
         self._clock.when_idle(self._idle)
         work = self._work = loop.create_task(program(self.peer))
         await asyncio.wait({work, self._ending}, return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             error = work.exception()
-            while isinstance(error, BaseExceptionGroup):  # from a program's TaskGroup
-                error = error.exceptions[0]
             if error is None:
-                self._tell({"done": True})
-            elif error is self._failure:  # the parent words it: it knows which commit is kept
-                self._tell({"failed": self._failed})
+                self._tell(Done(self.peer.books.round))
+            elif innermost(error) is self._failure:  # the parent words it: it knows which commit is kept
+                f = self._failed
+                self._tell(JobFailed(f.node, f.reason, f.log, f.nonfinite))
             else:
-                self._tell({"raised": told(error)})
+                self._tell(Raised.of(error))
             await self._ending
 
     # -- the office --------------------------------------------------------------------------------------------
@@ -254,7 +247,7 @@ class _Post:
     def failure(self, failed: Failed) -> Exception:
         """The error of a job."""
         error = diverged(self.session, failed) if failed.nonfinite else node_failed(self.session, failed)
-        self._failure, self._failed = error, [failed.node, failed.reason, failed.log, failed.nonfinite]
+        self._failure, self._failed = error, failed
         return error
 
     def committed(self, peer: Peer) -> None:
@@ -270,77 +263,77 @@ class _Post:
         costs.serial_s, costs.waiting_s = before.serial_s + now.serial_s, before.waiting_s + now.waiting_s
         all_bytes, vectors = now.bytes_sent + now.bytes_received, now.vector_sent + now.vector_received
         costs.framing = before.framing + all_bytes - vectors
-        self._tell({"commit": books.round, "planned": self.session.planned, "meter": now.as_tree()}, books.as_tree())
-        for rank, link in list(self._links.items()):
+        self._tell(PeerCommitted(books.round, self.session.planned, now), books.as_tree())
+        for node, link in list(self._links.items()):
             if link.unreturned >= RETURN:
-                self._return(rank, link)
+                self._return(node, link)
 
     # -- links -------------------------------------------------------------------------------------------------
 
     def flush(self) -> None:
         """Write what the links take now."""
-        for rank, link in list(self._links.items()):
+        for node, link in list(self._links.items()):
             if link.pending:
-                self._writable(rank)
+                self._writable(node)
 
-    def _readable(self, rank: int) -> None:
-        link = self._links[rank]
+    def _readable(self, node: int) -> None:
+        link = self._links[node]
         try:
             frames = link.poll()
         except Closed:
-            self._forget(rank)
+            self._forget(node)
             return
         for message, tree, placed in frames:
             if message is None:
                 continue  # it only gave memory back
             tag, seq, sent = message
-            self._in[rank] += 1
+            self._in[node] += 1
             parts = tree if placed is None else placed
-            self.peer.receive(Message(rank, self._me, tag, seq, parts, sent, self.session.clock.now))
+            self.peer.receive(Message(node, self._me, tag, seq, parts, sent, self.session.clock.now))
 
-    def _writable(self, rank: int) -> None:
-        link = self._links[rank]
+    def _writable(self, node: int) -> None:
+        link = self._links[node]
         try:
             if link.flush():
                 asyncio.get_running_loop().remove_writer(link)
         except Closed:
-            self._finish(rank)
+            self._finish(node)
 
-    def _go_on(self, rank: int, link: Wire) -> None:
+    def _go_on(self, node: int, link: Wire) -> None:
         if link.pending:
-            asyncio.get_running_loop().add_writer(link, self._writable, rank)
+            asyncio.get_running_loop().add_writer(link, self._writable, node)
 
-    def _return(self, rank: int, link: Wire) -> None:
+    def _return(self, node: int, link: Wire) -> None:
         try:
             link.send(None, wait=False)
-            self._go_on(rank, link)
+            self._go_on(node, link)
         except Closed:
-            self._finish(rank)
+            self._finish(node)
 
-    def _forget(self, rank: int) -> None:
+    def _forget(self, node: int) -> None:
         """A neighbour's process is gone. The parent knows, and it is the parent who decides what follows."""
-        link = self._links.pop(rank, None)
+        link = self._links.pop(node, None)
         if link is not None:
             loop = asyncio.get_running_loop()
             loop.remove_reader(link)
             loop.remove_writer(link)
             link.close()
 
-    def _finish(self, rank: int) -> None:
+    def _finish(self, node: int) -> None:
         """Nothing can be sent to a neighbour any more: take in what it had sent, and forget it."""
-        link = self._links.get(rank)
+        link = self._links.get(node)
         if link is not None:
             there = select.poll()
             there.register(link, select.POLLIN)
-            while rank in self._links and there.poll(1000 * TRAIL):
-                self._readable(rank)
-        self._forget(rank)
+            while node in self._links and there.poll(1000 * TRAIL):
+                self._readable(node)
+        self._forget(node)
 
-    def _lose(self, rank: int) -> None:
+    def _lose(self, node: int) -> None:
         """The parent says that a node is lost, and that the run goes on."""
-        self._finish(rank)
-        self.gone.add(rank)
-        for to, seq in [key for key in self._kept if key[0] == rank]:
+        self._finish(node)
+        self.gone.add(node)
+        for to, seq in [key for key in self._kept if key[0] == node]:
             del self._kept[to, seq]
         self.peer.lost()
 
@@ -357,45 +350,42 @@ class _Post:
     def _idle(self) -> None:
         # A program that has given work to threads waits for these as well, and nobody else would know.
         if getattr(self._clock.loop, "_default_executor", None) is None:
-            self._tell({"idle": self._traffic()})
+            self._tell(self._waiting(asked=False))
 
-    def _traffic(self) -> list[Any]:
-        """How many messages were sent to and received from those that are left, where the program waits, and how many
-        are lost.
-        """
-        waits = None if self._work is None or self._work.done() else where(self._work)
-        sent, received = (sum(n for rank, n in c.items() if rank not in self.gone) for c in (self._out, self._in))
-        return [sent, received, waits, len(self.gone)]
+    def _waiting(self, asked: bool) -> Waiting:
+        place = None if self._work is None or self._work.done() else where(self._work)
+        sent, received = (sum(n for node, n in c.items() if node not in self.gone) for c in (self._out, self._in))
+        return Waiting(asked, sent, received, place, len(self.gone))
 
-    def _tell(self, message: dict[str, Any], tree: Any = None) -> None:
-        self._control.send({"run": self._run, **message}, tree, wait=False)
-        if self._control.pending:
-            asyncio.get_running_loop().add_writer(self._control, self._go_on_telling)
+    def _tell(self, message: FromNode, tree: Any = None) -> None:
+        self._context.tell(message, tree, wait=False)
+        if self._context.channel.pending:
+            asyncio.get_running_loop().add_writer(self._context.channel, self._go_on_telling)
 
     def _go_on_telling(self) -> None:
         with contextlib.suppress(Closed):  # the reader finds out
-            if not self._control.flush():
+            if not self._context.channel.flush():
                 return
-        asyncio.get_running_loop().remove_writer(self._control)
+        asyncio.get_running_loop().remove_writer(self._context.channel)
 
     def _hear(self) -> None:
         assert self._ending is not None
         try:
-            message, _, _ = self._control.receive()  # one only: after the end comes what is not for this run
-        except Closed:
-            message = {"end": True}
-        if "taken" in message:
-            taken = {tuple(x) for x in message["taken"]}
-            self.peer.books.taken = [x for x in self.peer.books.taken if x not in taken]
-            for to, seq in message["settled"]:
-                self._kept.pop((to, seq), None)
-        elif "crossing" in message:
-            found = [self._kept[to, seq] for to, seq in message["crossing"]]
-            self._tell({"crossing": True}, [vars(m) | {"parts": dict(m.parts)} for m in found])
-        elif "still" in message:
-            self._tell({"still": self._traffic()})
-        elif "gone" in message:
-            self._lose(message["gone"])
-        elif "end" in message:
-            asyncio.get_running_loop().remove_reader(self._control)
+            message, _ = self._context.hear()  # one only: after the end comes what is not for this run
+        except (Ended, Closed):
+            asyncio.get_running_loop().remove_reader(self._context.channel)
             settle(self._ending)
+            return
+        match message:
+            case Settled():
+                taken = set(message.taken)
+                self.peer.books.taken = [x for x in self.peer.books.taken if x not in taken]
+                for number in message.sent:
+                    self._kept.pop(number, None)
+            case Wanted():
+                found = [self._kept[number] for number in message.messages]
+                self._tell(Crossing(), [vars(m) | {"parts": dict(m.parts)} for m in found])
+            case StillWaiting():
+                self._tell(self._waiting(asked=True))
+            case Gone():
+                self._lose(message.node)

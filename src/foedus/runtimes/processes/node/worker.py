@@ -6,59 +6,53 @@ is measured; plans, cancellations and what nodes remember between jobs are the r
 
 from __future__ import annotations
 
-import contextlib
 import select
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from typing import Any
 
 from foedus.core.execute import Plan, Result, Site, Task
 from foedus.core.ledger import Costs
-from foedus.runtimes.channel import Channel
 from foedus.runtimes.launch import load
 from foedus.runtimes.processes.node.context import NodeContext
 from foedus.runtimes.processes.node.pace import pace
-from foedus.runtimes.processes.wire.kinds import Wire, to_server
+from foedus.runtimes.processes.wire.kinds import Wire, wrap
+from foedus.runtimes.processes.wire.messages import Cancel, NewPlan, StateAfter, StateBefore, Work
 from foedus.runtimes.processes.wire.meter import Meter
-from foedus.runtimes.processes.wire.rendezvous import NotConnected
 from foedus.runtimes.results import pack
+from foedus.runtimes.segments import SegmentPool
 
 
-def serve(member: NodeContext, asked: dict[str, Any], _: Any) -> None:
-    """Answer jobs until the server says that it was the last."""
-    meter = Meter()
-    wire = None
-    while wire is None:
-        with contextlib.suppress(NotConnected):  # another is lost, and those that are left are called anew
-            wire = to_server(member, asked["wire"], meter)
-    _Worker(member, wire, meter).until_the_end()
-    wire.close()
+def work(context: NodeContext, role: Work, _: Any) -> None:
+    """Answer jobs until the parent says that it was the last."""
+    socks, _ = context.gather()
+    [sock] = socks.values()
+    wire = wrap(sock, role.wire, SegmentPool(), Meter())
+    try:
+        _Worker(context, wire).answer_all()
+    finally:
+        wire.close()
 
 
-@dataclass
 class _Worker:
-    member: NodeContext
-    wire: Wire
-    meter: Meter
-    jobs: deque[Any] = field(default_factory=deque)
-    plans: dict[int, Plan] = field(default_factory=dict)
-    states: dict[int, Any] = field(default_factory=dict)
-    cancelled: set[int] = field(default_factory=set)
-    over: bool = False
-
-    def __post_init__(self) -> None:
-        setup = self.member.setup
-        self.site = Site(self.member.model, self.member.data, setup["seed"])
-        self.pace = pace(self.member)
-        self.control: Channel = self.member.channel
+    def __init__(self, context: NodeContext, wire: Wire) -> None:
+        self.context, self.wire = context, wire
+        self.meter: Meter = wire.meter
+        self.jobs: deque[Any] = deque()
+        self.plans: dict[int, Plan] = {}
+        self.states: dict[int, Any] = {}
+        """What the node remembers, by the job that has yet to begin."""
+        self.cancelled: set[int] = set()
+        self.site = Site(context.model, context.data, context.setup["seed"])
+        self.pace = pace(context)
         self.poll = select.poll()
-        for channel in (self.control, self.wire):
+        for channel in (context.channel, wire):
             self.poll.register(channel, select.POLLIN)
         self.counted: Meter | None = None
 
-    def until_the_end(self) -> None:
-        while not self.over:
+    def answer_all(self) -> None:
+        """Answer jobs, one after the other. Errors: ``Ended``."""
+        while True:
             self._take_in()
             if self.jobs:
                 self._answer(*self.jobs.popleft())
@@ -69,53 +63,53 @@ class _Worker:
         there = [fd for fd, _ in self.poll.poll(0 if self.jobs else None)]
         self.meter.waiting_s += time.perf_counter() - started
         # Control comes first: what a job needs was sent before it, and a job may have been cancelled meanwhile.
-        if self.control.fileno() in there:
-            for frame in self.control.poll():
-                self._control(*frame)
+        while self.context.channel.fileno() in there:
+            self._hear()
+            there = [fd for fd, _ in self.poll.poll(0)]
         if self.wire.fileno() in there:
             self.jobs.extend(self.wire.poll())
             if self.counted is None:  # before the first job nobody was kept waiting
                 self.meter.waiting_s = 0.0
                 self.counted = self.meter.copy()
 
-    def _control(self, message: dict[str, Any], tree: Any, _: Any) -> None:
-        if "plan" in message:
-            self.plans[message["id"]] = load(self.control, "a job", message["plan"])
-        elif "states" in message:
-            self.states[message["states"]] = tree
-        elif "cancel" in message:
-            self.cancelled.add(message["cancel"])
-        else:
-            self.over = True
+    def _hear(self) -> None:
+        message, tree = self.context.hear()
+        match message:
+            case NewPlan():
+                self.plans[message.id] = load(self.context.channel, "a job", message.pickled)
+            case StateBefore():
+                self.states[message.ticket] = tree
+            case Cancel():
+                self.cancelled.add(message.ticket)
 
     def _answer(self, job: dict[str, Any], _: Any, args: Any) -> None:
         ticket, node, count = job["ticket"], job["node"], job["count"]
         while job["plan"] not in self.plans or (job["stateful"] and ticket not in self.states):
-            self._control(*self.control.receive())
+            self._hear()
         state = self.states.pop(ticket, {})
         if ticket in self.cancelled:
             self.cancelled.remove(ticket)
             self.wire.send({"ticket": ticket, "dropped": True})
             return
         plan = self.plans[job["plan"]]
-        self.member.doing(node)
+        self.context.doing(node)
         task = Task(node, count, state)
         if plan.transforms:  # what travels is what they make of an answer
-            result = Result(None, [self.site.answer(plan, plan.chain(self.member.model), args, task)])
+            result = Result(None, [self.site.answer(plan, plan.chain(self.context.model), args, task)])
         else:
             result = self.site.run(plan, args, [[task]])
         [outcome] = result.outcomes
-        rest = self.pace.rest(node, count, plan.job.work(self.member.data.size(node)), outcome.seconds)
+        rest = self.pace.rest(node, count, plan.job.work(self.context.data.size(node)), outcome.seconds)
         if rest > 0:
             time.sleep(rest)
             outcome.seconds += rest
-        self.member.doing()
+        self.context.doing()
         self.meter.compute_s += outcome.seconds
         outcome.costs = self._costs()
         plain, tensors = pack(result)
         states = tensors.pop("states")
         if states:
-            self.control.send({"states": ticket}, states[0])
+            self.context.tell(StateAfter(ticket), states[0])
         self.wire.send({"ticket": ticket, "outcome": plain[0], "stateful": bool(states)}, tensors, wait=True)
 
     def _costs(self) -> Costs:

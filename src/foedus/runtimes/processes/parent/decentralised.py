@@ -11,7 +11,6 @@ sent last may have reached some and not others. Commits that it had made count; 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -20,15 +19,27 @@ from typing import Any
 from torch import Tensor
 
 from foedus.core.cut import Number, commit_cut, consumed, mean_model, sent_before, without
-from foedus.core.errors import BadInput, Deadlock, NodeFailed
+from foedus.core.errors import BadInput, Deadlock
 from foedus.core.peer import Books, Message, edges_for, senders_of
 from foedus.core.session import Session, diverged, node_failed
 from foedus.core.state import State
 from foedus.core.update import Failed
-from foedus.runtimes.channel import Closed
-from foedus.runtimes.launch import pickled_program, refused
-from foedus.runtimes.processes.parent.process_group import NodeLost, ProcessGroup
-from foedus.runtimes.processes.wire.messages import retold
+from foedus.runtimes.launch import pickled_program
+from foedus.runtimes.processes.parent.conversation import Conversation, Lost, lost_error, raised_error
+from foedus.runtimes.processes.parent.process_group import ProcessGroup
+from foedus.runtimes.processes.wire.messages import (
+    BePeer,
+    Crossing,
+    Done,
+    Gone,
+    JobFailed,
+    PeerCommitted,
+    Raised,
+    Settled,
+    StillWaiting,
+    Waiting,
+    Wanted,
+)
 from foedus.runtimes.processes.wire.meter import Meter
 from foedus.topologies import Graph
 
@@ -70,9 +81,9 @@ async def drive(
         log.info("%s", program.prepare(session.data.nodes))
     if skip:
         program.check_lost(session.data.nodes)
-    run = _Run(program, session, group, {} if meters is None else meters, skip)
+    run = _Run(program, session, group, wire, {} if meters is None else meters, skip)
     try:
-        run.open(wire)
+        await run.begin()
         await run.cuts()
     finally:
         run.close()
@@ -81,36 +92,36 @@ async def drive(
 
 class _Run:
     def __init__(
-        self, program: Any, session: Session, group: ProcessGroup, meters: dict[int, Meter], skip: bool
+        self, program: Any, session: Session, group: ProcessGroup, wire: str, meters: dict[int, Meter], skip: bool
     ) -> None:
-        self.program, self.session, self.group, self.meters, self.skip = program, session, group, meters, skip
+        self.session, self.group, self.wire, self.meters, self.skip = session, group, wire, meters, skip
+        self.program = pickled_program(program)
         self.nodes = session.data.nodes
         self.edges = edges_for(program, self.nodes)
+        self._senders = senders_of(self.edges)
         self._loop = asyncio.get_running_loop()
-        self._news = asyncio.Event()
         self._error: Callable[[], BaseException] | None = None
         self._failed: set[int] = set()
         self._until = 0.0
-        self._ready: set[int] = set()
         self._going = False
         self._pieces: list[list[int]] = []
         self._done: set[int] = set()
         self._made: dict[int, dict[int, tuple[Books, Meter]]] = {}
         self._answers: list[Message] = []
         self._unanswered: set[int] = set()
-        self._idle: dict[int, list[Any]] = {}
-        self._still: dict[int, list[Any]] = {}
-        self._asked: list[int] | None = None
+        self._said: dict[int, Waiting] = {}
+        """What each peer said when it began to wait."""
+        self._still: dict[int, Waiting] = {}
+        """What each said when it was asked after that."""
+        self._asked: tuple[int, int] | None = None
         self._new = False
         self._last: list[Books] | None = None
         """The peers' books at the last cut that this run has made."""
         self._began = session.clock.now
-        # Peers of an earlier run with the same group may still have had something to say.
-        self._run = time.monotonic_ns()
-        saved = session.extra.get("peers") or {"books": [], "messages": [], "dropped": []}
-        self._saved = saved
+        saved = self._saved = session.extra.get("peers") or {"books": [], "messages": [], "dropped": []}
         self.gone: set[int] = set(saved.get("gone", ()))
-        """Who is lost: in this run, or in the one that it goes on from."""
+        """Without whom the run goes on: who was lost in it, or in the one that it goes on from."""
+        self.talk = Conversation(group, self._loop, gone=dict.fromkeys(self.gone, "was lost before"))
         # Where the last cut left off: how much was sent, what crosses it, and what is to be dropped if sent again.
         self._sent = [dict(b["sent"]) for b in saved["books"]] or [{} for _ in range(self.nodes)]
         self._crossing: dict[Number, Message] = {m.number: m for m in (Message(**m) for m in saved["messages"])}
@@ -118,61 +129,37 @@ class _Run:
 
     @property
     def left(self) -> list[int]:
-        """Who is not lost."""
+        """Whose commits count."""
         return [n for n in range(self.nodes) if n not in self.gone]
 
     # -- beginning and end -------------------------------------------------------------------------------------
 
-    def open(self, wire: str) -> None:
-        """Send the program to all, and connect them with their neighbours."""
-        data = pickled_program(self.program)
-        for rank in self.left:
-            saved = None
-            if self._saved["books"]:
-                saved = {
-                    "books": self._saved["books"][rank],
-                    "messages": [m for m in self._saved["messages"] if m["to"] == rank],
-                    "dropped": [x for x in self._saved["dropped"] if x[0] == rank],
-                }
-            self._send(rank, {"role": "peer", "run": self._run, "wire": wire, "program": data}, saved)
-        self._connect(wire)
-        self.group.watch(self._loop, self._lost)
-        for rank in self.left:
-            self._loop.add_reader(self.group.channels[rank], self._readable, rank)
+    async def begin(self) -> None:
+        """Send the program to all, connect them with their neighbours, and have them go when all are ready."""
+        self.talk.open()
+        for node in self.talk.left:
+            self.talk.say(node, BePeer(self.talk.run, self.wire, self.program), self._saved_of(node))
+        while not self.talk.gathered(lambda node, left: {*self.edges[node], *self._senders[node]} & {*left}, self.wire):
+            await self._one()
+        self._going, self._began = True, self.session.clock.now
+        self.talk.go(time.monotonic() - self._began)
 
-    def _connect(self, wire: str) -> None:
-        senders = senders_of(self.edges)
-
-        def others(rank: int) -> set[int]:
-            return {*self.edges[rank], *senders[rank]} - self.gone
-
-        while self._error is None:
-            try:
-                return self.group.rendezvous(others, wire, self.left, other=lambda *_: None)
-            except NodeLost as e:
-                if not self.skip:
-                    raise
-                self._lost(e.rank, e.reason)
+    def _saved_of(self, node: int) -> Any:
+        saved = self._saved
+        if not saved["books"]:
+            return None
+        return {
+            "books": saved["books"][node],
+            "messages": [m for m in saved["messages"] if m["to"] == node],
+            "dropped": [x for x in saved["dropped"] if x[0] == node],
+        }
 
     def close(self) -> None:
         """Tell all that it is over. The last commit gets its model, if it has only numbers so far."""
-        self.group.unwatch()
-        for rank in self.left:
-            channel = self.group.channels[rank]
-            self._loop.remove_reader(channel)
-            with contextlib.suppress(Closed):
-                channel.send({"end": True}, wait=False)
+        self.talk.close()
         s = self.session
         if self._last is not None and s.state is not None and "w" not in s.state:
             s.state = s._last.state = State(w=mean_model(self._last))
-
-    def _go(self) -> None:
-        if self._going or not self._ready.issuperset(self.left):
-            return
-        self._going, self._began = True, self.session.clock.now
-        origin, gone = time.monotonic() - self._began, sorted(self.gone)
-        for rank in self.left:
-            self._send(rank, {"origin": origin, "gone": gone})
 
     # -- cuts --------------------------------------------------------------------------------------------------
 
@@ -184,7 +171,7 @@ class _Run:
             while not self._complete(t):
                 if self._done and self._done.issuperset(self.left):
                     return
-                await self._wait()
+                await self._one()
             found = self._made.pop(t)
             cut = [found[n][0] if n in found else without(self._books(n)) for n in range(self.nodes)]
             taken = consumed(cut)
@@ -202,11 +189,11 @@ class _Run:
         made = self._made.get(t, {})
         return bool(made) and made.keys() >= set(self.left)
 
-    def _books(self, rank: int) -> Books:
+    def _books(self, node: int) -> Books:
         """A peer's books at the last cut."""
         if self._last is not None:
-            return self._last[rank]
-        return Books.from_tree(self._saved["books"][rank]) if self._saved["books"] else Books()
+            return self._last[node]
+        return Books.from_tree(self._saved["books"][node]) if self._saved["books"] else Books()
 
     def _across(self, cut: Sequence[Books]) -> set[Number]:
         """Messages sent before this cut that had not been taken before the last one."""
@@ -220,15 +207,15 @@ class _Run:
         """The messages with these numbers, from those who sent them. Those that only a lost peer had are lost with it,
         and those to it are not asked for.
         """
-        missing: dict[int, list[list[int]]] = {}
+        missing: dict[int, list[tuple[int, int]]] = {}
         for frm, to, seq in sorted(numbers - set(self._crossing)):
             if frm not in self.gone and to not in self.gone:
-                missing.setdefault(frm, []).append([to, seq])
+                missing.setdefault(frm, []).append((to, seq))
         self._answers, self._unanswered = [], set(missing)
         for frm, wanted in missing.items():
-            self._send(frm, {"crossing": wanted})
+            self.talk.say(frm, Wanted(wanted))
         while self._unanswered:
-            await self._wait()
+            await self._one()
         found = self._crossing | {m.number: m for m in self._answers}
         return {k: found[k] for k in sorted(numbers) if k in found and k[1] not in self.gone}
 
@@ -245,155 +232,101 @@ class _Run:
 
     def _settle(self, done: set[Number]) -> None:
         """Tell peers which messages nobody will ask for any more."""
-        taken: list[list[list[int]]] = [[] for _ in range(self.nodes)]
-        settled: list[list[list[int]]] = [[] for _ in range(self.nodes)]
+        news = [Settled([], []) for _ in range(self.nodes)]
         for frm, to, seq in done:
-            taken[to].append([frm, seq])
-            settled[frm].append([to, seq])
-        for rank in self.left:
-            if taken[rank] or settled[rank] or self.group.channels[rank].unreturned:
-                self._send(rank, {"taken": taken[rank], "settled": settled[rank]})
+            news[to].taken.append((frm, seq))
+            news[frm].sent.append((to, seq))
+        for node in self.talk.left:
+            if news[node].taken or news[node].sent or self.group.channels[node].unreturned:
+                self.talk.say(node, news[node])
 
     # -- what is heard -----------------------------------------------------------------------------------------
 
-    async def _wait(self) -> None:
-        """Until something has come. Errors: what ends the run."""
-        self._news.clear()
-        if self._error is None:
-            await self._news.wait()
-            return
-        # Those that failed may have made the next commit, which only others have not: these may be about to.
-        ahead = self._failed <= self._made.get(self.session.round + 1, {}).keys()
-        left = self._until - self._loop.time() if ahead else 0.0
+    async def _one(self) -> None:
+        """Take what is heard next. Errors: what ends the run."""
+        left = None
+        if self._error is not None:
+            # Those that failed may have made the next commit, which only others have not: these may be about to.
+            ahead = self._failed <= self._made.get(self.session.round + 1, {}).keys()
+            left = self._until - self._loop.time() if ahead else 0.0
         try:
-            async with asyncio.timeout(left):
-                await self._news.wait()
+            node, message, tree = await self.talk.next(left)
         except TimeoutError:
+            assert self._error is not None
             raise self._error() from None
-
-    def _readable(self, rank: int) -> None:
-        try:
-            self._take_in(rank)
-        except Closed:
-            self._broken(rank)
-
-    def _take_in(self, rank: int) -> None:
-        for message, tree, _ in self.group.channels[rank].poll():
-            if message.get("run") == self._run or "cannot" in message:
-                self._hear(rank, message, tree)
-        self._news.set()
-
-    def _hear(self, rank: int, message: dict[str, Any], tree: Any) -> None:
         s = self.session
-        if "commit" in message:
-            if message["planned"] is not None:
-                s.planned = message["planned"]
-            books = Books.from_tree(tree)
-            self._made.setdefault(message["commit"], {})[rank] = books, Meter(**message["meter"])
-        elif "idle" in message or "still" in message:
-            self._waits(rank, message)
-        elif "crossing" in message:
-            self._answers += [Message(**m) for m in tree]
-            self._unanswered.discard(rank)
-        elif "done" in message:
-            self._done.add(rank)
-        elif "ready" in message:
-            self._ready.add(rank)
-            self._go()
-        elif "failed" in message:
-            failed = Failed(*message["failed"])
-            self._fail(rank, lambda: diverged(s, failed) if failed.nonfinite else node_failed(s, failed))
-        elif "raised" in message:
-            self._fail(rank, lambda: retold(s, rank, *message["raised"]))
-        elif "cannot" in message:
-            self._fail(rank, lambda: refused(message))
+        match message:
+            case PeerCommitted():
+                if message.planned is not None:
+                    s.planned = message.planned
+                self._made.setdefault(message.commit, {})[node] = Books.from_tree(tree), message.meter
+            case Waiting():
+                self._waits(node, message)
+            case Crossing():
+                self._answers += [Message(**m) for m in tree]
+                self._unanswered.discard(node)
+            case Done():
+                self._done.add(node)
+            case JobFailed(node=whose, reason=reason, log=trace, nonfinite=nonfinite):
+                failed = Failed(whose, reason, trace, nonfinite)
+                self._fail(node, lambda: diverged(s, failed) if nonfinite else node_failed(s, failed))
+            case Raised() as raised:
+                self._fail(node, lambda: raised_error(s, node, raised))
+            case Lost():
+                self._lost(node, message.how)
 
-    def _waits(self, rank: int, message: dict[str, Any]) -> None:
+    def _waits(self, node: int, message: Waiting) -> None:
         """A peer waits for a message. When all do and none is under way, none ever will be (Mattern 1987): as many were
         received, by what all said first, as were sent, by what all say when asked after that.
         """
-        *traffic, gone = message["idle"] if "idle" in message else message["still"]
-        if gone != len(self.gone):
+        if message.gone != len(self.gone):
             return  # it counts messages of somebody who is lost, as it has yet to hear; then it says anew
-        if "idle" in message:
-            self._idle[rank], self._new = traffic, True
+        if message.asked:
+            self._still[node] = message
         else:
-            self._still[rank] = traffic
+            self._said[node], self._new = message, True
         left = self.left
         if self._asked is not None and len(self._still) == len(left):
-            (_, received), (sent, _), self._asked = self._asked, _sums(self._still), None
+            (_, received), (sent, _), self._asked = self._asked, _traffic(self._still), None
             if received == sent and not self._done.issuperset(left):
-                self._fail(rank, self._deadlock)
+                self._fail(node, self._deadlock)
                 return
-        if self._asked is None and self._new and len(self._idle) == len(left):
-            self._asked, self._still, self._new = _sums(self._idle), {}, False
-            for n in left:
-                self._send(n, {"still": True})
+        if self._asked is None and self._new and len(self._said) == len(left):
+            self._asked, self._still, self._new = _traffic(self._said), {}, False
+            self.talk.say_all(StillWaiting())
 
     def _deadlock(self) -> Deadlock:
-        places = sorted({place for _, _, place in self._still.values() if place})
+        places = sorted({said.place for said in self._still.values() if said.place})
         return Deadlock(
             "every peer waits for a message and none is under way: a deadlock. Waiting at: "
             + ("; ".join(places[:8]) or "nowhere known")
         )
 
-    def _fail(self, rank: int, error: Callable[[], BaseException]) -> None:
+    def _fail(self, node: int, error: Callable[[], BaseException]) -> None:
         """The run ends with this error, made when all commits that can be made have been: it says which is kept."""
         if self._error is None:
             self._error, self._until = error, self._loop.time() + GRACE
-        self._failed.add(rank)
-        self._news.set()
+        self._failed.add(node)
 
-    def _send(self, rank: int, message: dict[str, Any], tree: Any = None) -> None:
-        if rank in self.gone:
-            return
-        try:
-            self.group.channels[rank].send(message, tree)
-        except Closed:
-            self._broken(rank)
-
-    def _broken(self, rank: int) -> None:
-        """Its channel has ended, which the end of its process does."""
-        self._loop.remove_reader(self.group.channels[rank])
-        if self._error is None:
-            self._lost(rank, self.group.ended(rank))
-
-    def _lost(self, rank: int, how: str) -> None:
-        if rank in self.gone:
-            return
-        s = self.session
-        self._loop.remove_reader(self.group.channels[rank])
-        with contextlib.suppress(Closed):
-            self._take_in(rank)  # what it had sent before its end counts
+    def _lost(self, node: int, how: str) -> None:
         if self.skip:
-            self._go_on_without(rank, how)
+            self._go_on_without(node)
             if self.left:
                 return
-        self._fail(
-            rank,
-            lambda: NodeFailed(
-                f"node {rank}'s process {how} in round {s.round + 1}"
-                + (", and no other node is left" if self.skip else "")
-                + f"; the last good model, of round {s.round}, is kept"
-            ),
-        )
+        hint = ", and no other node is left" if self.skip else ""
+        self._fail(node, lambda: lost_error(self.session, node, how, hint))
 
-    def _go_on_without(self, rank: int, how: str) -> None:
-        log.warning("node %d is lost: its process %s; the others go on", rank, how)
-        self.gone.add(rank)
-        self._unanswered.discard(rank)
-        self._idle, self._still, self._asked = {}, {}, None
+    def _go_on_without(self, node: int) -> None:
+        self.gone.add(node)
+        self._unanswered.discard(node)
+        self._said, self._still, self._asked = {}, {}, None
         if self._going:
-            for n in self.left:
-                self._send(n, {"gone": rank})
-        else:
-            self._go()
-        self._news.set()
+            self.talk.say_all(Gone(node))
         pieces = [p for p in Graph(self.edges).without(frozenset(self.gone)).pieces() if p[0] not in self.gone]
         if len(pieces) > 1 and pieces != self._pieces:
             self._pieces = pieces
             log.warning("the nodes that are left cannot all reach each other, and will not agree: %s", pieces)
 
 
-def _sums(traffic: dict[int, list[Any]]) -> list[int]:
-    return [sum(t[0] for t in traffic.values()), sum(t[1] for t in traffic.values())]
+def _traffic(said: dict[int, Waiting]) -> tuple[int, int]:
+    return sum(w.sent for w in said.values()), sum(w.received for w in said.values())

@@ -4,13 +4,14 @@ The nodes join their answers among themselves. When a commit is due to be evalua
 measured, and the lowest of them what it has committed, with all commits since the last. When a node is lost, the
 others notice in their next call. Then the run ends, with the last commit of whoever was furthest; or those that are
 left are connected anew, and go on from that commit.
+
+What nodes remember stays with them, but for commits that are written or evaluated with it. A run that ends between two
+of these, and whose nodes remember something, ends at the last of them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 import os
 import shutil
 import tempfile
@@ -19,18 +20,29 @@ from typing import Any
 
 from torch import Tensor
 
-from foedus.core.errors import NodeFailed, WorkerError
+from foedus.core.checkpoint import Checkpoint
+from foedus.core.errors import WorkerError
 from foedus.core.ledger import Costs
 from foedus.core.session import Session
 from foedus.core.trees import owned
-from foedus.runtimes.channel import Closed
-from foedus.runtimes.launch import pickled_program, refused
+from foedus.runtimes.launch import pickled_program
 from foedus.runtimes.processes.collectives.collective import edges
-from foedus.runtimes.processes.parent.process_group import NodeLost, ProcessGroup
-from foedus.runtimes.processes.wire.messages import retold
+from foedus.runtimes.processes.parent.conversation import Conversation, Heard, Lost, lost_error, raised_error
+from foedus.runtimes.processes.parent.process_group import ProcessGroup
+from foedus.runtimes.processes.wire.messages import (
+    Account,
+    Again,
+    Broke,
+    Committed,
+    Done,
+    Give,
+    Given,
+    Join,
+    Raised,
+    Rhythm,
+    Word,
+)
 from foedus.runtimes.processes.wire.meter import Meter
-
-log = logging.getLogger("foedus")
 
 PATIENCE = 5.0
 """Seconds given to what should follow at once: the others' notice of a loss, and the loss behind a broken exchange."""
@@ -42,330 +54,264 @@ async def drive(program: Any, session: Session, group: ProcessGroup, exchange: s
     Errors: ``BadInput`` for a program that cannot be sent or that the exchange does not fit; ``NodeFailed`` when a
     process is lost and the run does not go on without; and what the program raises.
     """
-    team = _Team(program, session, group, exchange, wire, goes_on)
+    run = _Run(pickled_program(program), session, group, exchange, wire, goes_on)
     try:
-        await team.run()
+        await run.whole()
+    except BaseException:
+        run.back_to_what_is_known()
+        raise
     finally:
-        team.close()
+        run.close()
     return session.outcome("fed.commit")
 
 
-class _Team:
+class _Run:
     def __init__(
-        self, program: Any, session: Session, group: ProcessGroup, exchange: str, wire: str, goes_on: bool
+        self, program: bytes, session: Session, group: ProcessGroup, exchange: str, wire: str, goes_on: bool
     ) -> None:
-        self.session, self.group, self.exchange, self.wire, self.goes_on = session, group, exchange, wire, goes_on
-        self._loop = asyncio.get_running_loop()
-        self._program = pickled_program(program)
+        self.session, self.exchange, self.wire, self.goes_on = session, exchange, wire, goes_on
+        self._talk = Conversation(group, asyncio.get_running_loop())
         o = session.options
-        self._rhythm = {
-            "evaluate_every": o.evaluate_every,
-            "evaluate_nodes": o.evaluate_nodes,
-            "checkpoint_every": o.checkpoint_every if o.folder is not None else 0,
-            "rules": bool(o.stop),
-        }
-        self._run = time.monotonic_ns()
-        self._events: asyncio.Queue[tuple[int, dict[str, Any], Any]] = asyncio.Queue()
+        written = o.checkpoint_every if o.folder is not None else 0
+        rhythm = Rhythm(o.evaluate_every, o.evaluate_nodes, written, bool(o.stop))
+        self._role = Join(self._talk.run, wire, program, exchange, rhythm, o.per_node, not group.oversubscribed)
+        self._saved = None if session.state is None else session.checkpoint().tree
+        self._kept: Checkpoint | None = None
+        """The last commit of which it is known what nodes remember, if that is not the session's."""
         self._place = ""
-        """Where gloo's processes meet."""
-        self._attempts = 0
-        self._gone: dict[int, str] = {}
+        """A folder in which gloo's processes meet."""
         self._measured: list[dict[int, Meter]] = [{} for _ in range(group.nodes)]
         """By node and commit, what it has measured since the run began."""
-        self._saved = None if session.state is None else session.checkpoint().tree
-        # When the run's time was 0, once all have begun; until then about when.
-        self._began = time.monotonic() - (0.0 if self._saved is None else self._saved["now"])
-        self._started = self._over = False
+        self._began: float | None = None
+        """When the run's time was 0."""
+        self._over = False
         self._reset()
 
     def _reset(self) -> None:
-        self._members = sorted(self.group.alive)
+        self._members = self._talk.left
+        """Who takes part since all began, or began anew."""
         self._ended: dict[int, int] = {}
-        """By member whose exchange broke, or whose program ended: its last commit, -1 if it did not come to begin."""
+        """By member whose exchange broke, or whose program ended: its last commit."""
         self._done: set[int] = set()
-        self._ready: set[int] = set()
         self._losing = False
         """Whether a member is lost, and the others are to notice."""
-        self._unmet = ""
         self._held: set[int] = set()
         """Members that wait for the parent's word."""
         self._told: dict[int, dict[int, Any]] = {}
-        """By commit, what each member that has told of it remembers."""
-        self._books: dict[int, tuple[dict[str, Any], Any]] = {}
+        """By commit, what each member that has told of it remembers, if that was asked for."""
+        self._books: dict[int, tuple[Committed, Any]] = {}
 
     def close(self) -> None:
         """The processes are the group's to end."""
-        self.group.unwatch()
-        for channel in self.group.channels:
-            self._loop.remove_reader(channel)
+        self._talk.close()
         self._leave()
 
     def _leave(self) -> None:
-        # As soon as all have met: if this process is killed, nobody else will.
-        if self._place:
-            shutil.rmtree(self._place, ignore_errors=True)
+        shutil.rmtree(self._place, ignore_errors=True)
         self._place = ""
 
     # -- beginning, and beginning anew -------------------------------------------------------------------------
 
-    async def run(self) -> None:
-        """To the end of the program."""
-        for rank, channel in enumerate(self.group.channels):
-            self._loop.add_reader(channel, self._readable, rank)
-        self.group.watch(self._loop, self._lost)
-        self._begin(self._saved, "role")
+    async def whole(self) -> None:
+        """Run to the end of the program."""
+        self._talk.open()
+        for node in self._talk.left:
+            saved = self._saved
+            if saved is not None:  # of what nodes remember, each is given its own
+                states = saved["node_states"]
+                saved = {**saved, "node_states": {node: states[node]} if node in states else {}}
+            self._talk.say(node, self._role, saved)
+        await self._begin()
         while not self._over and len(self._done) < len(self._members):
-            await self._one()
+            node, message, tree = await self._talk.next()
+            self._take(node, message, tree)
+            if isinstance(message, Broke) and not self._lost_members():
+                await self._why(message.why)
+            elif isinstance(message, Lost):
+                await self._without(node)
 
-    def _begin(self, saved: Any, how: str) -> None:
-        """Have all members run the program from a commit on."""
+    async def _begin(self) -> None:
+        """Have all that are left run the program, from where they were told to."""
+        while not (self._talk.gathered(self._edges, self.wire) and self._talk.left):
+            node, message, _ = await self._talk.next()
+            if isinstance(message, Lost):
+                self._end_if_it_must(node)
         self._reset()
-        self._attempts += 1
-        # Gloo connects its processes itself, but would wait for one that is lost: so all meet here first.
-        meshed = len(self._members) > 1
         self._leave()
         if self.exchange == "gloo":
             self._place = tempfile.mkdtemp(prefix="foedus-")
-        asked = {
-            "role": "rank",
-            "again": how == "again",
-            "run": self._run,
-            "program": self._program,
-            "exchange": self.exchange,
-            "wire": self.wire,
-            "rhythm": self._rhythm,
-            "per_node": self.session.options.per_node,
-            "members": self._members,
-            "gone": self._gone,
-            "meshed": meshed,
-            "spin": not self.group.oversubscribed,
-            "store": os.path.join(self._place, "meeting") if self._place else "",
-            "recorded": self.session.round,
-        }
-        for rank in self._members:
-            own = saved
-            if saved is not None and how == "role":  # of what nodes remember, each is given its own
-                states = saved["node_states"]
-                own = {**saved, "node_states": {rank: states[rank]} if rank in states else {}}
-            self._send(rank, asked, own)
-        if meshed:
-            places = {rank: place for place, rank in enumerate(self._members)}
+        if self._began is None:
+            self._began = time.monotonic() - (0.0 if self._saved is None else self._saved["now"])
+        self._talk.go(self._began, os.path.join(self._place, "meeting") if self._place else "")
 
-            def others(rank: int) -> set[int]:
-                return {self._members[p] for p in edges(self.exchange, places[rank], len(places))}
-
-            try:
-                self.group.rendezvous(others, self.wire, self._members, other=self._hear)
-            except NodeLost as e:
-                self._lost(e.rank, e.reason)
-            except WorkerError as e:  # one of them may hang, which is soon known
-                self._unmet = str(e)
+    def _edges(self, node: int, left: list[int]) -> set[int]:
+        return {left[place] for place in edges(self.exchange, left.index(node), len(left))}
 
     # -- what is heard -----------------------------------------------------------------------------------------
 
-    def _readable(self, rank: int) -> None:
-        try:
-            frames = self.group.channels[rank].poll()
-        except Closed:
-            self._lost(rank, self.group.ended(rank))
-            return
-        for message, tree, _ in frames:
-            self._hear(rank, message, tree)
-
-    def _hear(self, rank: int, message: dict[str, Any], tree: Any) -> None:
-        if message.get("run") == self._run or "cannot" in message:
-            self._events.put_nowait((rank, message, tree))
-
-    def _lost(self, rank: int, how: str) -> None:
-        if rank not in self._gone:
-            self._gone[rank] = how
-            self._loop.remove_reader(self.group.channels[rank])
-            with contextlib.suppress(Closed):  # its last words
-                for message, tree, _ in self.group.channels[rank].poll():
-                    self._hear(rank, message, tree)
-            self._events.put_nowait((rank, {"lost": how}, None))
-
-    def _send(self, rank: int, message: dict[str, Any], tree: Any = None) -> None:
-        if rank in self._gone:
-            return
-        try:
-            self.group.channels[rank].send(message, tree)
-        except Closed:
-            self._lost(rank, self.group.ended(rank))
-
-    async def _one(self) -> None:
-        rank, message, tree = await self._events.get()
-        self._take(rank, message, tree)
-        if "broken" in message and not self._lost_members():
-            await self._why(message["broken"])
-        elif "lost" in message:
-            await self._without(rank)
-
-    def _take(self, rank: int, message: dict[str, Any], tree: Any) -> None:
-        """Take note of one event. Errors: those that end the run."""
-        if "commit" in message:
-            self._note(rank, message)
-            t, tree = message["commit"], owned(tree)
-            self._told.setdefault(t, {})[rank] = tree["own"]
-            if message["waits"]:
-                self._held.add(rank)
-            if "notes" in message:
-                self._books[t] = message, tree["books"]
-            if t in self._books and self._told[t].keys() >= set(self._members):
-                # What nodes remember has to be that of one commit.
-                self.session.node_states.update({r: own for r, own in self._told.pop(t).items() if own})
-                self._commit(*self._books.pop(t))
-                self._go_on()
-            elif self._losing:
-                self._go_on()
-        elif "done" in message:
-            self._done.add(rank)
-            self._ended[rank] = message["round"]
-        elif "ready" in message:
-            self._ready.add(rank)
-            if self._losing:
-                self._send(rank, {"origin": self._began})
-            elif len(self._ready) == len(self._members):
-                self._go()
-        elif "broken" in message:
-            self._ended[rank] = message["round"]
-        elif "raised" in message:
-            self._note(rank, message)
-            self._end_with(message, tree)
-            raise retold(self.session, rank, *message["raised"])
-        elif "cannot" in message:
-            raise refused(message)
-        elif "lost" in message:
-            log.warning("node %d is lost: its process %s", rank, message["lost"])
+    def _take(self, node: int, message: Any, tree: Any) -> None:
+        """Take note of what was heard. Errors: those that end the run."""
+        match message:
+            case Committed():
+                self._committed(node, message, owned(tree))
+            case Done():
+                self._done.add(node)
+                self._ended[node] = message.commit
+            case Broke():
+                self._ended[node] = message.commit
+            case Raised(account=account):
+                if account is not None:
+                    self._note(node, account)
+                    self._end_with(account, tree)
+                self.back_to_what_is_known()
+                raise raised_error(self.session, node, message)
 
     def _lost_members(self) -> list[int]:
-        return [r for r in self._members if r in self._gone]
+        return [n for n in self._members if n in self._talk.gone]
 
     async def _why(self, broken: str) -> None:
         """An exchange broke, and nobody is known to be lost: that is soon known, or something else was wrong."""
-        until = self._loop.time() + PATIENCE + (self.group.patience if self._unmet else 0.0)
-        while not self._lost_members() and self._loop.time() < until:
+        until = time.monotonic() + PATIENCE
+        while not self._lost_members() and time.monotonic() < until:
             await asyncio.sleep(0.02)
         if not self._lost_members():
-            raise WorkerError(self._unmet or f"the nodes' exchange broke in round {self.session.round + 1}: {broken}")
-
-    def _go(self) -> None:
-        self._leave()
-        if not self._started:
-            self._started = True
-            self._began = time.monotonic() - (0.0 if self._saved is None else self._saved["now"])
-        for rank in self._members:
-            self._send(rank, {"origin": self._began})
+            raise WorkerError(f"the nodes' exchange broke in round {self.session.round + 1}: {broken}")
 
     # -- commits -----------------------------------------------------------------------------------------------
 
-    def _note(self, rank: int, message: dict[str, Any]) -> None:
-        if message["planned"] is not None:
-            self.session.planned = message["planned"]
-        for t, measured in message["measured"]:
-            self._measured[rank][t] = Meter(**measured)
+    def _committed(self, node: int, message: Committed, tree: Any) -> None:
+        self._note(node, message.account)
+        t = message.commit
+        told = self._told.setdefault(t, {})
+        told[node] = tree["own"]
+        if message.waits:
+            self._held.add(node)
+        if "books" in tree:
+            self._books[t] = message, tree["books"]
+        if t in self._books and told.keys() >= set(self._members):
+            first, books = self._books.pop(t)
+            if first.kept:
+                self.session.node_states.update({n: own for n, own in self._told.pop(t).items() if own})
+            elif self._kept is None and self._remembers(first.account):
+                self._kept = self.session.checkpoint()
+            self._commit(first.account, books)
+            if first.kept:
+                self._kept = None
+            self._go_on()
+        elif self._losing:
+            self._go_on()
 
-    def _commit(self, message: dict[str, Any], books: Any) -> None:
+    def _note(self, node: int, account: Account) -> None:
+        if account.planned is not None:
+            self.session.planned = account.planned
+        self._measured[node].update(account.measured)
+
+    def _commit(self, account: Account, books: Any) -> None:
         """Make the run's commits up to this one."""
         s = self.session
-        notes = [n for n in message["notes"] if n["round"] > s.round]
+        notes = [n for n in account.notes if n["round"] > s.round]
         for note in notes:
             last = note is notes[-1]
             s.follow(books, note["elapsed"])
             s.ledger.restore(note["ledger"])
-            for rank, measured in enumerate(self._measured):
+            for node, measured in enumerate(self._measured):
                 known = [t for t in measured if t <= note["round"]]
                 if known:
-                    s.ledger.charge(rank, **_costs(measured[max(known)]))
+                    s.ledger.charge(node, **vars(_costs(measured[max(known)])))
             s.used, s._losses = note["used"], [(x, w) for x, w in note["losses"]]
             s.commit(books["state"], note["metrics"], note["extra"], at_nodes=books["at_nodes"] if last else None)
         for measured in self._measured:
             for t in sorted(measured)[:-2]:
                 del measured[t]
 
-    def _end_with(self, message: dict[str, Any], tree: Any) -> None:
+    def _end_with(self, account: Account, tree: Any) -> None:
         """Make the commits that one member has made and not all have told of, before the run ends.
 
-        If nodes remember something, what those do that have not told is not known: the last commit that all have told
-        of, which is the session's, is then the last.
+        If nodes remember something, what those do that have not told is not known.
         """
-        if not self._remembers(message):
-            self._commit(message, owned(tree["books"]))
+        if not self._remembers(account):
+            self._commit(account, owned(tree["books"]))
 
-    def _remembers(self, message: dict[str, Any]) -> bool:
-        return bool(message["remembers"] or self.session.node_states)
+    def _remembers(self, account: Account) -> bool:
+        return bool(account.remembers or self.session.node_states)
+
+    def back_to_what_is_known(self) -> None:
+        """The run ends: what nodes remember has to be that of its last commit."""
+        if self._kept is not None:
+            self.session.restore(self._kept)
 
     def _go_on(self) -> None:
         """Whoever waits for the parent's word is given it."""
-        for rank in sorted(self._held):
-            self._send(rank, {"stop": self.session.stopped})
+        for node in sorted(self._held):
+            self._talk.say(node, Word(self.session.stopped))
         self._held.clear()
 
     # -- losses ------------------------------------------------------------------------------------------------
 
-    async def _without(self, rank: int) -> None:
+    async def _without(self, node: int) -> None:
         """A member is lost: end the run at the last commit of whoever is furthest, or go on from there."""
-        if rank not in self._members or len(self._done) == len(self._members):
+        if node not in self._members or len(self._done) == len(self._members):
             return
         # Whoever waits for something that the lost one keeps from coming goes on to where it breaks.
         self._losing = True
         self._go_on()
-        if len(self._ready) < len(self._members):
-            for r in self._ready:
-                self._send(r, {"origin": self._began})
-        while [r for r in self._members if r not in self._gone and r not in self._ended]:
+        while set(self._members) - self._talk.gone.keys() - self._ended.keys():
             # Those that still compute notice when they are done: until then there is nothing to do but wait.
             try:
-                self._take(*await asyncio.wait_for(self._events.get(), None if self.goes_on else PATIENCE))
+                self._take(*await self._talk.next(None if self.goes_on else PATIENCE))
             except TimeoutError:
                 break
         given = await self._furthest()
-        s = self.session
-        if given is not None:
-            giver, message, tree = given
-            self._note(giver, message)
-            if giver in self._done and (self.goes_on or not self._remembers(message)):
-                # It was lost when all commits were made, if not at all nodes.
-                self._commit(message, owned(tree["books"]))
-                self._over = True
-                return
-            if not self.goes_on:
-                self._end_with(message, tree)
-        if not self.goes_on or not set(self._members) - set(self._gone):
-            hint = "no other is left" if self.goes_on else 'Processes(lost="skip") goes on without a node that is lost'
-            raise NodeFailed(
-                f"node {rank}'s process {self._gone[rank]} in round {s.round + 1}; the last good model, of round "
-                f"{s.round}, is kept; {hint}"
-            )
-        if given is None:  # nobody had begun
-            self._begin(self._saved, "role")
-        else:
-            self._begin(given[2]["again"], "again")
+        if given is None:
+            raise self._lost_error(node)
+        giver, message, tree = given
+        assert isinstance(message, Given)
+        account = message.account
+        self._note(giver, account)
+        if giver in self._done and (self.goes_on or not self._remembers(account)):
+            # It was lost when all commits were made, if not at all nodes.
+            self._commit(account, owned(tree["books"]))
+            self._over = True
+            return
+        if not self.goes_on:
+            self._end_with(account, tree)
+        self._end_if_it_must(node)
+        for other in self._talk.left:
+            self._talk.say(other, Again(self.session.round), tree["again"])
+        await self._begin()
 
-    async def _furthest(self) -> tuple[int, dict[str, Any], Any] | None:
-        """The books of the last commit that any of those that are left has made; None if none has begun."""
-        while there := [r for r in self._members if r not in self._gone and self._ended.get(r, -1) >= 0]:
-            giver = max(there, key=lambda r: (self._ended[r], r in self._done))
-            self._send(giver, {"give": True})
-            while giver not in self._gone:
-                rank, message, tree = await self._events.get()
-                if rank == giver and "given" in message:
-                    return rank, message, tree
-                self._take(rank, message, tree)
+    def _end_if_it_must(self, node: int) -> None:
+        """Errors: ``NodeFailed`` if the run does not go on without this node."""
+        if not self.goes_on or not self._talk.left:
+            raise self._lost_error(node)
+
+    def _lost_error(self, node: int) -> Exception:
+        self.back_to_what_is_known()
+        hint = "no other is left" if self.goes_on else 'Processes(lost="skip") goes on without a node that is lost'
+        return lost_error(self.session, node, self._talk.gone[node], f"; {hint}")
+
+    async def _furthest(self) -> Heard | None:
+        """The books of the last commit that any of those that are left has made; None if nobody is left."""
+        while there := [n for n in self._members if n not in self._talk.gone and n in self._ended]:
+            giver = max(there, key=lambda n: (self._ended[n], n in self._done))
+            self._talk.say(giver, Give())
+            while giver not in self._talk.gone:
+                heard = await self._talk.next()
+                if heard.node == giver and isinstance(heard.message, Given):
+                    return heard
+                self._take(*heard)
         return None
 
 
-def _costs(m: Meter) -> dict[str, Any]:
-    return vars(
-        Costs(
-            bytes_up=m.vector_sent,
-            bytes_down=m.vector_received,
-            messages_up=m.messages_sent,
-            messages_down=m.messages_received,
-            compute_s=m.compute_s,
-            wire_s=m.wire_s,
-            serial_s=m.serial_s,
-            waiting_s=m.waiting_s,
-            framing=m.bytes_sent + m.bytes_received - m.vector_sent - m.vector_received,
-        )
+def _costs(m: Meter) -> Costs:
+    return Costs(
+        bytes_up=m.vector_sent,
+        bytes_down=m.vector_received,
+        messages_up=m.messages_sent,
+        messages_down=m.messages_received,
+        compute_s=m.compute_s,
+        wire_s=m.wire_s,
+        serial_s=m.serial_s,
+        waiting_s=m.waiting_s,
+        framing=m.bytes_sent + m.bytes_received - m.vector_sent - m.vector_received,
     )

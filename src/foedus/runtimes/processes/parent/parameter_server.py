@@ -6,8 +6,9 @@ What concerns no node (the test set, all rows pooled) is computed here. A node t
 from __future__ import annotations
 
 import contextlib
-import logging
 import select
+import socket
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,19 +17,21 @@ from typing import Any
 from foedus.core.aggregator import MergeTree
 from foedus.core.clock import RealClock
 from foedus.core.data import FederatedDataset
-from foedus.core.errors import BadInput
 from foedus.core.execute import RECEIVED, Blocks, Outcome, Plan, Result, Task, receive
 from foedus.core.model import Model
 from foedus.core.update import Failed, Tensors
-from foedus.runtimes.channel import Closed
-from foedus.runtimes.launch import refused
+from foedus.runtimes.channel import Channel, Closed
+from foedus.runtimes.launch import limit
 from foedus.runtimes.plans import Plans
-from foedus.runtimes.processes.parent.process_group import NodeLost, ProcessGroup
-from foedus.runtimes.processes.wire.kinds import Placement, Wire, to_nodes
+from foedus.runtimes.processes.parent.conversation import Conversation, Heard, Lost
+from foedus.runtimes.processes.parent.process_group import ProcessGroup
+from foedus.runtimes.processes.wire.kinds import Placement, Wire, wrap
+from foedus.runtimes.processes.wire.messages import Cancel, NewPlan, StateAfter, StateBefore, Work
+from foedus.runtimes.processes.wire.meter import Meter
+from foedus.runtimes.processes.wire.rendezvous import NotConnected, connect
 from foedus.runtimes.results import unpack
+from foedus.runtimes.segments import SegmentPool
 from foedus.runtimes.simulation.inline import Inline
-
-log = logging.getLogger("foedus")
 
 AHEAD = 64
 """Groups in flight at the most, where many are wanted one after the other."""
@@ -93,41 +96,65 @@ class Server:
         goes_on: bool,
         wire: str,
     ) -> None:
-        self.group, self.workers, self._goes_on, self._wire = group, group.nodes, goes_on, wire
+        self.group, self.workers, self._goes_on, self._kind = group, group.nodes, goes_on, wire
         self.gone: dict[int, str] = {}
-        self._refusal: BadInput | None = None
         self._clock = clock
         self._model, self._inline = model, Inline(model, data, seed)
         self._plans = Plans(group.nodes)
+        self._talk: Conversation | None = None
         self._wires: dict[int, Wire] = {}
-        self._at: list[dict[int, _Part]] = [{} for _ in range(group.nodes)]
-        self._open = False
+        self._node_at: dict[int, int] = {}
+        """By descriptor of its wire."""
+        self._poll = select.poll()
+        self._parts: list[dict[int, _Part]] = [{} for _ in range(group.nodes)]
+        """By node, what it has to do, by number."""
+        self._states: dict[int, Any] = {}
+        """What nodes remember after jobs whose answers are about to come, by number."""
         self._numbers = 0
         self._here_s = 0.0
         # By node, at its last answer: what ``_count`` counts.
         self._counted: list[tuple[float, ...]] = [(0,) * 7] * group.nodes
-        self._poll = select.poll()
-        self._rank_of: dict[int, int] = {}
 
     def open(self) -> None:
-        """Have the nodes serve. Their answers are noticed by the clock's loop from now on."""
-        self._open = True
-        for rank, channel in enumerate(self.group.channels):
-            try:
-                channel.send({"role": "serve", "wire": self._wire})
-            except Closed:
-                self._broken(rank)
-        while self.group.alive and not self._wires:
-            nodes = sorted(self.group.alive)
-            try:
-                self._wires = dict(zip(nodes, to_nodes(self.group, self._wire), strict=True))
-            except NodeLost as e:  # then those that are left are connected
-                self._lost(e.rank, e.reason)
-        for rank, wire in self._wires.items():
-            self._rank_of[wire.fileno()] = rank
+        """Have the nodes work. Their answers are noticed by the clock's loop from now on."""
+        loop = self._clock.loop
+        talk = self._talk = Conversation(self.group, loop, self._heard)
+        self.gone = talk.gone
+        talk.open()
+        for node in talk.left:
+            talk.say(node, Work(talk.run, self._kind))
+        for node, sock in self._connect(talk).items():
+            wire = self._wires[node] = wrap(sock, self._kind, self.group.segments, Meter())
+            self._node_at[wire.fileno()] = node
             self._poll.register(wire, select.POLLIN)
-            self._clock.loop.add_reader(wire, self._readable, rank)
-        self.group.watch(self._clock.loop, self._lost)
+            loop.add_reader(wire, self._readable, node)
+        talk.go(time.monotonic())
+
+    def _connect(self, talk: Conversation) -> dict[int, socket.socket]:
+        """Sockets to all nodes. This process takes part in their rendezvous as one more, after the nodes."""
+        server, found = self.group.nodes, dict[int, socket.socket]()
+        ours, theirs = socket.socketpair()
+        control, mine = Channel(ours, self.group.segments), Channel(theirs, SegmentPool())
+
+        def take_part() -> None:
+            with contextlib.suppress(Closed):
+                while not found:
+                    with contextlib.suppress(NotConnected):  # somebody is lost: the others are invited anew
+                        found.update(connect(mine))
+
+        thread = threading.Thread(target=take_part, name="foedus-connects")
+        thread.start()
+        try:
+            talk.gathered(lambda node, left: left if node == server else [server], self._kind, {server: control})
+        finally:
+            control.close()
+            thread.join()
+            mine.close()
+        if self._kind == "shared":
+            # These are read in one go: a node that stops in the middle of a message must not stop this process as well.
+            for sock in found.values():
+                limit(sock, self.group.patience)
+        return found
 
     @property
     def goes_on(self) -> bool:
@@ -138,7 +165,7 @@ class Server:
 
     def place(self, args: Tensors) -> Placement:
         """Write arguments once for all nodes."""
-        return Placement(self._wire, self.group.segments, args)
+        return Placement(self._kind, self.group.segments, args)
 
     def release(self, placed: Placement) -> None:
         """The caller is done with them."""
@@ -147,7 +174,7 @@ class Server:
     def submit(self, plan: Plan, placed: Placement, blocks: Blocks) -> _Ticket:
         """Send every task to its node at once."""
         ticket = _Ticket(plan, blocks)
-        if not self._open or any(task.node < 0 for task in ticket.tasks):
+        if self._talk is None or any(task.node < 0 for task in ticket.tasks):
             ticket.inline = self._inline.submit(plan, placed.tensors(), blocks)
             return ticket
         for index, task in enumerate(ticket.tasks):
@@ -172,99 +199,98 @@ class Server:
             # A node that is lost is told of by the loop, which does not run now: its wire's end says it as well.
             events = self._poll.poll(1000 * self.group.interval)
             for fd, kind in events:
-                if fd in self._rank_of:
-                    (self._writable if kind & select.POLLOUT else self._readable)(self._rank_of[fd])
+                if fd in self._node_at:
+                    (self._writable if kind & select.POLLOUT else self._readable)(self._node_at[fd])
             if not events:
                 self.group.look()
-        if self._refusal is not None:
-            raise self._refusal
+        if self._talk is not None and self._talk.refusal is not None:
+            raise self._talk.refusal
         return ticket.result()  # type: ignore[no-any-return]
 
     def cancel(self, ticket: Any) -> None:
         """The result will not be asked for; what has not begun never will."""
         ticket.cancelled = True
-        for rank, parts in enumerate(self._at):
-            for number, part in parts.items():
-                if part.ticket is ticket and rank not in self.gone:
-                    with contextlib.suppress(Closed):
-                        self.group.channels[rank].send({"cancel": number})
+        for node, parts in enumerate(self._parts):
+            for number, part in list(parts.items()):
+                if part.ticket is ticket and self._talk is not None:
+                    self._talk.say(node, Cancel(number))
 
     def close(self) -> None:
         """End all processes."""
-        self._close_wires()
+        if self._talk is not None:
+            self._talk.close()
+        for node in list(self._wires):
+            self._forget(node)
+        self._talk = None
         self.group.close()
 
-    # -- how it goes -------------------------------------------------------------------------------------------
+    # -- jobs and answers --------------------------------------------------------------------------------------
 
     def _give(self, ticket: _Ticket, index: int, task: Task, placed: Placement) -> None:
-        rank = task.node
-        if rank in self.gone:
-            self._fail(ticket, index, rank)
+        node, talk = task.node, self._talk
+        assert talk is not None
+        if node in self.gone:
+            self._fail(ticket, index, node)
             return
         number = self._numbers
         self._numbers += 1
         id = self._plans.id(ticket.plan if ticket.folded_there else replace(ticket.plan, aggregator=None))
         placed.retain()
-        self._at[rank][number] = _Part(ticket, index, placed)
-        control, wire = self.group.channels[rank], self._wires[rank]
+        self._parts[node][number] = _Part(ticket, index, placed)
+        new = self._plans.new_to(node, id)
+        if new is not None:
+            talk.say(node, NewPlan(id, new))
+        own = {owner: held for owner, held in task.state.items() if not owner.endswith(RECEIVED)}
+        if own:
+            talk.say(node, StateBefore(number), own)
+        if node in self.gone:
+            return
+        wire = self._wires[node]
         try:
-            new = self._plans.new_to(rank, id)
-            if new is not None:
-                control.send({"plan": new, "id": id})
-            own = {owner: held for owner, held in task.state.items() if not owner.endswith(RECEIVED)}
-            if own:
-                control.send({"states": number}, own)
-            job = {"ticket": number, "node": task.node, "count": task.count, "plan": id, "stateful": bool(own)}
+            job = {"ticket": number, "node": node, "count": task.count, "plan": id, "stateful": bool(own)}
             wire.send(job, None, placed.sent)
-            self._go_on_sending(rank)
+            if wire.pending:  # what it did not take at once leaves when it can
+                self._clock.loop.add_writer(wire, self._writable, node)
         except Closed:
-            self._broken(rank)
+            self._broken(node)
 
-    def _go_on_sending(self, rank: int) -> None:
-        """What the wire did not take at once leaves when it can."""
-        wire = self._wires[rank]
-        if wire.pending:
-            self._clock.loop.add_writer(wire, self._writable, rank)
-
-    def _writable(self, rank: int) -> None:
+    def _writable(self, node: int) -> None:
         try:
-            if self._wires[rank].flush():
-                self._clock.loop.remove_writer(self._wires[rank])
+            if self._wires[node].flush():
+                self._clock.loop.remove_writer(self._wires[node])
         except Closed:
-            self._broken(rank)
+            self._broken(node)
 
-    def _readable(self, rank: int) -> None:
-        if rank in self.gone:
+    def _readable(self, node: int) -> None:
+        if node in self.gone:
             return
         try:
-            for message, tensors, _ in self._wires[rank].poll():
-                self._answered(rank, message, tensors)
+            for message, tensors, _ in self._wires[node].poll():
+                self._answered(node, message, tensors)
         except Closed:
-            self._broken(rank)
+            self._broken(node)
 
-    def _answered(self, rank: int, message: dict[str, Any], tensors: Any) -> None:
-        states = self._states(rank, message["ticket"]) if message.get("stateful") else None
-        part = self._at[rank].pop(message["ticket"])
+    def _answered(self, node: int, message: dict[str, Any], tensors: Any) -> None:
+        number = message["ticket"]
+        if message.get("stateful") and number not in self._states and self._talk is not None:
+            self._talk.listen(node)  # it was sent before the answer
+        states = {0: self._states.pop(number)} if number in self._states else {}
+        part = self._parts[node].pop(number, None)
+        if part is None:  # its loss has just been told of
+            return
         part.placed.release()
         if message.get("dropped") or part.ticket.cancelled:
             return
-        result = unpack([message["outcome"]], {**tensors, "states": {} if states is None else {0: states}})
-        self._count(rank, result.outcomes[0])
+        result = unpack([message["outcome"]], {**tensors, "states": states})
+        self._count(node, result.outcomes[0])
         plan = part.ticket.plan
         if plan.transforms:
             receive(plan, plan.chain(self._model), result.outcomes[0], part.ticket.tasks[part.index].state)
         self._arrived(part.ticket, part.index, result)
 
-    def _states(self, rank: int, number: int) -> Any:
-        """What the node remembers from now on: it was sent before its answer, on the other channel."""
-        while True:
-            message, tree, _ = self.group.channels[rank].receive()
-            if message.get("states") == number:
-                return tree
-
-    def _count(self, rank: int, outcome: Outcome) -> None:
+    def _count(self, node: int, outcome: Outcome) -> None:
         """Bytes are counted at this end. While something was evaluated here, nobody is said to have waited."""
-        meter, costs, before = self._wires[rank].meter, outcome.costs, self._counted[rank]
+        meter, costs, before = self._wires[node].meter, outcome.costs, self._counted[node]
         assert costs is not None
         now = (
             meter.vector_sent,
@@ -276,7 +302,7 @@ class Server:
             self._here_s,
         )
         down, up, sent, received, all_down, all_up, here = (a - b for a, b in zip(now, before, strict=True))
-        self._counted[rank] = now
+        self._counted[node] = now
         costs.waiting_s = max(0.0, costs.waiting_s - here)
         costs.charge(
             bytes_down=int(down),
@@ -292,49 +318,36 @@ class Server:
         if not ticket.missing and ticket.watcher is not None:
             ticket.watcher()
 
-    def _fail(self, ticket: _Ticket, index: int, rank: int) -> None:
-        failed = Failed(rank, f"its process {self.gone[rank]}", lost=True)
-        self._arrived(ticket, index, Result(None, [Outcome(rank, failed=failed)]))
+    def _fail(self, ticket: _Ticket, index: int, node: int) -> None:
+        failed = Failed(node, f"its process {self.gone[node]}", lost=True)
+        self._arrived(ticket, index, Result(None, [Outcome(node, failed=failed)]))
 
-    # -- losses ------------------------------------------------------------------------------------------------
+    # -- what is heard on the other channel, and losses --------------------------------------------------------
 
-    def _broken(self, rank: int) -> None:
+    def _heard(self, heard: Heard) -> None:
+        node, message, tree = heard
+        match message:
+            case StateAfter():
+                self._states[message.ticket] = tree
+            case Lost():  # what it had to do has failed
+                self._forget(node)
+                parts, self._parts[node] = self._parts[node], {}
+                for part in parts.values():
+                    part.placed.release()
+                    if not part.ticket.cancelled:
+                        self._fail(part.ticket, part.index, node)
+
+    def _broken(self, node: int) -> None:
         """Its wire has ended, which the end of its process does."""
-        if rank not in self.gone:
-            self._lost(rank, self.group.ended(rank))
+        if self._talk is not None and node not in self.gone:
+            self._talk.lost(node, self.group.ended(node))
 
-    def _lost(self, rank: int, how: str) -> None:
-        """A node is gone: what it had to do has failed."""
-        if rank in self.gone:
-            return
-        self.gone[rank] = how
-        with contextlib.suppress(Closed):  # its last words may be that it could not load something
-            for message, _, _ in self.group.channels[rank].poll():
-                if "cannot" in message:
-                    self._refusal = refused(message)
-        if self._refusal is None:
-            log.warning("node %d is lost: its process %s", rank, how)
-        self._forget(rank)
-        parts, self._at[rank] = self._at[rank], {}
-        for part in parts.values():
-            part.placed.release()
-            if not part.ticket.cancelled:
-                self._fail(part.ticket, part.index, rank)
-
-    def _forget(self, rank: int) -> None:
-        wire = self._wires.get(rank)
+    def _forget(self, node: int) -> None:
+        wire = self._wires.pop(node, None)
         if wire is None:
             return
-        self._rank_of.pop(wire.fileno(), None)
-        with contextlib.suppress(KeyError, ValueError):
-            self._poll.unregister(wire)
+        del self._node_at[wire.fileno()]
+        self._poll.unregister(wire)
         self._clock.loop.remove_reader(wire)
         self._clock.loop.remove_writer(wire)
         wire.close()
-
-    def _close_wires(self) -> None:
-        self.group.unwatch()
-        for rank in self._wires:
-            if rank not in self.gone:
-                self._forget(rank)
-        self._wires, self._open = {}, False

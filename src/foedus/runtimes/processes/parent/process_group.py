@@ -28,17 +28,17 @@ Lost = Callable[[int, str], None]
 
 
 class NodeLost(WorkerError):
-    """The process of node ``rank`` ended or was ended; ``reason`` says how: ``was killed by SIGKILL``."""
+    """The process of node ``node`` ended or was ended; ``reason`` says how: ``was killed by SIGKILL``."""
 
-    def __init__(self, rank: int, pid: int, reason: str) -> None:
-        super().__init__(f"the process of node {rank} (pid {pid}) {reason}")
-        self.rank, self.reason = rank, reason
+    def __init__(self, node: int, pid: int, reason: str) -> None:
+        super().__init__(f"the process of node {node} (pid {pid}) {reason}")
+        self.node, self.reason = node, reason
 
 
 class ProcessGroup:
     """One process a node, each running ``python -m module FD`` (see ``member.run``), and the channels to them.
 
-    ``setup`` are plain values for all, or made from a rank; ``rank`` and ``nodes`` are among what they get.
+    ``setup`` are plain values for all, or made from a node; ``node`` and ``nodes`` are among what they get.
     ``patience`` are the seconds without a sign of life after which a process counts as hung. With ``pin`` each is bound
     to a core, round robin, unless there are more processes than cores: then the system divides the time, and
     ``oversubscribed`` is true. It dies with the thread that made it. ``instead`` ends the error of a model that cannot
@@ -70,7 +70,7 @@ class ProcessGroup:
         available = cores()
         self.oversubscribed = nodes > len(available)
         self.cores = [
-            available[rank % len(available)] if pin and not self.oversubscribed else None for rank in range(nodes)
+            available[node % len(available)] if pin and not self.oversubscribed else None for node in range(nodes)
         ]
         try:
             self._start(module, setup, model, data, instead)
@@ -81,31 +81,31 @@ class ProcessGroup:
     def _start(self, module: str, setup: Setup, model: Model, data: FederatedDataset, instead: str) -> None:
         payload = Payload(self.segments, model, data, new_board(self.nodes), instead)
         self._look_at(payload.page)
-        for rank, core in enumerate(self.cores):
+        for node, core in enumerate(self.cores):
             try:
                 child = Child(module, self.segments, self.patience)
             except OSError as e:  # too many files, processes, or too little memory
                 raise WorkerError(
-                    f"only {rank} of {self.nodes} node processes could be started ({e.strerror}): use fewer nodes, "
+                    f"only {node} of {self.nodes} node processes could be started ({e.strerror}): use fewer nodes, "
                     f"raise the system's limits (ulimit -n, ulimit -u), or {instead}"
                 ) from e
             self._children.append(child)
-            self.alive.add(rank)
+            self.alive.add(node)
             if core is not None:
                 with contextlib.suppress(OSError):
                     os.sched_setaffinity(child.pid, {core})
-            own = setup(rank) if callable(setup) else setup
+            own = setup(node) if callable(setup) else setup
             try:
-                payload.send(child.channel, {**own, "rank": rank, "nodes": self.nodes})
+                payload.send(child.channel, {**own, "node": node, "nodes": self.nodes})
             except Closed:
-                raise self._lost(rank) from None
+                raise self._lost(node) from None
         self._await_ready(payload)
 
     def _look_at(self, page: Tensors) -> None:
         self._heartbeat, self._doing = Heartbeat(page), page["doing"]
 
     def _await_ready(self, payload: Payload) -> None:
-        waiting = {channel.fileno(): rank for rank, channel in enumerate(self.channels)}
+        waiting = {channel.fileno(): node for node, channel in enumerate(self.channels)}
         poll = select.poll()
         for fd in waiting:
             poll.register(fd, select.POLLIN)
@@ -114,36 +114,36 @@ class ProcessGroup:
         while waiting:
             events = poll.poll(1000 * self.interval)
             for fd, _ in events:
-                rank = waiting.pop(fd)
+                node = waiting.pop(fd)
                 poll.unregister(fd)
                 try:
-                    message, _, _ = self.channels[rank].receive()
+                    message, _, _ = self.channels[node].receive()
                 except Closed:
-                    raise self._lost(rank) from None
+                    raise self._lost(node) from None
                 if "cannot" in message:
                     raise payload.refused(message)
             if not events:
                 self._heartbeat.look(self.interval)
-                for rank in waiting.values():
-                    patience = self.patience if self._heartbeat.begun(rank) else to_begin
-                    if self._heartbeat.silent[rank] >= patience:
-                        raise self._hung(rank, patience)
+                for node in waiting.values():
+                    patience = self.patience if self._heartbeat.begun(node) else to_begin
+                    if self._heartbeat.silent[node] >= patience:
+                        raise self._hung(node, patience)
 
     # -- who they are ------------------------------------------------------------------------------------------
 
     @property
     def channels(self) -> list[Channel]:
-        """The channel to each, by rank. One to a lost process stays open until ``close``."""
+        """The channel to each, by node. One to a lost process stays open until ``close``."""
         return [child.channel for child in self._children]
 
     @property
     def pids(self) -> list[int]:
-        """Process numbers, by rank."""
+        """Process numbers, by node."""
         return [child.pid for child in self._children]
 
-    def doing(self, rank: int) -> int:
+    def doing(self, node: int) -> int:
         """Whose job it computes, by what it last noted; -1 for nobody's."""
-        return int(self._doing[rank])
+        return int(self._doing[node])
 
     def rendezvous(
         self,
@@ -156,44 +156,44 @@ class ProcessGroup:
     ) -> None:
         """Connect ``members`` (all that are alive) with each other; each calls ``rendezvous.connect`` meanwhile.
 
-        ``edges(rank)`` are the ranks that one is connected to, and they to it; ``wire`` is ``"shared"`` (Unix sockets)
-        or ``"sockets"`` (TCP). Can be called again, with fewer: ranks stay what they were. What else a node sends
-        meanwhile goes to ``other(rank, message, tree)``. ``also`` are channels to members that are no node. Errors:
+        ``edges(node)`` are the nodes that one is connected to, and they to it; ``wire`` is ``"shared"`` (Unix sockets)
+        or ``"sockets"`` (TCP). Can be called again, with fewer: nodes stay what they were. What else a node sends
+        meanwhile goes to ``other(node, message, tree)``. ``also`` are channels to members that are no node. Errors:
         ``NodeLost`` if a process ends meanwhile or hangs (``lost`` is then not called for it), ``NotInTime`` if
         one lives and is not there after ``timeout`` seconds (``None``: it may take its time); nobody is connected
         then, and it can be tried again. Messages with the key ``rendezvous`` that come after an error belong to what
         was called off, and say nothing.
         """
         self._meetings += 1
-        ranks = sorted(self.alive if members is None else members)
-        channels = {rank: also[rank] if rank in also else self.channels[rank] for rank in ranks}
+        nodes = sorted(self.alive if members is None else members)
+        channels = {node: also[node] if node in also else self.channels[node] for node in nodes}
         care = rendezvous.Care(self._lost, self._look_while_connecting, self.interval, other)
         rendezvous.introduce(channels, edges, wire, self._meetings, care, timeout, self.patience + 10.0)
 
     def _look_while_connecting(self) -> None:
         self._heartbeat.look(self.interval)
-        for rank in sorted(self.alive):
-            if self._heartbeat.silent[rank] >= self.patience:
-                raise self._hung(rank, self.patience)
+        for node in sorted(self.alive):
+            if self._heartbeat.silent[node] >= self.patience:
+                raise self._hung(node, self.patience)
 
     # -- until they end ----------------------------------------------------------------------------------------
 
     def watch(self, loop: asyncio.AbstractEventLoop, lost: Lost) -> None:
-        """From now on call ``lost(rank, reason)``, once a rank, as soon as a process ends or counts as hung.
+        """From now on call ``lost(node, reason)``, once a node, as soon as a process ends or counts as hung.
 
         A hung one is killed first. ``reason`` ends a sentence: ``was killed by SIGSEGV``. ``alive`` is up to date.
         """
         self._watch = loop, lost
-        for rank in sorted(self.alive):
+        for node in sorted(self.alive):
             with contextlib.suppress(AttributeError, OSError):  # not Linux, or forbidden: then by looking
-                self._pidfds[rank] = os.pidfd_open(self._children[rank].pid)
-                loop.add_reader(self._pidfds[rank], self._ended, rank)
+                self._pidfds[node] = os.pidfd_open(self._children[node].pid)
+                loop.add_reader(self._pidfds[node], self._ended, node)
         self._look_again()
 
     def unwatch(self) -> None:
         """No more calls."""
-        for rank in list(self._pidfds):
-            self._forget(rank)
+        for node in list(self._pidfds):
+            self._forget(node)
         if self._timer is not None:
             self._timer.cancel()
         self._watch = self._timer = None
@@ -215,43 +215,43 @@ class ProcessGroup:
     def look(self, seconds: float | None = None) -> None:
         """Look at all processes. To be called every ``interval`` seconds where the loop of ``watch`` does not run."""
         self._heartbeat.look(self.interval if seconds is None else seconds)
-        for rank in sorted(self.alive - set(self._pidfds)):
-            if self._children[rank].process.poll() is not None:
-                self._ended(rank)  # which may end the others too
-        for rank in sorted(self.alive):
-            if rank in self.alive and self._heartbeat.silent[rank] >= self.patience:
-                self._tell(self._hung(rank, self.patience))
+        for node in sorted(self.alive - set(self._pidfds)):
+            if self._children[node].process.poll() is not None:
+                self._ended(node)  # which may end the others too
+        for node in sorted(self.alive):
+            if node in self.alive and self._heartbeat.silent[node] >= self.patience:
+                self._tell(self._hung(node, self.patience))
 
-    def ended(self, rank: int) -> str:
+    def ended(self, node: int) -> str:
         """How a process ended whose channels have: the end of a sentence. ``lost`` is not called for it."""
-        return self._lost(rank).reason
+        return self._lost(node).reason
 
-    def _ended(self, rank: int) -> None:
-        if rank in self.alive:
-            self._tell(self._lost(rank))
+    def _ended(self, node: int) -> None:
+        if node in self.alive:
+            self._tell(self._lost(node))
 
     def _tell(self, error: NodeLost) -> None:
         if self._watch is not None:
-            self._watch[1](error.rank, error.reason)
+            self._watch[1](error.node, error.reason)
 
-    def _hung(self, rank: int, patience: float) -> NodeLost:
-        self.kill(rank)
+    def _hung(self, node: int, patience: float) -> NodeLost:
+        self.kill(node)
         reason = f"gave no sign of life for {patience:g} s (stopped, or stuck) and was ended"
-        return NodeLost(rank, self.pids[rank], reason)
+        return NodeLost(node, self.pids[node], reason)
 
-    def _lost(self, rank: int) -> NodeLost:
-        how = self._children[rank].how_it_ended()
-        self.kill(rank)
-        return NodeLost(rank, self.pids[rank], how)
+    def _lost(self, node: int) -> NodeLost:
+        how = self._children[node].how_it_ended()
+        self.kill(node)
+        return NodeLost(node, self.pids[node], how)
 
-    def kill(self, rank: int) -> None:
+    def kill(self, node: int) -> None:
         """End one process and what it started. ``lost`` is not called for it."""
-        self.alive.discard(rank)
-        self._forget(rank)
-        self._children[rank].reap()
+        self.alive.discard(node)
+        self._forget(node)
+        self._children[node].reap()
 
-    def _forget(self, rank: int) -> None:
-        fd = self._pidfds.pop(rank, None)
+    def _forget(self, node: int) -> None:
+        fd = self._pidfds.pop(node, None)
         if fd is not None:
             if self._watch is not None:
                 self._watch[0].remove_reader(fd)

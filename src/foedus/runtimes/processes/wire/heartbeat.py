@@ -23,13 +23,13 @@ def new_board(nodes: int) -> Tensors:
     return {"beat": torch.zeros(nodes, dtype=torch.float64), "doing": torch.full((nodes,), IDLE, dtype=torch.int64)}
 
 
-def beat_for_ever(page: Tensors, rank: int) -> None:
+def beat_for_ever(page: Tensors, node: int) -> None:
     """Start the heart of this process: a thread, so that a long kernel, which gives up the GIL, does not stop it."""
     beats = page["beat"].numpy()
 
     def beat() -> None:
         while True:
-            beats[rank] = time.monotonic()
+            beats[node] = time.monotonic()
             time.sleep(BEAT)
 
     threading.Thread(target=beat, name="foedus-heart-beat", daemon=True).start()
@@ -49,12 +49,12 @@ class Heartbeat:
 
     def look(self, seconds: float) -> None:
         """To be called every so many seconds."""
-        for rank, beat in enumerate(self._beats.tolist()):
-            if beat == self._seen[rank]:
-                self.silent[rank] += seconds
+        for node, beat in enumerate(self._beats.tolist()):
+            if beat == self._seen[node]:
+                self.silent[node] += seconds
             else:
-                self._seen[rank], self.silent[rank] = beat, 0.0
+                self._seen[node], self.silent[node] = beat, 0.0
 
-    def begun(self, rank: int) -> bool:
+    def begun(self, node: int) -> bool:
         """Whether it has shown a sign of life at all."""
-        return bool(self._beats[rank])
+        return bool(self._beats[node])

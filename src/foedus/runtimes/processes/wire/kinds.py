@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import threading
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -12,12 +10,8 @@ from torch import Tensor
 
 from foedus.core.trees import unflatten
 from foedus.core.update import Tensors
-from foedus.runtimes.channel import Channel, Closed, Placed
-from foedus.runtimes.launch import limit
-from foedus.runtimes.processes.node.context import NodeContext
-from foedus.runtimes.processes.parent.process_group import ProcessGroup
+from foedus.runtimes.channel import Channel, Placed
 from foedus.runtimes.processes.wire.meter import Meter
-from foedus.runtimes.processes.wire.rendezvous import NotConnected, connect
 from foedus.runtimes.processes.wire.socket_channel import Packed, SocketChannel
 from foedus.runtimes.segments import SegmentPool
 
@@ -63,40 +57,3 @@ class Placement:
     def release(self) -> None:
         """One user less; the memory is used again after the last."""
         self.sent.release()
-
-
-def to_nodes(group: ProcessGroup, wire: str) -> list[Wire]:
-    """In the parent: a wire to every node, by rank, while each calls ``to_server``. Each counts on a meter of its own.
-
-    The parent takes part in the mesh as one more rank, after the nodes'. Errors: as ``ProcessGroup.rendezvous``.
-    """
-    server, found = group.nodes, dict[int, socket.socket]()
-    ours, theirs = socket.socketpair()
-    control, mine = Channel(ours, group.segments), Channel(theirs, SegmentPool())
-
-    def take_part() -> None:
-        with contextlib.suppress(NotConnected, Closed):  # what went wrong is raised where the mesh is made
-            found.update(connect(mine))
-
-    thread = threading.Thread(target=take_part, name="foedus-connects")
-    thread.start()
-    try:
-        nodes = sorted(group.alive)
-        group.rendezvous(
-            lambda rank: nodes if rank == server else [server], wire, [*nodes, server], also={server: control}
-        )
-    finally:
-        control.close()
-        thread.join()
-        mine.close()
-    if wire == "shared":
-        # These are read in one go: a node that stops in the middle of a message must not stop this process as well.
-        for sock in found.values():
-            limit(sock, group.patience)
-    return [wrap(found[rank], wire, group.segments, Meter()) for rank in nodes]
-
-
-def to_server(member: NodeContext, wire: str, meter: Meter) -> Wire:
-    """In a node: the wire to the parent."""
-    [sock] = connect(member.channel).values()
-    return wrap(sock, wire, SegmentPool(), meter)

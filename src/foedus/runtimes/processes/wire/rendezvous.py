@@ -1,13 +1,13 @@
 """Connected sockets between node processes: Unix sockets, or TCP on this machine.
 
-Every node listens, the parent tells the nodes where, the higher rank connects to the lower, and both prove that they
+Every node listens, the parent tells the nodes where, the higher node connects to the lower, and both prove that they
 know a secret that the parent made for this one time: whoever else on this machine connects is dropped. The parent keeps
 the time, and all connect or none does, so that after a loss those who are left can be connected anew.
 
     parent              node
     invitation    ->
                   <-    here: it listens at this address
-    at            ->    addresses of the lower ranks, the secret
+    at            ->    addresses of the lower nodes, the secret
                   <-    connected, or failed
     done, or off  ->    whether all are
 """
@@ -45,11 +45,11 @@ class NotConnected(Exception):
 
 
 class NotInTime(WorkerError):
-    """In the parent: ``ranks`` did not take part in time. They compute, or are stopped or stuck."""
+    """In the parent: ``nodes`` did not take part in time. They compute, or are stopped or stuck."""
 
-    def __init__(self, ranks: Collection[int], timeout: float) -> None:
-        self.ranks = frozenset(ranks)
-        names = ", ".join(map(str, sorted(ranks)))
+    def __init__(self, nodes: Collection[int], timeout: float) -> None:
+        self.nodes = frozenset(nodes)
+        names = ", ".join(map(str, sorted(nodes)))
         super().__init__(f"the processes of nodes {names} were not connected within {timeout:g} s")
 
 
@@ -62,7 +62,7 @@ Other = Callable[[int, Any, Any], None]
 class Care:
     """What the parent does about nodes while they are being connected.
 
-    ``ended(rank)`` is the error for one whose channel has ended; ``look()``, called every ``interval`` seconds, raises
+    ``ended(node)`` is the error for one whose channel has ended; ``look()``, called every ``interval`` seconds, raises
     the error for one that hangs; ``other`` takes what else a node sends.
     """
 
@@ -86,11 +86,11 @@ def introduce(
     ``number`` is another one each time. All have to be there within ``arrive`` seconds (``None``: as long as none
     hangs), and to be connected within ``connect`` more.
     """
-    wanted = {rank: set(edges(rank)) for rank in channels}
-    for rank, others in wanted.items():
+    wanted = {node: set(edges(node)) for node in channels}
+    for node, others in wanted.items():
         for to in others:
-            if to == rank or rank not in wanted.get(to, ()):
-                raise ValueError(f"node {rank} is to be connected to {to}, but {to} not to {rank}")
+            if to == node or node not in wanted.get(to, ()):
+                raise ValueError(f"node {node} is to be connected to {to}, but {to} not to {node}")
     if wire not in WIRES:
         raise ValueError(f"wire is {wire!r}, expected one of {', '.join(map(repr, WIRES))}")
     invited: list[int] = []
@@ -100,18 +100,18 @@ def introduce(
         if wire == "shared" and not sys.platform.startswith("linux"):  # no sockets without a name in the file system
             place = files.enter_context(tempfile.TemporaryDirectory(prefix="foedus-"))
         try:
-            for rank, others in wanted.items():
-                hear.tell(rank, {"rank": rank, "edges": sorted(others), "wire": wire, "place": place})
-                invited.append(rank)
+            for node, others in wanted.items():
+                hear.tell(node, {"node": node, "edges": sorted(others), "wire": wire, "place": place})
+                invited.append(node)
             addresses = hear.all("here", arrive)
             token = secrets.token_bytes(32)
-            for rank, others in wanted.items():
-                hear.tell(rank, {"at": {to: addresses[to] for to in others if to < rank}, "token": token})
+            for node, others in wanted.items():
+                hear.tell(node, {"at": {to: addresses[to] for to in others if to < node}, "token": token})
             hear.all("connected", connect)
         except BaseException as e:
-            for rank in invited:
+            for node in invited:
                 with contextlib.suppress(Closed):
-                    channels[rank].send({"rendezvous": number, "off": str(e)})
+                    channels[node].send({"rendezvous": number, "off": str(e)})
             raise
         for channel in channels.values():
             with contextlib.suppress(Closed):  # lost since, which is no longer this function's to tell
@@ -124,15 +124,15 @@ class _Ear:
     def __init__(self, channels: Mapping[int, Channel], number: int, care: Care) -> None:
         self._channels, self._number, self._care = channels, number, care
 
-    def tell(self, rank: int, message: dict[str, Any]) -> None:
+    def tell(self, node: int, message: dict[str, Any]) -> None:
         try:
-            self._channels[rank].send({"rendezvous": self._number, **message})
+            self._channels[node].send({"rendezvous": self._number, **message})
         except Closed:
-            raise self._care.ended(rank) from None
+            raise self._care.ended(node) from None
 
     def all(self, what: str, timeout: float | None) -> dict[int, Any]:
         """This answer of every node."""
-        waiting = {channel.fileno(): rank for rank, channel in self._channels.items()}
+        waiting = {channel.fileno(): node for node, channel in self._channels.items()}
         poll = select.poll()
         for fd in waiting:
             poll.register(fd, select.POLLIN)
@@ -149,29 +149,29 @@ class _Ear:
             if not events and left > self._care.interval:
                 self._care.look()
             for fd, _ in events:
-                rank = waiting[fd]
-                message = self._receive(rank)
+                node = waiting[fd]
+                message = self._receive(node)
                 if what in message:
-                    heard[rank] = message[what]
+                    heard[node] = message[what]
                     del waiting[fd]
                     poll.unregister(fd)
                 elif "failed" in message and not failed:
-                    failed = f"node {rank}: {message['failed']}"
+                    failed = f"node {node}: {message['failed']}"
                     # Most likely because the other process ended: then that is what has to be told.
                     deadline = min(deadline, time.monotonic() + 1.0)
         return heard
 
-    def _receive(self, rank: int) -> dict[str, Any]:
+    def _receive(self, node: int) -> dict[str, Any]:
         try:
-            message, tree, _ = self._channels[rank].receive()
+            message, tree, _ = self._channels[node].receive()
         except Closed:
-            raise self._care.ended(rank) from None
+            raise self._care.ended(node) from None
         if isinstance(message, dict) and "rendezvous" in message:
             # What belongs to an earlier time, which was called off, is no longer of interest.
             return message if message["rendezvous"] == self._number else {}
         if self._care.other is None:
-            raise WorkerError(f"node {rank} sent something else while it was to be connected")
-        self._care.other(rank, message, tree)
+            raise WorkerError(f"node {node} sent something else while it was to be connected")
+        self._care.other(node, message, tree)
         return {}
 
 
@@ -179,7 +179,7 @@ class _Ear:
 
 
 def connect(control: Channel, invitation: dict[str, Any] | None = None) -> dict[int, socket.socket]:
-    """Blocking sockets to other ranks, those that the parent's ``ProcessGroup.rendezvous`` wants for this one.
+    """Blocking sockets to other nodes, those that the parent's ``ProcessGroup.rendezvous`` wants for this one.
 
     ``invitation`` is the parent's message with the key ``rendezvous``, if the caller has received it already. Errors:
     ``NotConnected`` if the parent calls it off, ``Closed`` if the parent is gone.
@@ -195,14 +195,14 @@ def connect(control: Channel, invitation: dict[str, Any] | None = None) -> dict[
 class _Meeting:
     def __init__(self, control: Channel, invitation: dict[str, Any]) -> None:
         self._control = control
-        self._number, self._me, self._wire = invitation["rendezvous"], invitation["rank"], invitation["wire"]
+        self._number, self._me, self._wire = invitation["rendezvous"], invitation["node"], invitation["wire"]
         self._edges = set(invitation["edges"])
         self._token = b""
         self._connected: dict[int, socket.socket] = {}
         self._strangers: dict[socket.socket, bytes] = {}
         """Who came, and what they have said so far."""
         self._asked: dict[socket.socket, tuple[int, bytes]] = {}
-        """Lower ranks that this one has connected to, and their answers so far."""
+        """Lower nodes that this one has connected to, and their answers so far."""
         self._selector = selectors.DefaultSelector()
         self._listener = _listen(self._wire, invitation["place"], self._me)
         self._told = False
@@ -250,37 +250,37 @@ class _Meeting:
             self._token = message["token"]
             self._listener.setblocking(False)
             self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
-            for rank, address in message["at"].items():
-                self._ask(rank, address)
+            for node, address in message["at"].items():
+                self._ask(node, address)
         return "done" in message
 
-    def _ask(self, rank: int, address: Any) -> None:
+    def _ask(self, node: int, address: Any) -> None:
         sock = socket.socket(self._listener.family, socket.SOCK_STREAM)
-        self._asked[sock] = rank, b""
+        self._asked[sock] = node, b""
         try:
             # It listens, so that this needs nobody's doing but the system's.
             sock.connect(tuple(address) if isinstance(address, list) else address)
-            sock.sendall(_HELLO.pack(self._me, self._proof(self._me, b">", rank)))
+            sock.sendall(_HELLO.pack(self._me, self._proof(self._me, b">", node)))
         except OSError as e:
-            return self._fail(f"node {rank} could not be reached ({e.strerror})")
+            return self._fail(f"node {node} could not be reached ({e.strerror})")
         sock.setblocking(False)
         self._selector.register(sock, selectors.EVENT_READ, self._hear_asked)
 
     def _hear_asked(self, sock: socket.socket) -> None:
-        rank, said = self._asked[sock]
+        node, said = self._asked[sock]
         more = _read(sock, _PROOF - len(said))
         if more is None:
             return
         said += more
-        self._asked[sock] = rank, said
+        self._asked[sock] = node, said
         if more and len(said) < _PROOF:
             return
         self._selector.unregister(sock)
-        if hmac.compare_digest(said, self._proof(rank, b"<", self._me)):
+        if hmac.compare_digest(said, self._proof(node, b"<", self._me)):
             del self._asked[sock]
-            self._connected[rank] = sock
+            self._connected[node] = sock
         else:
-            self._fail(f"node {rank} broke off")
+            self._fail(f"node {node} broke off")
 
     def _accept(self, _: object) -> None:
         with contextlib.suppress(
@@ -302,12 +302,12 @@ class _Meeting:
             return
         self._selector.unregister(sock)
         del self._strangers[sock]
-        rank, proof = _HELLO.unpack(said) if len(said) == _HELLO.size else (-1, b"")
-        expected = rank in self._edges and rank > self._me and rank not in self._connected
-        if expected and hmac.compare_digest(proof, self._proof(rank, b">", self._me)):
-            self._connected[rank] = sock
+        node, proof = _HELLO.unpack(said) if len(said) == _HELLO.size else (-1, b"")
+        expected = node in self._edges and node > self._me and node not in self._connected
+        if expected and hmac.compare_digest(proof, self._proof(node, b">", self._me)):
+            self._connected[node] = sock
             with contextlib.suppress(OSError):  # gone again: its process ended, as the parent will see
-                sock.sendall(self._proof(self._me, b"<", rank))
+                sock.sendall(self._proof(self._me, b"<", node))
         else:
             sock.close()
 
@@ -326,14 +326,14 @@ def _read(sock: socket.socket, most: int) -> bytes | None:
         return b""
 
 
-def _listen(wire: str, place: str, rank: int) -> socket.socket:
+def _listen(wire: str, place: str, node: int) -> socket.socket:
     if wire == "sockets":
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         address: Any = ("127.0.0.1", 0)
     else:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         # On Linux the system gives it a name of its own, outside the file system.
-        address = os.path.join(place, str(rank)) if place else ""
+        address = os.path.join(place, str(node)) if place else ""
     try:
         sock.bind(address)
         sock.listen(_BACKLOG)
