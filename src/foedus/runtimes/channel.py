@@ -125,8 +125,6 @@ class Channel:
         """Whether something has not left yet."""
         return bool(self._out)
 
-    wants_write = pending
-
     def flush(self) -> bool:
         """Write what the socket takes now; whether that was all. Errors: ``Closed``."""
         return self._write(socket.MSG_DONTWAIT)

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from foedus.core.errors import BadInput
 from foedus.runtimes.processes.collectives.collective import pipe
 from foedus.runtimes.processes.collectives.pipes import PIECE, Broken, Pump
-from foedus.runtimes.processes.collectives.ring_buffer import SLOTS
+from foedus.runtimes.processes.collectives.ring_buffer import CELLS
 from foedus.runtimes.processes.wire.meter import Meter
 
 WIRES = pytest.mark.parametrize("wire", ["shared", "sockets"])
-SIZES = st.one_of(st.integers(0, 20_000), st.integers(PIECE - 9, PIECE + 9), st.integers(0, 3 * SLOTS * PIECE))
+SIZES = st.one_of(st.integers(0, 20_000), st.integers(PIECE - 9, PIECE + 9), st.integers(0, 3 * CELLS * PIECE))
 
 
 class Ends:
@@ -96,7 +96,7 @@ def test_bytes_come_out_as_they_went_in_both_ways_at_once(pair, wire, there, bac
     try:
         assert e.both(work) == [whole[1], whole[0]]
         for p, data in zip(e.pipes, whole, strict=True):
-            assert p.queued == p.gone == len(data)
+            assert p.queued == p.sent == len(data)
             assert not p.waiting
         # Counted are the bytes themselves and, over shared memory, a few for every piece; the same at both ends.
         records = 8 * (1 + sum(n // PIECE + 2 for n in map(len, sent[0] + sent[1]))) if wire == "shared" else 0
@@ -109,12 +109,12 @@ def test_bytes_come_out_as_they_went_in_both_ways_at_once(pair, wire, there, bac
 @WIRES
 def test_memory_is_free_when_it_is_gone_and_not_before(ends, wire):
     e = ends(wire)
-    n = 40 * SLOTS * PIECE  # more than slots and socket buffers hold
+    n = 40 * CELLS * PIECE  # more than slots and socket buffers hold
     data = bytearray(n)
     e.pipes[0].put(data[:10], memoryview(data)[10:])
     for _ in range(1000):
         e.pipes[0].push()
-    assert 0 < e.pipes[0].gone < n
+    assert 0 < e.pipes[0].sent < n
     assert e.pipes[0].waiting
 
 
@@ -153,7 +153,7 @@ def test_the_other_side_closed(ends, wire):
         e.pumps[0].read(e.pipes[0], 1)
     assert caught.value.peer == 1
     with pytest.raises(Broken, match="rank 1 is gone"):
-        give(e, bytes(64 * SLOTS * PIECE))
+        give(e, bytes(64 * CELLS * PIECE))
 
 
 @WIRES
@@ -163,7 +163,7 @@ def test_a_silent_side_is_given_up_after_the_timeout(ends, wire, what):
     begin = time.perf_counter()
     e.pumps[0].start()
     with pytest.raises(Broken, match=r"rank 1 sent and took nothing for 0\.2 s"):
-        e.pumps[0].read(e.pipes[0], 1) if what == "read" else give(e, bytes(64 * SLOTS * PIECE))
+        e.pumps[0].read(e.pipes[0], 1) if what == "read" else give(e, bytes(64 * CELLS * PIECE))
     assert 0.2 <= time.perf_counter() - begin < 10
     assert e.meters[0].waiting_s > 0.15
 

@@ -135,7 +135,6 @@ def test_sending_does_not_wait_and_what_waits_does_not_change(pair):
     w.zero_()  # the sender goes on with its own
     placed.release()
     assert left.pending
-    assert left.wants_write
     got = []
     while len(got) < 2:
         left.flush()
@@ -274,7 +273,7 @@ def test_both_channels_have_the_same_calls_and_count_the_same_vectors(kind):
     left.send({"a": 1}, [torch.arange(3)], placed)
     while left.pending:
         left.flush()
-    assert not left.wants_write
+    assert not left.pending
     assert right.poll()[0][0] == {"a": 1}
     assert right.poll() == []
     left.send("more", wait=True)

@@ -5,7 +5,7 @@ for all its pipes at once, so that a rank that waits for bytes always gets rid o
 that all send before they receive cannot lock up, however long the vectors are.
 
 Over TCP (``SocketPipe``) bytes are received straight into the vector they belong to, or, if they are to be added to it,
-into a piece of memory that stays in the processor's cache. For shared memory see ``slots.py``.
+into a piece of memory that stays in the processor's cache. For shared memory see ``ring_buffer.py``.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ class Broken(Exception):
 
 
 class Pipe(Protocol):
-    """One end of a byte pipe to the rank ``peer``. ``queued`` and ``gone`` count the bytes put, and those of them that
+    """One end of a byte pipe to the rank ``peer``. ``queued`` and ``sent`` count the bytes put, and those of them that
     have left the memory they were in. Whatever touches the connection raises ``Broken`` if the other side is gone.
     """
 
     peer: int
     queued: int
-    gone: int
+    sent: int
     ahead: int
     """Bytes, of eights, that should be under way in a direction when both sides send: more does not make it faster."""
 
     def fileno(self) -> int: ...
     def put(self, *parts: memoryview | bytes) -> None:
-        """Queue bytes in this order. They are not copied: they must not change before they are ``gone``."""
+        """Queue bytes in this order. They are not copied: they must not change before they are ``sent``."""
 
     def push(self) -> None:
         """Send what can be sent now, a piece at the most."""
@@ -83,19 +83,17 @@ class Pipe(Protocol):
     def close(self) -> None: ...
 
 
-class SocketPipe:
-    """A pipe over a stream socket."""
+class Stream:
+    """What both kinds of pipe are made of: a connected stream socket, and the parts that are to be sent."""
 
-    ahead = 1 << 18
+    small = 0
+    """Shorter parts that are put together are sent together."""
 
     def __init__(self, sock: socket.socket, peer: int, meter: Meter) -> None:
         sock.setblocking(False)
         self._sock, self.peer, self._meter = sock, peer, meter
-        self.queued = self.gone = 0
-        self._out: deque[memoryview] = deque()
-        # What was read and not yet used is _memory[_lo:_hi]. Room for a piece and what came with the one before.
-        self._memory = memoryview(bytearray(PIECE + _SMALL))
-        self._lo = self._hi = 0
+        self.queued = self.sent = 0
+        self._parts: deque[memoryview] = deque()
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -103,35 +101,24 @@ class SocketPipe:
     def put(self, *parts: memoryview | bytes) -> None:
         n = sum(map(len, parts))
         self.queued += n
-        if len(parts) > 1 and n <= _SMALL:
-            self._out.append(memoryview(b"".join(parts)))
+        if len(parts) > 1 and n <= self.small:
+            self._parts.append(memoryview(b"".join(parts)))
         else:
-            self._out.extend(memoryview(p) for p in parts if len(p))
+            self._parts.extend(memoryview(p) for p in parts if len(p))
 
-    @property
-    def waiting(self) -> bool:
-        return bool(self._out)
-
-    @property
-    def events(self) -> int:
-        return select.POLLOUT
-
-    def push(self) -> None:
-        part = self._out[0]
+    def _send(self, data: memoryview | bytearray) -> int:
+        """How many bytes the socket took."""
         try:
-            n = self._sock.send(part[:PIECE] if len(part) > PIECE else part)
+            n = self._sock.send(data)
         except BlockingIOError:
-            return
+            return 0
         except OSError as e:
             raise Broken(self.peer, f"is gone ({e.strerror})") from e
-        self.gone += n
         self._meter.bytes_sent += n
-        if n == len(part):
-            self._out.popleft()
-        else:
-            self._out[0] = part[n:]
+        return n
 
     def _receive(self, into: memoryview) -> int:
+        """How many bytes were there."""
         try:
             n = self._sock.recv_into(into)
         except BlockingIOError:
@@ -142,6 +129,39 @@ class SocketPipe:
             raise Broken(self.peer, "has closed the connection")
         self._meter.bytes_received += n
         return n
+
+    def close(self) -> None:
+        self._sock.close()
+        self._parts.clear()
+
+
+class SocketPipe(Stream):
+    """A pipe over a stream socket."""
+
+    ahead, small = 1 << 18, _SMALL
+
+    def __init__(self, sock: socket.socket, peer: int, meter: Meter) -> None:
+        super().__init__(sock, peer, meter)
+        # What was read and not yet used is _memory[_lo:_hi]. Room for a piece and what came with the one before.
+        self._memory = memoryview(bytearray(PIECE + _SMALL))
+        self._lo = self._hi = 0
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._parts)
+
+    @property
+    def events(self) -> int:
+        return select.POLLOUT
+
+    def push(self) -> None:
+        part = self._parts[0]
+        n = self._send(part[:PIECE] if len(part) > PIECE else part)
+        self.sent += n
+        if n == len(part):
+            self._parts.popleft()
+        else:
+            self._parts[0] = part[n:]
 
     def pull(self, into: memoryview) -> int:
         if self._lo == self._hi:
@@ -170,10 +190,6 @@ class SocketPipe:
         self._lo += nbytes
         if self._lo == self._hi:
             self._lo = self._hi = 0
-
-    def close(self) -> None:
-        self._sock.close()
-        self._out.clear()
 
 
 class Pump:
@@ -229,7 +245,7 @@ class Pump:
 
     def flush(self, pipe: Pipe | None = None, upto: int = 0) -> None:
         """Until everything put has left its memory; or with ``pipe``: until its first ``upto`` bytes have."""
-        while any(p.waiting for p in self._pipes) if pipe is None else pipe.gone < upto:
+        while any(p.waiting for p in self._pipes) if pipe is None else pipe.sent < upto:
             self._push()
             self._idle(None)
 

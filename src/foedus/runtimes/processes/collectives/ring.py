@@ -15,15 +15,14 @@ import numpy as np
 from torch import Tensor
 
 from foedus.core.errors import BadInput
-from foedus.runtimes.processes.collectives.frames import Frame, check, kind_of, read_head
-from foedus.runtimes.processes.collectives.piped import Piped
+from foedus.runtimes.processes.collectives.frames import Frame, Framed, check, kind_of, read_head
 from foedus.runtimes.processes.collectives.pipes import PIECE, Pipe, Pump
 
 LONG = 1 << 19
 """Bytes of a vector from which on two ranks take turns."""
 
 
-class Ring(Piped):
+class Ring(Framed):
     """Sums over a ring. What a step brings is passed on piece by piece, while it is still in the cache."""
 
     def all_reduce(self, vector: Tensor, note: bytes = b"") -> list[bytes]:

@@ -1,8 +1,8 @@
-"""A pipe through shared memory: large parts go through slots of a segment, small ones through the socket.
+"""A pipe through shared memory: a ring buffer in each direction for large parts, a socket for small ones.
 
-The sender copies a piece into a slot and rings (a record of a few bytes on the Unix socket); the receiver adds the
-piece, or copies it, straight out of the slot and gives the slot back. That is one copy a byte where a socket needs
-two, and a socket's call puts the two processes' views of the memory in order on every processor.
+The sender copies a piece into a cell of its buffer and rings (a record of a few bytes on the Unix socket); the receiver
+adds the piece, or copies it, straight out of the cell and gives the cell back. That is one copy a byte where a socket
+needs two, and a socket's call puts the two processes' views of the memory in order on every processor.
 """
 
 from __future__ import annotations
@@ -13,69 +13,57 @@ import struct
 from collections import deque
 from typing import NamedTuple
 
-from foedus.runtimes.processes.collectives.pipes import PIECE, Broken
+from foedus.runtimes.processes.collectives.pipes import PIECE, Broken, Stream
 from foedus.runtimes.processes.wire.meter import Meter
 from foedus.runtimes.segments import Segment
 
-SLOTS = 4
+CELLS = 4
+"""In each buffer, of a piece's size."""
 _INLINE = 1 << 13
-"""Parts up to this many bytes go through the socket: they need no slot, and nothing has to be given back."""
+"""Parts up to this many bytes go through the socket: they need no cell, and nothing has to be given back."""
 
 _RECORD = struct.Struct("<II")
-_BYTES, _SLOT, _FREE = range(3)
+_BYTES, _CELL, _FREE = range(3)
 _HELLO = struct.Struct("<II")
 
 
 class _Arrived(NamedTuple):
-    """Bytes that have come: where they lie, and whether it is a slot that has to be given back."""
+    """Bytes that have come: where they lie, and whether it is a cell that has to be given back."""
 
     view: memoryview
-    slot: bool
+    cell: bool
 
 
-class RingBufferPipe:
-    """A pipe over a connected Unix socket and two segments of shared memory, each side's own to write in."""
+class RingBufferPipe(Stream):
+    """A pipe over a connected Unix socket and two ring buffers in shared memory, each side's own to write in."""
 
-    ahead = 1 << 40  # there are only so many slots
+    ahead, small = 1 << 40, _INLINE  # there are only so many cells in a buffer
 
     def __init__(self, sock: socket.socket, peer: int, meter: Meter) -> None:
-        self._sock, self.peer, self._meter = sock, peer, meter
-        self.queued = self.gone = 0
-        self._parts: deque[memoryview] = deque()
-        mine = Segment(0, SLOTS * PIECE)
+        super().__init__(sock, peer, meter)
+        mine = Segment(0, CELLS * PIECE)
         try:
             # The first bytes of the stream bring the segment's descriptor. What the other side sends is read when
             # it is there: two ranks need not make their ends at the same time.
-            socket.send_fds(sock, [_HELLO.pack(SLOTS, PIECE)], [mine.fd])
+            socket.send_fds(sock, [_HELLO.pack(CELLS, PIECE)], [mine.fd])
         except OSError as e:
             raise Broken(peer, f"is gone ({e.strerror})") from e
         finally:
             mine.close()
         meter.bytes_sent += _HELLO.size
-        sock.setblocking(False)
         self._mine = memoryview(mine.map)
         self._theirs: memoryview | None = None
-        self._free, self._write, self._read, self._slot_bytes = SLOTS, 0, 0, 0
+        self._free, self._write, self._read, self._cell_bytes = CELLS, 0, 0, 0
         self._records = bytearray()
         self._needed = False
+        """Whether one of them is not only about cells given back."""
         self._to_free = 0
         self._memory = memoryview(bytearray(8 * _INLINE))
         self._held = 0
         self._in: deque[_Arrived] = deque()
         self._used = 0
 
-    def fileno(self) -> int:
-        return self._sock.fileno()
-
-    # Out: parts become records, and slots where they are long.
-
-    def put(self, *parts: memoryview | bytes) -> None:
-        n = sum(map(len, parts))
-        self.queued += n
-        if len(parts) > 1 and n <= _INLINE:
-            self._parts.append(memoryview(b"".join(parts)))
-        else:
-            self._parts.extend(memoryview(p) for p in parts if len(p))
+    # Out: parts become records, and cells of the buffer where they are long.
 
     @property
     def waiting(self) -> bool:
@@ -94,37 +82,32 @@ class RingBufferPipe:
                 self._needed = True
                 self._records += _RECORD.pack(_BYTES, len(part))
                 self._records += part
-                self.gone += len(part)
+                self.sent += len(part)
             else:
                 if not self._free:
                     self._fill()
                 if self._free:
                     self._give_back()
-                    self._into_slot(part)
+                    self._into_buffer(part)
         if self._records:
             try:
-                n = self._sock.send(self._records)
-            except BlockingIOError:
-                return
-            except OSError as e:
+                del self._records[: self._send(self._records)]
+            except Broken:
                 if self._needed or self._parts:
-                    raise Broken(self.peer, f"is gone ({e.strerror})") from e
-                # It has all that it wanted and has left; nobody needs the slots that we give back.
+                    raise
+                # It has all that it wanted and has left; nobody needs the cells that we give back.
                 self._records.clear()
-                return
-            self._meter.bytes_sent += n
-            del self._records[:n]
             self._needed = self._needed and bool(self._records)
 
-    def _into_slot(self, part: memoryview) -> None:
+    def _into_buffer(self, part: memoryview) -> None:
         n = min(len(part), PIECE)
         at = self._write * PIECE
         self._mine[at : at + n] = part[:n]
-        self._write = (self._write + 1) % SLOTS
+        self._write = (self._write + 1) % CELLS
         self._free -= 1
         self._needed = True
-        self._records += _RECORD.pack(_SLOT, n)
-        self.gone += n
+        self._records += _RECORD.pack(_CELL, n)
+        self.sent += n
         self._meter.bytes_sent += n
         if n == len(part):
             self._parts.popleft()
@@ -136,21 +119,17 @@ class RingBufferPipe:
             self._records += _RECORD.pack(_FREE, self._to_free)
             self._to_free = 0
 
-    # In: records become pieces that have arrived.
+    # In: records become cells that have arrived.
 
     def _fill(self) -> None:
-        try:
-            if self._theirs is None:
+        if self._theirs is None:
+            try:
                 self._meet()
-            n = self._sock.recv_into(self._memory[self._held :])
-        except BlockingIOError:
-            return
-        except OSError as e:
-            raise Broken(self.peer, f"is gone ({e.strerror})") from e
-        if n == 0:
-            raise Broken(self.peer, "has closed the connection")
-        self._meter.bytes_received += n
-        self._held += n
+            except BlockingIOError:
+                return
+            except OSError as e:
+                raise Broken(self.peer, f"is gone ({e.strerror})") from e
+        self._held += self._receive(self._memory[self._held :])
         self._parse()
 
     def _meet(self) -> None:
@@ -158,8 +137,8 @@ class RingBufferPipe:
         if len(hello) < _HELLO.size or len(fds) != 1:
             raise Broken(self.peer, "has closed the connection")
         self._meter.bytes_received += _HELLO.size
-        slots, self._slot_bytes = _HELLO.unpack(hello)
-        segment = Segment(0, slots * self._slot_bytes, fds[0])
+        cells, self._cell_bytes = _HELLO.unpack(hello)
+        segment = Segment(0, cells * self._cell_bytes, fds[0])
         segment.close()
         self._theirs = memoryview(segment.map)
 
@@ -176,10 +155,10 @@ class RingBufferPipe:
                 at += n
                 continue
             at += _RECORD.size
-            if kind == _SLOT:
+            if kind == _CELL:
                 assert self._theirs is not None
-                start = self._read * self._slot_bytes
-                self._read = (self._read + 1) % (len(self._theirs) // self._slot_bytes)
+                start = self._read * self._cell_bytes
+                self._read = (self._read + 1) % (len(self._theirs) // self._cell_bytes)
                 self._in.append(_Arrived(self._theirs[start : start + n], True))
                 self._meter.bytes_received += n
             else:
@@ -206,20 +185,19 @@ class RingBufferPipe:
         return view[self._used : self._used + nbytes]
 
     def release(self, nbytes: int) -> None:
-        view, slot = self._in[0]
+        view, cell = self._in[0]
         self._used += nbytes
         if self._used < len(view):
             return
         self._in.popleft()
         self._used = 0
-        if slot:
-            # Told with the next record that goes there, or when the other side may be running out of slots.
+        if cell:
+            # Told with the next record that goes there, or when the other side may be running out of cells.
             self._to_free += 1
-            if self._to_free >= SLOTS // 2:
+            if self._to_free >= CELLS // 2:
                 self._give_back()
 
     def close(self) -> None:
-        self._sock.close()
-        self._parts.clear()
+        super().close()
         self._in.clear()
         self._mine, self._theirs = memoryview(b""), None

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 
 from foedus.core.trees import flatten, unflatten
-from foedus.runtimes.processes.collectives.frames import OTHER, Frame, check, kind_of, read_head
-from foedus.runtimes.processes.collectives.piped import Piped
+from foedus.runtimes.processes.collectives.frames import OTHER, Frame, Framed, check, kind_of, read_head
 from foedus.runtimes.processes.collectives.pipes import PIECE, Pipe, Pump
 from foedus.runtimes.processes.collectives.ring import add, as_array
 
@@ -45,7 +44,7 @@ def children_of(rank: int, ranks: int) -> list[int]:
     return [rank + 2**k for k in steps if rank % 2 ** (k + 1) == 0 and rank + 2**k < ranks]
 
 
-class Tree(Piped):
+class Tree(Framed):
     """Sums and merges over a binomial tree."""
 
     def __init__(self, rank: int, ranks: int, pipes: dict[int, Pipe], pump: Pump) -> None:

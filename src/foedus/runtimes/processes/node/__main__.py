@@ -10,9 +10,9 @@ from foedus.runtimes.processes.node.context import Ended, NodeContext, run
 from foedus.runtimes.processes.node.joint import join
 from foedus.runtimes.processes.node.peer import be_peer
 from foedus.runtimes.processes.node.worker import work
-from foedus.runtimes.processes.wire.messages import BePeer, Join, Role, Work
+from foedus.runtimes.processes.wire import messages
 
-ROLES: dict[type[Role], Any] = {Work: work, Join: join, BePeer: be_peer}
+ROLES: dict[type[messages.Role], Any] = {messages.Work: work, messages.Join: join, messages.BePeer: be_peer}
 
 
 def serve(context: NodeContext) -> None:
@@ -20,7 +20,7 @@ def serve(context: NodeContext) -> None:
     while True:
         with contextlib.suppress(Ended):
             role, tree = context.hear()
-            assert isinstance(role, Role)
+            assert isinstance(role, messages.Role)
             context.run = role.run
             ROLES[type(role)](context, role, tree)
 

@@ -14,8 +14,8 @@ from foedus.core.model import Model
 from foedus.core.update import Tensors
 from foedus.runtimes.channel import Channel, Closed
 from foedus.runtimes.launch import attach, receive_setup
+from foedus.runtimes.processes.wire import messages
 from foedus.runtimes.processes.wire.heartbeat import IDLE, beat_for_ever
-from foedus.runtimes.processes.wire.messages import AnyToNode, End, FromNode, Go, Ready, to_node
 from foedus.runtimes.processes.wire.rendezvous import NotConnected, connect
 
 
@@ -44,20 +44,20 @@ class NodeContext:
         """Note for the parent whose job is computed from now on. It costs no message."""
         self._doing[self.node] = node
 
-    def tell(self, message: FromNode, tree: Any = None, wait: bool = True) -> None:
+    def tell(self, message: messages.Message, tree: Any = None, wait: bool = True) -> None:
         """Send the parent a message of this run. Errors: ``Closed``."""
         message.run = self.run
         self.channel.send(message, tree, wait=wait)
 
-    def hear(self) -> tuple[AnyToNode, Any]:
+    def hear(self) -> tuple[messages.Message, Any]:
         """The parent's next message, and its tree. Errors: ``Ended``, and ``Closed`` when the parent is gone."""
         plain, tree, _ = self.channel.receive()
-        message = to_node(plain)
-        if isinstance(message, End):
+        message = messages.read(plain)
+        if isinstance(message, messages.End):
             raise Ended
         return message, tree
 
-    def gather(self) -> tuple[dict[int, socket.socket], Go]:
+    def gather(self) -> tuple[dict[int, socket.socket], messages.Go]:
         """Be connected with other nodes, by their ids, as often as the parent says so, until it says go.
 
         Errors: as ``hear``.
@@ -66,8 +66,8 @@ class NodeContext:
         while True:
             plain, _, _ = self.channel.receive()
             if "rendezvous" not in plain:
-                message = to_node(plain)
-                if isinstance(message, Go):
+                message = messages.read(plain)
+                if isinstance(message, messages.Go):
                     return socks, message
                 raise Ended
             for sock in socks.values():
@@ -75,7 +75,7 @@ class NodeContext:
             socks = {}
             with contextlib.suppress(NotConnected):  # somebody is lost: those that are left are invited anew
                 socks = connect(self.channel, plain)
-                self.tell(Ready())
+                self.tell(messages.Ready())
 
 
 def run(fd: int, serve: Callable[[NodeContext], None]) -> NoReturn:

@@ -24,19 +24,7 @@ from foedus.runtimes.processes.collectives.pipes import Broken
 from foedus.runtimes.processes.node.context import Ended, NodeContext
 from foedus.runtimes.processes.node.joint_executor import Joined
 from foedus.runtimes.processes.node.pace import pace
-from foedus.runtimes.processes.wire.messages import (
-    Account,
-    Again,
-    Broke,
-    Committed,
-    Done,
-    Give,
-    Given,
-    Join,
-    Raised,
-    Word,
-    innermost,
-)
+from foedus.runtimes.processes.wire import messages
 from foedus.runtimes.processes.wire.meter import Meter
 
 FOR_EVER = 1e6
@@ -44,7 +32,7 @@ FOR_EVER = 1e6
 those that hang."""
 
 
-def join(context: NodeContext, role: Join, saved: Any) -> None:
+def join(context: NodeContext, role: messages.Join, saved: Any) -> None:
     """Run the program with the others, until the parent says that it is over."""
     life = _Life(context, role)
     recorded: int | None = None
@@ -52,9 +40,9 @@ def join(context: NodeContext, role: Join, saved: Any) -> None:
         life.attempt(saved, recorded)
         while True:
             message, saved = context.hear()
-            if isinstance(message, Give):
+            if isinstance(message, messages.Give):
                 life.give()
-            elif isinstance(message, Again):
+            elif isinstance(message, messages.Again):
                 recorded = message.recorded
                 break
 
@@ -62,7 +50,7 @@ def join(context: NodeContext, role: Join, saved: Any) -> None:
 class _Life:
     """What lasts when the nodes that are left begin anew from a commit, after one is lost."""
 
-    def __init__(self, context: NodeContext, role: Join) -> None:
+    def __init__(self, context: NodeContext, role: messages.Join) -> None:
         self.context, self.role, self.rhythm = context, role, role.rhythm
         self.program = load(context.channel, "the program", role.program)
         self.meter = Meter()
@@ -122,28 +110,30 @@ class _Life:
                 if recorded is not None:
                     session.report()
                 clock.run(self.program(Federation(session)))
-            self.context.tell(Done(session.round))
+            self.context.tell(messages.Done(session.round))
         except BaseException as e:
-            error = innermost(e)
+            error = messages.innermost(e)
             if isinstance(error, Ended):
                 raise error from None
             session.roll_back()
             if isinstance(error, Broken):
-                self.context.tell(Broke(session.round, f"node {members[error.peer]} {error.why}"))
+                self.context.tell(messages.Broke(session.round, f"node {members[error.peer]} {error.why}"))
             else:
-                self.context.tell(Raised.of(e, self.account()), {"books": session.books()})
+                self.context.tell(messages.raised(e, self.account()), {"books": session.books()})
 
     def give(self) -> None:
         """All that the others, and the parent, need to go on from this node's last commit."""
         assert self.session is not None
         self.session.roll_back()
         again = {**self.session.checkpoint().tree, "notes": self.notes}
-        self.context.tell(Given(self.account()), {"again": again, "books": self.session.books()})
+        self.context.tell(messages.Given(self.account()), {"again": again, "books": self.session.books()})
 
-    def account(self, tells: bool = True) -> Account:
+    def account(self, tells: bool = True) -> messages.Account:
         """What the parent is told."""
         assert self.session is not None
-        return Account(self.notes if tells else [], self.measured, self.session.planned, self.executor.remembers)
+        return messages.Account(
+            self.notes if tells else [], self.measured, self.session.planned, self.executor.remembers
+        )
 
 
 class _Session(Session):
@@ -214,7 +204,7 @@ class _Session(Session):
         tree: Any = {"own": self.node_state(life.context.node) if kept else {}}
         if self._tells:
             tree["books"] = self.books()
-        life.context.tell(Committed(t, life.account(self._tells), waits, kept), tree)
+        life.context.tell(messages.Committed(t, life.account(self._tells), waits, kept), tree)
         life.notes = [n for n in life.notes if n["round"] > life.told]
         life.measured = [m for m in life.measured if m[0] > life.told]
         life.told = t
@@ -222,7 +212,7 @@ class _Session(Session):
             started = time.perf_counter()
             word, _ = life.context.hear()
             life.paused_s += time.perf_counter() - started
-            self.stopped = isinstance(word, Word) and word.stop
+            self.stopped = isinstance(word, messages.Word) and word.stop
 
     def books(self) -> dict[str, Any]:
         """The last commit as the parent takes it over."""

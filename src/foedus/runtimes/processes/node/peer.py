@@ -26,22 +26,8 @@ from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import load
 from foedus.runtimes.processes.node.context import Ended, NodeContext
 from foedus.runtimes.processes.node.pace import pace
+from foedus.runtimes.processes.wire import messages
 from foedus.runtimes.processes.wire.kinds import Wire, wrap
-from foedus.runtimes.processes.wire.messages import (
-    BePeer,
-    Crossing,
-    Done,
-    FromNode,
-    Gone,
-    JobFailed,
-    PeerCommitted,
-    Raised,
-    Settled,
-    StillWaiting,
-    Waiting,
-    Wanted,
-    innermost,
-)
 from foedus.runtimes.processes.wire.meter import Meter
 from foedus.runtimes.processes.wire.socket_channel import Packed, SocketChannel
 from foedus.runtimes.segments import SegmentPool
@@ -57,7 +43,7 @@ TRAIL = 0.2
 """Seconds that are waited for the rest of what a lost neighbour had sent, should its end not be there at once."""
 
 
-def be_peer(context: NodeContext, role: BePeer, saved: Any) -> None:
+def be_peer(context: NodeContext, role: messages.BePeer, saved: Any) -> None:
     """Be a peer, until the parent says that the run is over. ``saved`` is where a stopped run left off."""
     program = load(context.channel, "the program", role.program)
     own = pace(context)
@@ -198,12 +184,12 @@ class _Office:
         if work.done():
             error = work.exception()
             if error is None:
-                self._tell(Done(self.peer.books.round))
-            elif innermost(error) is self._failure:  # the parent words it: it knows which commit is kept
+                self._tell(messages.Done(self.peer.books.round))
+            elif messages.innermost(error) is self._failure:  # the parent words it: it knows which commit is kept
                 f = self._failed
-                self._tell(JobFailed(f.node, f.reason, f.log, f.nonfinite))
+                self._tell(messages.JobFailed((f.node, f.reason, f.log, f.nonfinite)))
             else:
-                self._tell(Raised.of(error))
+                self._tell(messages.raised(error))
             await self._ending
 
     # -- the office --------------------------------------------------------------------------------------------
@@ -263,7 +249,7 @@ class _Office:
         costs.serial_s, costs.waiting_s = before.serial_s + now.serial_s, before.waiting_s + now.waiting_s
         all_bytes, vectors = now.bytes_sent + now.bytes_received, now.vector_sent + now.vector_received
         costs.framing = before.framing + all_bytes - vectors
-        self._tell(PeerCommitted(books.round, self.session.planned, now), books.as_tree())
+        self._tell(messages.PeerCommitted(books.round, self.session.planned, now), books.as_tree())
         for node, link in list(self._links.items()):
             if link.unreturned >= RETURN:
                 self._return(node, link)
@@ -352,12 +338,12 @@ class _Office:
         if getattr(self._clock.loop, "_default_executor", None) is None:
             self._tell(self._waiting(asked=False))
 
-    def _waiting(self, asked: bool) -> Waiting:
+    def _waiting(self, asked: bool) -> messages.Waiting:
         place = None if self._work is None or self._work.done() else where(self._work)
         sent, received = (sum(n for node, n in c.items() if node not in self.gone) for c in (self._out, self._in))
-        return Waiting(asked, sent, received, place, len(self.gone))
+        return messages.Waiting(asked, sent, received, place, len(self.gone))
 
-    def _tell(self, message: FromNode, tree: Any = None) -> None:
+    def _tell(self, message: messages.Message, tree: Any = None) -> None:
         self._context.tell(message, tree, wait=False)
         if self._context.channel.pending:
             asyncio.get_running_loop().add_writer(self._context.channel, self._go_on_telling)
@@ -377,15 +363,15 @@ class _Office:
             settle(self._ending)
             return
         match message:
-            case Settled():
+            case messages.Settled():
                 taken = set(message.taken)
                 self.peer.books.taken = [x for x in self.peer.books.taken if x not in taken]
                 for number in message.sent:
                     self._kept.pop(number, None)
-            case Wanted():
-                found = [self._kept[number] for number in message.messages]
-                self._tell(Crossing(), [vars(m) | {"parts": dict(m.parts)} for m in found])
-            case StillWaiting():
+            case messages.Crossing():
+                found = [self._kept[number] for number in message.numbers]
+                self._tell(messages.Crossing(), [vars(m) | {"parts": dict(m.parts)} for m in found])
+            case messages.StillWaiting():
                 self._tell(self._waiting(asked=True))
-            case Gone():
+            case messages.Gone():
                 self._lose(message.node)

@@ -16,14 +16,14 @@ from foedus.core.ledger import Costs
 from foedus.runtimes.launch import load
 from foedus.runtimes.processes.node.context import NodeContext
 from foedus.runtimes.processes.node.pace import pace
+from foedus.runtimes.processes.wire import messages
 from foedus.runtimes.processes.wire.kinds import Wire, wrap
-from foedus.runtimes.processes.wire.messages import Cancel, NewPlan, StateAfter, StateBefore, Work
 from foedus.runtimes.processes.wire.meter import Meter
 from foedus.runtimes.results import pack
 from foedus.runtimes.segments import SegmentPool
 
 
-def work(context: NodeContext, role: Work, _: Any) -> None:
+def work(context: NodeContext, role: messages.Work, _: Any) -> None:
     """Answer jobs until the parent says that it was the last."""
     socks, _ = context.gather()
     [sock] = socks.values()
@@ -75,11 +75,11 @@ class _Worker:
     def _hear(self) -> None:
         message, tree = self.context.hear()
         match message:
-            case NewPlan():
+            case messages.NewPlan():
                 self.plans[message.id] = load(self.context.channel, "a job", message.pickled)
-            case StateBefore():
+            case messages.NodeState():
                 self.states[message.ticket] = tree
-            case Cancel():
+            case messages.Cancel():
                 self.cancelled.add(message.ticket)
 
     def _answer(self, job: dict[str, Any], _: Any, args: Any) -> None:
@@ -109,7 +109,7 @@ class _Worker:
         plain, tensors = pack(result)
         states = tensors.pop("states")
         if states:
-            self.context.tell(StateAfter(ticket), states[0])
+            self.context.tell(messages.NodeState(ticket), states[0])
         self.wire.send({"ticket": ticket, "outcome": plain[0], "stateful": bool(states)}, tensors, wait=True)
 
     def _costs(self) -> Costs:

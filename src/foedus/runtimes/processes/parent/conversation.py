@@ -20,7 +20,7 @@ from foedus.core.session import Session
 from foedus.runtimes.channel import Channel, Closed
 from foedus.runtimes.launch import refused
 from foedus.runtimes.processes.parent.process_group import NodeLost, ProcessGroup
-from foedus.runtimes.processes.wire.messages import AnyFromNode, End, Go, Raised, Ready, ToNode, from_node
+from foedus.runtimes.processes.wire import messages
 
 log = logging.getLogger("foedus")
 
@@ -43,7 +43,7 @@ class Heard(NamedTuple):
     """What was heard of a node: a message with its tree, or that it is lost."""
 
     node: int
-    message: AnyFromNode | Lost
+    message: messages.Message | Lost
     tree: Any = None
 
 
@@ -91,20 +91,21 @@ class Conversation:
             channel = self._group.channels[node]
             self._loop.remove_reader(channel)
             with contextlib.suppress(Closed):
-                channel.send(End(), wait=False)
+                channel.send(messages.End(), wait=False)
 
     # -- saying ------------------------------------------------------------------------------------------------
 
-    def say(self, node: int, message: ToNode, tree: Any = None) -> None:
+    def say(self, node: int, message: messages.Message, tree: Any = None) -> None:
         """Send one node a message, unless it is lost."""
         if node in self.gone:
             return
+        message.run = self.run
         try:
             self._group.channels[node].send(message, tree)
         except Closed:
             self.lost(node, self._group.ended(node))
 
-    def say_all(self, message: ToNode) -> None:
+    def say_all(self, message: messages.Message) -> None:
         """Send it to all that are left."""
         for node in self.left:
             self.say(node, message)
@@ -129,7 +130,7 @@ class Conversation:
 
     def go(self, origin: float, store: str = "") -> None:
         """Tell all that are left that they may go, and who takes part."""
-        self.say_all(Go(origin, self.left, dict(self.gone), store))
+        self.say_all(messages.Go(origin, self.left, dict(self.gone), store))
 
     # -- hearing -----------------------------------------------------------------------------------------------
 
@@ -157,8 +158,8 @@ class Conversation:
             self.refusal = refused(plain)
             self._queue.put_nowait(None)
         elif plain.get("run") == self.run:
-            message = from_node(plain)
-            if isinstance(message, Ready):
+            message = messages.read(plain)
+            if isinstance(message, messages.Ready):
                 self._ready.add(node)
             self._hear(Heard(node, message, tree))
 
@@ -177,14 +178,15 @@ class Conversation:
         self._hear(Heard(node, Lost(how)))
 
 
-def lost_error(s: Session, node: int, how: str, hint: str = "") -> NodeFailed:
+def lost_error(s: Session, node: int, how: str, aside: str = "", hint: str = "") -> NodeFailed:
     """The error for a lost node without which the run does not go on."""
     return NodeFailed(
-        f"node {node}'s process {how} in round {s.round + 1}; the last good model, of round {s.round}, is kept{hint}"
+        f"node {node}'s process {how} in round {s.round + 1}{aside}; the last good model, of round {s.round}, is "
+        f"kept{hint}"
     )
 
 
-def raised_error(s: Session, node: int, raised: Raised) -> FoedusError:
+def raised_error(s: Session, node: int, raised: messages.Raised) -> FoedusError:
     """The error for one that the program raised at a node."""
     known = KNOWN.get(raised.kind)
     error = NodeFailed("") if known is None else known(raised.text)

@@ -27,19 +27,7 @@ from foedus.core.update import Failed
 from foedus.runtimes.launch import pickled_program
 from foedus.runtimes.processes.parent.conversation import Conversation, Lost, lost_error, raised_error
 from foedus.runtimes.processes.parent.process_group import ProcessGroup
-from foedus.runtimes.processes.wire.messages import (
-    BePeer,
-    Crossing,
-    Done,
-    Gone,
-    JobFailed,
-    PeerCommitted,
-    Raised,
-    Settled,
-    StillWaiting,
-    Waiting,
-    Wanted,
-)
+from foedus.runtimes.processes.wire import messages
 from foedus.runtimes.processes.wire.meter import Meter
 from foedus.topologies import Graph
 
@@ -109,9 +97,9 @@ class _Run:
         self._made: dict[int, dict[int, tuple[Books, Meter]]] = {}
         self._answers: list[Message] = []
         self._unanswered: set[int] = set()
-        self._said: dict[int, Waiting] = {}
+        self._said: dict[int, messages.Waiting] = {}
         """What each peer said when it began to wait."""
-        self._still: dict[int, Waiting] = {}
+        self._still: dict[int, messages.Waiting] = {}
         """What each said when it was asked after that."""
         self._asked: tuple[int, int] | None = None
         self._new = False
@@ -138,7 +126,7 @@ class _Run:
         """Send the program to all, connect them with their neighbours, and have them go when all are ready."""
         self.talk.open()
         for node in self.talk.left:
-            self.talk.say(node, BePeer(self.talk.run, self.wire, self.program), self._saved_of(node))
+            self.talk.say(node, messages.BePeer(self.wire, self.program), self._saved_of(node))
         while not self.talk.gathered(lambda node, left: {*self.edges[node], *self._senders[node]} & {*left}, self.wire):
             await self._one()
         self._going, self._began = True, self.session.clock.now
@@ -213,7 +201,7 @@ class _Run:
                 missing.setdefault(frm, []).append((to, seq))
         self._answers, self._unanswered = [], set(missing)
         for frm, wanted in missing.items():
-            self.talk.say(frm, Wanted(wanted))
+            self.talk.say(frm, messages.Crossing(wanted))
         while self._unanswered:
             await self._one()
         found = self._crossing | {m.number: m for m in self._answers}
@@ -232,7 +220,7 @@ class _Run:
 
     def _settle(self, done: set[Number]) -> None:
         """Tell peers which messages nobody will ask for any more."""
-        news = [Settled([], []) for _ in range(self.nodes)]
+        news = [messages.Settled([], []) for _ in range(self.nodes)]
         for frm, to, seq in done:
             news[to].taken.append((frm, seq))
             news[frm].sent.append((to, seq))
@@ -256,26 +244,26 @@ class _Run:
             raise self._error() from None
         s = self.session
         match message:
-            case PeerCommitted():
+            case messages.PeerCommitted():
                 if message.planned is not None:
                     s.planned = message.planned
                 self._made.setdefault(message.commit, {})[node] = Books.from_tree(tree), message.meter
-            case Waiting():
+            case messages.Waiting():
                 self._waits(node, message)
-            case Crossing():
+            case messages.Crossing():
                 self._answers += [Message(**m) for m in tree]
                 self._unanswered.discard(node)
-            case Done():
+            case messages.Done():
                 self._done.add(node)
-            case JobFailed(node=whose, reason=reason, log=trace, nonfinite=nonfinite):
-                failed = Failed(whose, reason, trace, nonfinite)
-                self._fail(node, lambda: diverged(s, failed) if nonfinite else node_failed(s, failed))
-            case Raised() as raised:
+            case messages.JobFailed():
+                failed = Failed(*message.failed)
+                self._fail(node, lambda: diverged(s, failed) if failed.nonfinite else node_failed(s, failed))
+            case messages.Raised() as raised:
                 self._fail(node, lambda: raised_error(s, node, raised))
             case Lost():
                 self._lost(node, message.how)
 
-    def _waits(self, node: int, message: Waiting) -> None:
+    def _waits(self, node: int, message: messages.Waiting) -> None:
         """A peer waits for a message. When all do and none is under way, none ever will be (Mattern 1987): as many were
         received, by what all said first, as were sent, by what all say when asked after that.
         """
@@ -293,12 +281,12 @@ class _Run:
                 return
         if self._asked is None and self._new and len(self._said) == len(left):
             self._asked, self._still, self._new = _traffic(self._said), {}, False
-            self.talk.say_all(StillWaiting())
+            self.talk.say_all(messages.StillWaiting())
 
     def _deadlock(self) -> Deadlock:
         places = sorted({said.place for said in self._still.values() if said.place})
         return Deadlock(
-            "every peer waits for a message and none is under way: a deadlock. Waiting at: "
+            "every peer waits for a message and none is under way: a deadlock. messages.Waiting at: "
             + ("; ".join(places[:8]) or "nowhere known")
         )
 
@@ -313,20 +301,20 @@ class _Run:
             self._go_on_without(node)
             if self.left:
                 return
-        hint = ", and no other node is left" if self.skip else ""
-        self._fail(node, lambda: lost_error(self.session, node, how, hint))
+        aside = ", and no other node is left" if self.skip else ""
+        self._fail(node, lambda: lost_error(self.session, node, how, aside))
 
     def _go_on_without(self, node: int) -> None:
         self.gone.add(node)
         self._unanswered.discard(node)
         self._said, self._still, self._asked = {}, {}, None
         if self._going:
-            self.talk.say_all(Gone(node))
+            self.talk.say_all(messages.Gone(node))
         pieces = [p for p in Graph(self.edges).without(frozenset(self.gone)).pieces() if p[0] not in self.gone]
         if len(pieces) > 1 and pieces != self._pieces:
             self._pieces = pieces
             log.warning("the nodes that are left cannot all reach each other, and will not agree: %s", pieces)
 
 
-def _traffic(said: dict[int, Waiting]) -> tuple[int, int]:
+def _traffic(said: dict[int, messages.Waiting]) -> tuple[int, int]:
     return sum(w.sent for w in said.values()), sum(w.received for w in said.values())

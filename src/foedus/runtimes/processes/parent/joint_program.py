@@ -29,20 +29,9 @@ from foedus.runtimes.launch import pickled_program
 from foedus.runtimes.processes.collectives.collective import edges
 from foedus.runtimes.processes.parent.conversation import Conversation, Heard, Lost, lost_error, raised_error
 from foedus.runtimes.processes.parent.process_group import ProcessGroup
-from foedus.runtimes.processes.wire.messages import (
-    Account,
-    Again,
-    Broke,
-    Committed,
-    Done,
-    Give,
-    Given,
-    Join,
-    Raised,
-    Rhythm,
-    Word,
-)
+from foedus.runtimes.processes.wire import messages
 from foedus.runtimes.processes.wire.meter import Meter
+from foedus.runtimes.processes.wire.rhythm import Rhythm
 
 PATIENCE = 5.0
 """Seconds given to what should follow at once: the others' notice of a loss, and the loss behind a broken exchange."""
@@ -74,7 +63,7 @@ class _Run:
         o = session.options
         written = o.checkpoint_every if o.folder is not None else 0
         rhythm = Rhythm(o.evaluate_every, o.evaluate_nodes, written, bool(o.stop))
-        self._role = Join(self._talk.run, wire, program, exchange, rhythm, o.per_node, not group.oversubscribed)
+        self._role = messages.Join(wire, program, exchange, o.per_node, not group.oversubscribed, rhythm)
         self._saved = None if session.state is None else session.checkpoint().tree
         self._kept: Checkpoint | None = None
         """The last commit of which it is known what nodes remember, if that is not the session's."""
@@ -99,7 +88,7 @@ class _Run:
         """Members that wait for the parent's word."""
         self._told: dict[int, dict[int, Any]] = {}
         """By commit, what each member that has told of it remembers, if that was asked for."""
-        self._books: dict[int, tuple[Committed, Any]] = {}
+        self._books: dict[int, tuple[messages.Committed, Any]] = {}
 
     def close(self) -> None:
         """The processes are the group's to end."""
@@ -125,7 +114,7 @@ class _Run:
         while not self._over and len(self._done) < len(self._members):
             node, message, tree = await self._talk.next()
             self._take(node, message, tree)
-            if isinstance(message, Broke) and not self._lost_members():
+            if isinstance(message, messages.Broke) and not self._lost_members():
                 await self._why(message.why)
             elif isinstance(message, Lost):
                 await self._without(node)
@@ -152,14 +141,14 @@ class _Run:
     def _take(self, node: int, message: Any, tree: Any) -> None:
         """Take note of what was heard. Errors: those that end the run."""
         match message:
-            case Committed():
+            case messages.Committed():
                 self._committed(node, message, owned(tree))
-            case Done():
+            case messages.Done():
                 self._done.add(node)
                 self._ended[node] = message.commit
-            case Broke():
+            case messages.Broke():
                 self._ended[node] = message.commit
-            case Raised(account=account):
+            case messages.Raised(account=account):
                 if account is not None:
                     self._note(node, account)
                     self._end_with(account, tree)
@@ -179,7 +168,7 @@ class _Run:
 
     # -- commits -----------------------------------------------------------------------------------------------
 
-    def _committed(self, node: int, message: Committed, tree: Any) -> None:
+    def _committed(self, node: int, message: messages.Committed, tree: Any) -> None:
         self._note(node, message.account)
         t = message.commit
         told = self._told.setdefault(t, {})
@@ -201,12 +190,12 @@ class _Run:
         elif self._losing:
             self._go_on()
 
-    def _note(self, node: int, account: Account) -> None:
+    def _note(self, node: int, account: messages.Account) -> None:
         if account.planned is not None:
             self.session.planned = account.planned
         self._measured[node].update(account.measured)
 
-    def _commit(self, account: Account, books: Any) -> None:
+    def _commit(self, account: messages.Account, books: Any) -> None:
         """Make the run's commits up to this one."""
         s = self.session
         notes = [n for n in account.notes if n["round"] > s.round]
@@ -224,7 +213,7 @@ class _Run:
             for t in sorted(measured)[:-2]:
                 del measured[t]
 
-    def _end_with(self, account: Account, tree: Any) -> None:
+    def _end_with(self, account: messages.Account, tree: Any) -> None:
         """Make the commits that one member has made and not all have told of, before the run ends.
 
         If nodes remember something, what those do that have not told is not known.
@@ -232,7 +221,7 @@ class _Run:
         if not self._remembers(account):
             self._commit(account, owned(tree["books"]))
 
-    def _remembers(self, account: Account) -> bool:
+    def _remembers(self, account: messages.Account) -> bool:
         return bool(account.remembers or self.session.node_states)
 
     def back_to_what_is_known(self) -> None:
@@ -243,7 +232,7 @@ class _Run:
     def _go_on(self) -> None:
         """Whoever waits for the parent's word is given it."""
         for node in sorted(self._held):
-            self._talk.say(node, Word(self.session.stopped))
+            self._talk.say(node, messages.Word(self.session.stopped))
         self._held.clear()
 
     # -- losses ------------------------------------------------------------------------------------------------
@@ -265,7 +254,7 @@ class _Run:
         if given is None:
             raise self._lost_error(node)
         giver, message, tree = given
-        assert isinstance(message, Given)
+        assert isinstance(message, messages.Given)
         account = message.account
         self._note(giver, account)
         if giver in self._done and (self.goes_on or not self._remembers(account)):
@@ -277,7 +266,7 @@ class _Run:
             self._end_with(account, tree)
         self._end_if_it_must(node)
         for other in self._talk.left:
-            self._talk.say(other, Again(self.session.round), tree["again"])
+            self._talk.say(other, messages.Again(self.session.round), tree["again"])
         await self._begin()
 
     def _end_if_it_must(self, node: int) -> None:
@@ -288,16 +277,16 @@ class _Run:
     def _lost_error(self, node: int) -> Exception:
         self.back_to_what_is_known()
         hint = "no other is left" if self.goes_on else 'Processes(lost="skip") goes on without a node that is lost'
-        return lost_error(self.session, node, self._talk.gone[node], f"; {hint}")
+        return lost_error(self.session, node, self._talk.gone[node], hint=f"; {hint}")
 
     async def _furthest(self) -> Heard | None:
         """The books of the last commit that any of those that are left has made; None if nobody is left."""
         while there := [n for n in self._members if n not in self._talk.gone and n in self._ended]:
             giver = max(there, key=lambda n: (self._ended[n], n in self._done))
-            self._talk.say(giver, Give())
+            self._talk.say(giver, messages.Give())
             while giver not in self._talk.gone:
                 heard = await self._talk.next()
-                if heard.node == giver and isinstance(heard.message, Given):
+                if heard.node == giver and isinstance(heard.message, messages.Given):
                     return heard
                 self._take(*heard)
         return None

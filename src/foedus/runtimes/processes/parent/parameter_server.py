@@ -25,8 +25,8 @@ from foedus.runtimes.launch import limit
 from foedus.runtimes.plans import Plans
 from foedus.runtimes.processes.parent.conversation import Conversation, Heard, Lost
 from foedus.runtimes.processes.parent.process_group import ProcessGroup
+from foedus.runtimes.processes.wire import messages
 from foedus.runtimes.processes.wire.kinds import Placement, Wire, wrap
-from foedus.runtimes.processes.wire.messages import Cancel, NewPlan, StateAfter, StateBefore, Work
 from foedus.runtimes.processes.wire.meter import Meter
 from foedus.runtimes.processes.wire.rendezvous import NotConnected, connect
 from foedus.runtimes.results import unpack
@@ -122,7 +122,7 @@ class Server:
         self.gone = talk.gone
         talk.open()
         for node in talk.left:
-            talk.say(node, Work(talk.run, self._kind))
+            talk.say(node, messages.Work(self._kind))
         for node, sock in self._connect(talk).items():
             wire = self._wires[node] = wrap(sock, self._kind, self.group.segments, Meter())
             self._node_at[wire.fileno()] = node
@@ -213,7 +213,7 @@ class Server:
         for node, parts in enumerate(self._parts):
             for number, part in list(parts.items()):
                 if part.ticket is ticket and self._talk is not None:
-                    self._talk.say(node, Cancel(number))
+                    self._talk.say(node, messages.Cancel(number))
 
     def close(self) -> None:
         """End all processes."""
@@ -239,10 +239,10 @@ class Server:
         self._parts[node][number] = _Part(ticket, index, placed)
         new = self._plans.new_to(node, id)
         if new is not None:
-            talk.say(node, NewPlan(id, new))
+            talk.say(node, messages.NewPlan(id, new))
         own = {owner: held for owner, held in task.state.items() if not owner.endswith(RECEIVED)}
         if own:
-            talk.say(node, StateBefore(number), own)
+            talk.say(node, messages.NodeState(number), own)
         if node in self.gone:
             return
         wire = self._wires[node]
@@ -327,7 +327,7 @@ class Server:
     def _heard(self, heard: Heard) -> None:
         node, message, tree = heard
         match message:
-            case StateAfter():
+            case messages.NodeState():
                 self._states[message.ticket] = tree
             case Lost():  # what it had to do has failed
                 self._forget(node)

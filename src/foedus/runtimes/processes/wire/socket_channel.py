@@ -11,13 +11,14 @@ has returned. Placed tensors never change while somebody refers to them, and are
 
 from __future__ import annotations
 
+import itertools
 import math
 import select
 import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -40,7 +41,6 @@ TENSOR_LIMIT = 1 << 36
 TENSORS_LIMIT = 1 << 16
 """How many tensors a frame may hold."""
 
-_STAGE = 1 << 16
 _BUFFERS = 64
 """Buffers in one system call; systems allow 1024."""
 _BURST = 64
@@ -133,14 +133,12 @@ class SocketChannel:
         self._out: deque[_Sending] = deque()
         self._ready: deque[Frame] = deque()
         self._broken: Closed | None = None
-        # Reading: bytes that belong to nothing yet, and where the next ones of the frame under way belong.
-        self._stage = memoryview(bytearray(_STAGE))
-        self._staged = 0
+        # Reading: where the next bytes belong, and what follows when all are there.
         self._targets: deque[memoryview] = deque()
-        self._lengths: tuple[int, int] | None = None
-        self._plain: bytearray | None = None
-        self._message: dict[str, Any] = {}
-        self._tensors: list[Tensor] = []
+        self._vectors = False
+        """Whether these bytes are numbers of tensors."""
+        self._parts = self._frames()
+        self._go_on()
 
     def fileno(self) -> int:
         """For poll."""
@@ -186,7 +184,6 @@ class SocketChannel:
         """Whether something has not left yet."""
         return bool(self._out)
 
-    wants_write = pending
     unreturned = 0
 
     def flush(self) -> bool:
@@ -277,26 +274,19 @@ class SocketChannel:
         """Read what is there, up to a burst; whether anything was. An end is told after the frames before it."""
         try:
             for i in range(_BURST):
-                n = self._read()
-                if n is None:
+                if not self._read():
                     return i > 0
-                self._parse()
-                if self._ready and n < _STAGE:
-                    break
         except Closed as e:
             self._broken = e
         return True
 
-    def _read(self) -> int | None:
-        """One read: into the frame under way as far as it goes, and what follows onto the stage."""
-        into = [self._targets[i] for i in range(min(_BUFFERS, len(self._targets)))]
-        if len(into) == len(self._targets):
-            into.append(self._stage[self._staged :])
+    def _read(self) -> bool:
+        """One read into the part under way; False if nothing is there."""
         started = time.perf_counter()
         try:
-            n: int = self._sock.recvmsg_into(into)[0]
+            n: int = self._sock.recvmsg_into(list(itertools.islice(self._targets, _BUFFERS)))[0]
         except _WAITS:
-            return None
+            return False
         except OSError as e:
             raise Closed from e
         finally:
@@ -304,95 +294,55 @@ class SocketChannel:
         if n == 0:
             raise Closed
         self.meter.bytes_received += n
-        left, vectors = n, self._plain is None
-        while left and self._targets:
-            part = min(left, len(self._targets[0]))
-            self._fill(part)
-            left -= part
-            if vectors:
-                self.meter.vector_received += part
-        self._staged += left
-        return n
+        self.meter.vector_received += n if self._vectors else 0
+        while n:
+            first = self._targets.popleft()
+            if n < len(first):
+                self._targets.appendleft(first[n:])
+            n -= min(n, len(first))
+        self._go_on()
+        return True
 
-    def _fill(self, n: int) -> None:
-        """So many bytes of the next target are there."""
-        first = self._targets[0]
-        if n < len(first):
-            self._targets[0] = first[n:]
-        else:
-            self._targets.popleft()
-
-    def _parse(self) -> None:
-        """Make frames of what has come."""
+    def _go_on(self) -> None:
+        """When a part is whole, read the next one."""
         started = time.perf_counter()
-        at = 0
-        while True:
-            while self._targets and at < self._staged:
-                first = self._targets[0]
-                n = min(len(first), self._staged - at)
-                first[:n] = self._stage[at : at + n]
-                at += n
-                self._fill(n)
-                if self._plain is None:
-                    self.meter.vector_received += n
-            if self._targets:
-                break
-            if self._lengths is None:
-                if self._staged - at < HEADER.size:
-                    break
-                self._begin(*HEADER.unpack_from(self._stage, at))
-                at += HEADER.size
-            elif self._plain is not None:
-                self._unfold()
-            else:
-                self._finish()
-        rest = self._staged - at
-        if at and rest:
-            self._stage[:rest] = bytes(self._stage[at : self._staged])
-        self._staged = rest
+        while not self._targets:
+            self._vectors, parts = next(self._parts)
+            self._targets.extend(part for part in parts if len(part))
         self.meter.serial_s += time.perf_counter() - started
 
-    def _begin(self, mark: bytes, plain: int, vectors: int) -> None:
-        if mark != MARK:
-            raise Malformed(f"expected a frame, got {mark!r}")
-        if plain > PLAIN_LIMIT or vectors > self._limit:
-            raise Malformed(f"a frame of {plain} and {vectors} bytes is longer than {PLAIN_LIMIT} and {self._limit}")
-        self._lengths = plain, vectors
-        self._plain = bytearray(plain)
-        if plain:
-            self._targets.append(memoryview(self._plain))
-
-    def _unfold(self) -> None:
-        """The plain half is there: it says which tensors follow."""
-        assert self._plain is not None
-        assert self._lengths is not None
-        try:
-            message = _decode(self._plain)
-            specs = [*message["t"], *(message["a"][1] if "a" in message else [])]
-            if len(specs) > TENSORS_LIMIT:
-                raise ValueError(f"{len(specs)} tensors")
-            kinds = [(_shape(shape), _DTYPES[name]) for shape, name in specs]
-            total = sum(math.prod(shape) * dtype.itemsize for shape, dtype in kinds)
-            if total != self._lengths[1]:
-                raise ValueError(f"tensors of {total} bytes, but {self._lengths[1]} were announced")
-        except (msgspec.DecodeError, LookupError, TypeError, ValueError) as e:
-            raise Malformed(f"a frame's plain half cannot be read: {e}") from e
-        self._message, self._plain = message, None
-        self._tensors = [torch.empty(shape, dtype=dtype) for shape, dtype in kinds]
-        self._targets.extend(_bytes(t) for t in self._tensors if t.numel())
-
-    def _finish(self) -> None:
-        message, tensors = self._message, self._tensors
-        own = len(message["t"])
-        try:
-            tree = unflatten(message["p"], tensors[:own])
-            placed = unflatten(message["a"][0], tensors[own:]) if "a" in message else None
-            frame = message["m"], tree, placed
-        except (LookupError, TypeError, ValueError) as e:
-            raise Malformed(f"a frame's tree cannot be put together: {e}") from e
-        self._ready.append(frame)
-        self._lengths, self._message, self._tensors = None, {}, []
-        self.meter.messages_received += 1
+    def _frames(self) -> Iterator[tuple[bool, Sequence[memoryview]]]:
+        """Makes frames of what comes: gives the memory to be filled next, and whether with numbers of tensors."""
+        head = memoryview(bytearray(HEADER.size))
+        while True:
+            yield False, [head]
+            mark, length, vectors = HEADER.unpack(head)
+            if mark != MARK:
+                raise Malformed(f"expected a frame, got {mark!r}")
+            if length > PLAIN_LIMIT or vectors > self._limit:
+                raise Malformed(
+                    f"a frame of {length} and {vectors} bytes is longer than {PLAIN_LIMIT} and {self._limit}"
+                )
+            data = bytearray(length)
+            yield False, [memoryview(data)]
+            try:
+                message = _decode(data)
+                own, given = message["t"], message["a"][1] if "a" in message else []
+                if len(own) + len(given) > TENSORS_LIMIT:
+                    raise ValueError(f"{len(own) + len(given)} tensors")
+                kinds = [(_shape(shape), _DTYPES[name]) for shape, name in [*own, *given]]
+                total = sum(math.prod(shape) * dtype.itemsize for shape, dtype in kinds)
+                if total != vectors:
+                    raise ValueError(f"tensors of {total} bytes, but {vectors} were announced")
+                tensors = [torch.empty(shape, dtype=dtype) for shape, dtype in kinds]
+                tree = unflatten(message["p"], tensors[: len(own)])
+                placed = unflatten(message["a"][0], tensors[len(own) :]) if "a" in message else None
+                frame = message["m"], tree, placed
+            except (msgspec.DecodeError, LookupError, TypeError, ValueError) as e:
+                raise Malformed(f"a frame's plain half cannot be read: {e}") from e
+            yield True, [_bytes(t) for t in tensors if t.numel()]
+            self._ready.append(frame)
+            self.meter.messages_received += 1
 
     def _wait(self, events: int, seconds: float | None) -> int:
         """Wait for the socket; what it is ready for, 0 after that many seconds."""
