@@ -41,7 +41,7 @@ def connect(exchange, n, wire):
     return out
 
 
-def in_threads(exchange, n, wire, work, timeout=20.0, spin=False, narrow=False):
+def in_threads(exchange, n, wire, work, timeout=20.0, spin=False, narrow=False, store=""):
     """``[(what work(collective, rank) returned or raised, Meter)]`` of all ranks, threads of this process.
 
     ``narrow``: rank 0 can send a few kilobytes at a time, so that it is always behind.
@@ -55,7 +55,7 @@ def in_threads(exchange, n, wire, work, timeout=20.0, spin=False, narrow=False):
         meter = Meter()
         ours = None
         try:
-            ours = collective(exchange, rank, n, socks[rank], wire, meter, spin, timeout)
+            ours = collective(exchange, rank, n, socks[rank], wire, meter, spin, timeout, store)
             results[rank] = work(ours, rank), meter
         except Exception as e:
             results[rank] = e, meter

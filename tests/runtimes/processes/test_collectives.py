@@ -79,6 +79,44 @@ def test_everybody_gets_the_sum(threads, exchange, wire, n, length, dtype, whole
         assert sum(m.bytes_sent - m.vector_sent for m in meters) == 16 * messages + (n - 1) * notes
 
 
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64], ids=str)
+@pytest.mark.parametrize("length", [0, 7, 70_001])
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+@pytest.mark.parametrize(
+    ("exchange", "wire"),
+    [("ring", "shared"), ("ring", "sockets"), ("tree", "shared"), ("tree", "sockets"), ("gloo", "sockets")],
+)
+def test_integers_wrap_and_their_sum_is_exact(threads, tmp_path, exchange, wire, n, length, dtype):
+    info = torch.iinfo(dtype)
+
+    def numbers(rank):
+        return torch.randint(info.min, info.max, (length,), generator=torch.Generator().manual_seed(rank), dtype=dtype)
+
+    def work(ours, rank):
+        x = numbers(rank)
+        return x, ours.all_reduce(x, note(rank))
+
+    modulus = 2**info.bits
+    exact = [sum(column) for column in zip(*(numbers(r).tolist() for r in range(n)), strict=True)]
+    want = [(total - info.min) % modulus + info.min for total in exact]
+    if length > 7 and n > 1:
+        assert want != exact  # some do wrap
+    for (x, notes), _ in threads(exchange, n, wire, work, store=str(tmp_path / "meeting")):
+        assert x.dtype == dtype
+        assert x.tolist() == want
+        assert notes == [note(r) for r in range(n)]
+
+
+@OURS
+def test_integers_of_other_sizes_are_refused(threads, exchange):
+    def work(ours, rank):
+        ours.all_reduce(torch.zeros(3, dtype=torch.int16))
+
+    for error, _ in threads(exchange, 2, "shared", work):
+        assert isinstance(error, BadInput)
+        assert "give one of float32, float64, int32, int64" in str(error)
+
+
 @OURS
 @pytest.mark.parametrize("n", [2, 3])
 def test_a_rank_that_sends_slowly_loses_nothing(threads, exchange, n):

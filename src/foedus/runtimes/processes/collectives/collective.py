@@ -32,7 +32,9 @@ class Collective(Protocol):
     ranks: int
 
     def all_reduce(self, vector: Tensor, note: bytes = b"") -> list[bytes]:
-        """Replace ``vector`` (flat, contiguous, float32 or float64) by the sum over ranks, in place.
+        """Replace ``vector`` (flat, contiguous, floats or integers of 32 or 64 bits) by the sum over ranks, in place.
+
+        Integers wrap: their sum is exact modulo 2^32 or 2^64, in any order.
 
         ``note``: a few hundred bytes of this rank, which travel with it. Returns all ranks' notes in rank order.
         """

@@ -10,7 +10,8 @@ from foedus.core.errors import BadInput
 from foedus.runtimes.processes.collectives.pipes import Pipe, Pump
 
 _HEADER = struct.Struct("<IIQ")
-_TYPES = {"float32": 1, "float64": 2}
+_TYPES = {"float32": 1, "float64": 2, "int32": 3, "int64": 4}
+"""Numbers that can be summed; integers modulo 2^32 and 2^64."""
 OTHER = 0
 """The kind of a frame whose bytes are not one flat vector."""
 
@@ -25,9 +26,9 @@ class Frame(NamedTuple):
 
 
 def kind_of(dtype: str) -> int:
-    """The kind of a vector's frames. Errors: ``BadInput`` for anything but float32 and float64."""
+    """The kind of a vector's frames. Errors: ``BadInput`` for numbers that cannot be summed."""
     if dtype not in _TYPES:
-        raise BadInput(f"a vector of {dtype} cannot be summed over ranks: give float32 or float64")
+        raise BadInput(f"a vector of {dtype} cannot be summed over ranks: give one of {', '.join(_TYPES)}")
     return _TYPES[dtype]
 
 
@@ -59,7 +60,7 @@ def check(frame: Frame, expected: Frame, peer: int) -> None:
 def _vector(frame: Frame) -> str:
     for name, kind in _TYPES.items():
         if kind == frame.kind:
-            return f"{frame.nbytes * 8 // int(name[5:])} numbers of {name}"
+            return f"{frame.nbytes * 8 // int(name[-2:])} numbers of {name}"
     return f"{frame.nbytes} bytes"
 
 

@@ -14,6 +14,7 @@ from foedus.core.aggregator import Aggregator
 from foedus.core.errors import BadInput
 from foedus.core.execute import Blocks, Outcome, Plan, Result, Site, Task, answer_shapes
 from foedus.core.job import Work
+from foedus.core.transform import Shapes
 from foedus.core.update import Failed, Tensors
 from foedus.runtimes.processes.collectives.collective import Collective
 from foedus.runtimes.processes.collectives.forest import Forest, grow, plant, root
@@ -139,6 +140,18 @@ class Joined:
         forest, notes = self.collective.all_merge(grown({}, plant(own)), note, grown)
         return root(forest), notes
 
+    def _dtypes(self, shapes: Shapes, parts: Mapping[str, Tensor] | None) -> dict[str, torch.dtype]:
+        """Of which kind the numbers of a sum are. Floats stay what they are; what a rule makes of integers (it may
+        weigh them) is known where there is an answer, and told to the others.
+        """
+        dtypes = {name: dtype for name, (_, dtype) in shapes.items()}
+        if all(dtype.is_floating_point for dtype in dtypes.values()):
+            return dtypes
+        own = {} if parts is None else {name: str(part.dtype).removeprefix("torch.") for name, part in parts.items()}
+        for told in map(_decode, self.collective.all_reduce(torch.zeros(0), _encode(own))):
+            dtypes |= {name: getattr(torch, dtype) for name, dtype in told.items()}
+        return dtypes
+
     def _add(self, plan: Plan, rule: Aggregator, acc: Any, plain: Any) -> tuple[Any, list[bytes]]:
         """The sum of accumulators whose merge is addition: tensors by the collective, numbers by the rule itself."""
         if not getattr(rule, "additive", False):
@@ -149,8 +162,9 @@ class Joined:
         shapes = answer_shapes(plan.job, self._site.model)
         parts: Mapping[str, Tensor] | None = None if acc is None else acc["sum"]
         names = sorted(shapes)
+        dtypes = self._dtypes(shapes, parts)
         if parts is None:  # not asked, or failed: it adds nothing
-            parts = {k: torch.zeros(shapes[k][0], dtype=shapes[k][1]) for k in names}
+            parts = {k: torch.zeros(shapes[k][0], dtype=dtypes[k]) for k in names}
         own = {k: v for k, v in acc.items() if k != "sum"} if acc is not None else None
         note = _encode([plain, own])
         # Of one kind of number a sum is one vector; a job seldom has more.
