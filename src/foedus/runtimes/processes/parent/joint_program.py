@@ -22,7 +22,6 @@ from torch import Tensor
 
 from foedus.core.checkpoint import Checkpoint
 from foedus.core.errors import WorkerError
-from foedus.core.ledger import Costs
 from foedus.core.session import Session
 from foedus.core.trees import owned
 from foedus.runtimes.launch import pickled_program
@@ -206,7 +205,7 @@ class _Run:
             for node, measured in enumerate(self._measured):
                 known = [t for t in measured if t <= note["round"]]
                 if known:
-                    s.ledger.charge(node, **vars(_costs(measured[max(known)])))
+                    s.ledger.charge(node, **vars(measured[max(known)].costs()))
             s.used, s._losses = note["used"], [(x, w) for x, w in note["losses"]]
             s.commit(books["state"], note["metrics"], note["extra"], at_nodes=books["at_nodes"] if last else None)
         for measured in self._measured:
@@ -290,17 +289,3 @@ class _Run:
                     return heard
                 self._take(*heard)
         return None
-
-
-def _costs(m: Meter) -> Costs:
-    return Costs(
-        bytes_up=m.vector_sent,
-        bytes_down=m.vector_received,
-        messages_up=m.messages_sent,
-        messages_down=m.messages_received,
-        compute_s=m.compute_s,
-        wire_s=m.wire_s,
-        serial_s=m.serial_s,
-        waiting_s=m.waiting_s,
-        framing=m.bytes_sent + m.bytes_received - m.vector_sent - m.vector_received,
-    )

@@ -112,8 +112,8 @@ class Server:
         """What nodes remember after jobs whose answers are about to come, by number."""
         self._numbers = 0
         self._here_s = 0.0
-        # By node, at its last answer: what ``_count`` counts.
-        self._counted: list[tuple[float, ...]] = [(0,) * 7] * group.nodes
+        self._counted: dict[int, tuple[Meter, float]] = {}
+        """By node, at its last answer: its wire's meter, and what was computed here."""
 
     def open(self) -> None:
         """Have the nodes work. Their answers are noticed by the clock's loop from now on."""
@@ -290,26 +290,18 @@ class Server:
 
     def _count(self, node: int, outcome: Outcome) -> None:
         """Bytes are counted at this end. While something was evaluated here, nobody is said to have waited."""
-        meter, costs, before = self._wires[node].meter, outcome.costs, self._counted[node]
+        costs, now = outcome.costs, self._wires[node].meter.copy()
         assert costs is not None
-        now = (
-            meter.vector_sent,
-            meter.vector_received,
-            meter.messages_sent,
-            meter.messages_received,
-            meter.bytes_sent,
-            meter.bytes_received,
-            self._here_s,
-        )
-        down, up, sent, received, all_down, all_up, here = (a - b for a, b in zip(now, before, strict=True))
-        self._counted[node] = now
-        costs.waiting_s = max(0.0, costs.waiting_s - here)
+        before, here_s = self._counted.get(node, (Meter(), 0.0))
+        self._counted[node] = now, self._here_s
+        new = now.minus(before).costs()
+        costs.waiting_s = max(0.0, costs.waiting_s - (self._here_s - here_s))
         costs.charge(
-            bytes_down=int(down),
-            bytes_up=int(up),
-            messages_down=int(sent),
-            messages_up=int(received),
-            framing=int(all_down + all_up - down - up),
+            bytes_down=new.bytes_up,
+            bytes_up=new.bytes_down,
+            messages_down=new.messages_up,
+            messages_up=new.messages_down,
+            framing=new.framing,
         )
 
     def _arrived(self, ticket: _Ticket, index: int, result: Result) -> None:

@@ -167,8 +167,10 @@ class ProcessGroup:
         self._meetings += 1
         nodes = sorted(self.alive if members is None else members)
         channels = {node: also[node] if node in also else self.channels[node] for node in nodes}
-        care = rendezvous.Care(self._lost, self._look_while_connecting, self.interval, other)
-        rendezvous.introduce(channels, edges, wire, self._meetings, care, timeout, self.patience + 10.0)
+        introduction = rendezvous.Introduction(
+            channels, self._meetings, self._lost, self._look_while_connecting, self.interval, other
+        )
+        introduction.connect(edges, wire, timeout, self.patience + 10.0)
 
     def _look_while_connecting(self) -> None:
         self._heartbeat.look(self.interval)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
+
+from foedus.core.ledger import Costs
 
 
 @dataclass
@@ -38,6 +40,16 @@ class Meter:
         """
         return Meter(**{f.name: getattr(self, f.name) - getattr(before, f.name) for f in fields(self)})
 
-    def as_tree(self) -> dict[str, float]:
-        """Names and counts, for a message; ``Meter(**tree)`` reads it."""
-        return asdict(self)
+    def costs(self) -> Costs:
+        """These counts as the ledger has them for the node whose process this is."""
+        return Costs(
+            bytes_up=self.vector_sent,
+            bytes_down=self.vector_received,
+            messages_up=self.messages_sent,
+            messages_down=self.messages_received,
+            compute_s=self.compute_s,
+            wire_s=self.wire_s,
+            serial_s=self.serial_s,
+            waiting_s=self.waiting_s,
+            framing=self.bytes_sent + self.bytes_received - self.vector_sent - self.vector_received,
+        )

@@ -59,80 +59,65 @@ Other = Callable[[int, Any, Any], None]
 
 
 @dataclass(frozen=True)
-class Care:
-    """What the parent does about nodes while they are being connected.
+class Introduction:
+    """The parent's part in one rendezvous of the nodes at these channels. ``number`` is another one each time.
 
     ``ended(node)`` is the error for one whose channel has ended; ``look()``, called every ``interval`` seconds, raises
-    the error for one that hangs; ``other`` takes what else a node sends.
+    the error for one that hangs; ``other(node, message, tree)`` takes what else a node sends.
     """
 
+    channels: Mapping[int, Channel]
+    number: int
     ended: Callable[[int], Exception]
     look: Callable[[], None]
     interval: float
     other: Other | None = None
 
+    def connect(self, edges: Callable[[int], Collection[int]], wire: str, arrive: float | None, within: float) -> None:
+        """Connect the nodes with each other; ``ProcessGroup.rendezvous`` says more.
 
-def introduce(
-    channels: Mapping[int, Channel],
-    edges: Callable[[int], Collection[int]],
-    wire: str,
-    number: int,
-    care: Care,
-    arrive: float | None,
-    connect: float,
-) -> None:
-    """Connect these nodes with each other; ``ProcessGroup.rendezvous`` says more.
+        All have to be there within ``arrive`` seconds (``None``: as long as none hangs), and to be connected
+        ``within`` so many more.
+        """
+        wanted = {node: set(edges(node)) for node in self.channels}
+        for node, others in wanted.items():
+            for to in others:
+                if to == node or node not in wanted.get(to, ()):
+                    raise ValueError(f"node {node} is to be connected to {to}, but {to} not to {node}")
+        if wire not in WIRES:
+            raise ValueError(f"wire is {wire!r}, expected one of {', '.join(map(repr, WIRES))}")
+        invited: list[int] = []
+        with contextlib.ExitStack() as files:
+            place = ""
+            if wire == "shared" and not sys.platform.startswith("linux"):  # every socket has a name in the file system
+                place = files.enter_context(tempfile.TemporaryDirectory(prefix="foedus-"))
+            try:
+                for node, others in wanted.items():
+                    self._tell(node, {"node": node, "edges": sorted(others), "wire": wire, "place": place})
+                    invited.append(node)
+                addresses = self._all("here", arrive)
+                token = secrets.token_bytes(32)
+                for node, others in wanted.items():
+                    self._tell(node, {"at": {to: addresses[to] for to in others if to < node}, "token": token})
+                self._all("connected", within)
+                end: dict[str, Any] = {"done": True}
+            except BaseException as e:
+                end = {"off": str(e)}
+                raise
+            finally:
+                for node in invited:
+                    with contextlib.suppress(Closed):  # lost since, which is no longer this function's to tell
+                        self.channels[node].send({"rendezvous": self.number, **end})
 
-    ``number`` is another one each time. All have to be there within ``arrive`` seconds (``None``: as long as none
-    hangs), and to be connected within ``connect`` more.
-    """
-    wanted = {node: set(edges(node)) for node in channels}
-    for node, others in wanted.items():
-        for to in others:
-            if to == node or node not in wanted.get(to, ()):
-                raise ValueError(f"node {node} is to be connected to {to}, but {to} not to {node}")
-    if wire not in WIRES:
-        raise ValueError(f"wire is {wire!r}, expected one of {', '.join(map(repr, WIRES))}")
-    invited: list[int] = []
-    hear = _Ear(channels, number, care)
-    with contextlib.ExitStack() as files:
-        place = ""
-        if wire == "shared" and not sys.platform.startswith("linux"):  # no sockets without a name in the file system
-            place = files.enter_context(tempfile.TemporaryDirectory(prefix="foedus-"))
+    def _tell(self, node: int, message: dict[str, Any]) -> None:
         try:
-            for node, others in wanted.items():
-                hear.tell(node, {"node": node, "edges": sorted(others), "wire": wire, "place": place})
-                invited.append(node)
-            addresses = hear.all("here", arrive)
-            token = secrets.token_bytes(32)
-            for node, others in wanted.items():
-                hear.tell(node, {"at": {to: addresses[to] for to in others if to < node}, "token": token})
-            hear.all("connected", connect)
-        except BaseException as e:
-            for node in invited:
-                with contextlib.suppress(Closed):
-                    channels[node].send({"rendezvous": number, "off": str(e)})
-            raise
-        for channel in channels.values():
-            with contextlib.suppress(Closed):  # lost since, which is no longer this function's to tell
-                channel.send({"rendezvous": number, "done": True})
-
-
-class _Ear:
-    """Talks with all nodes, and hears what it expects from each within the time."""
-
-    def __init__(self, channels: Mapping[int, Channel], number: int, care: Care) -> None:
-        self._channels, self._number, self._care = channels, number, care
-
-    def tell(self, node: int, message: dict[str, Any]) -> None:
-        try:
-            self._channels[node].send({"rendezvous": self._number, **message})
+            self.channels[node].send({"rendezvous": self.number, **message})
         except Closed:
-            raise self._care.ended(node) from None
+            raise self.ended(node) from None
 
-    def all(self, what: str, timeout: float | None) -> dict[int, Any]:
+    def _all(self, what: str, timeout: float | None) -> dict[int, Any]:
         """This answer of every node."""
-        waiting = {channel.fileno(): node for node, channel in self._channels.items()}
+        waiting = {channel.fileno(): node for node, channel in self.channels.items()}
         poll = select.poll()
         for fd in waiting:
             poll.register(fd, select.POLLIN)
@@ -145,9 +130,9 @@ class _Ear:
                 if failed:
                     raise WorkerError(f"the processes of the nodes could not be connected: {failed}")
                 raise NotInTime(waiting.values(), timeout or 0.0)
-            events = poll.poll(1000 * min(left, self._care.interval))
-            if not events and left > self._care.interval:
-                self._care.look()
+            events = poll.poll(1000 * min(left, self.interval))
+            if not events and left > self.interval:
+                self.look()
             for fd, _ in events:
                 node = waiting[fd]
                 message = self._receive(node)
@@ -163,15 +148,15 @@ class _Ear:
 
     def _receive(self, node: int) -> dict[str, Any]:
         try:
-            message, tree, _ = self._channels[node].receive()
+            message, tree, _ = self.channels[node].receive()
         except Closed:
-            raise self._care.ended(node) from None
+            raise self.ended(node) from None
         if isinstance(message, dict) and "rendezvous" in message:
             # What belongs to an earlier time, which was called off, is no longer of interest.
-            return message if message["rendezvous"] == self._number else {}
-        if self._care.other is None:
+            return message if message["rendezvous"] == self.number else {}
+        if self.other is None:
             raise WorkerError(f"node {node} sent something else while it was to be connected")
-        self._care.other(node, message, tree)
+        self.other(node, message, tree)
         return {}
 
 
@@ -199,10 +184,9 @@ class _Meeting:
         self._edges = set(invitation["edges"])
         self._token = b""
         self._connected: dict[int, socket.socket] = {}
-        self._strangers: dict[socket.socket, bytes] = {}
-        """Who came, and what they have said so far."""
-        self._asked: dict[socket.socket, tuple[int, bytes]] = {}
-        """Lower nodes that this one has connected to, and their answers so far."""
+        self._unproven: dict[socket.socket, tuple[int | None, bytes]] = {}
+        """Whose they are is yet to be proved: the lower node that this one has connected to, or None for whoever has
+        connected to this one, and what they have said so far."""
         self._selector = selectors.DefaultSelector()
         self._listener = _listen(self._wire, invitation["place"], self._me)
         self._told = False
@@ -213,7 +197,7 @@ class _Meeting:
     def __exit__(self, kind: object, *_: object) -> None:
         self._selector.close()
         self._listener.close()
-        for sock in [*self._strangers, *self._asked]:
+        for sock in self._unproven:
             sock.close()
         if kind is not None:
             for sock in self._connected.values():
@@ -256,7 +240,7 @@ class _Meeting:
 
     def _ask(self, node: int, address: Any) -> None:
         sock = socket.socket(self._listener.family, socket.SOCK_STREAM)
-        self._asked[sock] = node, b""
+        self._unproven[sock] = node, b""
         try:
             # It listens, so that this needs nobody's doing but the system's.
             sock.connect(tuple(address) if isinstance(address, list) else address)
@@ -264,23 +248,7 @@ class _Meeting:
         except OSError as e:
             return self._fail(f"node {node} could not be reached ({e.strerror})")
         sock.setblocking(False)
-        self._selector.register(sock, selectors.EVENT_READ, self._hear_asked)
-
-    def _hear_asked(self, sock: socket.socket) -> None:
-        node, said = self._asked[sock]
-        more = _read(sock, _PROOF - len(said))
-        if more is None:
-            return
-        said += more
-        self._asked[sock] = node, said
-        if more and len(said) < _PROOF:
-            return
-        self._selector.unregister(sock)
-        if hmac.compare_digest(said, self._proof(node, b"<", self._me)):
-            del self._asked[sock]
-            self._connected[node] = sock
-        else:
-            self._fail(f"node {node} broke off")
+        self._selector.register(sock, selectors.EVENT_READ, self._hear)
 
     def _accept(self, _: object) -> None:
         with contextlib.suppress(
@@ -288,21 +256,30 @@ class _Meeting:
         ):  # it has gone again, or there are too many of them: those who count come first
             sock, _ = self._listener.accept()
             sock.setblocking(False)
-            self._strangers[sock] = b""
-            self._selector.register(sock, selectors.EVENT_READ, self._hear_stranger)
+            self._unproven[sock] = None, b""
+            self._selector.register(sock, selectors.EVENT_READ, self._hear)
 
-    def _hear_stranger(self, sock: socket.socket) -> None:
-        said = self._strangers[sock]
-        more = _read(sock, _HELLO.size - len(said))
+    def _hear(self, sock: socket.socket) -> None:
+        asked, said = self._unproven[sock]
+        due = _HELLO.size if asked is None else _PROOF
+        more = _read(sock, due - len(said))
         if more is None:
             return
         said += more
-        self._strangers[sock] = said
-        if more and len(said) < _HELLO.size:
+        self._unproven[sock] = asked, said
+        if more and len(said) < due:
             return
         self._selector.unregister(sock)
-        del self._strangers[sock]
-        node, proof = _HELLO.unpack(said) if len(said) == _HELLO.size else (-1, b"")
+        if asked is None:
+            del self._unproven[sock]
+            self._meet_stranger(sock, *_HELLO.unpack(said) if len(said) == due else (-1, b""))
+        elif hmac.compare_digest(said, self._proof(asked, b"<", self._me)):
+            del self._unproven[sock]
+            self._connected[asked] = sock
+        else:
+            self._fail(f"node {asked} broke off")
+
+    def _meet_stranger(self, sock: socket.socket, node: int, proof: bytes) -> None:
         expected = node in self._edges and node > self._me and node not in self._connected
         if expected and hmac.compare_digest(proof, self._proof(node, b">", self._me)):
             self._connected[node] = sock
