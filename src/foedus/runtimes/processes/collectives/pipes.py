@@ -15,7 +15,6 @@ import socket
 from collections import deque
 from collections.abc import Sequence
 from time import perf_counter
-from typing import Protocol
 
 from foedus.runtimes.processes.wire.meter import Meter
 
@@ -41,52 +40,16 @@ class Broken(Exception):
         self.peer, self.why = peer, why
 
 
-class Pipe(Protocol):
-    """One end of a byte pipe to the rank ``peer``. ``queued`` and ``sent`` count the bytes put, and those of them that
-    have left the memory they were in. Whatever touches the connection raises ``Broken`` if the other side is gone.
+class Pipe:
+    """One end of a byte pipe to the rank ``peer``, over a connected stream socket.
+
+    ``queued`` and ``sent`` count the bytes put, and those of them that have left the memory they were in. Whatever
+    touches the connection raises ``Broken`` if the other side is gone.
     """
 
-    peer: int
-    queued: int
-    sent: int
     ahead: int
     """Bytes, of eights, that should be under way in a direction when both sides send: more does not make it faster."""
-
-    def fileno(self) -> int: ...
-    def put(self, *parts: memoryview | bytes) -> None:
-        """Queue bytes in this order. They are not copied: they must not change before they are ``sent``."""
-
-    def push(self) -> None:
-        """Send what can be sent now, a piece at the most."""
-
-    @property
-    def waiting(self) -> bool:
-        """Whether there is something to push."""
-        ...
-
-    @property
-    def events(self) -> int:
-        """What to poll for until more of it can be pushed."""
-        ...
-
-    def pull(self, into: memoryview) -> int:
-        """Copy what has come, as much as there is room for; how many bytes."""
-        ...
-
-    def borrow(self, nbytes: int) -> memoryview | None:
-        """The next bytes where they lie: at most a piece, whole eights unless all; None if they are not there yet."""
-        ...
-
-    def release(self, nbytes: int) -> None:
-        """The first ``nbytes`` of the borrowed are read, and their memory may be used again."""
-
-    def close(self) -> None: ...
-
-
-class Stream:
-    """What both kinds of pipe are made of: a connected stream socket, and the parts that are to be sent."""
-
-    small = 0
+    small: int
     """Shorter parts that are put together are sent together."""
 
     def __init__(self, sock: socket.socket, peer: int, meter: Meter) -> None:
@@ -96,15 +59,48 @@ class Stream:
         self._parts: deque[memoryview] = deque()
 
     def fileno(self) -> int:
+        """For poll."""
         return self._sock.fileno()
 
     def put(self, *parts: memoryview | bytes) -> None:
+        """Queue bytes in this order. They are not copied: they must not change before they are ``sent``."""
         n = sum(map(len, parts))
         self.queued += n
         if len(parts) > 1 and n <= self.small:
             self._parts.append(memoryview(b"".join(parts)))
         else:
             self._parts.extend(memoryview(p) for p in parts if len(p))
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to push."""
+        return bool(self._parts)
+
+    @property
+    def events(self) -> int:
+        """What to poll for until more of it can be pushed."""
+        return select.POLLOUT
+
+    def push(self) -> None:
+        """Send what can be sent now, a piece at the most."""
+        raise NotImplementedError
+
+    def pull(self, into: memoryview) -> int:
+        """Copy what has come, as much as there is room for; how many bytes."""
+        raise NotImplementedError
+
+    def borrow(self, nbytes: int) -> memoryview | None:
+        """The next bytes where they lie: at most a piece, whole eights unless all; None if they are not there yet."""
+        raise NotImplementedError
+
+    def release(self, nbytes: int) -> None:
+        """The first ``nbytes`` of the borrowed are read, and their memory may be used again."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Close the connection; what was queued is lost."""
+        self._sock.close()
+        self._parts.clear()
 
     def _send(self, data: memoryview | bytearray) -> int:
         """How many bytes the socket took."""
@@ -130,12 +126,8 @@ class Stream:
         self._meter.bytes_received += n
         return n
 
-    def close(self) -> None:
-        self._sock.close()
-        self._parts.clear()
 
-
-class SocketPipe(Stream):
+class SocketPipe(Pipe):
     """A pipe over a stream socket."""
 
     ahead, small = 1 << 18, _SMALL
@@ -145,14 +137,6 @@ class SocketPipe(Stream):
         # What was read and not yet used is _memory[_lo:_hi]. Room for a piece and what came with the one before.
         self._memory = memoryview(bytearray(PIECE + _SMALL))
         self._lo = self._hi = 0
-
-    @property
-    def waiting(self) -> bool:
-        return bool(self._parts)
-
-    @property
-    def events(self) -> int:
-        return select.POLLOUT
 
     def push(self) -> None:
         part = self._parts[0]

@@ -13,7 +13,7 @@ import struct
 from collections import deque
 from typing import NamedTuple
 
-from foedus.runtimes.processes.collectives.pipes import PIECE, Broken, Stream
+from foedus.runtimes.processes.collectives.pipes import PIECE, Broken, Pipe
 from foedus.runtimes.processes.wire.meter import Meter
 from foedus.runtimes.segments import Segment
 
@@ -34,7 +34,7 @@ class _Arrived(NamedTuple):
     cell: bool
 
 
-class RingBufferPipe(Stream):
+class RingBufferPipe(Pipe):
     """A pipe over a connected Unix socket and two ring buffers in shared memory, each side's own to write in."""
 
     ahead, small = 1 << 40, _INLINE  # there are only so many cells in a buffer
