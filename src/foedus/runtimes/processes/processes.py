@@ -91,7 +91,7 @@ class Processes:
         group = ProcessGroup(
             data.nodes,
             "foedus.runtimes.processes.node",
-            lambda rank: {"seed": seed, "slowdown": factors[rank], "device": device},
+            lambda node: {"seed": seed, "slowdown": factors[node], "device": device},
             model,
             data,
             patience=self.patience,

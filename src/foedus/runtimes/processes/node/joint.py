@@ -48,7 +48,7 @@ def join(context: NodeContext, role: messages.Join, saved: Any) -> None:
 
 
 class _Life:
-    """What lasts when the nodes that are left begin anew from a commit, after one is lost."""
+    """A node's part in the run: what lasts when those that are left begin anew from a commit, after one is lost."""
 
     def __init__(self, context: NodeContext, role: messages.Join) -> None:
         self.context, self.role, self.rhythm = context, role, role.rhythm

@@ -28,10 +28,11 @@ _decode = msgspec.msgpack.Decoder().decode
 
 
 class Joined:
-    """Runs the task of this node, and joins its answer with those of the others. It is ``core.execute.Together``.
+    """One node's executor of many: it runs its own task, and joins the answer with those of the others.
 
     What comes back of a call is the same at every node, but for node states: each keeps its own. Where answers add up,
-    any exchange will do; other rules, and answers that are wanted one by one, need a tree.
+    any exchange will do; other rules, and answers that are wanted one by one, need a tree. It is
+    ``core.execute.Together``, whose ``rank`` is the node's id.
     """
 
     workers = 1

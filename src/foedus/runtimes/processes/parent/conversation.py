@@ -48,7 +48,7 @@ class Heard(NamedTuple):
 
 
 class Conversation:
-    """Talks with the nodes of a group in a loop, from ``open`` to ``close``.
+    """The parent's end of the talk with all nodes of one run, in a loop, from ``open`` to ``close``.
 
     What is heard goes to ``hear``, if that is given; else it is waited for by ``next``. Last words of a lost node come
     before its loss. ``gone`` are nodes that were lost before.

@@ -79,6 +79,8 @@ async def drive(
 
 
 class _Run:
+    """The books of a decentralised run: who has committed what, and which messages cross the last cut."""
+
     def __init__(
         self, program: Any, session: Session, group: ProcessGroup, wire: str, meters: dict[int, Meter], skip: bool
     ) -> None:

@@ -54,6 +54,8 @@ async def drive(program: Any, session: Session, group: ProcessGroup, exchange: s
 
 
 class _Run:
+    """The books of a joint run, and who takes part in it."""
+
     def __init__(
         self, program: bytes, session: Session, group: ProcessGroup, exchange: str, wire: str, goes_on: bool
     ) -> None:

@@ -82,7 +82,7 @@ class _Part:
 
 
 class Server:
-    """Runs every task at its node's process. It is ``core.execute.Places``."""
+    """The executor of a run with a server: a task runs in its node's process. It is ``core.execute.Places``."""
 
     ahead = AHEAD
 

@@ -36,7 +36,7 @@ class NodeLost(WorkerError):
 
 
 class ProcessGroup:
-    """One process a node, each running ``python -m module FD`` (see ``member.run``), and the channels to them.
+    """One process a node, each running ``python -m module FD`` (see ``node/context.py``), and the channels to them.
 
     ``setup`` are plain values for all, or made from a node; ``node`` and ``nodes`` are among what they get.
     ``patience`` are the seconds without a sign of life after which a process counts as hung. With ``pin`` each is bound
@@ -101,8 +101,8 @@ class ProcessGroup:
                 raise self._lost(node) from None
         self._await_ready(payload)
 
-    def _look_at(self, page: Tensors) -> None:
-        self._heartbeat, self._doing = Heartbeat(page), page["doing"]
+    def _look_at(self, board: Tensors) -> None:
+        self._heartbeat, self._doing = Heartbeat(board), board["doing"]
 
     def _await_ready(self, payload: Payload) -> None:
         waiting = {channel.fileno(): node for node, channel in enumerate(self.channels)}
@@ -269,7 +269,7 @@ class ProcessGroup:
             child.reap()
             child.channel.close()
         self.segments.close()
-        # The shared page goes, what it said last stays.
+        # The shared board goes, what it said last stays.
         self._look_at({**new_board(self.nodes), "doing": self._doing.clone()})
 
     def __enter__(self) -> ProcessGroup:

@@ -23,9 +23,9 @@ def new_board(nodes: int) -> Tensors:
     return {"beat": torch.zeros(nodes, dtype=torch.float64), "doing": torch.full((nodes,), IDLE, dtype=torch.int64)}
 
 
-def beat_for_ever(page: Tensors, node: int) -> None:
+def beat_for_ever(board: Tensors, node: int) -> None:
     """Start the heart of this process: a thread, so that a long kernel, which gives up the GIL, does not stop it."""
-    beats = page["beat"].numpy()
+    beats = board["beat"].numpy()
 
     def beat() -> None:
         while True:
@@ -36,14 +36,14 @@ def beat_for_ever(page: Tensors, node: int) -> None:
 
 
 class Heartbeat:
-    """The parent's look at the heart beats: how long each has been silent.
+    """How long each node has been silent, by the heart beats that the parent sees.
 
     Silence is counted in looks, not by the clock: while the parent itself computes or the machine sleeps, it does not
     look, and nobody is thought dead for that.
     """
 
-    def __init__(self, page: Tensors) -> None:
-        self._beats = page["beat"].numpy()
+    def __init__(self, board: Tensors) -> None:
+        self._beats = board["beat"].numpy()
         self._seen = self._beats.copy()
         self.silent = [0.0] * len(self._seen)
 
