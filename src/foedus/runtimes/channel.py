@@ -76,12 +76,14 @@ class Channel:
         """For poll."""
         return self._sock.fileno()
 
-    def send(self, plain: Any, tree: Any = None, placed: Placed | None = None, wait: bool = True) -> None:
+    def send(
+        self, plain: Any, tree: Any = None, placed: Placed | None = None, wait: bool = True, fixed: bool = False
+    ) -> None:
         """Send plain values (numbers, strings, lists, dicts), a tree, and a reference to tensors placed before.
 
         Plain values cost a hundredth of a tree's time to send. ``wait``: until the frame has left, which is at once
         unless the other side has left a socket's buffer full of frames unread; without it, ``flush`` may have to go on.
-        Errors: ``Closed``.
+        ``fixed``, that nobody changes the tree, makes no difference here: it is copied in any case. Errors: ``Closed``.
         """
         started = time.perf_counter()
         vectors = 0

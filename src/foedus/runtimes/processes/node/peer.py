@@ -29,7 +29,6 @@ from foedus.runtimes.processes.node.pace import pace
 from foedus.runtimes.processes.wire import messages
 from foedus.runtimes.processes.wire.kinds import Wire, wrap
 from foedus.runtimes.processes.wire.meter import Meter
-from foedus.runtimes.processes.wire.socket_channel import Packed, SocketChannel
 from foedus.runtimes.segments import SegmentPool
 from foedus.runtimes.simulation.inline import Inline
 
@@ -209,20 +208,7 @@ class _Office:
             )
         self._kept[m.to, m.seq] = m
         self._out[m.to] += 1
-        link = self._links.get(m.to)
-        if link is None:  # it is gone, as the parent knows
-            return
-        plain = [m.tag, m.seq, m.sent]
-        try:
-            if isinstance(link, SocketChannel):
-                packed = Packed(dict(m.parts), copy=False)  # it sends from the tensors' own memory
-                link.send(plain, None, packed, wait=False)
-                packed.release()
-            else:
-                link.send(plain, dict(m.parts), wait=False)
-            self._go_on(m.to, link)
-        except Closed:
-            self._finish(m.to)
+        self._send(m.to, [m.tag, m.seq, m.sent], dict(m.parts))
 
     def rest(self, node: int, count: int, work: Work, seconds: float) -> float:
         """What a slower device still had to do."""
@@ -245,14 +231,13 @@ class _Office:
         books = peer.books.copy()
         self.session.round = books.round
         now, before, costs = self._measured(), self._before, books.costs
-        costs.compute_s, costs.wire_s = before.compute_s + now.compute_s, before.wire_s + now.wire_s
-        costs.serial_s, costs.waiting_s = before.serial_s + now.serial_s, before.waiting_s + now.waiting_s
-        all_bytes, vectors = now.bytes_sent + now.bytes_received, now.vector_sent + now.vector_received
-        costs.framing = before.framing + all_bytes - vectors
+        new = now.costs()
+        for name in ("compute_s", "wire_s", "serial_s", "waiting_s", "framing"):
+            setattr(costs, name, getattr(before, name) + getattr(new, name))
         self._tell(messages.PeerCommitted(books.round, self.session.planned, now), books.as_tree())
         for node, link in list(self._links.items()):
             if link.unreturned >= RETURN:
-                self._return(node, link)
+                self._send(node, None)
 
     # -- links -------------------------------------------------------------------------------------------------
 
@@ -269,12 +254,11 @@ class _Office:
         except Closed:
             self._forget(node)
             return
-        for message, tree, placed in frames:
+        for message, parts, _ in frames:
             if message is None:
                 continue  # it only gave memory back
             tag, seq, sent = message
             self._in[node] += 1
-            parts = tree if placed is None else placed
             self.peer.receive(Message(node, self._me, tag, seq, parts, sent, self.session.clock.now))
 
     def _writable(self, node: int) -> None:
@@ -285,14 +269,14 @@ class _Office:
         except Closed:
             self._finish(node)
 
-    def _go_on(self, node: int, link: Wire) -> None:
-        if link.pending:
-            asyncio.get_running_loop().add_writer(link, self._writable, node)
-
-    def _return(self, node: int, link: Wire) -> None:
+    def _send(self, node: int, plain: Any, parts: Any = None) -> None:
+        link = self._links.get(node)
+        if link is None:  # it is gone, as the parent knows
+            return
         try:
-            link.send(None, wait=False)
-            self._go_on(node, link)
+            link.send(plain, parts, wait=False, fixed=True)
+            if link.pending:
+                asyncio.get_running_loop().add_writer(link, self._writable, node)
         except Closed:
             self._finish(node)
 

@@ -71,14 +71,11 @@ class Malformed(Closed):
 
 
 class Packed:
-    """Tensors that are sent to several nodes: copied and taken apart once. Let go of when nobody refers to it.
+    """Tensors that are sent to several nodes: copied and taken apart once. Let go of when nobody refers to it."""
 
-    ``copy=False`` is for tensors that nobody changes before the last frame has left.
-    """
-
-    def __init__(self, tree: Any, copy: bool = True) -> None:
+    def __init__(self, tree: Any) -> None:
         self.plain, tensors = flatten(tree)
-        self.tensors = [t.clone(memory_format=torch.contiguous_format) if copy else t.contiguous() for t in tensors]
+        self.tensors = [t.clone(memory_format=torch.contiguous_format) for t in tensors]
         self._users = 1
 
     def retain(self) -> None:
@@ -103,15 +100,12 @@ class _Sending:
     def __init__(self, buffers: deque[memoryview], mine: deque[bool], placed: Packed | None) -> None:
         self.buffers, self.mine, self.head, self.placed = buffers, mine, len(buffers[0]), placed
 
-    def keep(self) -> int:
-        """Copy what is the caller's; the bytes that were."""
-        copied = 0
+    def keep(self) -> None:
+        """Copy what is the caller's."""
         for i, (buffer, mine) in enumerate(zip(self.buffers, self.mine, strict=True)):
             if not mine:
                 self.buffers[i] = np.frombuffer(buffer, np.uint8).copy().data
                 self.mine[i] = True
-                copied += len(buffer)
-        return copied
 
     def done(self) -> None:
         if self.placed is not None:
@@ -146,11 +140,14 @@ class SocketChannel:
 
     # -- sending -----------------------------------------------------------------------------------------------
 
-    def send(self, plain: Any, tree: Any = None, placed: Packed | None = None, wait: bool = False) -> None:
+    def send(
+        self, plain: Any, tree: Any = None, placed: Packed | None = None, wait: bool = False, fixed: bool = False
+    ) -> None:
         """Send plain values, a tree of tensors, and tensors placed before.
 
         Returns at once, with the frame sent as far as the socket takes it, unless ``wait``: then it returns when all
-        that was queued has left, and nothing is copied. Errors: ``Closed``.
+        that was queued has left, and nothing is copied; nor where the tree is ``fixed``: nobody changes its tensors.
+        Errors: ``Closed``.
         """
         started = time.perf_counter()
         shape, tensors = flatten(tree)
@@ -168,7 +165,7 @@ class SocketChannel:
         head = memoryview(HEADER.pack(MARK, len(data), vectors) + data)
         if placed is not None:
             placed.retain()
-        mine = deque([True, *[False] * len(views), *[True] * len(shared)])
+        mine = deque([True, *[fixed] * len(views), *[True] * len(shared)])
         self._out.append(_Sending(deque([head, *views, *shared]), mine, placed))
         self.meter.serial_s += time.perf_counter() - started
         if wait:
