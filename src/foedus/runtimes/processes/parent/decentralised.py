@@ -288,7 +288,7 @@ class _Run:
     def _deadlock(self) -> Deadlock:
         places = sorted({said.place for said in self._still.values() if said.place})
         return Deadlock(
-            "every peer waits for a message and none is under way: a deadlock. messages.Waiting at: "
+            "every peer waits for a message and none is under way: a deadlock. Waiting at: "
             + ("; ".join(places[:8]) or "nowhere known")
         )
 
