@@ -89,10 +89,11 @@ class _Life:
         clock.restart(time.monotonic() - go.origin)
         if recorded is None:
             self.meter.waiting_s = self.meter.wire_s = self.meter.serial_s = 0.0
-        try:
-            # Ids of nodes stay what they were; those that are left have ranks among themselves.
-            with contextlib.closing(
-                collective(
+        # The others notice when this one's connections are closed: after the parent was told why.
+        with contextlib.ExitStack() as connections:
+            try:
+                # Ids of nodes stay what they were; those that are left have ranks among themselves.
+                executor.collective = collective(
                     self.role.exchange,
                     members.index(self.context.node),
                     len(members),
@@ -103,23 +104,23 @@ class _Life:
                     timeout=FOR_EVER,
                     store=go.store,
                 )
-            ) as executor.collective:
+                connections.callback(executor.collective.close)
                 if go.store:  # all have met: if the parent is killed, nobody else removes it
                     with contextlib.suppress(OSError):
                         os.rmdir(os.path.dirname(go.store))
                 if recorded is not None:
                     session.report()
                 clock.run(self.program(Federation(session)))
-            self.context.tell(messages.Done(session.round))
-        except BaseException as e:
-            error = messages.innermost(e)
-            if isinstance(error, Ended):
-                raise error from None
-            session.roll_back()
-            if isinstance(error, Broken):
-                self.context.tell(messages.Broke(session.round, f"node {members[error.peer]} {error.why}"))
-            else:
-                self.context.tell(messages.raised(e, self.account()), {"books": session.books()})
+                self.context.tell(messages.Done(session.round))
+            except BaseException as e:
+                error = messages.innermost(e)
+                if isinstance(error, Ended):
+                    raise error from None
+                session.roll_back()
+                if isinstance(error, Broken):
+                    self.context.tell(messages.Broke(session.round, f"node {members[error.peer]} {error.why}"))
+                else:
+                    self.context.tell(messages.raised(e, self.account()), {"books": session.books()})
 
     def give(self) -> None:
         """All that the others, and the parent, need to go on from this node's last commit."""

@@ -162,10 +162,13 @@ class _Run:
     async def _why(self, broken: str) -> None:
         """An exchange broke, and nobody is known to be lost: that is soon known, or something else was wrong."""
         until = time.monotonic() + PATIENCE
-        while not self._lost_members() and time.monotonic() < until:
-            await asyncio.sleep(0.02)
-        if not self._lost_members():
-            raise WorkerError(f"the nodes' exchange broke in round {self.session.round + 1}: {broken}")
+        while not self._lost_members():
+            try:
+                self._take(*await self._talk.next(max(0.0, until - time.monotonic())))
+            except TimeoutError:
+                message = f"the nodes' exchange broke in round {self.session.round + 1}: {broken}"
+                raise WorkerError(message) from None
+        await self._without(self._lost_members()[0])
 
     # -- commits -----------------------------------------------------------------------------------------------
 
