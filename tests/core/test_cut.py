@@ -7,6 +7,7 @@ import pytest
 import foedus as fd
 from foedus.core.clock import VirtualClock
 from foedus.core.runtime import Engine
+from foedus.core.site import Site
 from foedus.runtimes.simulation.inline import Inline
 from foedus.topologies import Absence
 
@@ -18,7 +19,7 @@ class Wide:
     workers: int
 
     def start(self, setup):
-        executor = Inline(setup)
+        executor = Inline(Site(setup))
         executor.workers = self.workers
         return Engine(executor, VirtualClock(), None)
 

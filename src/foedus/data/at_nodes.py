@@ -20,6 +20,7 @@ from foedus.core.keys import Key
 from foedus.core.model import Model
 from foedus.core.roster import RowStore
 from foedus.core.runtime import Runtime
+from foedus.core.site import Setup
 from foedus.core.survey import Survey
 from foedus.core.update import Tensors, Update
 from foedus.data.dataset import Dataset
@@ -126,7 +127,7 @@ class AtNodes:
 
         It starts the runtime and ends it again: for those who need to know how wide a table is to make a model for it.
         """
-        engine = runtime.start(Model(nn.ParameterList([torch.zeros(1)])), self, seed=0)
+        engine = runtime.start(Setup(Model(nn.ParameterList([torch.zeros(1)])), self))
         try:
             return self.meet(engine.executor)
         finally:

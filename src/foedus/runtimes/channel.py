@@ -21,7 +21,7 @@ from foedus.core.trees import flatten, unflatten
 from foedus.runtimes.segments import Block, Segment, SegmentPool, Spec, room, write
 
 if TYPE_CHECKING:  # its package is made of channels
-    from foedus.runtimes.processes.meter import Meter
+    from foedus.runtimes.processes.wire.meter import Meter
 
 _LONG = 1 << 15
 """Longer messages go through shared memory, for two sides that both fill a socket's buffer would wait for ever."""
@@ -76,12 +76,14 @@ class Channel:
         """For poll."""
         return self._sock.fileno()
 
-    def send(self, plain: Any, tree: Any = None, placed: Placed | None = None, wait: bool = True) -> None:
+    def send(
+        self, plain: Any, tree: Any = None, placed: Placed | None = None, wait: bool = True, fixed: bool = False
+    ) -> None:
         """Send plain values (numbers, strings, lists, dicts), a tree, and a reference to tensors placed before.
 
         Plain values cost a hundredth of a tree's time to send. ``wait``: until the frame has left, which is at once
         unless the other side has left a socket's buffer full of frames unread; without it, ``flush`` may have to go on.
-        Errors: ``Closed``.
+        ``fixed``, that nobody changes the tree, makes no difference here: it is copied in any case. Errors: ``Closed``.
         """
         started = time.perf_counter()
         vectors = 0
@@ -124,8 +126,6 @@ class Channel:
     def pending(self) -> bool:
         """Whether something has not left yet."""
         return bool(self._out)
-
-    wants_write = pending
 
     def flush(self) -> bool:
         """Write what the socket takes now; whether that was all. Errors: ``Closed``."""

@@ -94,7 +94,7 @@ def limit(sock: socket.socket, seconds: float) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
 
 
-class Cargo:
+class Payload:
     """A model and a data set on their way to any number of processes, with tensors that all of them can write to.
 
     ``page`` are those tensors by name, in shared memory: this process reads what the children write. ``instead`` ends
@@ -167,7 +167,7 @@ Started = Callable[[dict[str, Any], Tensors], None]
 
 
 def receive_setup(channel: Channel, started: Started | None = None) -> tuple[dict[str, Any], Model, NodeData, Tensors]:
-    """``(setup, model, data, page)`` as ``Cargo.send`` gave them; ``started(setup, page)`` is called before the model
+    """``(setup, model, data, page)`` as ``Payload.send`` gave them; ``started(setup, page)`` is called before the model
     is loaded, which may take long. Errors: ``Closed`` if something cannot be loaded; the parent is told what.
     """
     message, _, held = channel.receive()

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from foedus.network.fit import fit_alpha_beta
-from foedus.runtimes.processes.collectives import collective, edges, probe
-from foedus.runtimes.processes.crew import Crew
-from foedus.runtimes.processes.member import Member, run
-from foedus.runtimes.processes.mesh import connect
-from foedus.runtimes.processes.meter import Meter
+from foedus.runtimes.processes.collectives.collective import collective, edges, probe
+from foedus.runtimes.processes.node.context import NodeContext, run
+from foedus.runtimes.processes.parent.process_group import ProcessGroup
+from foedus.runtimes.processes.wire.meter import Meter
+from foedus.runtimes.processes.wire.rendezvous import connect
 from foedus.speedup.processors import cores
 
 if TYPE_CHECKING:
@@ -35,22 +35,22 @@ def messages(wire: str, subject: Subject, sizes: list[int]) -> list[tuple[float,
     """``(bytes, seconds)`` of one message of each size, one way."""
     # Where the two have a core each, they look again and again instead of sleeping, as they do in a run.
     setup: dict[str, Any] = {"wire": wire, "sizes": sizes, "spin": cores() >= RANKS}
-    crew = Crew(RANKS, "foedus.speedup.pingpong", setup, subject.model, subject.shared(RANKS))
+    group = ProcessGroup(RANKS, "foedus.speedup.pingpong", setup, subject.model, subject.shared(RANKS))
     try:
-        crew.mesh(lambda rank: edges("ring", rank, RANKS), wire)
-        found, _, _ = crew.channels[0].receive()
+        group.rendezvous(lambda node: edges("ring", node, RANKS), wire)
+        found, _, _ = group.channels[0].receive()
         return [(float(n), float(s)) for n, s in found["messages"]]
     finally:
-        crew.close()
+        group.close()
 
 
-def _play(member: Member) -> None:
+def _play(context: NodeContext) -> None:
     torch.set_num_threads(1)
-    setup = member.setup
-    socks = connect(member.channel)
-    ring = collective("ring", member.rank, RANKS, socks, setup["wire"], Meter(), bool(setup["spin"]))
-    member.channel.send({"messages": [list(m) for m in probe(ring, setup["sizes"])]})
-    member.channel.receive()  # until the parent is gone: closing early would look like a loss to the other
+    setup = context.setup
+    socks = connect(context.channel)
+    ring = collective("ring", context.node, RANKS, socks, setup["wire"], Meter(), bool(setup["spin"]))
+    context.channel.send({"messages": [list(m) for m in probe(ring, setup["sizes"])]})
+    context.channel.receive()  # until the parent is gone: closing early would look like a loss to the other
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from foedus.runtimes.processes.collectives import collective, edges
-from foedus.runtimes.processes.meter import Meter
+from foedus.runtimes.processes.collectives.collective import collective, edges
+from foedus.runtimes.processes.wire.meter import Meter
 
 _spec = importlib.util.spec_from_file_location("leftovers", Path(__file__).with_name("leftovers.py"))
 _module = importlib.util.module_from_spec(_spec)
@@ -41,7 +41,7 @@ def connect(exchange, n, wire):
     return out
 
 
-def in_threads(exchange, n, wire, work, timeout=20.0, spin=False, narrow=False):
+def in_threads(exchange, n, wire, work, timeout=20.0, spin=False, narrow=False, store=""):
     """``[(what work(collective, rank) returned or raised, Meter)]`` of all ranks, threads of this process.
 
     ``narrow``: rank 0 can send a few kilobytes at a time, so that it is always behind.
@@ -55,7 +55,7 @@ def in_threads(exchange, n, wire, work, timeout=20.0, spin=False, narrow=False):
         meter = Meter()
         ours = None
         try:
-            ours = collective(exchange, rank, n, socks[rank], wire, meter, spin, timeout)
+            ours = collective(exchange, rank, n, socks[rank], wire, meter, spin, timeout, store)
             results[rank] = work(ours, rank), meter
         except Exception as e:
             results[rank] = e, meter

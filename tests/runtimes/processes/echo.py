@@ -10,23 +10,23 @@ import time
 
 import torch
 
-from foedus.runtimes.processes.member import Member, run
-from foedus.runtimes.processes.mesh import NotConnected, connect
+from foedus.runtimes.processes.node.context import NodeContext, run
+from foedus.runtimes.processes.wire.rendezvous import NotConnected, connect
 
 
 def nodelay(sock):
     return bool(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
 
-def meet(member, invitation):
+def meet(context, invitation):
     """Connect, say to everybody who and to whom, and tell the parent what was heard."""
     try:
-        socks = connect(member.channel, invitation)
+        socks = connect(context.channel, invitation)
     except NotConnected as e:
         return {"off": str(e)}, {}
-    for rank, sock in socks.items():
-        sock.sendall(struct.pack("<II", member.rank, rank))
-    got = {rank: list(struct.unpack("<II", sock.recv(8, socket.MSG_WAITALL))) for rank, sock in socks.items()}
+    for node, sock in socks.items():
+        sock.sendall(struct.pack("<II", context.node, node))
+    got = {node: list(struct.unpack("<II", sock.recv(8, socket.MSG_WAITALL))) for node, sock in socks.items()}
     tcp = [s for s in socks.values() if s.family == socket.AF_INET]
     told = {
         "got": got,
@@ -38,29 +38,29 @@ def meet(member, invitation):
     return told, socks
 
 
-def serve(member: Member) -> None:
+def serve(context: NodeContext) -> None:
     held = {}
     while True:
-        message, tree, _ = member.channel.receive()
+        message, tree, _ = context.channel.receive()
         if "edges" in message:
-            told, held = meet(member, message)
-            member.channel.send(told)
+            told, held = meet(context, message)
+            context.channel.send(told)
             continue
         match message["do"]:
             case "echo":
-                member.channel.send({"rank": member.rank, **message}, tree)
+                context.channel.send({"node": context.node, **message}, tree)
             case "tell":
                 told = {
-                    "setup": member.setup,
-                    "rows": len(member.data.y),
-                    "numbers": sum(p.numel() for p in member.model.module.parameters()),
+                    "setup": context.setup,
+                    "rows": len(context.data.y),
+                    "numbers": sum(p.numel() for p in context.model.module.parameters()),
                     "cores": sorted(os.sched_getaffinity(0)),
                     "threads": torch.get_num_threads(),
                     "sigint": signal.getsignal(signal.SIGINT) == signal.SIG_IGN,
                     "group": os.getpgid(0) == os.getpid(),
                     "held": len(held),
                 }
-                member.channel.send(told, {"x": member.data.x})
+                context.channel.send(told, {"x": context.data.x})
             case "exit":
                 sys.exit(message["status"])
             case "raise":
@@ -71,10 +71,10 @@ def serve(member: Member) -> None:
                 return
             case "start":  # a process of its own, as a user's job may
                 child = subprocess.Popen(["sleep", "600"])
-                member.channel.send({"pid": child.pid})
+                context.channel.send({"pid": child.pid})
             case "doing":
-                member.doing(message["node"])
-                member.channel.send({})
+                context.doing(message["node"])
+                context.channel.send({})
             case "sleep":
                 time.sleep(message["seconds"])
             case "multiply":  # one kernel after the other, each of about a second
@@ -82,7 +82,7 @@ def serve(member: Member) -> None:
                 end = time.monotonic() + message["seconds"]
                 while time.monotonic() < end:
                     a = torch.tanh(a @ a)
-                member.channel.send({"done": True})
+                context.channel.send({"done": True})
 
 
 if __name__ == "__main__":

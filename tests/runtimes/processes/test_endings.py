@@ -242,6 +242,30 @@ def test_what_nodes_remember_is_that_of_the_last_commit(leftovers):
         skipped(program, 3, "tree", "shared", {1: [5]}, evaluate_every=3)
 
 
+def test_what_nodes_remember_stays_with_them_but_for_commits_that_are_written(leftovers, tmp_path):
+    """A run that ends after a commit which was not written goes back to the last one that was, in its folder too."""
+    model, data = digits(3)
+    program = Fragile(remembers=True, rounds=7, deaths=((1, 5, "committed", "kill"),))
+    often = {"checkpoint_every": 4}
+    with leftovers():
+        run, _ = failure(
+            r"node 1.*in round 5; the last good model, of round 4",
+            program,
+            model,
+            data,
+            runtime=fd.Processes(exchange="tree"),
+            out=tmp_path / "run",
+            **often,
+        )
+    assert [r.round for r in run.history] == [1, 2, 3, 4]
+    answers = {n: owned["job"]["answers"].item() for n, owned in run.checkpoint.tree["node_states"].items()}
+    assert answers == {0: 4, 1: 4, 2: 4}
+    plain = replace(program, deaths=())
+    whole = fd.train(plain, model, data)
+    assert fd.train(plain, model, data, resume=run).sha256 == whole.sha256
+    assert fd.train(plain, model, data, out=tmp_path / "run", resume=True, **often).sha256 == whole.sha256
+
+
 @pytest.mark.parametrize(
     ("exchange", "deaths", "since"),
     [

@@ -1,6 +1,6 @@
 """Decentralised programs whose peers are processes: the bits of a simulation, messages counted on the wire, every end.
 
-To start processes takes seconds, so that most tests share one crew.
+To start processes takes seconds, so that most tests share one group.
 """
 
 import asyncio
@@ -21,10 +21,11 @@ from foedus.core.clock import RealClock
 from foedus.core.drivers import Wall
 from foedus.core.errors import Deadlock
 from foedus.core.runtime import Engine
+from foedus.core.site import Site
 from foedus.jobs import Gradient
 from foedus.runtimes import Processes
-from foedus.runtimes.processes.crew import Crew
-from foedus.runtimes.processes.peers import drive
+from foedus.runtimes.processes.parent.decentralised import drive
+from foedus.runtimes.processes.parent.process_group import ProcessGroup
 from foedus.runtimes.simulation.inline import Inline
 from foedus.topologies import Absence, ErdosRenyi, Exponential, Ring, Star
 
@@ -44,21 +45,21 @@ def make_model():
 
 def make_crew(model, data, slowdown):
     setup = [{"seed": 0, "device": None, "slowdown": factor} for factor in slowdown]
-    return Crew(data.nodes, "foedus.runtimes.processes.node", lambda rank: setup[rank], model, data)
+    return ProcessGroup(data.nodes, "foedus.runtimes.processes.node", lambda rank: setup[rank], model, data)
 
 
 @pytest.fixture(scope="module")
 def there():
     model, data = make_model(), make_data()
-    with make_crew(model, data, (1.0, 1.0, 1.0, 3.0)) as crew:
-        yield model, data, crew
+    with make_crew(model, data, (1.0, 1.0, 1.0, 3.0)) as group:
+        yield model, data, group
 
 
 @dataclass(frozen=True)
 class On:
     """A runtime of processes that are already there, and stay for the next run."""
 
-    crew: Crew
+    group: ProcessGroup
     wire: str = "shared"
     lost: str = "abort"
     meters: dict = field(default_factory=dict)
@@ -67,14 +68,14 @@ class On:
 
     def start(self, setup):
         def elsewhere(program, session):
-            return drive(program, session, self.crew, self.wire, self.lost, self.meters)
+            return drive(program, session, self.group, self.wire, self.lost, self.meters)
 
         class Slow(Inline):
             def wait(this, ticket):
                 time.sleep(self.evaluating)
                 return super().wait(ticket)
 
-        return Engine(Slow(setup), RealClock(), None, Wall, elsewhere)
+        return Engine(Slow(Site(setup)), RealClock(), None, Wall, elsewhere)
 
 
 def states(run):
@@ -96,9 +97,9 @@ PROGRAMS = {
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_same_bits_bytes_and_messages_as_in_simulation(there, name, wire):
-    model, data, crew = there
+    model, data, group = there
     here = fd.train(PROGRAMS[name], model, data)
-    runtime = On(crew, wire)
+    runtime = On(group, wire)
     run = fd.train(PROGRAMS[name], model, data, runtime=runtime, per_node=True)
     assert run.sha256 == here.sha256
     assert [r.loss for r in run.history] == [r.loss for r in here.history]
@@ -132,21 +133,21 @@ absences = st.lists(
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 999), st.sampled_from(WIRES), absences, st.sampled_from([None, LOCAL]))
 def test_the_same_bits_over_any_graph_whoever_is_away(there, seed, wire, absences, local):
-    model, data, crew = there
+    model, data, group = there
     program = fd.Gossip(rounds=4, topology=ErdosRenyi(0.7, seed=seed), absences=tuple(absences), local=local)
     try:
         here = fd.train(program, model, data)
     except fd.BadInput:
         assume(False)  # not connected
-    run = fd.train(program, model, data, runtime=On(crew, wire))
+    run = fd.train(program, model, data, runtime=On(group, wire))
     assert run.sha256 == here.sha256
     assert run.ledger.total.bytes_up == here.ledger.total.bytes_up
 
 
 @pytest.mark.parametrize("wire", WIRES)
 def test_asynchronous_gossip_runs(there, wire):
-    model, data, crew = there
-    runtime = On(crew, wire)
+    model, data, group = there
+    runtime = On(group, wire)
     run = fd.train(fd.AdPsgd(rounds=4), model, data, runtime=runtime)
     assert len(run.history) == 4
     assert run.ledger.total.jobs == 16
@@ -156,10 +157,10 @@ def test_asynchronous_gossip_runs(there, wire):
 
 
 def test_commits_that_are_not_evaluated_hold_numbers(there):
-    model, data, crew = there
+    model, data, group = there
     options = {"evaluate_every": 3, "evaluate_nodes": 2}
     here = fd.train(fd.Gossip(rounds=5), model, data, **options)
-    run = fd.train(fd.Gossip(rounds=5), model, data, runtime=On(crew), **options)
+    run = fd.train(fd.Gossip(rounds=5), model, data, runtime=On(group), **options)
     assert run.node_metrics == here.node_metrics
     assert run.sha256 == here.sha256
     assert run.best_vector.equal(here.best_vector)
@@ -195,9 +196,9 @@ def test_a_slower_node_computes_longer_and_its_neighbours_wait(there):
                 await peer.exchange({"w": s.w})
                 await peer.commit(s)
 
-    model, data, crew = there
+    model, data, group = there
     # Peers go on while this process evaluates: that is no reason to count less time.
-    run = fd.train(Program(), model, data, runtime=On(crew, evaluating=0.1), per_node=True)
+    run = fd.train(Program(), model, data, runtime=On(group, evaluating=0.1), per_node=True)
     slow = run.ledger.nodes[3]
     assert slow.compute_s >= 3 * 3 * 0.03
     assert run.history[-1].wall_s >= 3 * 3 * 0.03
@@ -250,20 +251,20 @@ class Early:
 
 @pytest.mark.parametrize("program", [Late(), Early(), fd.Choco(rounds=5)], ids=lambda p: type(p).__name__)
 def test_stopped_and_resumed_here_and_there(there, program, tmp_path):
-    model, data, crew = there
+    model, data, group = there
     whole = fd.train(program, model, data)
-    first = fd.train(program, model, data, runtime=On(crew), stop=fd.AfterCommits(2))
+    first = fd.train(program, model, data, runtime=On(group), stop=fd.AfterCommits(2))
     assert len(first.history) == 2
     assert first.status == "stopped"
     saved = first.checkpoint.tree["extra"]["peers"]
     assert len(saved["messages"]) == (8 if isinstance(program, Late) else 0)
     assert len(saved["dropped"]) == (2 if isinstance(program, Early) else 0)
     here = fd.train(program, model, data, resume=first)
-    second = fd.train(program, model, data, runtime=On(crew, "sockets"), resume=first, stop=fd.AfterCommits(3))
+    second = fd.train(program, model, data, runtime=On(group, "sockets"), resume=first, stop=fd.AfterCommits(3))
     out = tmp_path / "run"
-    third = fd.train(program, model, data, runtime=On(crew), resume=second, out=out, stop=fd.AfterCommits(4))
+    third = fd.train(program, model, data, runtime=On(group), resume=second, out=out, stop=fd.AfterCommits(4))
     assert len(third.history) == 4
-    last = fd.train(program, model, data, runtime=On(crew, "sockets"), resume=True, out=out)
+    last = fd.train(program, model, data, runtime=On(group, "sockets"), resume=True, out=out)
     for run in (here, last):
         assert run.sha256 == whole.sha256
         assert [r.loss for r in run.history] == [r.loss for r in whole.history]
@@ -285,8 +286,8 @@ def test_what_is_settled_is_forgotten(there):
                 await peer.sleep(0.01)
                 await peer.commit(s)
 
-    model, data, crew = there
-    run = fd.train(Program(), model, data, runtime=On(crew))
+    model, data, group = there
+    run = fd.train(Program(), model, data, runtime=On(group))
     # Else all peers together would remember 320 messages.
     assert sum(len(b["taken"]) for b in run.checkpoint.tree["extra"]["peers"]["books"]) < 320
 
@@ -332,8 +333,8 @@ def raising(error, at=2, node=2):
 
 @pytest.mark.parametrize("every", [1, 4])
 def test_a_job_that_raises_ends_the_run_at_its_last_commit(there, every, tmp_path):
-    model, data, crew = there
-    options = {"runtime": On(crew), "out": tmp_path / "run", "evaluate_every": every, "checkpoint_every": every}
+    model, data, group = there
+    options = {"runtime": On(group), "out": tmp_path / "run", "evaluate_every": every, "checkpoint_every": every}
     program = raising(ZeroDivisionError("on purpose"))
     with pytest.raises(fd.NodeFailed, match=r"node 2 failed in round 3: ZeroDivisionError: on purpose") as caught:
         fd.train(program, model, data, **options)
@@ -345,20 +346,20 @@ def test_a_job_that_raises_ends_the_run_at_its_last_commit(there, every, tmp_pat
     assert run.sha256 == here.value.run.sha256
     # It can go on from there, whether or not that commit was evaluated.
     with pytest.raises(fd.NodeFailed, match="in round 3"):
-        fd.train(program, model, data, runtime=On(crew), resume=run)
+        fd.train(program, model, data, runtime=On(group), resume=run)
     with pytest.raises(fd.NodeFailed, match="in round 3"):
         fd.train(program, model, data, resume=True, **options)
 
 
 def test_a_job_that_diverges(there):
-    model, data, crew = there
+    model, data, group = there
     with pytest.raises(fd.Diverged, match="node 2's loss or update is NaN") as caught:
-        fd.train(raising(None), model, data, runtime=On(crew))
+        fd.train(raising(None), model, data, runtime=On(group))
     assert len(caught.value.run.history) == 2
 
 
 def test_a_program_that_raises(there):
-    model, data, crew = there
+    model, data, group = there
 
     def train(body, **options):
         class Program:
@@ -370,7 +371,7 @@ def test_a_program_that_raises(there):
                     await body(peer, s, t)
                     await peer.commit(s)
 
-        return fd.train(Program(), model, data, runtime=On(crew, **options))
+        return fd.train(Program(), model, data, runtime=On(group, **options))
 
     async def breaks(peer, s, t):
         if (peer.id, t) == (1, 1):
@@ -415,7 +416,7 @@ def test_a_program_that_raises(there):
 
     with pytest.raises(fd.BadInput, match='lost="skip" is not for Program'):
         train(fine, lost="skip")
-    assert len(train(fine).history) == 3  # and the crew is still of use
+    assert len(train(fine).history) == 3  # and the group is still of use
 
 
 def test_a_program_without_commits(there):
@@ -425,14 +426,14 @@ def test_a_program_without_commits(there):
         async def __call__(self, peer: fd.Peer):
             await peer.begin(fd.State)
 
-    model, data, crew = there
+    model, data, group = there
     with pytest.raises(fd.ProgramError, match=r"ended without peer.commit"):
-        fd.train(Program(), model, data, runtime=On(crew))
+        fd.train(Program(), model, data, runtime=On(group))
 
 
 @pytest.mark.parametrize("every", [1, 10])
 def test_interrupted_and_resumed(there, every, tmp_path):
-    model, data, crew = there
+    model, data, group = there
 
     def interrupt(record):
         if record.round == 2:
@@ -440,7 +441,7 @@ def test_interrupted_and_resumed(there, every, tmp_path):
 
     options = {"evaluate_every": every, "checkpoint_every": every}
     whole = fd.train(fd.Gossip(rounds=6), model, data, **options)
-    options |= {"runtime": On(crew), "out": tmp_path / "run"}
+    options |= {"runtime": On(group), "out": tmp_path / "run"}
     with pytest.raises(fd.Interrupted) as caught:
         fd.train(fd.Gossip(rounds=6), model, data, progress=interrupt, **options)
     assert 2 <= len(caught.value.run.history) < 6

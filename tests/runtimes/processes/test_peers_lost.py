@@ -22,9 +22,10 @@ from foedus.core.drivers import Wall
 from foedus.core.errors import Deadlock
 from foedus.core.job import Work
 from foedus.core.runtime import Engine
+from foedus.core.site import Site
 from foedus.core.update import Update
-from foedus.runtimes.processes.crew import Crew
-from foedus.runtimes.processes.peers import drive
+from foedus.runtimes.processes.parent.decentralised import drive
+from foedus.runtimes.processes.parent.process_group import ProcessGroup
 from foedus.runtimes.simulation.inline import Inline
 from foedus.topologies import Absence, Complete, ErdosRenyi, Exponential, Matrix, OnePeer, Ring, mixing_matrix
 
@@ -48,24 +49,24 @@ def there():
     """To start processes takes seconds: those of the first test that are left are the second's."""
     model, data = make_model(), make_data(NODES)
     setup = {"seed": 0, "device": None, "slowdown": 1.0}
-    with Crew(NODES, "foedus.runtimes.processes.node", setup, model, data) as crew:
-        yield model, data, crew
+    with ProcessGroup(NODES, "foedus.runtimes.processes.node", setup, model, data) as group:
+        yield model, data, group
 
 
 @dataclass(frozen=True)
 class On:
     """A runtime of processes that are already there, for several runs."""
 
-    crew: Crew
+    group: ProcessGroup
     wire: str = "shared"
     lost: str = "skip"
     meters: dict = field(default_factory=dict)
 
     def start(self, setup):
         def elsewhere(program, session):
-            return drive(program, session, self.crew, self.wire, self.lost, self.meters)
+            return drive(program, session, self.group, self.wire, self.lost, self.meters)
 
-        return Engine(Inline(setup), RealClock(), None, Wall, elsewhere)
+        return Engine(Inline(Site(setup)), RealClock(), None, Wall, elsewhere)
 
 
 def delta(node, t):
@@ -165,24 +166,24 @@ class Waits:
 
 
 def test_a_node_that_was_lost_is_not_asked_again(there):
-    model, data, crew = there
+    model, data, group = there
     program = fd.PushSum(rounds=5, topology=Exponential(), local=Nudge())
     begun = without(fd.train(program, model, data, stop=fd.AfterCommits(2)), {0, 3})
     here = fd.train(program, model, data, resume=begun)
-    run = fd.train(program, model, data, resume=begun, runtime=On(crew))
+    run = fd.train(program, model, data, resume=begun, runtime=On(group))
     assert run.sha256 == here.sha256
     assert [r.cohort for r in run.history] == [r.cohort for r in here.history] == [6, 6, 4, 4, 4]
     assert [r.metrics for r in run.history] == [r.metrics for r in here.history]
     assert run.ledger.total.messages_up == here.ledger.total.messages_up
-    assert crew.alive == set(range(NODES))  # though two of them had nothing to do
+    assert group.alive == set(range(NODES))  # though two of them had nothing to do
 
 
 def test_the_others_go_on_and_so_does_a_resumed_run(there, tmp_path):
-    model, data, crew = there
+    model, data, group = there
     x = by_hand(model.initial, mixing_matrix(Ring(), NODES), 9, [(1, 2)])
     program = fd.Gossip(rounds=9, local=Nudge(dies=((1, 2),)))
     left = [0, 2, 3, 4, 5]
-    options = {"runtime": On(crew, "sockets"), "out": tmp_path / "run", "evaluate_nodes": 2, "per_node": True}
+    options = {"runtime": On(group, "sockets"), "out": tmp_path / "run", "evaluate_nodes": 2, "per_node": True}
     run = fd.train(program, model, data, stop=fd.AfterCommits(6), **options)
     assert cohorts(run) == [6, 6, 5, 5, 5, 5]
     assert near(run.vector, x[6][left].mean(0))
@@ -200,7 +201,7 @@ def test_the_others_go_on_and_so_does_a_resumed_run(there, tmp_path):
     assert (peers["gone"], peers["messages"], peers["dropped"]) == ([1], [], [])
     assert [b["weight"] for b in peers["books"]] == [1, 0, 1, 1, 1, 1]
     # From the folder, over the other wire, where a loss would end the run; and from memory, in a simulation.
-    options["runtime"] = On(crew, "shared", lost="abort")
+    options["runtime"] = On(group, "shared", lost="abort")
     on = fd.train(program, model, data, resume=True, **options)
     here = fd.train(program, model, data, resume=run, evaluate_nodes=2, per_node=True)
     for again in (on, here):
@@ -212,10 +213,10 @@ def test_the_others_go_on_and_so_does_a_resumed_run(there, tmp_path):
 
 
 def test_what_was_sent_is_used_and_a_deadlock_of_the_others_is_found(there, tmp_path):
-    model, data, crew = there
-    crew.kill(1)  # if it is not dead yet
+    model, data, group = there
+    group.kill(1)  # if it is not dead yet
     with pytest.raises(Deadlock, match=r"Waiting at: .*test_peers_lost.py"):
-        fd.train(Waits(), model, data, runtime=On(crew), out=tmp_path / "run")
+        fd.train(Waits(), model, data, runtime=On(group), out=tmp_path / "run")
     tree = Checkpoint.load(tmp_path / "run").tree
     peers = tree["extra"]["peers"]
     assert (tree["round"], peers["gone"], peers["messages"], peers["dropped"]) == (2, [1, 5], [], [])
@@ -225,20 +226,20 @@ def test_what_was_sent_is_used_and_a_deadlock_of_the_others_is_found(there, tmp_
 
 
 def test_several_early_at_once_late_and_all(there, caplog):
-    model, data, crew = there
-    crew.kill(1)
-    crew.kill(5)  # before anything runs
+    model, data, group = there
+    group.kill(1)
+    group.kill(5)  # before anything runs
     dies = ((0, 0), (3, 0), (4, 5))
     x = by_hand(model.initial, mixing_matrix(Ring(), NODES), 6, ((1, 0), (5, 0), *dies))
     with caplog.at_level(logging.WARNING, "foedus"):
-        run = fd.train(fd.Gossip(rounds=6, local=Nudge(dies)), model, data, runtime=On(crew))
+        run = fd.train(fd.Gossip(rounds=6, local=Nudge(dies)), model, data, runtime=On(group))
     assert cohorts(run) == [2, 2, 2, 2, 2, 1]
     assert near(run.vector, x[6][2])
     assert near(models(run), x[6][[2, 4]])  # the others have none
     assert "node 4 is lost: its process was killed by SIGKILL" in caplog.text
     assert "cannot all reach each other, and will not agree: [[2], [4]]" in caplog.text
     with pytest.raises(fd.NodeFailed, match="in round 3, and no other node is left; the last good") as caught:
-        fd.train(fd.Gossip(rounds=6, local=Nudge(((2, 2),))), model, data, runtime=On(crew))
+        fd.train(fd.Gossip(rounds=6, local=Nudge(((2, 2),))), model, data, runtime=On(group))
     assert cohorts(caught.value.run) == [1, 1]
 
 
@@ -298,7 +299,7 @@ def test_refused_before_the_run(program, why):
 
     class Nowhere:
         def start(self, setup):
-            return Engine(Inline(setup), RealClock(), None, Wall, elsewhere)
+            return Engine(Inline(Site(setup)), RealClock(), None, Wall, elsewhere)
 
     with pytest.raises(fd.BadInput, match=why):
         fd.train(program, make_model(), make_data(4), runtime=Nowhere())

@@ -16,9 +16,10 @@ from foedus.core.session import Session
 from foedus.core.site import Setup
 from foedus.network import Device
 from foedus.runtimes.launch import pickled
-from foedus.runtimes.processes import peers, ranks
-from foedus.runtimes.processes.crew import Crew, cores
-from foedus.runtimes.processes.server import Server
+from foedus.runtimes.processes.parent import decentralised, joint_program
+from foedus.runtimes.processes.parent.aside import tell_roster
+from foedus.runtimes.processes.parent.parameter_server import Server
+from foedus.runtimes.processes.parent.process_group import ProcessGroup, cores
 
 WIRES = ("shared", "sockets")
 EXCHANGES = ("server", "tree", "ring", "gloo")
@@ -90,28 +91,30 @@ class Processes:
             device = pickled(self.device, lambda e: f"{self.device!r} cannot be sent to node processes: {e}")
         policy = pickled(setup.policy, lambda e: f"{setup.policy!r} cannot be sent to node processes: {e}")
         factors = [*self.slowdown, *[1.0] * (data.nodes - len(self.slowdown))]
-        crew = Crew(
+        group = ProcessGroup(
             data.nodes,
             "foedus.runtimes.processes.node",
-            lambda rank: {"seed": setup.seed, "slowdown": factors[rank], "device": device, "policy": policy},
+            lambda node: {"seed": setup.seed, "slowdown": factors[node], "device": device, "policy": policy},
             setup.model,
             data,
             patience=self.patience,
             pin=self.exchange != "gloo",  # its own threads would all be bound to the one core
         )
         clock = RealClock()
-        server = Server(crew, clock, setup, self.lost == "skip", self.wire)
+        server = Server(group, clock, setup, self.lost == "skip", self.wire)
 
         def elsewhere(program: Any, session: Session) -> Coroutine[Any, Any, Any] | None:
+            if data.roster is None:
+                tell_roster(group, session.roster)
             if takes_peer(program):
-                return peers.drive(program, session, crew, self.wire, self.lost)
+                return decentralised.drive(program, session, group, self.wire, self.lost)
             if self.exchange == "server":
                 server.open()
                 return None
-            return ranks.drive(program, session, crew, self.exchange, self.wire, self.lost == "skip")
+            return joint_program.drive(program, session, group, self.exchange, self.wire, self.lost == "skip")
 
         notices: tuple[str, ...] = ()
-        if crew.oversubscribed:
+        if group.oversubscribed:
             notices = (
                 f"oversubscribed: {data.nodes} processes shared {len(cores())} cores, and seconds are those of sharing",
             )

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from foedus.core.execute import Blocks, Executor, Plan, Result
-from foedus.core.roster import Prepare, RowStore
-from foedus.core.site import Setup, Site
+from foedus.core.roster import Prepare
+from foedus.core.site import Site
 from foedus.core.update import Tensors
 
 
@@ -26,8 +26,8 @@ class _Ticket:
 class Inline(Executor):
     """Runs blocks in the calling process."""
 
-    def __init__(self, setup: Setup, real_time: bool = False, rows: RowStore | None = None) -> None:
-        self._site = Site(setup, real_time, rows)
+    def __init__(self, site: Site) -> None:
+        self._site = site
         self._watched: deque[tuple[_Ticket, Callable[[], None]]] = deque()
 
     def submit(self, plan: Plan, placed: Any, blocks: Blocks) -> _Ticket:

@@ -19,7 +19,7 @@ from foedus.core.roster import Prepare
 from foedus.core.site import Setup
 from foedus.core.update import Tensors
 from foedus.runtimes.channel import Closed, Placed
-from foedus.runtimes.launch import Cargo, Child, pickled, pickled_rows
+from foedus.runtimes.launch import Child, Payload, pickled, pickled_rows
 from foedus.runtimes.plans import Plans
 from foedus.runtimes.results import unpack
 from foedus.runtimes.segments import SegmentPool
@@ -74,14 +74,14 @@ class Pool(Executor):
     def _start(self, workers: int, setup: Setup, real_time: bool) -> None:
         policy = pickled(setup.policy, lambda e: f"{setup.policy!r} cannot be sent to worker processes: {e}")
         status = {"node": torch.full((workers,), IDLE, dtype=torch.int64)}
-        self._cargo = Cargo(self._segments, setup.model, setup.data, status, "use workers=1")
+        self._payload = Payload(self._segments, setup.model, setup.data, status, "use workers=1")
         for index in range(workers):
             worker = _Worker(index, Child("foedus.runtimes.simulation.worker", self._segments))
             self._processes.append(worker)
             self._by_fd[worker.channel.fileno()] = worker
             self._poll.register(worker.channel.fileno(), select.POLLIN)
             own = {"seed": setup.seed, "policy": policy, "real_time": real_time, "worker": index}
-            self._cargo.send(worker.channel, own)
+            self._payload.send(worker.channel, own)
         for worker in self._processes:
             self._receive(worker)
 
@@ -208,7 +208,7 @@ class Pool(Executor):
         if "ready" in message:
             return
         if "cannot" in message:
-            raise self._cargo.refused(message)
+            raise self._payload.refused(message)
         ticket = worker.busy.pop(message["ticket"])
         ticket.placed.release()
         if not ticket.cancelled:
@@ -217,6 +217,6 @@ class Pool(Executor):
                 ticket.done()
 
     def _died(self, worker: _Worker) -> WorkerError:
-        how, node = worker.child.how_it_ended(), int(self._cargo.page["node"][worker.index])
+        how, node = worker.child.how_it_ended(), int(self._payload.page["node"][worker.index])
         what = "before its first job" if node == IDLE else f"while it computed node {node}"
         return WorkerError(f"worker process {worker.index} (pid {worker.child.pid}) {how} {what}")

@@ -11,7 +11,7 @@ from foedus.core.drivers import Virtual, Wall
 from foedus.core.errors import BadInput
 from foedus.core.execute import Executor
 from foedus.core.runtime import Engine
-from foedus.core.site import Setup
+from foedus.core.site import Setup, Site
 from foedus.network import LAN
 from foedus.runtimes.simulation.inline import Inline
 from foedus.runtimes.simulation.pool import Pool
@@ -23,7 +23,7 @@ def executor(workers: int, setup: Setup, real_time: bool = False) -> Executor:
         raise BadInput(f"a runtime needs at least one worker, got workers={workers}")
     if workers > 1 and os.name == "nt":
         raise BadInput("worker processes need a Unix system: use workers=1")
-    return Inline(setup, real_time) if workers == 1 else Pool(workers, setup, real_time)
+    return Inline(Site(setup, real_time)) if workers == 1 else Pool(workers, setup, real_time)
 
 
 @dataclass(frozen=True)

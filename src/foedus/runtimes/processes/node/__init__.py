@@ -1,0 +1,1 @@
+"""A node's process: what it is to be, its parent says."""

@@ -1,0 +1,205 @@
+"""The parent's side of a run: its talk with all nodes over their control channels.
+
+It is the same wherever the program runs. Every node is given a role; all are connected with whom they need, anew when
+one is lost meanwhile; when all are ready they are told to go. After that a node says what its role says, or is lost.
+``wire/messages.py`` has all messages on one page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from foedus.core.errors import BadInput, Diverged, FoedusError, NobodyInTime, NodeFailed, ProgramError
+from foedus.core.session import Session
+from foedus.runtimes.channel import Channel, Closed
+from foedus.runtimes.launch import refused
+from foedus.runtimes.processes.parent.process_group import NodeLost, ProcessGroup
+from foedus.runtimes.processes.wire import messages
+
+log = logging.getLogger("foedus")
+
+KNOWN: dict[str, type[FoedusError]] = {
+    e.__name__: e for e in (BadInput, Diverged, NobodyInTime, NodeFailed, ProgramError)
+}
+"""Errors of a program at a node that the parent raises as they are."""
+
+Edges = Callable[[int, list[int]], Collection[int]]
+"""To whom a node is connected, of those that are left."""
+
+
+class Lost(NamedTuple):
+    """A node's process has ended, or hung and was ended; ``how`` ends a sentence: ``was killed by SIGKILL``."""
+
+    how: str
+
+
+class Heard(NamedTuple):
+    """What was heard of a node: a message with its tree, or that it is lost."""
+
+    node: int
+    message: messages.Message | Lost
+    tree: Any = None
+
+
+class Conversation:
+    """The parent's end of the talk with all nodes of one run, in a loop, from ``open`` to ``close``.
+
+    What is heard goes to ``hear``, if that is given; else it is waited for by ``next``. Last words of a lost node come
+    before its loss. ``gone`` are nodes that were lost before.
+    """
+
+    def __init__(
+        self,
+        group: ProcessGroup,
+        loop: asyncio.AbstractEventLoop,
+        hear: Callable[[Heard], None] | None = None,
+        gone: Mapping[int, str] = MappingProxyType({}),
+    ) -> None:
+        # Nodes of an earlier run with the same group may still have had something to say.
+        self.run = time.monotonic_ns()
+        self.gone = dict(gone)
+        """Who is lost, and how."""
+        self.refusal: BadInput | None = None
+        """A node could not load something that it was sent."""
+        self._group, self._loop = group, loop
+        self._queue: asyncio.Queue[Heard | None] = asyncio.Queue()
+        self._hear = self._queue.put_nowait if hear is None else hear
+        self._connected: list[int] = []
+        self._ready: set[int] = set()
+
+    @property
+    def left(self) -> list[int]:
+        """Who is not lost."""
+        return [n for n in range(self._group.nodes) if n not in self.gone]
+
+    def open(self) -> None:
+        """Hear what nodes say, and when one is lost, from now on."""
+        for node in self.left:
+            self._loop.add_reader(self._group.channels[node], self.listen, node)
+        self._group.watch(self._loop, self.lost)
+        self._group.stray = self._strayed
+
+    def _strayed(self, node: int, plain: dict[str, Any], tree: Any) -> None:
+        # What came while a node was asked something beside the program is taken in its turn.
+        self._loop.call_soon(self._take, node, plain, tree)
+
+    def close(self) -> None:
+        """Tell all that are left that the run is over."""
+        self._group.unwatch()
+        for node in self.left:
+            channel = self._group.channels[node]
+            self._loop.remove_reader(channel)
+            with contextlib.suppress(Closed):
+                channel.send(messages.End(), wait=False)
+
+    # -- saying ------------------------------------------------------------------------------------------------
+
+    def say(self, node: int, message: messages.Message, tree: Any = None) -> None:
+        """Send one node a message, unless it is lost."""
+        if node in self.gone:
+            return
+        message.run = self.run
+        try:
+            self._group.channels[node].send(message, tree)
+        except Closed:
+            self.lost(node, self._group.ended(node))
+
+    def say_all(self, message: messages.Message) -> None:
+        """Send it to all that are left."""
+        for node in self.left:
+            self.say(node, message)
+
+    def gathered(self, edges: Edges, wire: str, also: Mapping[int, Channel] = MappingProxyType({})) -> bool:
+        """Whether all that are left are connected with each other and ready to go. Connects them if they are not yet.
+
+        ``also`` are channels to members that are no node. Nodes have been given their roles before. Errors:
+        ``WorkerError`` if they cannot be connected.
+        """
+        while self._connected != self.left:
+            members = self.left
+            try:
+                self._group.rendezvous(
+                    lambda node: edges(node, self.left), wire, [*members, *also], other=self._take, also=also
+                )
+                # Who was ready to go with the one that is lost has to say so again.
+                self._connected, self._ready = members, set()
+            except NodeLost as e:
+                self.lost(e.node, e.reason)
+        return self._ready.issuperset(self.left)
+
+    def go(self, origin: float, store: str = "") -> None:
+        """Tell all that are left that they may go, and who takes part."""
+        self.say_all(messages.Go(origin, self.left, dict(self.gone), store))
+
+    # -- hearing -----------------------------------------------------------------------------------------------
+
+    async def next(self, timeout: float | None = None) -> Heard:
+        """What is heard next. Errors: ``TimeoutError``, and ``BadInput`` if a node could not load something."""
+        if self._queue.empty():
+            heard = await asyncio.wait_for(self._queue.get(), timeout)
+        else:
+            heard = self._queue.get_nowait()
+        if heard is None:
+            assert self.refusal is not None
+            raise self.refusal
+        return heard
+
+    def listen(self, node: int) -> None:
+        """Take what a node has said by now."""
+        try:
+            for message, tree, _ in self._group.channels[node].poll():
+                self._take(node, message, tree)
+        except Closed:
+            self.lost(node, self._group.ended(node))
+
+    def _take(self, node: int, plain: dict[str, Any], tree: Any) -> None:
+        if "cannot" in plain:
+            self.refusal = refused(plain)
+            self._queue.put_nowait(None)
+        elif plain.get("run") == self.run:
+            message = messages.read(plain)
+            if isinstance(message, messages.Ready):
+                self._ready.add(node)
+            self._hear(Heard(node, message, tree))
+
+    def lost(self, node: int, how: str) -> None:
+        """A node is lost."""
+        if node in self.gone:
+            return
+        self.gone[node] = how
+        channel = self._group.channels[node]
+        self._loop.remove_reader(channel)
+        with contextlib.suppress(Closed):  # its last words
+            for message, tree, _ in channel.poll():
+                self._take(node, message, tree)
+        if self.refusal is None:
+            log.warning("node %d is lost: its process %s", node, how)
+        self._hear(Heard(node, Lost(how)))
+
+
+def lost_error(s: Session, node: int, how: str, aside: str = "", hint: str = "") -> NodeFailed:
+    """The error for a lost node without which the run does not go on."""
+    return NodeFailed(
+        f"node {node}'s process {how} in round {s.round + 1}{aside}; the last good model, of round {s.round}, is "
+        f"kept{hint}"
+    )
+
+
+def raised_error(s: Session, node: int, raised: messages.Raised) -> FoedusError:
+    """The error for one that the program raised at a node."""
+    known = KNOWN.get(raised.kind)
+    error = NodeFailed("") if known is None else known(raised.text)
+    if known is None:
+        error.args = (
+            f"the program failed at node {node} in round {s.round + 1}: {raised.kind}: {raised.text}; the last good "
+            f"model, of round {s.round}, is kept",
+        )
+    if isinstance(error, NodeFailed):
+        error.log = raised.log
+    return error

@@ -1,0 +1,359 @@
+"""The executor of a parameter server: jobs go to the nodes' processes, and are waited for as they come.
+
+What concerns no node (the test set, all rows pooled) is computed here. A node that is lost answers with a failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from foedus.core.aggregator import Fold
+from foedus.core.clock import RealClock
+from foedus.core.execute import Blocks, Executor, Outcome, Plan, Result, Task
+from foedus.core.ledger import Costs
+from foedus.core.roster import Prepare
+from foedus.core.site import RECEIVED, Setup, Site, receive
+from foedus.core.update import Lost as LostNode
+from foedus.core.update import Tensors
+from foedus.runtimes.channel import Channel, Closed
+from foedus.runtimes.launch import limit, pickled_rows
+from foedus.runtimes.plans import Plans
+from foedus.runtimes.processes.parent.aside import Aside
+from foedus.runtimes.processes.parent.conversation import Conversation, Heard, Lost
+from foedus.runtimes.processes.parent.process_group import ProcessGroup
+from foedus.runtimes.processes.wire import messages
+from foedus.runtimes.processes.wire.kinds import Placement, Wire, wrap
+from foedus.runtimes.processes.wire.meter import Meter
+from foedus.runtimes.processes.wire.rendezvous import NotConnected, connect
+from foedus.runtimes.results import unpack
+from foedus.runtimes.segments import SegmentPool
+from foedus.runtimes.simulation.inline import Inline
+
+AHEAD = 64
+"""Groups in flight at the most, where many are wanted one after the other."""
+
+
+class _Ticket:
+    """A group of blocks; ``parts`` are the results of its tasks, by their place."""
+
+    def __init__(self, plan: Plan, blocks: Blocks) -> None:
+        self.plan, self.blocks = plan, blocks
+        self.tasks = [task for block in blocks for task in block]
+        self.parts: dict[int, Result] = {}
+        self.missing = len(self.tasks)
+        self.watcher: Callable[[], None] | None = None
+        self.cancelled = False
+        # A node folds its own answer, if it is the only one; one that is transformed has to be decoded here first.
+        self.folded_there = len(self.tasks) == 1 and not plan.transforms
+        self.inline: Any = None
+
+    def result(self) -> Result:
+        """All parts as one, folded in their order if they were not folded at their node."""
+        outcomes = [outcome for i in range(len(self.tasks)) for outcome in self.parts[i].outcomes]
+        aggregator = self.plan.aggregator
+        if aggregator is None:
+            return Result(None, outcomes)
+        if self.folded_there:
+            return Result(self.parts[0].acc, outcomes)
+        folded, at = Fold(aggregator), 0
+        for block in self.blocks:
+            folded.block(o.update for o in outcomes[at : at + len(block)] if o.update is not None)
+            at += len(block)
+        for outcome in outcomes:
+            outcome.update = None
+        return Result(folded.result(), outcomes)
+
+
+class _Part:
+    """A task at its node."""
+
+    __slots__ = ("index", "placed", "ticket")
+
+    def __init__(self, ticket: _Ticket, index: int, placed: Placement) -> None:
+        self.ticket, self.index, self.placed = ticket, index, placed
+
+
+class Server(Executor):
+    """The executor of a run with a server: a task runs in its node's process, and answers when that does."""
+
+    apart = True
+    ahead = AHEAD
+
+    def __init__(
+        self,
+        group: ProcessGroup,
+        clock: RealClock,
+        setup: Setup,
+        goes_on: bool,
+        wire: str,
+    ) -> None:
+        self.group, self.workers, self._goes_on, self._kind = group, group.nodes, goes_on, wire
+        self.gone: dict[int, str] = {}
+        self._clock = clock
+        self._model, self._inline = setup.model, Inline(Site(setup, rows=setup.data.here()))
+        # Where rows are at their nodes, these answer also where they do not work for this server.
+        self._aside = Aside(group) if setup.data.roster is None else None
+        self._plans = Plans(group.nodes)
+        self._talk: Conversation | None = None
+        self._wires: dict[int, Wire] = {}
+        self._node_at: dict[int, int] = {}
+        """By descriptor of its wire."""
+        self._poll = select.poll()
+        self._parts: list[dict[int, _Part]] = [{} for _ in range(group.nodes)]
+        """By node, what it has to do, by number."""
+        self._states: dict[int, Any] = {}
+        """What nodes remember after jobs whose answers are about to come, by number."""
+        self._numbers = 0
+        self._here_s = 0.0
+        self._counted: dict[int, tuple[Meter, float]] = {}
+        """By node, at its last answer: its wire's meter, and what was computed here."""
+
+    def open(self) -> None:
+        """Have the nodes work. Their answers are noticed by the clock's loop from now on."""
+        loop = self._clock.loop
+        talk = self._talk = Conversation(self.group, loop, self._heard)
+        self.gone = talk.gone
+        talk.open()
+        for node in talk.left:
+            talk.say(node, messages.Work(self._kind))
+        for node, sock in self._connect(talk).items():
+            wire = self._wires[node] = wrap(sock, self._kind, self.group.segments, Meter())
+            self._node_at[wire.fileno()] = node
+            self._poll.register(wire, select.POLLIN)
+            loop.add_reader(wire, self._readable, node)
+        talk.go(time.monotonic())
+
+    def _connect(self, talk: Conversation) -> dict[int, socket.socket]:
+        """Sockets to all nodes. This process takes part in their rendezvous as one more, after the nodes."""
+        server, found = self.group.nodes, dict[int, socket.socket]()
+        ours, theirs = socket.socketpair()
+        control, mine = Channel(ours, self.group.segments), Channel(theirs, SegmentPool())
+
+        def take_part() -> None:
+            with contextlib.suppress(Closed):
+                while not found:
+                    with contextlib.suppress(NotConnected):  # somebody is lost: the others are invited anew
+                        found.update(connect(mine))
+
+        thread = threading.Thread(target=take_part, name="foedus-connects")
+        thread.start()
+        try:
+            talk.gathered(lambda node, left: left if node == server else [server], self._kind, {server: control})
+        finally:
+            control.close()
+            thread.join()
+            mine.close()
+        if self._kind == "shared":
+            # These are read in one go: a node that stops in the middle of a message must not stop this process as well.
+            for sock in found.values():
+                limit(sock, self.group.patience)
+        return found
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the run goes on without a node that is lost: not without the last."""
+        return self._goes_on and len(self.gone) < self.workers
+
+    # -- the executor ------------------------------------------------------------------------------------------
+
+    def place(self, args: Tensors) -> Placement:
+        """Write arguments once for all nodes."""
+        return Placement(self._kind, self.group.segments, args)
+
+    def release(self, placed: Placement) -> None:
+        """The caller is done with them."""
+        placed.release()
+
+    def submit(self, plan: Plan, placed: Placement, blocks: Blocks) -> _Ticket:
+        """Send every task to its node at once."""
+        ticket = _Ticket(plan, blocks)
+        if self._talk is None and self._aside is not None and all(task.node >= 0 for task in ticket.tasks):
+            ticket.parts = self._aside.run(plan, placed.tensors(), ticket.tasks)
+            ticket.missing, ticket.folded_there = 0, False
+            return ticket
+        if self._talk is None or any(task.node < 0 for task in ticket.tasks):
+            ticket.inline = self._inline.submit(plan, placed.tensors(), blocks)
+            return ticket
+        for index, task in enumerate(ticket.tasks):
+            self._give(ticket, index, task, placed)
+        return ticket
+
+    def watch(self, ticket: Any, done: Callable[[], None]) -> None:
+        """Call ``done`` from the clock's loop when the result is there."""
+        if ticket.inline is not None or not ticket.missing:
+            self._clock.loop.call_soon(done)
+        else:
+            ticket.watcher = done
+
+    def wait(self, ticket: Any) -> Result:
+        """The result; takes messages until it is there."""
+        if ticket.inline is not None:
+            started = time.perf_counter()
+            result: Result = self._inline.wait(ticket.inline)
+            self._here_s += time.perf_counter() - started
+            return result
+        while ticket.missing:
+            # A node that is lost is told of by the loop, which does not run now: its wire's end says it as well.
+            events = self._poll.poll(1000 * self.group.interval)
+            for fd, kind in events:
+                if fd in self._node_at:
+                    (self._writable if kind & select.POLLOUT else self._readable)(self._node_at[fd])
+            if not events:
+                self.group.look()
+        if self._talk is not None and self._talk.refusal is not None:
+            raise self._talk.refusal
+        return ticket.result()  # type: ignore[no-any-return]
+
+    def cancel(self, ticket: Any) -> None:
+        """The result will not be asked for; what has not begun never will."""
+        ticket.cancelled = True
+        for node, parts in enumerate(self._parts):
+            for number, part in list(parts.items()):
+                if part.ticket is ticket and self._talk is not None:
+                    self._talk.say(node, messages.Cancel(number))
+
+    def prepare(self, how: Prepare) -> None:
+        """Tell every node, and whatever part of the data is here."""
+        self._inline.prepare(how)
+        told = messages.Prepare(pickled=pickled_rows(how))
+        for node in sorted(self.group.alive):
+            with contextlib.suppress(Closed):  # it is missed at its next job
+                self.group.channels[node].send(told)
+
+    def close(self) -> None:
+        """End all processes."""
+        if self._talk is not None:
+            self._talk.close()
+        for node in list(self._wires):
+            self._forget(node)
+        self._talk = None
+        self.group.close()
+
+    # -- jobs and answers --------------------------------------------------------------------------------------
+
+    def _give(self, ticket: _Ticket, index: int, task: Task, placed: Placement) -> None:
+        node, talk = task.node, self._talk
+        assert talk is not None
+        if node in self.gone:
+            self._fail(ticket, index, node)
+            return
+        number = self._numbers
+        self._numbers += 1
+        id = self._plans.id(ticket.plan if ticket.folded_there else replace(ticket.plan, aggregator=None))
+        placed.retain()
+        self._parts[node][number] = _Part(ticket, index, placed)
+        new = self._plans.new_to(node, id)
+        if new is not None:
+            talk.say(node, messages.NewPlan(id, new))
+        own = {owner: held for owner, held in task.state.items() if not owner.endswith(RECEIVED)}
+        if own:
+            talk.say(node, messages.NodeState(number), own)
+        if node in self.gone:
+            return
+        wire = self._wires[node]
+        try:
+            job = {"ticket": number, "node": node, "count": task.count, "plan": id, "stateful": bool(own)}
+            wire.send(job, dict(task.own) or None, placed.sent)
+            if wire.pending:  # what it did not take at once leaves when it can
+                self._clock.loop.add_writer(wire, self._writable, node)
+        except Closed:
+            self._broken(node)
+
+    def _writable(self, node: int) -> None:
+        try:
+            if self._wires[node].flush():
+                self._clock.loop.remove_writer(self._wires[node])
+        except Closed:
+            self._broken(node)
+
+    def _readable(self, node: int) -> None:
+        if node in self.gone:
+            return
+        try:
+            for message, tensors, _ in self._wires[node].poll():
+                self._answered(node, message, tensors)
+        except Closed:
+            self._broken(node)
+
+    def _answered(self, node: int, message: dict[str, Any], tensors: Any) -> None:
+        number = message["ticket"]
+        if message.get("stateful") and number not in self._states and self._talk is not None:
+            self._talk.listen(node)  # it was sent before the answer
+        states = {0: self._states.pop(number)} if number in self._states else {}
+        part = self._parts[node].pop(number, None)
+        if part is None:  # its loss has just been told of
+            return
+        part.placed.release()
+        if message.get("dropped") or part.ticket.cancelled:
+            return
+        result = unpack([message["outcome"]], {**tensors, "states": states})
+        self._count(node, result.outcomes[0])
+        plan = part.ticket.plan
+        if plan.transforms:
+            receive(plan, plan.chain(self._model), result.outcomes[0], part.ticket.tasks[part.index].state)
+        self._arrived(part.ticket, part.index, result)
+
+    def _count(self, node: int, outcome: Outcome) -> None:
+        """Bytes are counted at this end. While something was evaluated here, nobody is said to have waited."""
+        costs, now = outcome.costs, self._wires[node].meter.copy()
+        assert costs is not None
+        before, here_s = self._counted.get(node, (Meter(), 0.0))
+        self._counted[node] = now, self._here_s
+        new = now.minus(before).costs()
+        costs.waiting_s = max(0.0, costs.waiting_s - (self._here_s - here_s))
+        costs.add(
+            Costs(
+                bytes_down=new.bytes_up,
+                bytes_up=new.bytes_down,
+                messages_down=new.messages_up,
+                messages_up=new.messages_down,
+                framing=new.framing,
+            )
+        )
+
+    def _arrived(self, ticket: _Ticket, index: int, result: Result) -> None:
+        ticket.parts[index] = result
+        ticket.missing -= 1
+        if not ticket.missing and ticket.watcher is not None:
+            ticket.watcher()
+
+    def _fail(self, ticket: _Ticket, index: int, node: int) -> None:
+        lost = LostNode(node, f"its process {self.gone[node]}", for_good=True)
+        self._arrived(ticket, index, Result(None, [Outcome(node, missing=lost)]))
+
+    # -- what is heard on the other channel, and losses --------------------------------------------------------
+
+    def _heard(self, heard: Heard) -> None:
+        node, message, tree = heard
+        match message:
+            case messages.NodeState():
+                self._states[message.ticket] = tree
+            case Lost():  # what it had to do has failed
+                self._forget(node)
+                parts, self._parts[node] = self._parts[node], {}
+                for part in parts.values():
+                    part.placed.release()
+                    if not part.ticket.cancelled:
+                        self._fail(part.ticket, part.index, node)
+
+    def _broken(self, node: int) -> None:
+        """Its wire has ended, which the end of its process does."""
+        if self._talk is not None and node not in self.gone:
+            self._talk.lost(node, self.group.ended(node))
+
+    def _forget(self, node: int) -> None:
+        wire = self._wires.pop(node, None)
+        if wire is None:
+            return
+        del self._node_at[wire.fileno()]
+        self._poll.unregister(wire)
+        self._clock.loop.remove_reader(wire)
+        self._clock.loop.remove_writer(wire)
+        wire.close()
