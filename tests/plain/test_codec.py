@@ -270,7 +270,9 @@ def test_a_table_that_holds_itself_ends() -> None:
         check_size(table, "plan")
 
 
-@pytest.mark.parametrize("value", [b"", {1: 2}, (1,), {1}, torch.zeros(1), print, object()], ids=repr)
+@pytest.mark.parametrize(
+    "value", [b"", {1: 2}, (1,), {1}, torch.zeros(1), print, object()], ids=lambda v: type(v).__name__
+)
 def test_only_plain_values_are_read(value) -> None:
     with pytest.raises(fd.BadInput, match=r"can travel|no text"):
         check_size({"x": [value]}, "plan")

@@ -8,8 +8,9 @@ from torch import nn
 
 import foedus as fd
 from foedus.aggregators import Mean, Sum
-from foedus.core.execute import Plan, Site, Task
+from foedus.core.execute import Plan, Task
 from foedus.core.job import Work
+from foedus.core.site import Setup, Site
 from foedus.core.update import Update
 from foedus.runtimes.processes.node.joint_executor import Joined
 from foedus.runtimes.processes.wire.meter import Meter
@@ -47,7 +48,7 @@ def called(threads, exchange, rule, job, cohort, failing=False):
     data, model = data.split(fd.data.IID(), nodes=NODES), fd.Model(nn.Linear(1, 2))
 
     def work(ours, rank):
-        executor = Joined(rank, Site(model, data, 0), exchange, Meter(), lambda *_: 0.0)
+        executor = Joined(rank, Site(Setup(model, data)), exchange, Meter(), lambda *_: 0.0)
         executor.members, executor.collective = list(range(NODES)), ours
         blocks = [[Task(n, 0, {})] for n in cohort]
         return executor.wait(executor.submit(Plan(job, (), rule), {"w": torch.ones(4) * failing}, blocks)).acc
