@@ -13,13 +13,14 @@ from torch import Tensor
 from foedus.core.aggregator import Aggregator
 from foedus.core.call import Call
 from foedus.core.crowd import Cohort, Crowd, Selection, TooFew
+from foedus.core.endings import diverged
 from foedus.core.errors import BadInput, Deadlock, Diverged, NobodyInTime, ProgramError
 from foedus.core.execute import InOrder, Outcome, Plan, answer_shapes
 from foedus.core.job import Job
 from foedus.core.keys import Key
 from foedus.core.model import Layout
 from foedus.core.round import Round
-from foedus.core.session import Session, diverged
+from foedus.core.session import Session
 from foedus.core.site import finite
 from foedus.core.state import State
 from foedus.core.stream import Stream

@@ -11,8 +11,9 @@ from typing import Any
 from torch import Tensor
 
 from foedus.core.cut import commit_cut, consumed, sent_before, without
+from foedus.core.endings import diverged, node_failed
 from foedus.core.peer import Books, Message, Peer, edges_for, senders_of
-from foedus.core.session import Session, diverged, node_failed
+from foedus.core.session import Session
 from foedus.core.update import Failed
 
 log = logging.getLogger("foedus")

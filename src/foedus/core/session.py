@@ -12,7 +12,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,23 +20,24 @@ from torch import Tensor
 
 from foedus.core.checkpoint import Checkpoint
 from foedus.core.clock import Clock, settle
+from foedus.core.commit import Carried, Commit
 from foedus.core.cost import Network
-from foedus.core.data import TEST
 from foedus.core.delivery import Wires
-from foedus.core.errors import BadInput, Diverged, NodeFailed, ProgramError
-from foedus.core.evaluation import CHUNK, NODES, QUALITY, SMALLER_IS_BETTER, Evaluate, combine, over_nodes
-from foedus.core.execute import Executor, InOrder, Plan, Task
+from foedus.core.errors import BadInput, Diverged, ProgramError
+from foedus.core.evaluation import QUALITY, Evaluate
+from foedus.core.execute import Executor
 from foedus.core.folder import RunFolder
 from foedus.core.job import Job
 from foedus.core.keys import Key
 from foedus.core.ledger import Ledger
 from foedus.core.model import Model
 from foedus.core.policy import Policy, Willing
+from foedus.core.quality import Quality, better
 from foedus.core.roster import Roster
 from foedus.core.run import Record
 from foedus.core.site import finite
 from foedus.core.state import State
-from foedus.core.update import Failed, Lost, Refused, Tensors, Update
+from foedus.core.update import Tensors
 
 if TYPE_CHECKING:  # a driver drives a session's calls
     from foedus.core.drivers import Driver
@@ -58,63 +59,6 @@ class Options:
     stop: Sequence[Any] = ()
     progress: Callable[[Record], None] | None = None
     folder: RunFolder | None = None
-
-
-@dataclass
-class Carried:
-    """What a run carries from commit to commit beside its program's state.
-
-    ``version``       models that a stream has published.
-    ``out``           nodes of a stream whose last job failed, in the order in which they did.
-    ``empty_rounds``  how many rounds in a row have now ended at their deadline without an answer.
-    ``peers``         of a decentralised program, the last cut: see ``commit_cut``.
-    ``staleness``     how many updates came with each staleness.
-    ``node_metrics``  at the last evaluation at the nodes, what each found: a list over the nodes for every metric.
-    """
-
-    version: int = 0
-    out: tuple[int, ...] = ()
-    empty_rounds: int = 0
-    peers: dict[str, Any] | None = None
-    staleness: dict[int, int] | None = None
-    node_metrics: dict[str, list[float | None]] | None = None
-
-    def as_tree(self) -> dict[str, Any]:
-        """For the checkpoint."""
-        return vars(self) | {"out": list(self.out)}
-
-    @staticmethod
-    def from_tree(tree: Mapping[str, Any]) -> Carried:
-        """What ``as_tree`` said; also as it was written before these had names."""
-        known = {k.replace(" ", "_"): v for k, v in tree.items()}
-        return Carried(**{**known, "out": tuple(known.get("out", ()))})
-
-
-@dataclass
-class _Commit:
-    """The last commit: all that a run goes back to. Made whole and then taken over by one assignment, so that an
-    interruption finds either the old one or the new.
-
-    Counters and node states would be too large to copy; of them it holds what they were before they changed since.
-    """
-
-    round: int
-    state: State | None
-    records: int
-    best: Record | None
-    best_w: Tensor | None
-    stops: list[tuple[bool, Any]]
-    ledger: dict[str, Any]
-    reducers: dict[str, dict[str, Any]]
-    draws: dict[str, int]
-    carried: Carried
-    roster: Roster
-    now: float
-    down: dict[str, Any]
-    up: dict[str, Any]
-    in_flight: list[Any]
-    counts_before: dict[int, int] = field(default_factory=dict)
-    states_before: dict[int, dict[str, Any] | None] = field(default_factory=dict)
 
 
 class Session:
@@ -148,6 +92,7 @@ class Session:
             policy.slowdown,
         )
         self.driver = driver(self)
+        self._quality = Quality(self)
         self.ledger = Ledger(per_node=options.per_node, communicates=communicates)
         self.history: list[Record] = []
         self.round = 0
@@ -253,7 +198,7 @@ class Session:
         if tested is not None and due:
             quality |= self.evaluate(tested)
         if given is not None and due_nodes:
-            quality |= self._evaluate_nodes(given, whole)
+            quality |= self._at_nodes(given, whole)
         self.ledger.virtual_s = self.driver.virtual_s(self.clock.now if now is None else now)
         self.ledger.wall_s = self._wall_before + time.perf_counter() - self._wall_started - self._outside
         record = self._record(t, quality)
@@ -262,7 +207,7 @@ class Session:
             if tested is not None and not due:
                 quality |= self.evaluate(tested)
             if given is not None and (self.options.evaluate_nodes or whole) and not due_nodes:
-                quality |= self._evaluate_nodes(given, whole)
+                quality |= self._at_nodes(given, whole)
             record = self._record(t, quality)
         if w is not None and better(record, self.best):
             self.best, self.best_w = record, w.clone()
@@ -382,85 +327,18 @@ class Session:
 
         Without a test set that the coordinator has, they are means over all rows that nodes evaluate on.
         """
-        rows = self.roster.test_rows
         with self.off_the_clock():
-            return self._evaluate(w_D, rows) if rows else self._evaluate_everywhere(w_D)
+            return self._quality.of(w_D)
 
-    def _evaluate_everywhere(self, w_D: Tensor) -> dict[str, float]:
-        tasks = [Task(n, 0, {}) for n in range(self.roster.nodes)]
-        answers = self._answers(Evaluate(held_out=True), {"w": w_D}, tasks)
-        if all(a is None for a in answers):
-            return {"loss": float("nan")}
-        return combine(a for a in answers if a is not None)
-
-    def _evaluate(self, w_D: Tensor, rows: int) -> dict[str, float]:
-        keep = "auc" in self.model.metrics
-        placed = self.executor.place({"w": w_D})
-        try:
-            tickets = [
-                self.executor.submit(
-                    Plan(Evaluate(CHUNK, at, min(at + CHUNK, rows), keep)), placed, [[Task(TEST, 0, {})]]
-                )
-                for at in range(0, rows, CHUNK)
-            ]
-            updates = []
-            for ticket in tickets:
-                outcome = self.executor.wait(ticket).outcomes[0]
-                match outcome.missing:
-                    case None:
-                        pass
-                    case Failed(nonfinite=True):
-                        return {"loss": float("nan")}
-                    case missing:
-                        raise BadInput(f"the test set could not be evaluated: {missing.reason}")
-                assert outcome.update is not None
-                updates.append(outcome.update)
-        finally:
-            self.executor.release(placed)
-        return combine(updates)
-
-    def _evaluate_nodes(self, given: Tensors | Sequence[Tensors], whole: bool) -> dict[str, float]:
-        """Every node evaluates on its own rows, outside the run's clock: with arguments that all share, or its own.
-
-        The answer is the mean and the worst over nodes; ``whole`` adds what it is over all rows together. What each
-        node found is kept in ``carried.node_metrics``.
-        """
-        job, tasks = self.options.node_evaluation, [Task(n, 0, self.node_state(n)) for n in range(self.roster.nodes)]
+    def _at_nodes(self, given: Tensors | Sequence[Tensors], whole: bool) -> dict[str, float]:
         with self.off_the_clock():
-            if isinstance(given, Mapping):
-                answers = self._answers(job, given, tasks)
-            else:
-                answers = [a for args, task in zip(given, tasks, strict=True) for a in self._answers(job, args, [task])]
-        found = [combine([] if a is None else [a]) for a in answers]
-        each = {m: [f.get(m) for f in found] for m in QUALITY if any(m in f for f in found)}
-        self.carried.node_metrics = each
-        over = {k: v for m, values in each.items() for k, v in over_nodes(m, values).items()}
-        return over | combine(a for a in answers if a is not None) if whole else over
-
-    def _answers(self, job: Job, args: Tensors, tasks: list[Task]) -> list[Update | None]:
-        """What nodes answer to a job that evaluates at them; None where that is NaN, refused, or the node is lost."""
-        placed = self.executor.place(args)
-        answers: list[Update | None] = []
-        try:
-            groups = ([tasks[at : at + NODES]] for at in range(0, len(tasks), NODES))
-            for _, result in InOrder(self.executor, Plan(job), placed, groups).results():
-                for outcome in result.outcomes:
-                    match outcome.missing:
-                        case None | Refused() | Failed(nonfinite=True):
-                            pass
-                        case Lost() if self.executor.goes_on:
-                            pass
-                        case missing:
-                            raise node_failed(self, missing)
-                    answers.append(outcome.update)
-        finally:
-            self.executor.release(placed)
-        return answers
+            found, self.carried.node_metrics = self._quality.at_nodes(given, whole)
+        return found
 
     # -- going back, and checkpoints ---------------------------------------------------------------------------
 
-    def _as_commit(self) -> _Commit:
-        return _Commit(
+    def _as_commit(self) -> Commit:
+        return Commit(
             round=self.round,
             state=self.state,
             records=len(self.history),
@@ -569,37 +447,3 @@ class Session:
             up=tree["up"],
             in_flight=tree["in_flight"],
         )
-
-
-def better(record: Record, best: Record | None) -> bool:
-    """Whether an evaluated record beats the best so far by its main metric: accuracy, else auc, rmse, loss."""
-    for metric in QUALITY:
-        now = getattr(record, metric)
-        if now is None:
-            continue
-        if now != now:
-            return False
-        before = None if best is None else getattr(best, metric)
-        if before is None:
-            return True
-        return bool(now < before if metric in SMALLER_IS_BETTER else now > before)
-    return False
-
-
-def diverged(s: Session, failed: Failed) -> Diverged:
-    """The error for an update that is not finite, with advice."""
-    return Diverged(
-        f"the run diverged in round {s.round + 1}: node {failed.node}'s loss or update is NaN or infinite; the last "
-        f"good model, of round {s.round}, is kept. Lower the learning rate (lr), clip updates (Clip), or look at that "
-        "node's data"
-    )
-
-
-def node_failed(s: Session, failed: Failed | Lost) -> NodeFailed:
-    """The error for a job that raised."""
-    error = NodeFailed(
-        f"node {failed.node} failed in round {s.round + 1}: {failed.reason}; the last good model, of round {s.round}, "
-        "is kept"
-    )
-    error.log = failed.log if isinstance(failed, Failed) else ""
-    return error

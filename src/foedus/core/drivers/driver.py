@@ -8,11 +8,12 @@ from typing import Any, Protocol
 
 from foedus.core.aggregator import Fold
 from foedus.core.call import Call
+from foedus.core.endings import diverged, node_failed
 from foedus.core.execute import InOrder, Outcome, Plan, Task
 from foedus.core.job import Work
 from foedus.core.ledger import Costs
 from foedus.core.round import Decision, Goes, Raise
-from foedus.core.session import Session, diverged, node_failed
+from foedus.core.session import Session
 from foedus.core.update import Failed, Lost, Refused
 
 

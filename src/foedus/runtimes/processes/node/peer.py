@@ -17,11 +17,12 @@ from typing import Any
 
 from foedus.core.clock import RealClock, settle, where
 from foedus.core.drivers import Wall
+from foedus.core.endings import diverged, node_failed
 from foedus.core.errors import ProgramError
 from foedus.core.execute import Result
 from foedus.core.job import Work
 from foedus.core.peer import Books, Message, Peer, edges_for, senders_of
-from foedus.core.session import Options, Session, diverged, node_failed
+from foedus.core.session import Options, Session
 from foedus.core.update import Failed
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import load

@@ -19,9 +19,10 @@ from typing import Any
 from torch import Tensor
 
 from foedus.core.cut import Number, commit_cut, consumed, mean_model, sent_before, without
+from foedus.core.endings import diverged, node_failed
 from foedus.core.errors import BadInput, Deadlock
 from foedus.core.peer import Books, Message, edges_for, senders_of
-from foedus.core.session import Session, diverged, node_failed
+from foedus.core.session import Session
 from foedus.core.state import State
 from foedus.core.update import Failed
 from foedus.runtimes.launch import pickled_program
