@@ -28,7 +28,11 @@ if TYPE_CHECKING:
         transforms,
     )
     from foedus.aggregators import MajorityVote, Mean, Median, TrimmedMean
+    from foedus.core.aggregator import Aggregator, Callability, Denominator, fold
     from foedus.core.checkpoint import Checkpoint
+    from foedus.core.cost import Always, Availability, Link, Network, Spell
+    from foedus.core.crowd import Cohort, Crowd, Drawn, Looks, Selection, TooFew
+    from foedus.core.data import Examples, FederatedDataset
     from foedus.core.errors import (
         BadInput,
         Deadlock,
@@ -41,18 +45,34 @@ if TYPE_CHECKING:
         StorageFailed,
         WorkerError,
     )
-    from foedus.core.federation import Federation, Reduced
-    from foedus.core.job import Job, NodeView, Work
+    from foedus.core.federation import Federation, Phased, Reduced
+    from foedus.core.job import Job, NodeState, NodeView, Parts, Rows, Work
     from foedus.core.keys import Key
-    from foedus.core.model import Model
-    from foedus.core.peer import Peer
-    from foedus.core.policy import Policy
+    from foedus.core.model import Layout, Model, join
+    from foedus.core.peer import Message, Peer, Topology
+    from foedus.core.policy import Asked, Policy
+    from foedus.core.release import Release, release
+    from foedus.core.roster import Roster
     from foedus.core.run import Record
+    from foedus.core.runtime import Runtime
     from foedus.core.state import State, replace
-    from foedus.core.update import Answer, Failed, Late, Lost, Refused, Update
+    from foedus.core.transform import (
+        Mechanism,
+        Plain,
+        Sends,
+        Sensitivity,
+        Shapes,
+        Transform,
+        holds_numbers,
+        nbytes,
+        shapes_of,
+    )
+    from foedus.core.until import Until
+    from foedus.core.update import BUFFERS, Answer, Failed, Late, Lost, Refused, Tensors, Update
     from foedus.core.version import __version__ as __version__
     from foedus.estimators import FederatedClassifier, FederatedRegressor
     from foedus.jobs import Evaluate, Gradient, LocalSGD
+    from foedus.optimizers import ServerOptimizer
     from foedus.programs import (
         EASGD,
         IFCA,
@@ -101,6 +121,7 @@ if TYPE_CHECKING:
         Patience,
         Poisson,
         Quorum,
+        StopRule,
         Target,
     )
     from foedus.tracking import MLflow, TensorBoard, WandB
@@ -121,51 +142,67 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "AdPsgd", "AfterCommits", "All", "Answer", "Available", "BadInput", "Budget", "BySize", "Cast", "Centralized",
-    "Chain", "Checkpoint", "Choco", "Clip", "Deadline", "Deadlock", "DelayCompensation", "Difference", "Ditto",
-    "Diverged", "EASGD", "ErrorFeedback", "Evaluate", "Failed", "FeatureParallel", "FedAdagrad", "FedAdam",
-    "FedAsync", "FedAvg", "FedAvgM", "FedBN", "FedBuff", "FedDyn", "FedNova", "FedPer", "FedProx", "FedRep",
-    "FedYogi", "FederatedClassifier", "FederatedRegressor", "Federation", "FineTune", "Fixed", "FoedusError",
-    "Fraction", "Gaussian", "Gossip", "Gradient", "Hierarchical", "IFCA", "Interrupted", "Job", "Key", "Late",
-    "Local", "LocalOnly", "LocalSGD", "Lost", "MLflow", "MajorityVote", "Mean", "Median", "Model", "NobodyInTime",
-    "NodeFailed", "NodeView", "OverSelect", "ParameterServer", "Patience", "Peer", "Poisson", "Policy", "PowerSGD",
-    "Processes",
-    "ProgramError", "PushSum", "QFFL", "QSGD", "Quorum", "RandomK", "Record", "Reduced", "Refused", "Run", "Scaffold",
-    "Sign", "Simulation", "StaleSynchronous", "State", "StorageFailed", "SyncSGD", "Target", "TensorBoard",
-    "TensorParallel", "Ternary", "TopK", "TrimmedMean", "Update", "WandB", "Work", "WorkerError", "aggregators",
-    "data", "jobs", "models", "network", "optimizers", "programs", "replace", "report", "sampling", "topologies",
-    "tracking", "train", "transforms",
+    "AdPsgd", "AfterCommits", "Aggregator", "All", "Always", "Answer", "Asked", "Availability", "Available",
+    "BUFFERS", "BadInput", "Budget", "BySize", "Callability", "Cast", "Centralized", "Chain", "Checkpoint",
+    "Choco", "Clip", "Cohort", "Crowd", "Deadline", "Deadlock", "DelayCompensation", "Denominator", "Difference",
+    "Ditto", "Diverged", "Drawn", "EASGD", "ErrorFeedback", "Evaluate", "Examples", "Failed", "FeatureParallel",
+    "FedAdagrad", "FedAdam", "FedAsync", "FedAvg", "FedAvgM", "FedBN", "FedBuff", "FedDyn", "FedNova", "FedPer",
+    "FedProx", "FedRep", "FedYogi", "FederatedClassifier", "FederatedDataset", "FederatedRegressor", "Federation",
+    "FineTune", "Fixed", "FoedusError", "Fraction", "Gaussian", "Gossip", "Gradient", "Hierarchical", "IFCA",
+    "Interrupted", "Job", "Key", "Late", "Layout", "Link", "Local", "LocalOnly", "LocalSGD", "Looks", "Lost",
+    "MLflow", "MajorityVote", "Mean", "Mechanism", "Median", "Message", "Model", "Network", "NobodyInTime",
+    "NodeFailed", "NodeState", "NodeView", "OverSelect", "ParameterServer", "Parts", "Patience", "Peer", "Phased",
+    "Plain", "Poisson", "Policy", "PowerSGD", "Processes", "ProgramError", "PushSum", "QFFL", "QSGD", "Quorum",
+    "RandomK", "Record", "Reduced", "Refused", "Release", "Roster", "Rows", "Run", "Runtime", "Scaffold",
+    "Selection", "Sends", "Sensitivity", "ServerOptimizer", "Shapes", "Sign", "Simulation", "Spell",
+    "StaleSynchronous", "State", "StopRule", "StorageFailed", "SyncSGD", "Target", "TensorBoard",
+    "TensorParallel", "Tensors", "Ternary", "TooFew", "TopK", "Topology", "Transform", "TrimmedMean", "Until",
+    "Update", "WandB", "Work", "WorkerError", "aggregators", "data", "fold", "holds_numbers", "jobs", "join",
+    "models", "nbytes", "network", "optimizers", "programs", "release", "replace", "report", "sampling",
+    "shapes_of", "topologies", "tracking", "train", "transforms",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazily(
     __name__,
     {
         "foedus.aggregators": "MajorityVote Mean Median TrimmedMean",
+        "foedus.core.aggregator": "Aggregator Callability Denominator fold",
         "foedus.core.checkpoint": "Checkpoint",
+        "foedus.core.cost": "Always Availability Link Network Spell",
+        "foedus.core.crowd": "Cohort Crowd Drawn Looks Selection TooFew",
+        "foedus.core.data": "Examples FederatedDataset",
         "foedus.core.errors": (
             "BadInput Deadlock Diverged FoedusError Interrupted NobodyInTime NodeFailed ProgramError "
             "StorageFailed WorkerError"
         ),
-        "foedus.core.federation": "Federation Reduced",
-        "foedus.core.job": "Job NodeView Work",
+        "foedus.core.federation": "Federation Phased Reduced",
+        "foedus.core.job": "Job NodeState NodeView Parts Rows Work",
         "foedus.core.keys": "Key",
-        "foedus.core.model": "Model",
-        "foedus.core.peer": "Peer",
-        "foedus.core.policy": "Policy",
+        "foedus.core.model": "Layout Model join",
+        "foedus.core.peer": "Message Peer Topology",
+        "foedus.core.policy": "Asked Policy",
+        "foedus.core.release": "Release release",
+        "foedus.core.roster": "Roster",
         "foedus.core.run": "Record",
+        "foedus.core.runtime": "Runtime",
         "foedus.core.state": "State replace",
-        "foedus.core.update": "Answer Failed Late Lost Refused Update",
+        "foedus.core.transform": "Mechanism Plain Sends Sensitivity Shapes Transform holds_numbers nbytes shapes_of",
+        "foedus.core.until": "Until",
+        "foedus.core.update": "BUFFERS Answer Failed Late Lost Refused Tensors Update",
         "foedus.core.version": "__version__",
         "foedus.estimators": "FederatedClassifier FederatedRegressor",
         "foedus.jobs": "Evaluate Gradient LocalSGD",
+        "foedus.optimizers": "ServerOptimizer",
         "foedus.programs": (
-            "EASGD IFCA QFFL AdPsgd Centralized Choco DelayCompensation Ditto FeatureParallel FedAdagrad FedAdam "
-            "FedAsync FedAvg FedAvgM FedBN FedBuff FedDyn FedNova FedPer FedProx FedRep FedYogi FineTune Gossip "
-            "Hierarchical LocalOnly ParameterServer PushSum Scaffold StaleSynchronous SyncSGD TensorParallel"
+            "EASGD IFCA QFFL AdPsgd Centralized Choco DelayCompensation Ditto FeatureParallel FedAdagrad "
+            "FedAdam FedAsync FedAvg FedAvgM FedBN FedBuff FedDyn FedNova FedPer FedProx FedRep FedYogi "
+            "FineTune Gossip Hierarchical LocalOnly ParameterServer PushSum Scaffold StaleSynchronous SyncSGD "
+            "TensorParallel"
         ),
         "foedus.runtimes": "Local Processes Simulation",
         "foedus.sampling": (
-            "AfterCommits All Available Budget BySize Deadline Fixed Fraction OverSelect Patience Poisson Quorum Target"
+            "AfterCommits All Available Budget BySize Deadline Fixed Fraction OverSelect Patience Poisson "
+            "Quorum StopRule Target"
         ),
         "foedus.tracking": "MLflow TensorBoard WandB",
         "foedus.training": "Run train",
@@ -173,5 +210,5 @@ __getattr__, __dir__ = lazily(
             "QSGD Cast Chain Clip Difference ErrorFeedback Gaussian PowerSGD RandomK Sign Ternary TopK"
         ),
     },
-    modules=("aggregators data jobs models network optimizers programs report sampling topologies tracking transforms"),
+    modules="aggregators data jobs models network optimizers programs report sampling topologies tracking transforms",
 )
