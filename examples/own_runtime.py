@@ -13,6 +13,9 @@ import torch
 import foedus as fd
 from foedus.runtime import Blocks, Engine, Executor, Plan, RealClock, Result, Setup, Site, Virtual, VirtualClock, Wall
 
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["foedus.runtime", "foedus.jobs"])  # once, not in every worker
+
 
 def begin(setup: bytes) -> None:
     """In every worker: make the place where tasks reach their nodes."""
@@ -31,9 +34,7 @@ class Futures(Executor):
 
     def __init__(self, setup: Setup, workers: int, real_time: bool) -> None:
         self.workers, self.ahead = workers, 2 * workers
-        self._pool = ProcessPoolExecutor(
-            workers, multiprocessing.get_context("spawn"), begin, (cloudpickle.dumps((setup, real_time)),)
-        )
+        self._pool = ProcessPoolExecutor(workers, PROCESSES, begin, (cloudpickle.dumps((setup, real_time)),))
 
     def submit(self, plan: Plan, placed: Any, blocks: Blocks) -> Future[bytes]:
         return self._pool.submit(run, cloudpickle.dumps((plan, placed, blocks)))

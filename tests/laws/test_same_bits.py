@@ -11,7 +11,7 @@ from foedus.core.site import Setup
 from foedus.optimizers import Adam
 from foedus.runtimes.simulation.pool import Pool
 from foedus.sampling import AfterCommits
-from foedus.testing import check_program, check_runtime, same_history, small
+from foedus.testing import check_program, same_history, small
 
 LOCAL = fd.LocalSGD(epochs=2, batch_size=7, lr=0.1, momentum=0.5)
 PROGRAMS = {
@@ -60,13 +60,6 @@ def test_the_network_changes_the_time_and_not_a_bit(network: fd.network.CostMode
     assert a.sha256 == b.sha256
     assert a.history[-1].virtual_s != b.history[-1].virtual_s
     check_program(program, SMALL.model, SMALL.data, fd.Simulation(network=network), workers=(1,), synchronous=True)
-
-
-@pytest.mark.parametrize(
-    "runtime", [fd.Simulation(workers=1), fd.Simulation(workers=2), fd.Local()], ids=["inline", "processes", "local"]
-)
-def test_runtimes_keep_their_laws(runtime: Any) -> None:
-    check_runtime(runtime)
 
 
 def test_bytes_are_rounds_times_cohort_times_message() -> None:

@@ -10,6 +10,9 @@ import torch
 
 import foedus as fd
 from foedus.core.aggregator import Callability
+from foedus.core.clock import VirtualClock
+from foedus.core.drivers import Virtual, Wall
+from foedus.core.ledger import Costs
 from foedus.core.transform import Plain
 from foedus.testing import check_aggregator, check_program, check_runtime, check_transform
 
@@ -268,3 +271,64 @@ def test_broken_runtimes_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
         for process in LEFT:
             process.kill()
             process.wait()
+
+
+class _Patient(Virtual):
+    """Waits for everybody, whatever a round needs."""
+
+    async def perform(self, call: Any) -> Any:
+        call.round.needed = call.round.members
+        return await super().perform(call)
+
+
+class _Generous(Wall):
+    """Charges nothing for what is sent up."""
+
+    def measured(self, *asked: Any) -> Costs:
+        return replace(super().measured(*asked), bytes_up=0)
+
+
+@dataclass(frozen=True)
+class _With(fd.Local):
+    """A runtime of which one thing is not right."""
+
+    wrong: str = ""
+
+    def start(self, setup: Any) -> Any:
+        if self.wrong == "deaf":
+            setup = replace(setup, policy=fd.Policy())
+        engine = super().start(setup)
+        executor = engine.executor
+        match self.wrong:
+            case "patient":
+                return replace(engine, clock=VirtualClock(), driver=_Patient)
+            case "generous":
+                return replace(engine, driver=_Generous)
+            case "forgets":
+                wait = executor.wait
+
+                def forget(ticket: Any) -> Any:
+                    result = wait(ticket)
+                    for outcome in result.outcomes:
+                        outcome.state = {}
+                    return result
+
+                executor.wait = forget
+            case "closes once":
+                executor.close = iter([None]).__next__
+        return engine
+
+
+@pytest.mark.parametrize(
+    ("wrong", "law"),
+    [
+        ("patient", "a quorum takes its k"),
+        ("generous", "bytes_up is"),
+        ("forgets", "gives the reference bits"),
+        ("deaf", "a refusal is a normal answer"),
+        ("closes once", "what was submitted can be called off"),
+    ],
+)
+def test_a_runtime_of_which_one_thing_is_not_right_is_found(wrong: str, law: str) -> None:
+    with pytest.raises(AssertionError, match=law):
+        check_runtime(_With(wrong=wrong))

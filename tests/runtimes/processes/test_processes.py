@@ -19,7 +19,7 @@ from foedus.core.ledger import Costs
 from foedus.core.state import State
 from foedus.core.update import Update
 from foedus.network import CostModel, Device, Exponential, Links
-from foedus.testing import check_runtime, small
+from foedus.testing import small
 
 WAYS = [("server", "shared"), ("server", "sockets"), ("tree", "shared"), ("tree", "sockets")]
 ROUNDING = [("ring", "shared"), ("ring", "sockets"), ("gloo", "sockets")]
@@ -128,11 +128,6 @@ def test_sums_in_another_order_agree_to_rounding(exchange, wire, leftovers):
     expected, run = fd.train(program, problem.model, problem.data), None
     run = fd.train(program, problem.model, problem.data, runtime=way(exchange, wire))
     assert torch.allclose(run.vector, expected.vector, rtol=1e-5, atol=1e-6)
-
-
-def test_a_parameter_server_is_a_lawful_runtime(leftovers):
-    with leftovers():
-        check_runtime(way("server", "sockets"))
 
 
 def test_what_is_counted_on_the_wire():
