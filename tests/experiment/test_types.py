@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from foedus import sampling
 from foedus.core.aggregator import Aggregator
 from foedus.core.errors import BadInput
+from foedus.experiment.builder import FileBuilder
 from foedus.experiment.known import forget, known
-from foedus.experiment.read import FileBuilder
 from foedus.experiment.write import plain
 from foedus.jobs import LocalSGD
 from foedus.network import Exponential, Jitter, Links

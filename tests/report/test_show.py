@@ -110,7 +110,7 @@ def test_json_of_a_run():
     assert found["costs"]["bytes_up"] == 120_000
     assert set(found["costs"]) == {
         "epochs", "bytes_up", "bytes_down", "messages", "compute_s", "wire_s", "waiting_s", "serial_s",
-        "virtual_s", "wall_s",
+        "virtual_s", "wall_s", "late", "refused", "failed", "lost",
     }  # fmt: skip
     assert sum(found["time_shares"].values()) == pytest.approx(1)
 

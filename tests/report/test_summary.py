@@ -5,6 +5,7 @@ import math
 import pytest
 
 from foedus.core.errors import BadInput
+from foedus.core.ledger import Costs
 from foedus.core.run import Record
 from foedus.report.summary import ALONE, POOLED, SILENT, TOGETHER, compare, named
 
@@ -79,10 +80,10 @@ def test_metrics_fall_back_from_accuracy_to_training_loss():
 
 def test_costs_are_those_of_the_last_commit_or_of_the_ledger():
     run = fake(FedAvg(), [record(1, 0.5, bytes_up=3), record(2, None, bytes_up=6, bytes_down=1)])
-    run.ledger.charge(0, bytes_up=99)
+    run.ledger.charge(0, Costs(bytes_up=99))
     assert compare(run).programs[0].bytes == 7
     bare = fake(FedAvg(), [])
-    bare.ledger.charge(0, bytes_up=99, samples=30.0)
+    bare.ledger.charge(0, Costs(bytes_up=99, samples=30.0))
     [s] = compare(bare).programs
     assert (s.bytes, s.last.epochs) == (99, 0.5)  # 30 of 10 + 20 + 30 rows
 

@@ -369,7 +369,7 @@ def test_few_descriptors_are_enough_and_memory_is_shared():
     assert len(measured) == 2
     # What torch takes by itself depends on its build: 150 MB, or twice that with CUDA.
     idle = subprocess.Popen(
-        [sys.executable, "-c", "import foedus, sys; print(flush=True); sys.stdin.read()"],
+        [sys.executable, "-c", "import foedus.runtimes.simulation.worker, sys; print(flush=True); sys.stdin.read()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )

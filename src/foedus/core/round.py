@@ -56,6 +56,7 @@ class Round:
     come, and why; ``retried`` how the first attempt failed of those that were asked twice. ``closed`` may become false
     again: where an answer is looked at only after the round was closed, it may turn out to be none.
 
+    >>> from foedus.core.until import Quorum
     >>> r = Round(3, Quorum(2))
     >>> r.asked(), r.arrived(2), r.arrived(0)
     ([Ask(place=0), Ask(place=1), Ask(place=2)], [], [Close()])

@@ -13,10 +13,10 @@ from typing import Any
 
 from foedus.core.errors import BadInput, plain_name
 from foedus.core.keys import Key
+from foedus.experiment.builder import FileBuilder
 from foedus.experiment.experiment import Experiment
 from foedus.experiment.lines import lines
 from foedus.experiment.problems import BadExperiment, Problem
-from foedus.experiment.read import FileBuilder
 from foedus.experiment.tables import Tables
 from foedus.plain.build import BAD, FIRST, Builder
 from foedus.plain.kinds import Kind

@@ -34,6 +34,10 @@ _COSTS = (
     "serial_s",
     "virtual_s",
     "wall_s",
+    "late",
+    "refused",
+    "failed",
+    "lost",
 )
 
 

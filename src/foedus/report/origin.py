@@ -12,6 +12,7 @@ from foedus.report.markup import text
 from foedus.report.seeds import config_of, without_seed
 from foedus.report.summary import MANY, Comparison, Summary
 from foedus.report.units import human_count, human_seconds, three_digits
+from foedus.report.unused import unused
 from foedus.report.verdict import plural
 
 
@@ -43,6 +44,7 @@ def _block(s: Summary, shared: Mapping[str, str]) -> str:
         ("SHA-256 of the model", _each(r.sha256 for r in s.runs)),
         ("evaluated on", _each(str(r.evaluated_on) for r in s.runs)),
         ("messages", human_count(s.last.messages)),
+        *([("answers not used", unused(s.last))] if unused(s.last) else []),
         ("wall time", human_seconds(s.last.wall_s)),
     ]
     # What a program measures besides: its nodes' disagreement, the age of updates and the like.

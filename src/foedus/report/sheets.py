@@ -16,6 +16,7 @@ from foedus.report.split import Split
 from foedus.report.summary import TOGETHER, Comparison, Runs, Summary, compare, time_head
 from foedus.report.terminal import NONE, Column, Facts, Grid, Sheet, Words, bar, sparkline
 from foedus.report.units import MISSING, human_bytes, human_count, human_seconds, percent, three_digits
+from foedus.report.unused import unused
 from foedus.report.verdict import TRAFFIC, WORK, notices, plural, race, time_shares, troubles, verdict
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def _costs(s: Summary) -> list[tuple[str, str]]:
     facts = [
         ("traffic", traffic + per_node if s.bytes else "nothing was sent"),
         ("messages", human_count(r.messages) if r.messages else ""),
+        ("not used", unused(r)),
         ("work", f"{plural(r.epochs, 'local epoch')}"),
         ("time", f"{virtual}{human_seconds(r.wall_s)} on the clock"),
     ]

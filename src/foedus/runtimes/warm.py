@@ -496,6 +496,9 @@ def _run(module: str, fd: int) -> NoReturn:
     sys.orig_argv[:] = [sys.executable, "-P", "-m", *sys.argv]
     status = 0
     try:
+        for name in (module, f"{module}.__main__"):  # run afresh, should somebody have imported it
+            if not hasattr(sys.modules.get(name), "__path__"):
+                sys.modules.pop(name, None)
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as e:
         status = e.code if isinstance(e.code, int) else int(e.code is not None)

@@ -9,6 +9,7 @@ import signal
 import time
 from dataclasses import dataclass, field
 
+import cloudpickle
 import numpy as np
 import pytest
 import torch
@@ -44,7 +45,8 @@ def make_model():
 
 
 def make_crew(model, data, slowdown):
-    setup = [{"seed": 0, "device": None, "slowdown": factor} for factor in slowdown]
+    policy = cloudpickle.dumps(fd.Policy())
+    setup = [{"seed": 0, "device": None, "slowdown": factor, "policy": policy} for factor in slowdown]
     return ProcessGroup(data.nodes, "foedus.runtimes.processes.node", lambda rank: setup[rank], model, data)
 
 

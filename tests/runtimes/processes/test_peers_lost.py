@@ -8,6 +8,7 @@ import os
 import signal
 from dataclasses import dataclass, field, replace
 
+import cloudpickle
 import numpy as np
 import pytest
 import torch
@@ -48,7 +49,7 @@ def make_model():
 def there():
     """To start processes takes seconds: those of the first test that are left are the second's."""
     model, data = make_model(), make_data(NODES)
-    setup = {"seed": 0, "device": None, "slowdown": 1.0}
+    setup = {"seed": 0, "device": None, "slowdown": 1.0, "policy": cloudpickle.dumps(fd.Policy())}
     with ProcessGroup(NODES, "foedus.runtimes.processes.node", setup, model, data) as group:
         yield model, data, group
 

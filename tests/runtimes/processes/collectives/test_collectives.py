@@ -366,7 +366,7 @@ def test_ranks_in_different_calls_are_told(threads):
 @pytest.mark.parametrize("bad", [torch.zeros(2, 2), torch.zeros(4)[::2], torch.zeros(4, dtype=torch.float16)])
 @OURS
 def test_vectors_that_cannot_be_summed_are_refused(exchange, bad):
-    with pytest.raises(BadInput, match=r"flat, contiguous|float32 or float64"):
+    with pytest.raises(BadInput, match=r"flat, contiguous|give one of float32, float64, int32, int64"):
         collective(exchange, 0, 1, {}, "shared", Meter()).all_reduce(bad)
 
 

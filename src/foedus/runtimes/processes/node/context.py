@@ -7,6 +7,7 @@ import os
 import socket
 import traceback
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, NoReturn
 
 from foedus.core.execute import Task
@@ -26,18 +27,21 @@ class Ended(Exception):
 
 
 class NodeContext:
-    """This process as one of its group: its node's id, the site where tasks reach it, and the channel to the parent."""
+    """This process as one of its group: its node's id, what it was given, and its talk with the parent."""
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.setup: dict[str, Any]
         self.run = 0
         """The number of the run that it takes part in."""
-        self.setup, model, data, self._board = receive_setup(channel, self._started)
-        policy = load(channel, "the policy", self.setup["policy"])
-        self.site = Site(Setup(model, data, self.setup["seed"], policy), real_time=True)
-        self.model = model
-        self._roster = data.roster
+        self.setup, self.model, self.data, self._board = receive_setup(channel, self._started)
+        self._roster = self.data.roster
+
+    @cached_property
+    def site(self) -> Site:
+        """Where tasks reach this node."""
+        policy = load(self.channel, "the policy", self.setup["policy"])
+        return Site(Setup(self.model, self.data, self.setup["seed"], policy), real_time=True)
 
     @property
     def roster(self) -> Roster:
