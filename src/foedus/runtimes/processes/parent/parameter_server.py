@@ -272,7 +272,8 @@ class Server(Executor):
 
     def cancel(self, ticket: Any) -> None:
         """The result will not be asked for; what has not begun never will."""
-        ticket.cancelled = True
+        ticket.cancelled, ticket.watcher = True, None
+        ticket.parts.clear()  # what nodes remember after them is let go of
         for node, parts in enumerate(self._parts):
             for number, part in list(parts.items()):
                 if part.ticket is ticket and self._talk is not None:
@@ -405,7 +406,9 @@ class Server(Executor):
         ticket.parts[index] = result
         ticket.missing -= 1
         if not ticket.missing and ticket.watcher is not None:
-            ticket.watcher()
+            # Whoever watches has the ticket: let go of it, so that what nodes remember lives no longer than is wanted.
+            watcher, ticket.watcher = ticket.watcher, None
+            watcher()
 
     def _fail(self, ticket: _Ticket, index: int, node: int) -> None:
         lost = LostNode(node, f"its process {self.gone[node]}", for_good=True)
