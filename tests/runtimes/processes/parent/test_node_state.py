@@ -4,6 +4,7 @@ for checkpoints. To start processes takes a while, so that each test here looks 
 
 import contextlib
 import gc
+import itertools
 import logging
 import os
 import shutil
@@ -31,7 +32,7 @@ from foedus.testing import small
 AT_A_NODE = "foedus.runtimes.processes.node" in sys.orig_argv
 LOCAL = fd.LocalSGD(epochs=1, batch_size=7, lr=0.1)
 PROGRAMS = {
-    "control variates": fd.Scaffold(4, cohort=fd.Fixed(2), local=LOCAL),
+    "control variates": fd.Scaffold(6, cohort=fd.Fixed(1), local=LOCAL),
     "own models": fd.Ditto(4, cohort=fd.Fixed(2), local=LOCAL),
     "own layers": fd.FedPer(4, local=LOCAL),
     "residuals": fd.FedAvg(4, local=LOCAL, transforms=(fd.ErrorFeedback(fd.TopK(0.1)),)),
@@ -98,17 +99,19 @@ def test_bits_and_checkpoints_are_those_of_a_simulation(what, leftovers, tmp_pat
     expected = run(fd.Simulation())
     assert expected.checkpoint.tree["node_states"]
     whole = run(fd.Processes())
-    assert whole.sha256 == expected.sha256 and same(whole, expected)
+    assert whole.sha256 == expected.sha256
+    assert same(whole, expected)
     assert whole.node_metrics == expected.node_metrics
     assert "NodeState" not in control
     # Here, then in a simulation, then here again, from a folder; what nodes remembered is sent to each of them once.
     run(fd.Processes(), out=out, stop=fd.AfterCommits(2))
-    run(fd.Simulation(), out=out, resume=True, stop=fd.AfterCommits(3))
+    part = run(fd.Simulation(), out=out, resume=True, stop=fd.AfterCommits(3))
     control.clear()
     resumed = run(fd.Processes(), out=out, resume=True)
-    assert resumed.sha256 == expected.sha256 and same(resumed, expected)
+    assert resumed.sha256 == expected.sha256
+    assert same(resumed, expected)
     assert resumed.node_metrics == expected.node_metrics
-    assert 1 <= control["NodeState"] <= 3
+    assert control["NodeState"] == len(part.checkpoint.tree["node_states"]) > 0
 
 
 @pytest.mark.parametrize("wire", ["shared", "sockets"])
@@ -134,10 +137,11 @@ def test_no_byte_of_it_travels_between_checkpoints(monkeypatch, wire):
             model = fd.Model(nn.Sequential(nn.Linear(10, width), nn.ReLU(), nn.Linear(width, 2)))
             program = fd.Scaffold(6, local=fd.LocalSGD(1, 8, lr=0.01), transforms=(fd.ErrorFeedback(fd.TopK(0.1)),))
             fd.train(program, model, data, runtime=fd.Processes(wire=wire), progress=commit, evaluate_nodes=1)
-        return [b - a for a, b in zip(at, at[1:], strict=False)]
+        return [b - a for a, b in itertools.pairwise(at)]
 
     little, much = bytes_by_round(16), bytes_by_round(16_000)
-    assert little == much and max(much) < 1000
+    assert little == much
+    assert max(much) < 1000
 
 
 # -- whose answer counts -------------------------------------------------------------------------------------------
@@ -145,8 +149,8 @@ def test_no_byte_of_it_travels_between_checkpoints(monkeypatch, wire):
 
 @dataclass(frozen=True)
 class Counts:
-    """Remembers how many of its node's answers were accepted, and says so: the memory has ``padding`` numbers beside it,
-    the answer is ``long``.
+    """Remembers how many of its node's answers were accepted, and says so: its memory has ``padding`` numbers
+    beside it, its answer is ``long``.
 
     A node that is in ``fails`` raises in every second job, one in ``slow`` takes its time, and one in ``dies`` ends in
     the job after so many answers, if it is a process.
@@ -240,7 +244,8 @@ def test_an_answer_that_was_not_used_changes_nothing(leftovers, job, until):
     state, total = run.checkpoint.tree["state"], run.ledger.total
     assert state.wrong == 0
     assert remembered(run) == state.accepted
-    assert total.refused > 0 and total.late + total.failed > 0
+    assert total.refused > 0
+    assert total.late + total.failed > 0
     assert 0 < state.most <= 3
 
 
@@ -249,10 +254,12 @@ def test_an_interrupted_run_goes_back_to_its_last_commit(leftovers):
     problem = small(nodes=3, rows=30)
     with leftovers():
         run = ended(fd.Interrupted, Rounds(5, interrupted=3), problem.model, problem.data, runtime=fd.Processes())
-    assert len(run.history) == 3 and remembered(run) == [6, 6, 6]
+    assert len(run.history) == 3
+    assert remembered(run) == [6, 6, 6]
     with leftovers():
         again = fd.train(Rounds(5), problem.model, problem.data, runtime=fd.Processes(), resume=run)
-    assert again.checkpoint.tree["state"].wrong == 0 and remembered(again) == [10, 10, 10]
+    assert again.checkpoint.tree["state"].wrong == 0
+    assert remembered(again) == [10, 10, 10]
 
 
 def test_a_node_keeps_few_states_however_long_the_run(leftovers):
@@ -268,6 +275,43 @@ def test_a_node_keeps_few_states_however_long_the_run(leftovers):
         )
     assert run.checkpoint.tree["state"].most <= 3
     assert max(handles) <= 3 * 3
+
+
+@dataclass(frozen=True)
+class Echoes:
+    """Remembers the very arguments that it was given, and answers those before."""
+
+    def work(self, rows):
+        return Work(trained=1)
+
+    def parts(self, model):
+        return {"before": (model.layout.size,)}
+
+    def __call__(self, node, args):
+        return Update({"before": node.state.get("w", torch.zeros_like(args["w"]))}, 1.0, {}, node.id), args
+
+
+@dataclass(frozen=True)
+class Echo:
+    """A model that is another in every round."""
+
+    async def __call__(self, fed: Federation):
+        s = await fed.begin(lambda w: State(w=torch.zeros_like(w)))
+        for t in fed.rounds(6):
+            for answer in await fed.map(Echoes(), {"w": s.w}, range(fed.nodes)):
+                assert set(answer["before"].tolist()) == {float(max(0, t - 1))}
+            s = s.replace(w=torch.full_like(s.w, t + 1.0))
+            await fed.commit(s)
+        return s.w
+
+
+@pytest.mark.parametrize("wire", ["shared", "sockets"])
+def test_what_is_kept_has_memory_of_its_own(leftovers, wire):
+    """That of a message is used again."""
+    problem = small(nodes=3, rows=30)
+    with leftovers():
+        run = fd.train(Echo(), problem.model, problem.data, runtime=fd.Processes(wire=wire))
+    assert {float(s["job"]["w"].unique()) for s in run.checkpoint.tree["node_states"].values()} == {5.0}
 
 
 # -- what a lost node takes with it --------------------------------------------------------------------------------
@@ -297,7 +341,8 @@ def test_lost_between_written_commits_the_run_goes_on_from_the_last_whole_one(le
         copy = tmp_path / type(runtime).__name__
         shutil.copytree(out, copy)
         again = fd.train(Rounds(8), problem.model, problem.data, runtime=runtime, out=copy, resume=True)
-        assert again.checkpoint.tree["state"].wrong == 0 and remembered(again) == [16, 16, 16]
+        assert again.checkpoint.tree["state"].wrong == 0
+        assert remembered(again) == [16, 16, 16]
 
 
 def test_a_run_that_goes_on_without_a_node_does_so_without_its_memory(leftovers, tmp_path, caplog):
@@ -306,13 +351,15 @@ def test_a_run_that_goes_on_without_a_node_does_so_without_its_memory(leftovers,
     mortal = Rounds(6, Counts(dies=((1, 4),)))
     with leftovers():
         run = fd.train(mortal, problem.model, problem.data, runtime=skips, out=out, stop=fd.AfterCommits(4))
-    assert remembered(run) == [8, 0, 8] and run.checkpoint.lost_memory.keys() == {1}
+    assert remembered(run) == [8, 0, 8]
+    assert run.checkpoint.lost_memory.keys() == {1}
     with pytest.raises(fd.BadInput, match="node 1 remembered"):
         fd.train(Rounds(6), problem.model, problem.data, runtime=fd.Simulation(), resume=run)
     with leftovers(), caplog.at_level(logging.WARNING, "foedus"):
         again = fd.train(Rounds(6), problem.model, problem.data, runtime=skips, out=out, resume=True)
     assert "node 1 begins anew: what node 1 remembered" in caplog.text
-    assert remembered(again) == [12, 4, 12] and not again.checkpoint.lost_memory
+    assert remembered(again) == [12, 4, 12]
+    assert not again.checkpoint.lost_memory
 
 
 # -- streams -------------------------------------------------------------------------------------------------------
@@ -362,7 +409,9 @@ def test_a_stream_is_stopped_and_goes_on_with_what_nodes_remember(leftovers, tmp
                 stop=fd.AfterCommits(3 * i + 3),
             )  # fmt: skip
         state, flights = run.checkpoint.tree["state"], run.checkpoint.tree["in_flight"]
-        assert state.wrong == 0 and remembered(run) == state.accepted and sum(state.accepted) == 18 * (i + 1)
+        assert state.wrong == 0
+        assert remembered(run) == state.accepted
+        assert sum(state.accepted) == 18 * (i + 1)
         assert {f["node"]: int(f["state"]["job"]["answers"]) for f in flights} == dict(enumerate(state.accepted))
         # Two owners, of the states accepted, of the last commit and of a job in flight.
         assert state.most <= 6
