@@ -323,6 +323,7 @@ class Server(Executor):
             wire.send(job, dict(task.own) or None, placed.sent)
             if wire.pending:  # what it did not take at once leaves when it can
                 self._clock.loop.add_writer(wire, self._writable, node)
+                self._poll.modify(wire, select.POLLIN | select.POLLOUT)
         except Closed:
             self._broken(node)
 
@@ -353,6 +354,7 @@ class Server(Executor):
         try:
             if self._wires[node].flush():
                 self._clock.loop.remove_writer(self._wires[node])
+                self._poll.modify(self._wires[node], select.POLLIN)
         except Closed:
             self._broken(node)
 
