@@ -34,6 +34,11 @@ class Checkpoint:
     history: list[Record]
     identity: dict[str, Any]
 
+    @property
+    def lost_memory(self) -> dict[int, str]:
+        """Nodes whose memory is not in it, for it was lost with them, and how they were."""
+        return dict(self.tree.get("lost_memory", {}))
+
     def save(self, path: Path) -> None:
         """Write the file under a temporary name, flush it to the disk, and rename it."""
         import safetensors.torch

@@ -137,7 +137,7 @@ class RealClock:
     def schedule(self, when: float, rank: float, fn: Callable[[], None]) -> Event:
         """Call ``fn`` at ``when``, or soon if that has passed."""
         event = Event(when, fn)
-        self.loop.call_at(self._start + when, lambda: None if event.cancelled else fn())
+        self.loop.call_at(self._start + when, lambda: event.fn())  # looked up then, so that cancel lets go of it
         return event
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:

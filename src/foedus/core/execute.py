@@ -52,7 +52,8 @@ class Plan:
 class Task:
     """One job of one node: the node's ``count``-th, which names its randomness.
 
-    ``state`` is what the node remembers, by owner. ``own`` are arguments for this node alone, beside those of the call.
+    ``state`` is what the node remembers, by owner: tensors, or what earlier outcomes had in their place. ``own`` are
+    arguments for this node alone, beside those of the call.
     """
 
     node: int
@@ -69,9 +70,10 @@ Blocks = Sequence[Sequence[Task]]
 class Outcome:
     """How one task went: ``missing`` says why there is no answer, ``update`` is the answer, unless it was folded.
 
-    ``seconds`` the job took. ``state`` is the node's next state, taken over only if the answer is accepted. ``costs``
-    is what the executor has measured of the task: bytes and messages that really moved, seconds of each kind. None:
-    nothing moved, and the call's own figures stand (raw bytes of arguments and answer, ``seconds`` of compute).
+    ``seconds`` the job took. ``state`` is the node's next state by owner, taken over only if the answer is accepted:
+    tensors, or where nodes keep their own, whatever stands for them until ``Executor.fetch``. ``costs`` is what the
+    executor has measured of the task: bytes and messages that really moved, seconds of each kind. None: nothing moved,
+    and the call's own figures stand (raw bytes of arguments and answer, ``seconds`` of compute).
     """
 
     node: int
@@ -142,6 +144,14 @@ class Executor(ABC):
     def cancel(self, ticket: Any) -> None:
         """The result will not be asked for."""
         return
+
+    def fetch(self, states: Sequence[dict[str, Any]]) -> list[dict[str, Any] | None]:
+        """Nodes' states with their tensors, for a checkpoint; None for one that is lost with its node.
+
+        Tensors travel with tasks and outcomes, unless an executor's nodes keep their own: then it puts something that
+        stands for them into outcomes, finds it again in later tasks, and brings the tensors home here and nowhere else.
+        """
+        return list(states)
 
     def prepare(self, how: Prepare) -> None:
         """Have every site hold ``how(what it holds)`` from its next task on: nothing is under way. Only for data that

@@ -79,26 +79,31 @@ class RunFolder:
         found._lock, found._ours = lock, True
         return found, checkpoint
 
-    def commit(self, record: Record, ledger: Mapping[str, Any], checkpoint: Callable[[], Checkpoint] | None) -> None:
+    def commit(
+        self, record: Record, ledger: Mapping[str, Any], checkpoint: Callable[[], Checkpoint | None] | None
+    ) -> None:
         """Append a line to each file, then write the checkpoint if this commit has one. Errors: ``StorageFailed``."""
         try:
             self._begin()
             self._append(HISTORY, asdict(record))
             self._append(LEDGER, {"round": record.round, **ledger})
             if checkpoint is not None:
-                checkpoint().save(self.path / CHECKPOINT)
-                self._durable = record.round
+                self._write(record.round, checkpoint())
         except OSError as e:
             raise self._failed(e) from e
 
-    def settle(self, round: int, checkpoint: Callable[[], Checkpoint]) -> None:
-        """A run ends: the checkpoint shall be of its last commit, whatever the cadence was."""
+    def settle(self, round: int, checkpoint: Callable[[], Checkpoint | None]) -> None:
+        """A run ends: the checkpoint shall be of its last commit, whatever the cadence was, if there is one of it."""
         if self._open and not self.broken and self._durable != round:
             try:
-                checkpoint().save(self.path / CHECKPOINT)
-                self._durable = round
+                self._write(round, checkpoint())
             except OSError as e:
                 raise self._failed(e) from e
+
+    def _write(self, round: int, checkpoint: Checkpoint | None) -> None:
+        if checkpoint is not None:
+            checkpoint.save(self.path / CHECKPOINT)
+            self._durable = round
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file of the folder, whole, if a run was begun there. Errors: ``StorageFailed``.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ from foedus.core.job import Job
 from foedus.core.keys import Key
 from foedus.core.ledger import Ledger
 from foedus.core.model import Model
+from foedus.core.node_states import begin_without, bring_home
 from foedus.core.policy import Policy, Willing
 from foedus.core.quality import Quality, better
 from foedus.core.roster import Roster
@@ -41,6 +43,8 @@ from foedus.core.update import Tensors
 
 if TYPE_CHECKING:  # a driver drives a session's calls
     from foedus.core.drivers import Driver
+
+log = logging.getLogger("foedus")
 
 
 @dataclass
@@ -143,7 +147,9 @@ class Session:
         return self.key.child(purpose, n)
 
     def node_state(self, node: int) -> dict[str, Any]:
-        """What the node remembers, by owner: its job, and each transform by its place."""
+        """What the node remembers, by owner: its job, and each transform by its place. What stands there may be no
+        tensors, but something of the executor's that stands for them: see ``Executor.fetch``.
+        """
         return self.node_states.get(node, {})
 
     def accept_node_state(self, node: int, state: dict[str, Any]) -> None:
@@ -222,7 +228,7 @@ class Session:
         if folder is not None:
             durable = self.stopped or t == self.planned or t % self.options.checkpoint_every == 0
             with self.off_the_clock():
-                folder.commit(record, self.ledger.total.as_dict(), self.checkpoint if durable else None)
+                folder.commit(record, self.ledger.total.as_dict(), self._to_write if durable else None)
         if self.options.progress is not None:
             self.options.progress(record)
 
@@ -379,22 +385,23 @@ class Session:
         self.used, self._losses, self._staleness = 0, [], []
         folder = self.options.folder
         if folder is not None and self.round:
-            folder.settle(self.round, self.checkpoint)
+            folder.settle(self.round, self._to_write)
 
     def checkpoint(self) -> Checkpoint:
         """The last commit, whole. Call it right after a commit or after ``roll_back``."""
         c = self._last
-        tree = {
+        home = bring_home(self.executor, self.node_states, c.in_flight)
+        tree: dict[str, Any] = {
             "round": c.round,
             "state": c.state,
             "counts": [list(self.counts), list(self.counts.values())],
-            "node_states": dict(self.node_states),
+            "node_states": home.states,
             "reducers": c.reducers,
             "draws": c.draws,
             "now": c.now,
             "down": c.down,
             "up": c.up,
-            "in_flight": c.in_flight,
+            "in_flight": home.in_flight,
             "extra": c.carried.as_tree(),
             "ledger": c.ledger,
             "stops": [[repr(r), *s] for r, s in zip(self.options.stop, c.stops, strict=True)],
@@ -402,7 +409,22 @@ class Session:
             "best_w": c.best_w,
             "records": c.records,
         }
+        if home.lost:
+            tree["lost_memory"] = home.lost
         return Checkpoint(tree, list(self.history), self.identity)
+
+    def _to_write(self) -> Checkpoint | None:
+        """The last commit for the run's folder; None if that shall keep an earlier one, for this is not whole."""
+        made = self.checkpoint()
+        if made.lost_memory and not self.executor.goes_on:
+            nodes = ", ".join(map(str, made.lost_memory))
+            log.warning(
+                "commit %d is not written: what node %s remembers is lost with its process; an earlier commit is kept",
+                self.round,
+                nodes,
+            )
+            return None
+        return made
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -422,6 +444,7 @@ class Session:
             theirs = checkpoint.identity.get(name)
             if theirs != mine:
                 raise BadInput(f"the checkpoint is of another run: its {name} is {theirs}, this run's is {mine}")
+        begin_without(checkpoint.lost_memory, self.executor.goes_on)
         tree = checkpoint.tree
         self.round, self.state = tree["round"], tree["state"]
         self.roster = self.roster.at(self.round)

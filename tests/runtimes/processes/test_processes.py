@@ -177,6 +177,17 @@ def test_a_run_goes_on_elsewhere(tmp_path):
         assert run.sha256 == whole.sha256
 
 
+def test_arguments_too_long_for_a_wire_leave_while_nodes_are_waited_for(leftovers):
+    """Evaluation waits for nodes without the loop, which else writes what a socket did not take at once."""
+    model = fd.Model(torch.nn.Linear(1000, 3000))
+    data = fd.data.arrays(np.ones((40, 1000), "f"), [i % 2 for i in range(40)], test=0.2).split(fd.data.IID(), nodes=2)
+    program = fd.SyncSGD(rounds=1)
+    expected = fd.train(program, model, data, evaluate_nodes=1)
+    with leftovers():
+        run = fd.train(program, model, data, evaluate_nodes=1, runtime=way("server", "sockets"))
+    assert run.node_metrics == expected.node_metrics
+
+
 def test_commits_that_are_not_due_are_recorded_all_the_same(tmp_path):
     """Ranks tell of them together; records, checkpoints and the last model are as with every commit told."""
     model, data = digits(nodes=2)

@@ -1,7 +1,9 @@
 """A node as a worker of a parameter server: it is given jobs, one after the other, and answers each.
 
 Two channels lead to the server. What an algorithm sends, jobs with their arguments and answers, goes over the wire that
-is measured; plans, cancellations and what nodes remember between jobs are the runtime's own, and go over the other.
+is measured; plans and cancellations are the runtime's own, and go over the other. What the node remembers between jobs
+stays here, under the number of the job that made it, until a job says that nobody asks for it any more; it goes to the
+server only when that fetches it, for a checkpoint.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from typing import Any
 
 from foedus.core.execute import Plan, Result, Task
 from foedus.core.ledger import Costs
+from foedus.core.trees import owned
+from foedus.core.update import Tensors
 from foedus.runtimes.launch import load
 from foedus.runtimes.processes.node.context import NodeContext
 from foedus.runtimes.processes.node.pace import pace
@@ -40,8 +44,8 @@ class _Worker:
         self.meter: Meter = wire.meter
         self.jobs: deque[Any] = deque()
         self.plans: dict[int, Plan] = {}
-        self.states: dict[int, Any] = {}
-        """What the node remembers, by the job that has yet to begin."""
+        self.kept: dict[tuple[int, str], Tensors] = {}
+        """What the node remembers, by number and owner."""
         self.cancelled: set[int] = set()
         self.site = context.site
         self.pace = pace(context)
@@ -78,22 +82,26 @@ class _Worker:
             case messages.NewPlan():
                 self.plans[message.id] = load(self.context.channel, "a job", message.pickled)
             case messages.NodeState():
-                self.states[message.ticket] = tree
+                self._keep(message.number, tree)
+            case messages.Fetch():
+                self.context.tell(messages.Fetched(message.request), [self.kept[key] for key in message.states])
             case messages.Cancel():
                 self.cancelled.add(message.ticket)
 
     def _answer(self, job: dict[str, Any], own: Any, args: Any) -> None:
         ticket, node, count = job["ticket"], job["node"], job["count"]
-        while job["plan"] not in self.plans or (job["stateful"] and ticket not in self.states):
+        for number, owner in job["forget"]:
+            del self.kept[number, owner]
+        begins = {owner: (number, owner) for owner, number in job["state"].items()}
+        while job["plan"] not in self.plans or not self.kept.keys() >= set(begins.values()):
             self._hear()
-        state = self.states.pop(ticket, {})
         if ticket in self.cancelled:
             self.cancelled.remove(ticket)
             self.wire.send({"ticket": ticket, "dropped": True})
             return
         plan = self.plans[job["plan"]]
         self.context.doing(node)
-        task = Task(node, count, state, own or {})
+        task = Task(node, count, {owner: self.kept[key] for owner, key in begins.items()}, own or {})
         if plan.transforms:  # what travels is what they make of an answer
             result = Result(None, [self.site.answer(plan, plan.chain(self.context.model), args, task)])
         else:
@@ -106,11 +114,14 @@ class _Worker:
         self.context.doing()
         self.meter.compute_s += outcome.seconds
         outcome.costs = self._costs()
-        plain, tensors = pack(result)
-        states = tensors.pop("states")
-        if states:
-            self.context.tell(messages.NodeState(ticket), states[0])
-        self.wire.send({"ticket": ticket, "outcome": plain[0], "stateful": bool(states)}, tensors, wait=True)
+        made, outcome.state = outcome.state, {}
+        self._keep(ticket, made)
+        [plain], tensors = pack(result)
+        self.wire.send({"ticket": ticket, "outcome": plain, "made": list(made)}, tensors, wait=True)
+
+    def _keep(self, number: int, states: dict[str, Any]) -> None:
+        # They stay for long: they shall not hold the memory of a message, or of a job's arguments.
+        self.kept.update(((number, owner), held) for owner, held in owned(states).items())
 
     def _costs(self) -> Costs:
         """What came on this node's account since its last answer; the server counts the bytes itself."""

@@ -1,6 +1,9 @@
 """The executor of a parameter server: jobs go to the nodes' processes, and are waited for as they come.
 
 What concerns no node (the test set, all rows pooled) is computed here. A node that is lost answers with a failure.
+
+What a node remembers stays in its process: tasks and outcomes have a ``Kept`` in its place, and only a checkpoint
+fetches the tensors. Those of a checkpoint that a run goes on from are sent once, with the node's first job.
 """
 
 from __future__ import annotations
@@ -10,8 +13,9 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from foedus.core.aggregator import Fold
@@ -20,6 +24,7 @@ from foedus.core.execute import Blocks, Executor, Outcome, Plan, Result, Task
 from foedus.core.ledger import Costs
 from foedus.core.roster import Prepare
 from foedus.core.site import RECEIVED, Setup, Site, receive
+from foedus.core.trees import owned
 from foedus.core.update import Lost as LostNode
 from foedus.core.update import Tensors
 from foedus.runtimes.channel import Channel, Closed
@@ -27,6 +32,7 @@ from foedus.runtimes.launch import limit, pickled_rows
 from foedus.runtimes.plans import Plans
 from foedus.runtimes.processes.parent.aside import Aside
 from foedus.runtimes.processes.parent.conversation import Conversation, Heard, Lost
+from foedus.runtimes.processes.parent.kept import Kept
 from foedus.runtimes.processes.parent.process_group import ProcessGroup
 from foedus.runtimes.processes.wire import messages
 from foedus.runtimes.processes.wire.kinds import Placement, Wire, wrap
@@ -71,6 +77,18 @@ class _Ticket:
         return Result(folded.result(), outcomes)
 
 
+def _at_home(state: dict[str, Any], found: Mapping[int, Mapping[tuple[int, str], Any]]) -> dict[str, Any] | None:
+    """A node's state with its tensors; None if what it kept was not found, for it is lost with the node."""
+    home = {}
+    for owner, held in state.items():
+        if isinstance(held, Kept):
+            if held.node not in found:
+                return None
+            held = found[held.node][held.number, owner]
+        home[owner] = held
+    return home
+
+
 class _Part:
     """A task at its node."""
 
@@ -108,9 +126,14 @@ class Server(Executor):
         self._poll = select.poll()
         self._parts: list[dict[int, _Part]] = [{} for _ in range(group.nodes)]
         """By node, what it has to do, by number."""
-        self._states: dict[int, Any] = {}
-        """What nodes remember after jobs whose answers are about to come, by number."""
         self._numbers = 0
+        self._given: list[dict[str, tuple[Any, Kept]]] = [{} for _ in range(group.nodes)]
+        """By node and owner, the tensors that the node was sent, and where it keeps them."""
+        self._released: list[list[tuple[int, str]]] = [[] for _ in range(group.nodes)]
+        """By node, what it may forget; it is told with its next job."""
+        self._fetched: dict[int, Any] = {}
+        """By node, its answer to the last request."""
+        self._requests = 0
         self._here_s = 0.0
         self._counted: dict[int, tuple[Meter, float]] = {}
         """By node, at its last answer: its wire's meter, and what was computed here."""
@@ -200,20 +223,57 @@ class Server(Executor):
             self._here_s += time.perf_counter() - started
             return result
         while ticket.missing:
-            # A node that is lost is told of by the loop, which does not run now: its wire's end says it as well.
-            events = self._poll.poll(1000 * self.group.interval)
-            for fd, kind in events:
-                if fd in self._node_at:
-                    (self._writable if kind & select.POLLOUT else self._readable)(self._node_at[fd])
-            if not events:
-                self.group.look()
+            self._take_in()
         if self._talk is not None and self._talk.refusal is not None:
             raise self._talk.refusal
         return ticket.result()  # type: ignore[no-any-return]
 
+    def _take_in(self, asked: Mapping[int, int] = MappingProxyType({})) -> None:
+        """Take what nodes have sent over their wires; wait for something if there is nothing.
+
+        ``asked``: nodes from which something comes over the other channel, by its descriptor.
+        """
+        # A node that is lost is told of by the loop, which does not run now: its wire's end says it as well.
+        events = self._poll.poll(1000 * self.group.interval)
+        for fd, kind in events:
+            if fd in self._node_at:
+                (self._writable if kind & select.POLLOUT else self._readable)(self._node_at[fd])
+            elif fd in asked and self._talk is not None:
+                self._talk.listen(asked[fd])
+        if not events:
+            self.group.look()
+
+    def fetch(self, states: Sequence[dict[str, Any]]) -> list[dict[str, Any] | None]:
+        """Ask all nodes that are left at once; one that computes answers when it is done."""
+        started, talk = time.perf_counter(), self._talk
+        keys: dict[int, list[tuple[int, str]]] = {}
+        for kept in {held for state in states for held in state.values() if isinstance(held, Kept)}:
+            keys.setdefault(kept.node, []).append((kept.number, kept.owner))
+        if keys:
+            assert talk is not None
+            self._requests, self._fetched = self._requests + 1, {}
+            for node in keys:
+                talk.say(node, messages.Fetch(self._requests, keys[node]))
+            # Their answers come over the other channel. Meanwhile the wires are read as well: a node whose answer to a
+            # job is too long for its wire hears of nothing else.
+            for node in keys:
+                if node not in self.gone:
+                    fd = self.group.channels[node].fileno()
+                    self._poll.register(fd, select.POLLIN)
+                    try:
+                        while node not in self._fetched and node not in self.gone:
+                            self._take_in({fd: node})
+                    finally:
+                        self._poll.unregister(fd)
+        found = {n: dict(zip(keys[n], self._fetched[n], strict=True)) for n in keys if n in self._fetched}
+        self._fetched = {}
+        self._here_s += time.perf_counter() - started
+        return [_at_home(state, found) for state in states]
+
     def cancel(self, ticket: Any) -> None:
         """The result will not be asked for; what has not begun never will."""
-        ticket.cancelled = True
+        ticket.cancelled, ticket.watcher = True, None
+        ticket.parts.clear()  # what nodes remember after them is let go of
         for node, parts in enumerate(self._parts):
             for number, part in list(parts.items()):
                 if part.ticket is ticket and self._talk is not None:
@@ -252,24 +312,49 @@ class Server(Executor):
         new = self._plans.new_to(node, id)
         if new is not None:
             talk.say(node, messages.NewPlan(id, new))
-        own = {owner: held for owner, held in task.state.items() if not owner.endswith(RECEIVED)}
-        if own:
-            talk.say(node, messages.NodeState(number), own)
+        state = self._begins_with(node, task.state)
         if node in self.gone:
             return
         wire = self._wires[node]
+        released = self._released[node]
+        forget = [released.pop() for _ in range(len(released))]
         try:
-            job = {"ticket": number, "node": node, "count": task.count, "plan": id, "stateful": bool(own)}
+            job = {"ticket": number, "node": node, "count": task.count, "plan": id, "state": state, "forget": forget}
             wire.send(job, dict(task.own) or None, placed.sent)
             if wire.pending:  # what it did not take at once leaves when it can
                 self._clock.loop.add_writer(wire, self._writable, node)
+                self._poll.modify(wire, select.POLLIN | select.POLLOUT)
         except Closed:
             self._broken(node)
+
+    def _begins_with(self, node: int, state: Mapping[str, Any]) -> dict[str, int]:
+        """By owner, under which number the node keeps what it remembers. Tensors, of a checkpoint, are sent once."""
+        given, new, numbers = self._given[node], dict[str, Any](), dict[str, int]()
+        for owner, held in state.items():
+            if owner.endswith(RECEIVED):
+                continue
+            if isinstance(held, Kept):
+                given.pop(owner, None)
+                numbers[owner] = held.number
+            elif owner in given and given[owner][0] is held:
+                numbers[owner] = given[owner][1].number
+            else:
+                new[owner] = held
+        if new:
+            number = self._numbers
+            self._numbers += 1
+            for owner, held in new.items():
+                given[owner] = held, Kept(node, number, owner, self._released[node])
+                numbers[owner] = number
+            assert self._talk is not None
+            self._talk.say(node, messages.NodeState(number), new)
+        return numbers
 
     def _writable(self, node: int) -> None:
         try:
             if self._wires[node].flush():
                 self._clock.loop.remove_writer(self._wires[node])
+                self._poll.modify(self._wires[node], select.POLLIN)
         except Closed:
             self._broken(node)
 
@@ -284,20 +369,21 @@ class Server(Executor):
 
     def _answered(self, node: int, message: dict[str, Any], tensors: Any) -> None:
         number = message["ticket"]
-        if message.get("stateful") and number not in self._states and self._talk is not None:
-            self._talk.listen(node)  # it was sent before the answer
-        states = {0: self._states.pop(number)} if number in self._states else {}
+        # Of an answer that nobody wants these are let go at once, and the node forgets what the job made.
+        made = {owner: Kept(node, number, owner, self._released[node]) for owner in message.get("made", ())}
         part = self._parts[node].pop(number, None)
         if part is None:  # its loss has just been told of
             return
         part.placed.release()
         if message.get("dropped") or part.ticket.cancelled:
             return
-        result = unpack([message["outcome"]], {**tensors, "states": states})
-        self._count(node, result.outcomes[0])
+        result = unpack([message["outcome"]], tensors)
+        [outcome] = result.outcomes
+        outcome.state = dict(made)
+        self._count(node, outcome)
         plan = part.ticket.plan
         if plan.transforms:
-            receive(plan, plan.chain(self._model), result.outcomes[0], part.ticket.tasks[part.index].state)
+            receive(plan, plan.chain(self._model), outcome, part.ticket.tasks[part.index].state)
         self._arrived(part.ticket, part.index, result)
 
     def _count(self, node: int, outcome: Outcome) -> None:
@@ -322,7 +408,9 @@ class Server(Executor):
         ticket.parts[index] = result
         ticket.missing -= 1
         if not ticket.missing and ticket.watcher is not None:
-            ticket.watcher()
+            # Whoever watches has the ticket: let go of it, so that what nodes remember lives no longer than is wanted.
+            watcher, ticket.watcher = ticket.watcher, None
+            watcher()
 
     def _fail(self, ticket: _Ticket, index: int, node: int) -> None:
         lost = LostNode(node, f"its process {self.gone[node]}", for_good=True)
@@ -333,8 +421,9 @@ class Server(Executor):
     def _heard(self, heard: Heard) -> None:
         node, message, tree = heard
         match message:
-            case messages.NodeState():
-                self._states[message.ticket] = tree
+            case messages.Fetched():
+                if message.request == self._requests:
+                    self._fetched[node] = owned(tree)
             case Lost():  # what it had to do has failed
                 self._forget(node)
                 parts, self._parts[node] = self._parts[node], {}

@@ -100,9 +100,22 @@ class NewPlan(Message):
 
 
 class NodeState(Message):
-    """Either: as tree, what the node remembers before or after a job. Comes before the job, or its answer."""
+    """Parent: keep the tree, tensors by owner, under this number. Comes before the first job that begins from it."""
 
-    ticket: int
+    number: int
+
+
+class Fetch(Message):
+    """Parent: send what you keep under these numbers and owners, for a checkpoint. The answer is ``Fetched``."""
+
+    request: int
+    states: list[tuple[int, str]]
+
+
+class Fetched(Message):
+    """Node: as tree, a list of what was asked for, in its order."""
+
+    request: int
 
 
 class Cancel(Message):
@@ -256,9 +269,9 @@ class Met(Message):
 
 
 _Any = (
-    Ready | Go | End | Done | Raised | Work | NewPlan | NodeState | Cancel | Join | Committed | Word | Broke | Give
-    | Given | Again | BePeer | PeerCommitted | JobFailed | Settled | Crossing | Waiting | StillWaiting | Gone | Aside
-    | AsideAnswer | Prepare | Met
+    Ready | Go | End | Done | Raised | Work | NewPlan | NodeState | Fetch | Fetched | Cancel | Join | Committed | Word
+    | Broke | Give | Given | Again | BePeer | PeerCommitted | JobFailed | Settled | Crossing | Waiting | StillWaiting
+    | Gone | Aside | AsideAnswer | Prepare | Met
 )  # fmt: skip
 
 
