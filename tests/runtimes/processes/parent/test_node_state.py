@@ -160,6 +160,7 @@ class Counts:
     long: int = 1
     fails: tuple = ()
     slow: tuple = ()
+    takes: float = 0.05
     dies: tuple = ()
 
     def work(self, rows):
@@ -173,7 +174,7 @@ class Counts:
         if AT_A_NODE and (node.id, n) in self.dies:
             os.kill(os.getpid(), signal.SIGKILL)
         if node.id in self.slow:
-            time.sleep(0.05)
+            time.sleep(self.takes)
         if node.id in self.fails and node.key.integer() % 2:
             raise RuntimeError("not today")
         told = {"answers": torch.full((self.long,), n + 1.0), "kept": torch.full((1,), float(kept_here()))}
@@ -232,7 +233,7 @@ def remembered(run):
         (Counts(fails=(1,)), fd.All(failure="retry")),
         (Counts(fails=(1,)), fd.All(failure="skip")),
         (Counts(slow=(2,)), fd.Quorum(2)),
-        (Counts(slow=(1, 2)), fd.Deadline(0.03)),
+        (Counts(slow=(1, 2), takes=0.5), fd.Deadline(0.4)),
         (Counts(fails=(1,)), fd.Deadline(60.0, failure="skip")),
     ],
 )
