@@ -3,7 +3,11 @@
 import gc
 import itertools
 import os
+import resource
 import socket
+import subprocess
+import sys
+import textwrap
 
 import pytest
 import torch
@@ -232,3 +236,67 @@ def test_plain_values_come_beside_the_tree(ends):
     assert (plain["n"], plain["names"], placed) == (1, ["x", "y"], None)
     assert plain["nan"] != plain["nan"]
     assert tree["t"].tolist() == [0, 1, 2]
+
+
+def test_sockets_go_with_messages_and_become_the_receivers(ends):
+    (a, b), _ = ends
+    made = [socket.socketpair() for _ in range(3)]
+    for i, (one, _) in enumerate(made):
+        with one:
+            a.send({"i": i}, torch.ones(10) * i, sock=one)
+    a.send("x" * 70_000, torch.zeros(3), placed=None)
+    for i, (_, other) in enumerate(made):
+        assert b.receive()[0] == {"i": i}
+        assert len(b.sockets) == 1
+        with b.sockets.popleft() as one, other:
+            assert not one.get_inheritable()
+            one.sendall(b"%d" % i)
+            assert other.recv(9) == b"%d" % i
+    assert b.receive()[0] == "x" * 70_000
+    assert not b.sockets
+
+
+MANY = """
+    import os, resource, socket, threading, time
+    from foedus.runtimes.channel import Channel
+    from foedus.runtimes.segments import SegmentPool
+    if os.getuid() == 0:  # who may have as many as he likes
+        os.setuid(65534)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+    ours, theirs = socket.socketpair()
+    left, right = Channel(ours, SegmentPool()), Channel(theirs, SegmentPool())
+
+    def take():
+        time.sleep(0.3)
+        for i in range(100):
+            assert right.receive()[0] == i
+            right.sockets.popleft().close()
+        print("all")
+
+    taking = threading.Thread(target=take, daemon=True)
+    taking.start()
+    one, other = socket.socketpair()
+    for i in range(100):
+        left.send(i, sock=one)
+    taking.join()
+"""
+
+
+def test_more_sockets_than_may_be_under_way_wait_until_some_are_taken():
+    code = textwrap.dedent(MANY)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("all\n", "")
+
+
+def test_a_process_that_may_not_have_a_socket_says_so(ends):
+    (a, b), _ = ends
+    one, other = socket.socketpair()
+    with one, other:
+        a.send(1, sock=one)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            with pytest.raises(OSError, match="Too many open files"):
+                b.receive()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -2,11 +2,13 @@
 
 A message is a few plain values and a tree. The tree's tensors are written into shared memory of the sender's, and read
 in place by the receiver; when the receiver holds none of them any more, it says so with its next message, and the
-memory is used again.
+memory is used again. A connected socket can go with a message as well.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import select
 import socket
 import struct
@@ -25,6 +27,9 @@ if TYPE_CHECKING:  # its package is made of channels
 
 _LONG = 1 << 15
 """Longer messages go through shared memory, for two sides that both fill a socket's buffer would wait for ever."""
+
+_PAUSE = 0.001
+"""Seconds until it is tried again to pass a descriptor, when the system holds as many that others have yet to take."""
 
 _HEADER = struct.Struct("<IB")
 _encode = msgspec.msgpack.Encoder().encode
@@ -71,19 +76,28 @@ class Channel:
         self._known: set[int] = set()
         self._theirs: dict[int, Segment] = {}
         self._to_free: list[int] = []
+        self.sockets: deque[socket.socket] = deque()
+        """Those that came with messages and have not been taken, in their order."""
 
     def fileno(self) -> int:
         """For poll."""
         return self._sock.fileno()
 
     def send(
-        self, plain: Any, tree: Any = None, placed: Placed | None = None, wait: bool = True, fixed: bool = False
+        self,
+        plain: Any,
+        tree: Any = None,
+        placed: Placed | None = None,
+        wait: bool = True,
+        fixed: bool = False,
+        sock: socket.socket | None = None,
     ) -> None:
         """Send plain values (numbers, strings, lists, dicts), a tree, and a reference to tensors placed before.
 
         Plain values cost a hundredth of a tree's time to send. ``wait``: until the frame has left, which is at once
         unless the other side has left a socket's buffer full of frames unread; without it, ``flush`` may have to go on.
-        ``fixed``, that nobody changes the tree, makes no difference here: it is copied in any case. Errors: ``Closed``.
+        ``fixed``, that nobody changes the tree, makes no difference here: it is copied in any case. ``sock`` becomes
+        one of the other side's ``sockets``; when it has left it can be closed here. Errors: ``Closed``.
         """
         started = time.perf_counter()
         vectors = 0
@@ -106,6 +120,8 @@ class Channel:
             number = self._introduce(block.segment, fds, new)
             places = write(block, [torch.frombuffer(bytearray(data), dtype=torch.uint8)])
             data = _encode({"long": [block.id, number, places[0][0], len(data)], "new": new})
+        if sock is not None:
+            fds.append(sock.fileno())
         header = _HEADER.pack(len(data), len(fds))
         if fds:
             self._out.append((memoryview(header), fds))
@@ -140,7 +156,7 @@ class Channel:
         try:
             while self._out:
                 data, fds = self._out[0]
-                n = socket.send_fds(self._sock, [data], fds, flags) if fds else self._sock.send(data, flags)
+                n = self._send_fds(data, fds, flags) if fds else self._sock.send(data, flags)
                 if n < len(data):
                     self._out[0] = data[n:], []
                 else:
@@ -155,6 +171,15 @@ class Channel:
         finally:
             if self.meter is not None:
                 self.meter.wire_s += time.perf_counter() - started
+
+    def _send_fds(self, data: memoryview, fds: list[int], flags: int) -> int:
+        while True:
+            try:
+                return socket.send_fds(self._sock, [data], fds, flags)
+            except OSError as e:
+                if e.errno != errno.ETOOMANYREFS:
+                    raise
+                time.sleep(_PAUSE)
 
     def _introduce(self, segment: Segment, fds: list[int], new: list[list[int]]) -> int:
         if segment.id not in self._known:
@@ -176,7 +201,7 @@ class Channel:
                 if not more:
                     raise Closed
                 head += more
-            length, _ = _HEADER.unpack(head)
+            length, passed = _HEADER.unpack(head)
             data = bytearray(length)
             at, target = 0, memoryview(data)
             while at < length:
@@ -187,10 +212,17 @@ class Channel:
         except OSError as e:
             raise Closed from e
         read = time.perf_counter()
+        if len(fds) < passed:
+            # The system has closed those that this process may not have.
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         message = _decode(data)
-        for (number, nbytes), fd in zip(message["new"], fds, strict=True):
+        for (number, nbytes), fd in zip(message["new"], fds, strict=False):
             segment = self._theirs[number] = Segment(number, nbytes, fd)
             segment.close()  # the mapping stays; its descriptor would only count against the system's limit
+        for fd in fds[len(message["new"]) :]:
+            sock = socket.socket(fileno=fd)
+            sock.set_inheritable(False)
+            self.sockets.append(sock)
         if "long" in message:
             block, number, start, length = message["long"]
             message = _decode(self._theirs[number].map[start : start + length])

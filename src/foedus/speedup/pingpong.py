@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from foedus.network.fit import fit_alpha_beta
-from foedus.runtimes.processes.collectives.collective import collective, edges, probe
+from foedus.runtimes.processes.collectives.collective import collective, probe
 from foedus.runtimes.processes.node.context import NodeContext, run
 from foedus.runtimes.processes.parent.process_group import ProcessGroup
 from foedus.runtimes.processes.wire.meter import Meter
-from foedus.runtimes.processes.wire.rendezvous import connect
+from foedus.runtimes.processes.wire.pair import connected_pair
 from foedus.speedup.processors import cores
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ def messages(wire: str, subject: Subject, sizes: list[int]) -> list[tuple[float,
     setup: dict[str, Any] = {"wire": wire, "sizes": sizes, "spin": cores() >= RANKS}
     group = ProcessGroup(RANKS, "foedus.speedup.pingpong", setup, subject.model, subject.shared(RANKS))
     try:
-        group.rendezvous(lambda node: edges("ring", node, RANKS), wire)
+        for channel, sock in zip(group.channels, connected_pair(wire), strict=True):
+            with sock:
+                channel.send({}, sock=sock)
         found, _, _ = group.channels[0].receive()
         return [(float(n), float(s)) for n, s in found["messages"]]
     finally:
@@ -47,8 +49,9 @@ def messages(wire: str, subject: Subject, sizes: list[int]) -> list[tuple[float,
 def _play(context: NodeContext) -> None:
     torch.set_num_threads(1)
     setup = context.setup
-    socks = connect(context.channel)
-    ring = collective("ring", context.node, RANKS, socks, setup["wire"], Meter(), bool(setup["spin"]))
+    context.channel.receive()
+    peer = {1 - context.node: context.channel.sockets.popleft()}
+    ring = collective("ring", context.node, RANKS, peer, setup["wire"], Meter(), bool(setup["spin"]))
     context.channel.send({"messages": [list(m) for m in probe(ring, setup["sizes"])]})
     context.channel.receive()  # until the parent is gone: closing early would look like a loss to the other
 

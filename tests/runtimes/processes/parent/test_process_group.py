@@ -283,7 +283,7 @@ PARENT = """
     group.channels[0].send({"do": "sleep", "seconds": 600.0})
     os.kill(group.pids[1], signal.SIGSTOP)
     print(*group.pids, flush=True)
-    group.rendezvous(lambda node: {0, 1, 2} - {node}, "sockets", timeout=600.0)
+    time.sleep(600)
 """
 
 
@@ -294,7 +294,6 @@ def test_when_the_parent_is_killed_all_end_the_stopped_and_the_busy_too(here, le
         pids = [int(pid) for pid in re.findall(r"\d+", parent.stdout.readline())]
         assert len(pids) == 3
         assert all(map(running, pids))
-        time.sleep(0.2)  # so that the third is in the middle of being connected
         parent.kill()
         parent.wait()
         parent.stdout.close()

@@ -7,6 +7,7 @@ import os
 import socket
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from foedus.core.execute import Task
@@ -17,7 +18,6 @@ from foedus.runtimes.channel import Channel, Closed
 from foedus.runtimes.launch import attach, load, receive_setup
 from foedus.runtimes.processes.wire import messages
 from foedus.runtimes.processes.wire.heartbeat import IDLE, beat_for_ever
-from foedus.runtimes.processes.wire.rendezvous import NotConnected, connect
 from foedus.runtimes.results import pack
 
 
@@ -34,8 +34,10 @@ class NodeContext:
         self.run = 0
         """The number of the run that it takes part in."""
         self.setup, model, data, self._board = receive_setup(channel, self._started)
-        policy = load(channel, "the policy", self.setup["policy"])
-        self.site = Site(Setup(model, data, self.setup["seed"], policy), real_time=True)
+        own = Setup(model, data)
+        if "policy" in self.setup:  # not where processes run no program
+            own = replace(own, seed=self.setup["seed"], policy=load(channel, "the policy", self.setup["policy"]))
+        self.site = Site(own, real_time=True)
         self.model = model
         self._roster = data.roster
 
@@ -93,26 +95,24 @@ class NodeContext:
         return True
 
     def gather(self) -> tuple[dict[int, socket.socket], messages.Go]:
-        """Be connected with other nodes, by their ids, as often as the parent says so, until it says go.
+        """Say that this node is ready, and be connected with other nodes, by their ids, until the parent says go.
 
         Errors: as ``hear``.
         """
+        self.tell(messages.Ready())
         socks: dict[int, socket.socket] = {}
-        while True:
-            plain, tree, _ = self.channel.receive()
-            if "rendezvous" not in plain:
-                message = messages.read(plain)
-                if self.beside(message, tree):
-                    continue
-                if isinstance(message, messages.Go):
-                    return socks, message
-                raise Ended
-            for sock in socks.values():
-                sock.close()
-            socks = {}
-            with contextlib.suppress(NotConnected):  # somebody is lost: those that are left are invited anew
-                socks = connect(self.channel, plain)
-                self.tell(messages.Ready())
+        with contextlib.ExitStack() as given:
+            while True:
+                message, _ = self.hear()
+                match message:
+                    case messages.Connection():
+                        socks[message.to] = given.enter_context(self.channel.sockets.popleft())
+                    case messages.Disconnect():
+                        given.close()
+                        socks = {}
+                    case messages.Go():
+                        given.pop_all()
+                        return socks, message
 
 
 def run(fd: int, serve: Callable[[NodeContext], None]) -> NoReturn:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import select
-import socket
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,7 +20,7 @@ from foedus.core.roster import Prepare
 from foedus.core.site import RECEIVED, Setup, Site, receive
 from foedus.core.update import Lost as LostNode
 from foedus.core.update import Tensors
-from foedus.runtimes.channel import Channel, Closed
+from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import limit, pickled_rows
 from foedus.runtimes.plans import Plans
 from foedus.runtimes.processes.parent.aside import Aside
@@ -31,9 +29,8 @@ from foedus.runtimes.processes.parent.process_group import ProcessGroup
 from foedus.runtimes.processes.wire import messages
 from foedus.runtimes.processes.wire.kinds import Placement, Wire, wrap
 from foedus.runtimes.processes.wire.meter import Meter
-from foedus.runtimes.processes.wire.rendezvous import NotConnected, connect
+from foedus.runtimes.processes.wire.pair import connected_pair
 from foedus.runtimes.results import unpack
-from foedus.runtimes.segments import SegmentPool
 from foedus.runtimes.simulation.inline import Inline
 
 AHEAD = 64
@@ -123,38 +120,20 @@ class Server(Executor):
         talk.open()
         for node in talk.left:
             talk.say(node, messages.Work(self._kind))
-        for node, sock in self._connect(talk).items():
-            wire = self._wires[node] = wrap(sock, self._kind, self.group.segments, Meter())
+            ours, theirs = connected_pair(self._kind)
+            with theirs:
+                talk.say(node, messages.Connection(self.workers), sock=theirs)
+            if node in self.gone:
+                ours.close()
+                continue
+            if self._kind == "shared":
+                # Read in one go: a node that stops in the middle of a message must not stop this process as well.
+                limit(ours, self.group.patience)
+            wire = self._wires[node] = wrap(ours, self._kind, self.group.segments, Meter())
             self._node_at[wire.fileno()] = node
             self._poll.register(wire, select.POLLIN)
             loop.add_reader(wire, self._readable, node)
         talk.go(time.monotonic())
-
-    def _connect(self, talk: Conversation) -> dict[int, socket.socket]:
-        """Sockets to all nodes. This process takes part in their rendezvous as one more, after the nodes."""
-        server, found = self.group.nodes, dict[int, socket.socket]()
-        ours, theirs = socket.socketpair()
-        control, mine = Channel(ours, self.group.segments), Channel(theirs, SegmentPool())
-
-        def take_part() -> None:
-            with contextlib.suppress(Closed):
-                while not found:
-                    with contextlib.suppress(NotConnected):  # somebody is lost: the others are invited anew
-                        found.update(connect(mine))
-
-        thread = threading.Thread(target=take_part, name="foedus-connects")
-        thread.start()
-        try:
-            talk.gathered(lambda node, left: left if node == server else [server], self._kind, {server: control})
-        finally:
-            control.close()
-            thread.join()
-            mine.close()
-        if self._kind == "shared":
-            # These are read in one go: a node that stops in the middle of a message must not stop this process as well.
-            for sock in found.values():
-                limit(sock, self.group.patience)
-        return found
 
     @property
     def goes_on(self) -> bool:
