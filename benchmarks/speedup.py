@@ -22,8 +22,8 @@ from common import markdown, options, origin, origin_lines, result_file
 from simulation import QUIET, busy
 
 from foedus.network.fit import fit_alpha_beta
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.collectives.collective import Collective, collective, edges, probe
-from foedus.runtimes.processes.wire.meter import Meter
 
 OURS = {
     "ring, shared": ("ring", "shared"),

@@ -12,15 +12,16 @@ import textwrap
 import pytest
 import torch
 
-from foedus.runtimes.channel import Channel, Closed, Placed
+from foedus.runtimes.channel import Closed
 from foedus.runtimes.segments import ALIGN, SegmentPool, room, write
+from foedus.runtimes.shared_channel import Placed, SharedChannel
 
 
 @pytest.fixture
 def ends():
     a, b = socket.socketpair()
     pools = SegmentPool(), SegmentPool()
-    channels = Channel(a, pools[0]), Channel(b, pools[1])
+    channels = SharedChannel(a, pools[0]), SharedChannel(b, pools[1])
     yield channels, pools
     for c in channels:
         c.close()
@@ -113,7 +114,7 @@ def test_placed_once_read_by_several_and_used_again(ends):
     (a, b), (pool, _) = ends
     c, d = socket.socketpair()
     other_pool = SegmentPool()
-    second, theirs = Channel(c, pool), Channel(d, other_pool)
+    second, theirs = SharedChannel(c, pool), SharedChannel(d, other_pool)
     placed = Placed(pool, {"w": torch.arange(3.0)})
     placed.retain()
     for channel in (a, second):
@@ -136,7 +137,7 @@ def test_placed_once_read_by_several_and_used_again(ends):
 def test_tensors_outlive_channel_and_pool():
     a, b = socket.socketpair()
     pool, other = SegmentPool(), SegmentPool()
-    left, right = Channel(a, pool), Channel(b, other)
+    left, right = SharedChannel(a, pool), SharedChannel(b, other)
     left.send(None, {"x": torch.arange(1000.0)})
     _, got, _ = right.receive()
     for end in (left, right, pool, other):
@@ -150,7 +151,7 @@ def test_nothing_stays_open():
     def once():
         a, b = socket.socketpair()
         pool, other = SegmentPool(), SegmentPool()
-        left, right = Channel(a, pool), Channel(b, other)
+        left, right = SharedChannel(a, pool), SharedChannel(b, other)
         for i in range(30):
             left.send(None, {"x": torch.ones(10 * i)})
         kept = [right.receive()[1] for _ in range(30)]
@@ -185,7 +186,7 @@ def test_the_other_side_is_gone(ends):
 def test_a_message_that_breaks_off_is_the_end():
     a, b = socket.socketpair()
     pool = SegmentPool()
-    channel = Channel(b, pool)
+    channel = SharedChannel(b, pool)
     a.sendall(b"\x10\x00\x00\x00\x00abc")
     a.close()
     with pytest.raises(Closed):
@@ -258,13 +259,13 @@ def test_sockets_go_with_messages_and_become_the_receivers(ends):
 
 MANY = """
     import os, resource, socket, threading, time
-    from foedus.runtimes.channel import Channel
+    from foedus.runtimes.shared_channel import SharedChannel
     from foedus.runtimes.segments import SegmentPool
     if os.getuid() == 0:  # who may have as many as he likes
         os.setuid(65534)
     resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
     ours, theirs = socket.socketpair()
-    left, right = Channel(ours, SegmentPool()), Channel(theirs, SegmentPool())
+    left, right = SharedChannel(ours, SegmentPool()), SharedChannel(theirs, SegmentPool())
 
     def take():
         time.sleep(0.3)

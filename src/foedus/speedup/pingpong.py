@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from foedus.network.fit import fit_alpha_beta
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.collectives.collective import collective, probe
 from foedus.runtimes.processes.node.context import NodeContext, run
 from foedus.runtimes.processes.parent.process_group import ProcessGroup
-from foedus.runtimes.processes.wire.meter import Meter
 from foedus.runtimes.processes.wire.pair import connected_pair
 from foedus.speedup.processors import cores
 

@@ -18,9 +18,9 @@ from foedus.core.errors import BadInput
 from foedus.core.state import State
 from foedus.core.update import Update
 from foedus.network import theory
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.collectives.collective import collective, edges, probe
 from foedus.runtimes.processes.collectives.pipes import Broken
-from foedus.runtimes.processes.wire.meter import Meter
 
 WIRES = pytest.mark.parametrize("wire", ["shared", "sockets"])
 OURS = pytest.mark.parametrize("exchange", ["ring", "tree"])
@@ -411,7 +411,7 @@ def test_probe_measures_the_connection(threads, exchange, wire):
 GLOO = """
 import sys, os, torch
 from foedus.runtimes.processes.collectives.collective import collective, probe
-from foedus.runtimes.processes.wire.meter import Meter
+from foedus.runtimes.meter import Meter
 rank, n, store = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 torch.set_num_threads(1)
 m = Meter()

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foedus.core.errors import BadInput
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.collectives.collective import pipe
 from foedus.runtimes.processes.collectives.pipes import PIECE, Broken, Pump
 from foedus.runtimes.processes.collectives.ring_buffer import CELLS
-from foedus.runtimes.processes.wire.meter import Meter
 
 WIRES = pytest.mark.parametrize("wire", ["shared", "sockets"])
 SIZES = st.one_of(st.integers(0, 20_000), st.integers(PIECE - 9, PIECE + 9), st.integers(0, 3 * CELLS * PIECE))

@@ -11,8 +11,8 @@ from foedus.aggregators import Mean, Sum
 from foedus.core.execute import Plan, Site, Task
 from foedus.core.job import Work
 from foedus.core.update import Update
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.node.joint_executor import Joined
-from foedus.runtimes.processes.wire.meter import Meter
 
 NODES = 3
 LARGE = 2**31 - 5

@@ -11,11 +11,11 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from foedus.core.errors import BadInput, did_you_mean
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.collectives.pipes import Pipe, Pump, SocketPipe
 from foedus.runtimes.processes.collectives.ring import Ring
 from foedus.runtimes.processes.collectives.ring_buffer import RingBufferPipe
 from foedus.runtimes.processes.collectives.tree import Tree, children_of, parent_of
-from foedus.runtimes.processes.wire.meter import Meter
 
 EXCHANGES = ("tree", "ring", "gloo")
 WIRES = ("shared", "sockets")

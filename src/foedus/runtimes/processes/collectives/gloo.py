@@ -13,9 +13,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from foedus.core.errors import BadInput
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.collectives.pipes import Broken
 from foedus.runtimes.processes.collectives.ring import as_array
-from foedus.runtimes.processes.wire.meter import Meter
 
 MEETING = 20.0
 """Seconds that ranks wait for each other at the beginning: one that is lost before it comes is not noticed else."""

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Sequence
 from time import perf_counter
 
-from foedus.runtimes.processes.wire.meter import Meter
+from foedus.runtimes.meter import Meter
 
 PIECE = 1 << 19
 """Bytes that are moved, added and passed on at a time: few calls for a large vector, and a core's cache holds a few."""

@@ -14,11 +14,12 @@ from foedus.core.execute import Task
 from foedus.core.roster import Roster
 from foedus.core.site import Setup, Site
 from foedus.core.update import Tensors
-from foedus.runtimes.channel import Channel, Closed
+from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import attach, load, receive_setup
 from foedus.runtimes.processes.wire import messages
 from foedus.runtimes.processes.wire.heartbeat import IDLE, beat_for_ever
 from foedus.runtimes.results import pack
+from foedus.runtimes.shared_channel import SharedChannel
 
 
 class Ended(Exception):
@@ -28,7 +29,7 @@ class Ended(Exception):
 class NodeContext:
     """This process as one of its group: its node's id, the site where tasks reach it, and the channel to the parent."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: SharedChannel) -> None:
         self.channel = channel
         self.setup: dict[str, Any]
         self.run = 0

@@ -23,13 +23,13 @@ from foedus.core.job import Work
 from foedus.core.peer import Books, Message, Peer, edges_for, senders_of
 from foedus.core.session import Options, Session, diverged, node_failed
 from foedus.core.update import Failed
-from foedus.runtimes.channel import Closed
+from foedus.runtimes.channel import Channel, Closed
 from foedus.runtimes.launch import load
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.node.context import Ended, NodeContext
 from foedus.runtimes.processes.node.pace import pace
 from foedus.runtimes.processes.wire import messages
-from foedus.runtimes.processes.wire.kinds import Wire, wrap
-from foedus.runtimes.processes.wire.meter import Meter
+from foedus.runtimes.processes.wire.kinds import wrap
 from foedus.runtimes.segments import SegmentPool
 from foedus.runtimes.simulation.inline import Inline
 
@@ -56,7 +56,6 @@ def be_peer(context: NodeContext, role: messages.BePeer, saved: Any) -> None:
     try:
         clock.run(office.live(program))
     finally:
-        context.channel.meter = None
         for link in links.values():
             link.close()
         segments.close()
@@ -127,7 +126,7 @@ class _Office:
         context: NodeContext,
         program: Any,
         clock: _Clock,
-        links: dict[int, Wire],
+        links: dict[int, Channel],
         meter: Meter,
         pace: Callable[[int, int, Work, float], float],
     ) -> None:

@@ -13,12 +13,13 @@ from typing import Any
 
 from foedus.core.execute import Plan, Result, Task
 from foedus.core.ledger import Costs
+from foedus.runtimes.channel import Channel
 from foedus.runtimes.launch import load
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.node.context import NodeContext
 from foedus.runtimes.processes.node.pace import pace
 from foedus.runtimes.processes.wire import messages
-from foedus.runtimes.processes.wire.kinds import Wire, wrap
-from foedus.runtimes.processes.wire.meter import Meter
+from foedus.runtimes.processes.wire.kinds import wrap
 from foedus.runtimes.results import pack
 from foedus.runtimes.segments import SegmentPool
 
@@ -35,7 +36,7 @@ def work(context: NodeContext, role: messages.Work, _: Any) -> None:
 
 
 class _Worker:
-    def __init__(self, context: NodeContext, wire: Wire) -> None:
+    def __init__(self, context: NodeContext, wire: Channel) -> None:
         self.context, self.wire = context, wire
         self.meter: Meter = wire.meter
         self.jobs: deque[Any] = deque()

@@ -25,10 +25,10 @@ from foedus.core.session import Session, diverged, node_failed
 from foedus.core.state import State
 from foedus.core.update import Failed
 from foedus.runtimes.launch import pickled_program
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.parent.conversation import Conversation, Lost, lost_error, raised_error
 from foedus.runtimes.processes.parent.process_group import ProcessGroup
 from foedus.runtimes.processes.wire import messages
-from foedus.runtimes.processes.wire.meter import Meter
 from foedus.topologies import Graph
 
 log = logging.getLogger("foedus")

@@ -20,15 +20,15 @@ from foedus.core.roster import Prepare
 from foedus.core.site import RECEIVED, Setup, Site, receive
 from foedus.core.update import Lost as LostNode
 from foedus.core.update import Tensors
-from foedus.runtimes.channel import Closed
+from foedus.runtimes.channel import Channel, Closed, Counted
 from foedus.runtimes.launch import limit, pickled_rows
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.plans import Plans
 from foedus.runtimes.processes.parent.aside import Aside
 from foedus.runtimes.processes.parent.conversation import Conversation, Heard, Lost
 from foedus.runtimes.processes.parent.process_group import ProcessGroup
 from foedus.runtimes.processes.wire import messages
-from foedus.runtimes.processes.wire.kinds import Placement, Wire, wrap
-from foedus.runtimes.processes.wire.meter import Meter
+from foedus.runtimes.processes.wire.kinds import place, wrap
 from foedus.runtimes.processes.wire.pair import connected_pair
 from foedus.runtimes.results import unpack
 from foedus.runtimes.simulation.inline import Inline
@@ -73,7 +73,7 @@ class _Part:
 
     __slots__ = ("index", "placed", "ticket")
 
-    def __init__(self, ticket: _Ticket, index: int, placed: Placement) -> None:
+    def __init__(self, ticket: _Ticket, index: int, placed: Counted) -> None:
         self.ticket, self.index, self.placed = ticket, index, placed
 
 
@@ -99,7 +99,7 @@ class Server(Executor):
         self._aside = Aside(group) if setup.data.roster is None else None
         self._plans = Plans(group.nodes)
         self._talk: Conversation | None = None
-        self._wires: dict[int, Wire] = {}
+        self._wires: dict[int, Channel] = {}
         self._node_at: dict[int, int] = {}
         """By descriptor of its wire."""
         self._poll = select.poll()
@@ -142,23 +142,23 @@ class Server(Executor):
 
     # -- the executor ------------------------------------------------------------------------------------------
 
-    def place(self, args: Tensors) -> Placement:
+    def place(self, args: Tensors) -> Counted:
         """Write arguments once for all nodes."""
-        return Placement(self._kind, self.group.segments, args)
+        return place(self._kind, self.group.segments, args)
 
-    def release(self, placed: Placement) -> None:
+    def release(self, placed: Counted) -> None:
         """The caller is done with them."""
         placed.release()
 
-    def submit(self, plan: Plan, placed: Placement, blocks: Blocks) -> _Ticket:
+    def submit(self, plan: Plan, placed: Counted, blocks: Blocks) -> _Ticket:
         """Send every task to its node at once."""
         ticket = _Ticket(plan, blocks)
         if self._talk is None and self._aside is not None and all(task.node >= 0 for task in ticket.tasks):
-            ticket.parts = self._aside.run(plan, placed.tensors(), ticket.tasks)
+            ticket.parts = self._aside.run(plan, placed.tree(), ticket.tasks)
             ticket.missing, ticket.folded_there = 0, False
             return ticket
         if self._talk is None or any(task.node < 0 for task in ticket.tasks):
-            ticket.inline = self._inline.submit(plan, placed.tensors(), blocks)
+            ticket.inline = self._inline.submit(plan, placed.tree(), blocks)
             return ticket
         for index, task in enumerate(ticket.tasks):
             self._give(ticket, index, task, placed)
@@ -217,7 +217,7 @@ class Server(Executor):
 
     # -- jobs and answers --------------------------------------------------------------------------------------
 
-    def _give(self, ticket: _Ticket, index: int, task: Task, placed: Placement) -> None:
+    def _give(self, ticket: _Ticket, index: int, task: Task, placed: Counted) -> None:
         node, talk = task.node, self._talk
         assert talk is not None
         if node in self.gone:
@@ -239,7 +239,7 @@ class Server(Executor):
         wire = self._wires[node]
         try:
             job = {"ticket": number, "node": node, "count": task.count, "plan": id, "stateful": bool(own)}
-            wire.send(job, dict(task.own) or None, placed.sent)
+            wire.send(job, dict(task.own) or None, placed)
             if wire.pending:  # what it did not take at once leaves when it can
                 self._clock.loop.add_writer(wire, self._writable, node)
         except Closed:

@@ -13,10 +13,11 @@ from foedus.core.errors import WorkerError
 from foedus.core.model import Model
 from foedus.core.roster import NodeData
 from foedus.core.update import Tensors
-from foedus.runtimes.channel import Channel, Closed
+from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import Child, Payload
 from foedus.runtimes.processes.wire.heartbeat import Heartbeat, new_board
 from foedus.runtimes.segments import SegmentPool
+from foedus.runtimes.shared_channel import SharedChannel
 
 POLL = 0.05
 """Seconds between two looks at a process where the system does not tell of its end by itself."""
@@ -131,7 +132,7 @@ class ProcessGroup:
     # -- who they are ------------------------------------------------------------------------------------------
 
     @property
-    def channels(self) -> list[Channel]:
+    def channels(self) -> list[SharedChannel]:
         """The channel to each, by node. One to a lost process stays open until ``close``."""
         return [child.channel for child in self._children]
 

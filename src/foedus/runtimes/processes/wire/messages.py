@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from foedus.runtimes.processes.wire.meter import Meter
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.wire.rhythm import Rhythm
 
 
