@@ -69,9 +69,6 @@ def serve(context: NodeContext) -> None:
             case "start":  # a process of its own, as a user's job may
                 child = subprocess.Popen(["sleep", "600"])
                 context.channel.send({"pid": child.pid})
-            case "doing":
-                context.doing(message["node"])
-                context.channel.send({})
             case "sleep":
                 time.sleep(message["seconds"])
             case "multiply":  # one kernel after the other, each of about a second

@@ -25,7 +25,7 @@ from torch import nn
 import foedus as fd
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.processes.parent.process_group import NodeLost, ProcessGroup
-from foedus.runtimes.processes.wire.heartbeat import IDLE, Heartbeat, new_board
+from foedus.runtimes.processes.wire.heartbeat import Heartbeat, new_board
 
 CORES = sorted(os.sched_getaffinity(0))
 
@@ -82,9 +82,6 @@ def test_each_gets_its_setup_the_model_the_data_a_core_and_one_thread(here, left
             assert told["sigint"]
             assert told["group"]
             assert torch.equal(tree["x"], federation().x)
-            assert group.doing(node) == IDLE
-            ask(group, node, do="doing", node=7 + node)
-            assert group.doing(node) == 7 + node
         del tree
         assert len(set(group.pids)) == nodes
         assert group.alive == set(range(nodes))
@@ -93,7 +90,6 @@ def test_each_gets_its_setup_the_model_the_data_a_core_and_one_thread(here, left
         assert not psutil.pid_exists(group.pids[0])
         group.close()
         assert group.alive == set()
-        assert group.doing(0) == 7
     # ``with`` has closed it once more
 
 

@@ -17,7 +17,7 @@ from foedus.core.update import Tensors
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import attach, load, receive_setup
 from foedus.runtimes.processes.wire import messages
-from foedus.runtimes.processes.wire.heartbeat import IDLE, beat_for_ever
+from foedus.runtimes.processes.wire.heartbeat import beat_for_ever
 from foedus.runtimes.results import pack
 from foedus.runtimes.shared_channel import SharedChannel
 
@@ -50,12 +50,7 @@ class NodeContext:
 
     def _started(self, setup: dict[str, Any], board: Tensors) -> None:
         self.node: int = setup["node"]
-        self._doing = board["doing"].numpy()
         beat_for_ever(board, self.node)
-
-    def doing(self, node: int = IDLE) -> None:
-        """Note for the parent whose job is computed from now on. It costs no message."""
-        self._doing[self.node] = node
 
     def tell(self, message: messages.Message, tree: Any = None, wait: bool = True) -> None:
         """Send the parent a message of this run. Errors: ``Closed``."""

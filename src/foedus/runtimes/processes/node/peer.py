@@ -22,6 +22,7 @@ from foedus.core.execute import Result
 from foedus.core.job import Work
 from foedus.core.peer import Books, Message, Peer, edges_for, senders_of
 from foedus.core.session import Options, Session, diverged, node_failed
+from foedus.core.site import Site
 from foedus.core.update import Failed
 from foedus.runtimes.channel import Channel, Closed
 from foedus.runtimes.launch import load
@@ -105,17 +106,13 @@ class _Selector(selectors.DefaultSelector):
 class _Here(Inline):
     """Runs jobs in this process, after what was posted is on its way."""
 
-    def __init__(self, context: NodeContext, before: Callable[[], None]) -> None:
-        super().__init__(context.site)
-        self._context, self._before = context, before
+    def __init__(self, site: Site, before: Callable[[], None]) -> None:
+        super().__init__(site)
+        self._before = before
 
     def _run(self, ticket: Any) -> Result:
         self._before()
-        self._context.doing(self._context.node)
-        try:
-            return super()._run(ticket)
-        finally:
-            self._context.doing()
+        return super()._run(ticket)
 
 
 class _Office:
@@ -138,7 +135,7 @@ class _Office:
         self.session = Session(
             model=context.model,
             roster=context.roster,
-            executor=_Here(context, self.flush),
+            executor=_Here(context.site, self.flush),
             clock=clock,
             network=None,
             driver=lambda session: Wall(session, rest),

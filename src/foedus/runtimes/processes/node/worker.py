@@ -93,7 +93,6 @@ class _Worker:
             self.wire.send({"ticket": ticket, "dropped": True})
             return
         plan = self.plans[job["plan"]]
-        self.context.doing(node)
         task = Task(node, count, state, own or {})
         if plan.transforms:  # what travels is what they make of an answer
             result = Result(None, [self.site.answer(plan, plan.chain(self.context.model), args, task)])
@@ -104,7 +103,6 @@ class _Worker:
         if rest > 0:
             time.sleep(rest)
             outcome.seconds += rest
-        self.context.doing()
         self.meter.compute_s += outcome.seconds
         outcome.costs = self._costs()
         plain, tensors = pack(result)

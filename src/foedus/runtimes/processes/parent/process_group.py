@@ -12,7 +12,6 @@ from typing import Any
 from foedus.core.errors import WorkerError
 from foedus.core.model import Model
 from foedus.core.roster import NodeData
-from foedus.core.update import Tensors
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import Child, Payload
 from foedus.runtimes.processes.wire.heartbeat import Heartbeat, new_board
@@ -64,7 +63,7 @@ class ProcessGroup:
         self._pidfds: dict[int, int] = {}
         self._watch: tuple[asyncio.AbstractEventLoop, Lost] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._look_at(new_board(nodes))
+        self._heartbeat = Heartbeat(new_board(nodes))
         self.stray: Callable[[int, dict[str, Any], Any], None] = lambda *_: None
         """Who is given the messages that come while an answer is waited for beside the program (see ``aside``)."""
         available = cores()
@@ -80,7 +79,7 @@ class ProcessGroup:
 
     def _start(self, module: str, setup: Setup, model: Model, data: NodeData, instead: str) -> None:
         payload = Payload(self.segments, model, data, new_board(self.nodes), instead)
-        self._look_at(payload.page)
+        self._heartbeat = Heartbeat(payload.page)
         for node, core in enumerate(self.cores):
             try:
                 child = Child(module, self.segments, self.patience)
@@ -100,9 +99,6 @@ class ProcessGroup:
             except Closed:
                 raise self._lost(node) from None
         self._await_ready(payload)
-
-    def _look_at(self, board: Tensors) -> None:
-        self._heartbeat, self._doing = Heartbeat(board), board["doing"]
 
     def _await_ready(self, payload: Payload) -> None:
         waiting = {channel.fileno(): node for node, channel in enumerate(self.channels)}
@@ -140,10 +136,6 @@ class ProcessGroup:
     def pids(self) -> list[int]:
         """Process numbers, by node."""
         return [child.pid for child in self._children]
-
-    def doing(self, node: int) -> int:
-        """Whose job it computes, by what it last noted; -1 for nobody's."""
-        return int(self._doing[node])
 
     # -- until they end ----------------------------------------------------------------------------------------
 
@@ -236,8 +228,7 @@ class ProcessGroup:
             child.reap()
             child.channel.close()
         self.segments.close()
-        # The shared board goes, what it said last stays.
-        self._look_at({**new_board(self.nodes), "doing": self._doing.clone()})
+        self._heartbeat = Heartbeat(new_board(self.nodes))  # the shared board goes
 
     def __enter__(self) -> ProcessGroup:
         return self
