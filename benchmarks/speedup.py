@@ -22,8 +22,11 @@ from common import markdown, options, origin, origin_lines, result_file
 from simulation import QUIET, busy
 
 from foedus.network.fit import fit_alpha_beta
-from foedus.runtimes.processes.collectives.collective import Collective, collective, edges, probe
-from foedus.runtimes.processes.wire.meter import Meter
+from foedus.runtimes.meter import Meter
+from foedus.runtimes.processes.collectives.collective import Collective, collective, edges
+from foedus.runtimes.processes.collectives.gloo import Gloo
+from foedus.runtimes.processes.wire.pair import connected_pair
+from foedus.speedup.pingpong import Move, moves, probe
 
 OURS = {
     "ring, shared": ("ring", "shared"),
@@ -126,10 +129,22 @@ def rank_main(plan: dict[str, Any], rank: int) -> None:
         rows.append({"size": size, "seconds": took, "others": others})
         if rank == 0:
             print(f"{size:,} numbers: {sum(map(sum, took.values())) * calls:.1f} s", file=sys.stderr, flush=True)
-    links = {name: probe(sums[name]) for name in ("ring, shared", "ring, sockets", "gloo")}
+    links = {}
+    if ranks > 1 and rank < 2:
+        links = {name: probe(rank, *_moves(sums[name], 1 - rank)) for name in ("ring, shared", "ring, sockets", "gloo")}
     Path(plan["folder"], f"{rank}.json").write_text(json.dumps({"rows": rows, "links": links}))
     for c in sums.values():
         c.close()
+
+
+def _moves(c: Any, peer: int) -> tuple[Move, Move]:
+    if not isinstance(c, Gloo):
+        return moves(c.pump, c.pipes[peer])
+
+    def move(call: Callable[..., Any], body: bytearray) -> None:
+        call([torch.frombuffer(body, dtype=torch.uint8)], peer, 0).wait()
+
+    return partial(move, c.group.send), partial(move, c.group.recv)
 
 
 # -- the parent --------------------------------------------------------------------------------------------------------
@@ -143,19 +158,8 @@ def connect(ranks: int) -> list[dict[str, dict[int, socket.socket]]]:
         for rank in range(ranks):
             for peer in edges(exchange, rank, ranks):
                 if peer > rank:
-                    out[rank][name][peer], out[peer][name][rank] = _pair(wire)
+                    out[rank][name][peer], out[peer][name][rank] = connected_pair(wire)
     return out
-
-
-def _pair(wire: str) -> tuple[socket.socket, socket.socket]:
-    if wire == "shared":
-        return socket.socketpair()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        a = socket.create_connection(listener.getsockname())
-        b, _ = listener.accept()
-    for s in (a, b):
-        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return a, b
 
 
 def measure(ranks: int, sizes: list[int], repeats: int, starts: int) -> dict[str, Any]:

@@ -3,20 +3,25 @@
 import gc
 import itertools
 import os
+import resource
 import socket
+import subprocess
+import sys
+import textwrap
 
 import pytest
 import torch
 
-from foedus.runtimes.channel import Channel, Closed, Placed
+from foedus.runtimes.channel import Closed
 from foedus.runtimes.segments import ALIGN, SegmentPool, room, write
+from foedus.runtimes.shared_channel import Placed, SharedChannel
 
 
 @pytest.fixture
 def ends():
     a, b = socket.socketpair()
     pools = SegmentPool(), SegmentPool()
-    channels = Channel(a, pools[0]), Channel(b, pools[1])
+    channels = SharedChannel(a, pools[0]), SharedChannel(b, pools[1])
     yield channels, pools
     for c in channels:
         c.close()
@@ -109,7 +114,7 @@ def test_placed_once_read_by_several_and_used_again(ends):
     (a, b), (pool, _) = ends
     c, d = socket.socketpair()
     other_pool = SegmentPool()
-    second, theirs = Channel(c, pool), Channel(d, other_pool)
+    second, theirs = SharedChannel(c, pool), SharedChannel(d, other_pool)
     placed = Placed(pool, {"w": torch.arange(3.0)})
     placed.retain()
     for channel in (a, second):
@@ -132,7 +137,7 @@ def test_placed_once_read_by_several_and_used_again(ends):
 def test_tensors_outlive_channel_and_pool():
     a, b = socket.socketpair()
     pool, other = SegmentPool(), SegmentPool()
-    left, right = Channel(a, pool), Channel(b, other)
+    left, right = SharedChannel(a, pool), SharedChannel(b, other)
     left.send(None, {"x": torch.arange(1000.0)})
     _, got, _ = right.receive()
     for end in (left, right, pool, other):
@@ -146,7 +151,7 @@ def test_nothing_stays_open():
     def once():
         a, b = socket.socketpair()
         pool, other = SegmentPool(), SegmentPool()
-        left, right = Channel(a, pool), Channel(b, other)
+        left, right = SharedChannel(a, pool), SharedChannel(b, other)
         for i in range(30):
             left.send(None, {"x": torch.ones(10 * i)})
         kept = [right.receive()[1] for _ in range(30)]
@@ -181,7 +186,7 @@ def test_the_other_side_is_gone(ends):
 def test_a_message_that_breaks_off_is_the_end():
     a, b = socket.socketpair()
     pool = SegmentPool()
-    channel = Channel(b, pool)
+    channel = SharedChannel(b, pool)
     a.sendall(b"\x10\x00\x00\x00\x00abc")
     a.close()
     with pytest.raises(Closed):
@@ -232,3 +237,67 @@ def test_plain_values_come_beside_the_tree(ends):
     assert (plain["n"], plain["names"], placed) == (1, ["x", "y"], None)
     assert plain["nan"] != plain["nan"]
     assert tree["t"].tolist() == [0, 1, 2]
+
+
+def test_sockets_go_with_messages_and_become_the_receivers(ends):
+    (a, b), _ = ends
+    made = [socket.socketpair() for _ in range(3)]
+    for i, (one, _) in enumerate(made):
+        with one:
+            a.send({"i": i}, torch.ones(10) * i, sock=one)
+    a.send("x" * 70_000, torch.zeros(3), placed=None)
+    for i, (_, other) in enumerate(made):
+        assert b.receive()[0] == {"i": i}
+        assert len(b.sockets) == 1
+        with b.sockets.popleft() as one, other:
+            assert not one.get_inheritable()
+            one.sendall(b"%d" % i)
+            assert other.recv(9) == b"%d" % i
+    assert b.receive()[0] == "x" * 70_000
+    assert not b.sockets
+
+
+MANY = """
+    import os, resource, socket, threading, time
+    from foedus.runtimes.shared_channel import SharedChannel
+    from foedus.runtimes.segments import SegmentPool
+    if os.getuid() == 0:  # who may have as many as he likes
+        os.setuid(65534)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+    ours, theirs = socket.socketpair()
+    left, right = SharedChannel(ours, SegmentPool()), SharedChannel(theirs, SegmentPool())
+
+    def take():
+        time.sleep(0.3)
+        for i in range(100):
+            assert right.receive()[0] == i
+            right.sockets.popleft().close()
+        print("all")
+
+    taking = threading.Thread(target=take, daemon=True)
+    taking.start()
+    one, other = socket.socketpair()
+    for i in range(100):
+        left.send(i, sock=one)
+    taking.join()
+"""
+
+
+def test_more_sockets_than_may_be_under_way_wait_until_some_are_taken():
+    code = textwrap.dedent(MANY)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("all\n", "")
+
+
+def test_a_process_that_may_not_have_a_socket_says_so(ends):
+    (a, b), _ = ends
+    one, other = socket.socketpair()
+    with one, other:
+        a.send(1, sock=one)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        try:
+            with pytest.raises(OSError, match="Too many open files"):
+                b.receive()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -1,50 +1,31 @@
-"""A channel between parent and worker: small messages over a Unix socket, tensors through shared memory.
-
-A message is a few plain values and a tree. The tree's tensors are written into shared memory of the sender's, and read
-in place by the receiver; when the receiver holds none of them any more, it says so with its next message, and the
-memory is used again.
-"""
+"""A channel: one end of a connection that carries frames between processes, whichever way their tensors take."""
 
 from __future__ import annotations
 
-import select
 import socket
-import struct
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import msgspec
-import torch
+from foedus.runtimes.meter import Meter
 
-from foedus.core.trees import flatten, unflatten
-from foedus.runtimes.segments import Block, Segment, SegmentPool, Spec, room, write
-
-if TYPE_CHECKING:  # its package is made of channels
-    from foedus.runtimes.processes.wire.meter import Meter
-
-_LONG = 1 << 15
-"""Longer messages go through shared memory, for two sides that both fill a socket's buffer would wait for ever."""
-
-_HEADER = struct.Struct("<IB")
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder().decode
+Frame = tuple[Any, Any, Any]
+"""``(plain, tree, placed tree or None)``: plain values, a tree of tensors, and tensors that were placed before."""
 
 
 class Closed(Exception):
     """The other side is gone."""
 
 
-class Placed:
-    """Tensors in shared memory that several channels can refer to. Used again when nobody refers to it."""
+class Counted:
+    """Tensors that several channels refer to, to be sent to several processes. Let go of when nobody does any more."""
 
-    def __init__(self, pool: SegmentPool, tree: Any, exactly: bool = False) -> None:
-        self.plain, tensors = flatten(tree)
-        self.nbytes = sum(t.nbytes for t in tensors)
-        self._pool = pool
+    def __init__(self) -> None:
         self._users = 1
-        self.block: Block = pool.acquire(room(tensors), exactly)
-        self.specs: list[Spec] = write(self.block, tensors)
+
+    def tree(self) -> Any:
+        """The tensors, to be read here."""
+        raise NotImplementedError
 
     def retain(self) -> None:
         """One more user."""
@@ -54,73 +35,34 @@ class Placed:
         """One user less."""
         self._users -= 1
         if self._users == 0:
-            self._pool.release(self.block)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        raise NotImplementedError
 
 
 class Channel:
-    """One end of a connection. Not thread-safe.
+    """One end of a connection. Not thread-safe. The socket becomes this object's.
 
-    ``meter``  counts frames, seconds, and bytes: those of the socket, and those of tensors, for every frame that refers
-               to them, though tensors that were placed are written once.
+    ``meter``  counts frames, seconds, and bytes: those of tensors for every frame that refers to them.
     """
 
-    def __init__(self, sock: socket.socket, pool: SegmentPool, meter: Meter | None = None) -> None:
-        self._sock, self._pool = sock, pool
-        self.meter = meter
-        self._out: deque[tuple[memoryview, list[int]]] = deque()
-        self._known: set[int] = set()
-        self._theirs: dict[int, Segment] = {}
-        self._to_free: list[int] = []
+    def __init__(self, sock: socket.socket, meter: Meter | None = None) -> None:
+        self._sock = sock
+        self.meter = Meter() if meter is None else meter
+        self._out: deque[Any] = deque()
 
     def fileno(self) -> int:
         """For poll."""
         return self._sock.fileno()
 
-    def send(
-        self, plain: Any, tree: Any = None, placed: Placed | None = None, wait: bool = True, fixed: bool = False
-    ) -> None:
+    def send(self, plain: Any, tree: Any = None, placed: Any = None, wait: bool = False, fixed: bool = False) -> None:
         """Send plain values (numbers, strings, lists, dicts), a tree, and a reference to tensors placed before.
 
-        Plain values cost a hundredth of a tree's time to send. ``wait``: until the frame has left, which is at once
-        unless the other side has left a socket's buffer full of frames unread; without it, ``flush`` may have to go on.
-        ``fixed``, that nobody changes the tree, makes no difference here: it is copied in any case. Errors: ``Closed``.
+        ``wait``: until the frame has left; without it, ``flush`` may have to go on. ``fixed``: nobody changes the
+        tree's tensors. Errors: ``Closed``.
         """
-        started = time.perf_counter()
-        vectors = 0
-        shape, tensors = flatten(tree)
-        fds: list[int] = []
-        # Segments that the other side does not know yet: their numbers and sizes, in the order of the descriptors.
-        new: list[list[int]] = []
-        message: dict[str, Any] = {"m": plain, "p": shape, "free": self._to_free}
-        self._to_free = []
-        if tensors:
-            block = self._pool.acquire(room(tensors))
-            message["t"] = [block.id, self._introduce(block.segment, fds, new), write(block, tensors)]
-            vectors += sum(t.nbytes for t in tensors)
-        if placed is not None:
-            vectors += placed.nbytes
-            message["a"] = [placed.plain, self._introduce(placed.block.segment, fds, new), placed.specs]
-        data = _encode({**message, "new": new})
-        if len(data) > _LONG:
-            block = self._pool.acquire(len(data))
-            number = self._introduce(block.segment, fds, new)
-            places = write(block, [torch.frombuffer(bytearray(data), dtype=torch.uint8)])
-            data = _encode({"long": [block.id, number, places[0][0], len(data)], "new": new})
-        header = _HEADER.pack(len(data), len(fds))
-        if fds:
-            self._out.append((memoryview(header), fds))
-            self._out.append((memoryview(data), []))
-        else:
-            self._out.append((memoryview(header + data), []))
-        if self.meter is not None:
-            self.meter.messages_sent += 1
-            self.meter.vector_sent += vectors
-            self.meter.bytes_sent += vectors + len(header) + len(data)
-            self.meter.serial_s += time.perf_counter() - started
-        if wait:
-            self.drain()
-        else:
-            self.flush()
+        raise NotImplementedError
 
     @property
     def pending(self) -> bool:
@@ -129,120 +71,45 @@ class Channel:
 
     def flush(self) -> bool:
         """Write what the socket takes now; whether that was all. Errors: ``Closed``."""
-        return self._write(socket.MSG_DONTWAIT)
+        return self._write(wait=False)
 
     def drain(self) -> None:
         """Wait until all has left. Errors: ``Closed``."""
-        self._write(0)
+        raise NotImplementedError
 
-    def _write(self, flags: int) -> bool:
+    def _write(self, wait: bool) -> bool:
         started = time.perf_counter()
         try:
             while self._out:
-                data, fds = self._out[0]
-                n = socket.send_fds(self._sock, [data], fds, flags) if fds else self._sock.send(data, flags)
-                if n < len(data):
-                    self._out[0] = data[n:], []
-                else:
-                    self._out.popleft()
+                self._push(wait)
             return True
         except OSError as e:
-            if isinstance(e, BlockingIOError) and flags & socket.MSG_DONTWAIT:
+            if isinstance(e, BlockingIOError) and not wait:
                 return False
             # Also where the socket's own limit of time has passed.
-            self._out.clear()
+            self._drop()
             raise Closed from e
         finally:
-            if self.meter is not None:
-                self.meter.wire_s += time.perf_counter() - started
+            self.meter.wire_s += time.perf_counter() - started
 
-    def _introduce(self, segment: Segment, fds: list[int], new: list[list[int]]) -> int:
-        if segment.id not in self._known:
-            self._known.add(segment.id)
-            fds.append(segment.fd)
-            new.append([segment.id, segment.nbytes])
-        return segment.id
+    def _push(self, wait: bool) -> None:
+        """Write some of what is first in the queue."""
+        raise NotImplementedError
 
-    def receive(self) -> tuple[Any, Any, Any]:
-        """``(plain, tree, placed tree or None)``. Errors: ``Closed`` when the other side is gone."""
-        began = time.perf_counter()
-        if self.meter is not None:
-            self._there(None)
-        started = time.perf_counter()
-        try:
-            head, fds, _, _ = socket.recv_fds(self._sock, _HEADER.size, 4)
-            while len(head) < _HEADER.size:
-                more = self._sock.recv(_HEADER.size - len(head))
-                if not more:
-                    raise Closed
-                head += more
-            length, _ = _HEADER.unpack(head)
-            data = bytearray(length)
-            at, target = 0, memoryview(data)
-            while at < length:
-                n = self._sock.recv_into(target[at:])
-                if n == 0:
-                    raise Closed
-                at += n
-        except OSError as e:
-            raise Closed from e
-        read = time.perf_counter()
-        message = _decode(data)
-        for (number, nbytes), fd in zip(message["new"], fds, strict=True):
-            segment = self._theirs[number] = Segment(number, nbytes, fd)
-            segment.close()  # the mapping stays; its descriptor would only count against the system's limit
-        if "long" in message:
-            block, number, start, length = message["long"]
-            message = _decode(self._theirs[number].map[start : start + length])
-            self._to_free.append(block)
-        for freed in message["free"]:
-            self._pool.release(self._pool.by_id(freed))
-        tensors, vectors = [], 0
-        if "t" in message:
-            held, number, specs = message["t"]
-            tensors = self._theirs[number].tensors(specs, lambda: self._to_free.append(held))
-        vectors = sum(t.nbytes for t in tensors)
-        placed = None
-        if "a" in message:
-            plain, number, specs = message["a"]
-            given = self._theirs[number].tensors(specs)
-            vectors += sum(t.nbytes for t in given)
-            placed = unflatten(plain, given)
-        frame = message["m"], unflatten(message["p"], tensors), placed
-        if self.meter is not None:
-            self.meter.messages_received += 1
-            self.meter.bytes_received += _HEADER.size + length + vectors
-            self.meter.vector_received += vectors
-            self.meter.waiting_s += started - began
-            self.meter.wire_s += read - started
-            self.meter.serial_s += time.perf_counter() - read
-        return frame
+    def _drop(self) -> None:
+        """Forget what has not left."""
+        self._out.clear()
 
-    def poll(self) -> list[tuple[Any, Any, Any]]:
+    def poll(self) -> list[Frame]:
         """The frames that have come by now. Errors: ``Closed``, when no frame is left."""
-        frames = []
-        try:
-            while self._there(0):
-                frames.append(self.receive())
-        except Closed:
-            if not frames:
-                raise
-        return frames
-
-    def _there(self, milliseconds: int | None) -> bool:
-        poll = select.poll()
-        try:
-            poll.register(self._sock, select.POLLIN)
-        except (OSError, ValueError) as e:
-            raise Closed from e
-        return bool(poll.poll(milliseconds))
+        raise NotImplementedError
 
     @property
     def unreturned(self) -> int:
         """Pieces of the other side's memory that are free again, which the next frame to it will say."""
-        return len(self._to_free)
+        return 0
 
     def close(self) -> None:
-        """Close the socket and forget the other side's segments."""
+        """Close the socket; what was queued is lost."""
+        self._drop()
         self._sock.close()
-        self._theirs.clear()

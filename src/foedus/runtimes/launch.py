@@ -25,8 +25,9 @@ from foedus.core.model import Model
 from foedus.core.roster import NodeData
 from foedus.core.update import Tensors
 from foedus.runtimes import warm
-from foedus.runtimes.channel import Channel, Closed, Placed
+from foedus.runtimes.channel import Closed
 from foedus.runtimes.segments import SegmentPool
+from foedus.runtimes.shared_channel import Placed, SharedChannel
 
 
 class Child:
@@ -46,7 +47,7 @@ class Child:
         except BaseException:
             ours.close()  # should there be a process already, then this is its end
             raise
-        self.channel = Channel(ours, segments)
+        self.channel = SharedChannel(ours, segments)
 
     @property
     def pid(self) -> int:
@@ -118,7 +119,7 @@ class Payload:
     def _pickled(self, what: str, held: Any) -> bytes:
         return pickled(held, lambda e: f"{what} cannot be sent to worker processes ({e}); {self._instead}")
 
-    def send(self, channel: Channel, setup: dict[str, Any]) -> None:
+    def send(self, channel: SharedChannel, setup: dict[str, Any]) -> None:
         """Give it to one process, with plain values of its own. Errors: ``Closed``."""
         channel.send({**self._plain, "sys_path": list(sys.path), "setup": setup}, placed=self._placed)
 
@@ -156,17 +157,19 @@ def pickled_program(program: Any) -> bytes:
 # -- in the child --------------------------------------------------------------------------------------------------
 
 
-def attach(fd: int) -> Channel:
+def attach(fd: int) -> SharedChannel:
     """The channel to the parent; from now on this process computes on one thread."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     torch.set_num_threads(1)
-    return Channel(socket.socket(fileno=fd), SegmentPool())
+    return SharedChannel(socket.socket(fileno=fd), SegmentPool())
 
 
 Started = Callable[[dict[str, Any], Tensors], None]
 
 
-def receive_setup(channel: Channel, started: Started | None = None) -> tuple[dict[str, Any], Model, NodeData, Tensors]:
+def receive_setup(
+    channel: SharedChannel, started: Started | None = None
+) -> tuple[dict[str, Any], Model, NodeData, Tensors]:
     """``(setup, model, data, page)`` as ``Payload.send`` gave them; ``started(setup, page)`` is called before the model
     is loaded, which may take long. Errors: ``Closed`` if something cannot be loaded; the parent is told what.
     """
@@ -180,7 +183,7 @@ def receive_setup(channel: Channel, started: Started | None = None) -> tuple[dic
     return message["setup"], model, data, held["page"]
 
 
-def load(channel: Channel, what: str, data: bytes) -> Any:
+def load(channel: SharedChannel, what: str, data: bytes) -> Any:
     """An object from the parent that started this process, by its own cloudpickle; nothing else is ever unpickled."""
     try:
         return pickle.loads(data)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.collectives.collective import collective, edges
-from foedus.runtimes.processes.wire.meter import Meter
 
 _spec = importlib.util.spec_from_file_location("leftovers", Path(__file__).with_name("leftovers.py"))
 _module = importlib.util.module_from_spec(_spec)

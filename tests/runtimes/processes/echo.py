@@ -11,25 +11,23 @@ import time
 import torch
 
 from foedus.runtimes.processes.node.context import NodeContext, run
-from foedus.runtimes.processes.wire.rendezvous import NotConnected, connect
 
 
 def nodelay(sock):
     return bool(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
 
-def meet(context, invitation):
-    """Connect, say to everybody who and to whom, and tell the parent what was heard."""
-    try:
-        socks = connect(context.channel, invitation)
-    except NotConnected as e:
-        return {"off": str(e)}, {}
+def meet(context, run):
+    """Be connected, say to everybody who and to whom, and tell the parent what was heard."""
+    context.run = run
+    socks, go = context.gather()
     for node, sock in socks.items():
         sock.sendall(struct.pack("<II", context.node, node))
     got = {node: list(struct.unpack("<II", sock.recv(8, socket.MSG_WAITALL))) for node, sock in socks.items()}
     tcp = [s for s in socks.values() if s.family == socket.AF_INET]
     told = {
         "got": got,
+        "members": go.nodes,
         "blocking": all(s.gettimeout() is None for s in socks.values()),
         "inherited": any(s.get_inheritable() for s in socks.values()),
         "tcp": len(tcp),
@@ -42,17 +40,16 @@ def serve(context: NodeContext) -> None:
     held = {}
     while True:
         message, tree, _ = context.channel.receive()
-        if "edges" in message:
-            told, held = meet(context, message)
-            context.channel.send(told)
-            continue
-        match message["do"]:
+        match message.get("do"):
+            case "meet":
+                told, held = meet(context, message["run"])
+                context.channel.send(told)
             case "echo":
                 context.channel.send({"node": context.node, **message}, tree)
             case "tell":
                 told = {
                     "setup": context.setup,
-                    "rows": len(context.data.y),
+                    "rows": len(context.site.data.y),
                     "numbers": sum(p.numel() for p in context.model.module.parameters()),
                     "cores": sorted(os.sched_getaffinity(0)),
                     "threads": torch.get_num_threads(),
@@ -60,7 +57,7 @@ def serve(context: NodeContext) -> None:
                     "group": os.getpgid(0) == os.getpid(),
                     "held": len(held),
                 }
-                context.channel.send(told, {"x": context.data.x})
+                context.channel.send(told, {"x": context.site.data.x})
             case "exit":
                 sys.exit(message["status"])
             case "raise":
@@ -72,9 +69,6 @@ def serve(context: NodeContext) -> None:
             case "start":  # a process of its own, as a user's job may
                 child = subprocess.Popen(["sleep", "600"])
                 context.channel.send({"pid": child.pid})
-            case "doing":
-                context.doing(message["node"])
-                context.channel.send({})
             case "sleep":
                 time.sleep(message["seconds"])
             case "multiply":  # one kernel after the other, each of about a second

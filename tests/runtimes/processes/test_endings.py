@@ -57,9 +57,9 @@ def the_wire():
     """The descriptor of this process's connection to a server."""
     import gc
 
-    from foedus.runtimes.channel import Channel
+    from foedus.runtimes.processes.node.worker import _Worker
 
-    [wire] = (o.fileno() for o in gc.get_objects() if type(o) is Channel and o.meter is not None)
+    [wire] = (o.wire.fileno() for o in gc.get_objects() if type(o) is _Worker)
     return wire
 
 

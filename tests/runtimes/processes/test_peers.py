@@ -70,7 +70,7 @@ class On:
 
     def start(self, setup):
         def elsewhere(program, session):
-            return drive(program, session, self.group, self.wire, self.lost, self.meters)
+            return drive(program, session, self.group, self.wire, self.lost == "skip", self.meters)
 
         class Slow(Inline):
             def wait(this, ticket):

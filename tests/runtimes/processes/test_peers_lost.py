@@ -65,7 +65,7 @@ class On:
 
     def start(self, setup):
         def elsewhere(program, session):
-            return drive(program, session, self.group, self.wire, self.lost, self.meters)
+            return drive(program, session, self.group, self.wire, self.lost == "skip", self.meters)
 
         return Engine(Inline(Site(setup)), RealClock(), None, Wall, elsewhere)
 

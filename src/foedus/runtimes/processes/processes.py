@@ -101,17 +101,18 @@ class Processes:
             pin=self.exchange != "gloo",  # its own threads would all be bound to the one core
         )
         clock = RealClock()
-        server = Server(group, clock, setup, self.lost == "skip", self.wire)
+        goes_on = self.lost == "skip"
+        server = Server(group, clock, setup, goes_on, self.wire)
 
         def elsewhere(program: Any, session: Session) -> Coroutine[Any, Any, Any] | None:
             if data.roster is None:
                 tell_roster(group, session.roster)
             if takes_peer(program):
-                return decentralised.drive(program, session, group, self.wire, self.lost)
+                return decentralised.drive(program, session, group, self.wire, goes_on)
             if self.exchange == "server":
                 server.open()
                 return None
-            return joint_program.drive(program, session, group, self.exchange, self.wire, self.lost == "skip")
+            return joint_program.drive(program, session, group, self.exchange, self.wire, goes_on)
 
         notices: tuple[str, ...] = ()
         if group.oversubscribed:

@@ -18,11 +18,12 @@ from foedus.core.execute import Blocks, Executor, Plan, Result
 from foedus.core.roster import Prepare
 from foedus.core.site import Setup
 from foedus.core.update import Tensors
-from foedus.runtimes.channel import Closed, Placed
+from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import Child, Payload, pickled, pickled_rows
 from foedus.runtimes.plans import Plans
 from foedus.runtimes.results import unpack
 from foedus.runtimes.segments import SegmentPool
+from foedus.runtimes.shared_channel import Placed
 
 QUEUE = 2
 """Groups at one worker: one it runs, one that waits."""

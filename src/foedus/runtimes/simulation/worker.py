@@ -8,9 +8,10 @@ import sys
 
 from foedus.core.execute import Plan, Task
 from foedus.core.site import Setup, Site
-from foedus.runtimes.channel import Channel, Closed
+from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import attach, load, receive_setup
 from foedus.runtimes.results import pack
+from foedus.runtimes.shared_channel import SharedChannel
 
 
 def main(fd: int) -> None:
@@ -21,7 +22,7 @@ def main(fd: int) -> None:
     os._exit(0)  # nothing to flush, and torch takes its time to unload
 
 
-def _serve(channel: Channel) -> None:
+def _serve(channel: SharedChannel) -> None:
     setup, model, data, page = receive_setup(channel)
     policy = load(channel, "the policy", setup["policy"])
     site = Site(Setup(model, data, setup["seed"], policy), setup["real_time"])

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foedus.core.errors import BadInput
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.collectives.collective import pipe
 from foedus.runtimes.processes.collectives.pipes import PIECE, Broken, Pump
 from foedus.runtimes.processes.collectives.ring_buffer import CELLS
-from foedus.runtimes.processes.wire.meter import Meter
 
 WIRES = pytest.mark.parametrize("wire", ["shared", "sockets"])
 SIZES = st.one_of(st.integers(0, 20_000), st.integers(PIECE - 9, PIECE + 9), st.integers(0, 3 * CELLS * PIECE))
@@ -222,11 +221,3 @@ def test_nothing_stays_open(pair, wire):
     assert len(os.listdir("/proc/self/fd")) == descriptors
     assert os.listdir("/dev/shm") == shm
     assert Path("/proc/self/maps").read_text().count("memfd:foedus") == mapped
-
-
-def test_an_unknown_wire_is_refused(pair):
-    a, b = pair("shared")
-    with pytest.raises(BadInput, match="did you mean 'sockets'"):
-        pipe(a, "socket", 1, Meter())
-    a.close()
-    b.close()

@@ -12,8 +12,8 @@ from foedus.core.execute import Plan, Task
 from foedus.core.job import Work
 from foedus.core.site import Setup, Site
 from foedus.core.update import Update
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.node.joint_executor import Joined
-from foedus.runtimes.processes.wire.meter import Meter
 
 NODES = 3
 LARGE = 2**31 - 5

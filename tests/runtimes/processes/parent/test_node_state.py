@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from foedus.runtimes.meter import Meter
 from torch import nn
 
 import foedus as fd
@@ -26,7 +27,6 @@ from foedus.core.transform import Plain
 from foedus.core.update import Update
 from foedus.runtimes.processes.parent.kept import Kept
 from foedus.runtimes.processes.parent.parameter_server import Server
-from foedus.runtimes.processes.wire.meter import Meter
 from foedus.testing import small
 
 AT_A_NODE = "foedus.runtimes.processes.node" in sys.orig_argv
@@ -399,6 +399,11 @@ class Padded(Plain):
         return u, {"pad": torch.ones(10)}
 
 
+def answers(state):
+    """How many of its answers were accepted, by what a node remembers; one that is slow may have nothing yet."""
+    return int(state["job"]["answers"]) if state else 0
+
+
 def test_a_stream_is_stopped_and_goes_on_with_what_nodes_remember(leftovers, tmp_path):
     """Jobs in flight are in the checkpoint with what their nodes remembered, and go on from that anywhere."""
     problem, out = small(nodes=3, rows=30), tmp_path / "run"
@@ -413,7 +418,7 @@ def test_a_stream_is_stopped_and_goes_on_with_what_nodes_remember(leftovers, tmp
         assert state.wrong == 0
         assert remembered(run) == state.accepted
         assert sum(state.accepted) == 18 * (i + 1)
-        assert {f["node"]: int(f["state"]["job"]["answers"]) for f in flights} == dict(enumerate(state.accepted))
+        assert {f["node"]: answers(f["state"]) for f in flights} == dict(enumerate(state.accepted))
         # Two owners, of the states accepted, of the last commit and of a job in flight.
         assert state.most <= 6
 

@@ -25,7 +25,7 @@ from torch import nn
 import foedus as fd
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.processes.parent.process_group import NodeLost, ProcessGroup
-from foedus.runtimes.processes.wire.heartbeat import IDLE, Heartbeat, new_board
+from foedus.runtimes.processes.wire.heartbeat import Heartbeat, new_board
 
 CORES = sorted(os.sched_getaffinity(0))
 
@@ -82,9 +82,6 @@ def test_each_gets_its_setup_the_model_the_data_a_core_and_one_thread(here, left
             assert told["sigint"]
             assert told["group"]
             assert torch.equal(tree["x"], federation().x)
-            assert group.doing(node) == IDLE
-            ask(group, node, do="doing", node=7 + node)
-            assert group.doing(node) == 7 + node
         del tree
         assert len(set(group.pids)) == nodes
         assert group.alive == set(range(nodes))
@@ -93,7 +90,6 @@ def test_each_gets_its_setup_the_model_the_data_a_core_and_one_thread(here, left
         assert not psutil.pid_exists(group.pids[0])
         group.close()
         assert group.alive == set()
-        assert group.doing(0) == 7
     # ``with`` has closed it once more
 
 
@@ -283,7 +279,7 @@ PARENT = """
     group.channels[0].send({"do": "sleep", "seconds": 600.0})
     os.kill(group.pids[1], signal.SIGSTOP)
     print(*group.pids, flush=True)
-    group.rendezvous(lambda node: {0, 1, 2} - {node}, "sockets", timeout=600.0)
+    time.sleep(600)
 """
 
 
@@ -294,7 +290,6 @@ def test_when_the_parent_is_killed_all_end_the_stopped_and_the_busy_too(here, le
         pids = [int(pid) for pid in re.findall(r"\d+", parent.stdout.readline())]
         assert len(pids) == 3
         assert all(map(running, pids))
-        time.sleep(0.2)  # so that the third is in the middle of being connected
         parent.kill()
         parent.wait()
         parent.stdout.close()

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import socket
-import statistics
-from collections.abc import Callable, Sequence
-from time import perf_counter
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from torch import Tensor
 
-from foedus.core.errors import BadInput, did_you_mean
+from foedus.core.errors import BadInput
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.collectives.pipes import Pipe, Pump, SocketPipe
 from foedus.runtimes.processes.collectives.ring import Ring
 from foedus.runtimes.processes.collectives.ring_buffer import RingBufferPipe
 from foedus.runtimes.processes.collectives.tree import Tree, children_of, parent_of
-from foedus.runtimes.processes.wire.meter import Meter
-
-EXCHANGES = ("tree", "ring", "gloo")
-WIRES = ("shared", "sockets")
 
 
 class Collective(Protocol):
@@ -48,12 +43,6 @@ class Collective(Protocol):
         """
         ...
 
-    def give(self, peer: int, data: bytearray) -> None:
-        """Send one message to a rank that takes it. For ``probe``."""
-
-    def take(self, peer: int, data: bytearray) -> None:
-        """Receive a message that a rank gives, of a length that both know."""
-
     def close(self) -> None:
         """Close the connections."""
 
@@ -64,7 +53,6 @@ def edges(exchange: str, rank: int, ranks: int) -> set[int]:
     >>> edges("ring", 0, 5), edges("tree", 0, 5), edges("gloo", 0, 5)
     ({1, 4}, {1, 2, 4}, set())
     """
-    _known("exchange", exchange, EXCHANGES)
     if exchange == "ring":
         return {(rank - 1) % ranks, (rank + 1) % ranks} - {rank}
     if exchange == "tree":
@@ -79,7 +67,6 @@ def pipe(sock: socket.socket, wire: str, peer: int, meter: Meter) -> Pipe:
     ``wire``: ``"sockets"`` for any stream socket; ``"shared"`` needs a Unix socket, over which each side passes the
     shared memory that it writes in. Both ends name the same wire.
     """
-    _known("wire", wire, WIRES)
     return RingBufferPipe(sock, peer, meter) if wire == "shared" else SocketPipe(sock, peer, meter)
 
 
@@ -100,8 +87,6 @@ def collective(
     byte, while some are due, after which the other side counts as gone: more than the slowest rank may need between
     two calls. ``store``: for gloo, the path of a file that does not exist yet, the same at all ranks.
     """
-    _known("exchange", exchange, EXCHANGES)
-    _known("wire", wire, WIRES)
     if exchange == "gloo":
         from foedus.runtimes.processes.collectives.gloo import Gloo
 
@@ -114,35 +99,3 @@ def collective(
     pipes = {peer: pipe(sock, wire, peer, meter) for peer, sock in socks.items()}
     pump = Pump(list(pipes.values()), meter, spin, timeout)
     return Ring(rank, ranks, pipes, pump) if exchange == "ring" else Tree(rank, ranks, pipes, pump)
-
-
-def probe(
-    collective: Collective, sizes: Sequence[int] = (100, 1000, 10_000, 100_000, 1_000_000, 10_000_000), times: int = 9
-) -> list[tuple[int, float]]:
-    """``(bytes, seconds)`` of a message from rank 0 to rank 1: half of what there and back takes, medians.
-
-    Messages go over the collective's own connection. All ranks call it; those beyond 1 return nothing at once.
-    ``network.fit.fit_alpha_beta`` makes a latency and a bandwidth of the result.
-    """
-    if collective.ranks < 2 or collective.rank > 1:
-        return []
-    peer, out = 1 - collective.rank, []
-    for size in sizes:
-        body = bytearray(size)
-        taken = []
-        for _ in range(times + 1):
-            begin = perf_counter()
-            if collective.rank == 0:
-                collective.give(peer, body)
-                collective.take(peer, body)
-            else:
-                collective.take(peer, body)
-                collective.give(peer, body)
-            taken.append((perf_counter() - begin) / 2)
-        out.append((size, statistics.median(taken[1:])))  # the first one touches the memory
-    return out
-
-
-def _known(what: str, name: str, names: tuple[str, ...]) -> None:
-    if name not in names:
-        raise BadInput(f"unknown {what} {name!r}: {did_you_mean(name, names)}there are {', '.join(names)}")

@@ -90,20 +90,6 @@ class Framed:
         self.pump.read_into(pipe, into)
         self.pump.meter.vector_received += len(into)
 
-    def give(self, peer: int, data: bytearray) -> None:
-        """Send one message to a rank that takes it. For ``probe``."""
-        self.pump.start()
-        self.pipes[peer].put(head(Frame(0, OTHER, len(data), b"")), memoryview(data))
-        self.pump.meter.messages_sent += 1
-        self.pump.flush()
-
-    def take(self, peer: int, data: bytearray) -> None:
-        """Receive a message that a rank gives, of a length that both know."""
-        self.pump.start()
-        read_head(self.pump, self.pipes[peer])
-        self.pump.read_into(self.pipes[peer], memoryview(data))
-        self.pump.flush()
-
     def close(self) -> None:
         """Close all connections: whoever waits for this rank learns it at once."""
         for pipe in self.pipes.values():

@@ -13,9 +13,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from foedus.core.errors import BadInput
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.collectives.pipes import Broken
 from foedus.runtimes.processes.collectives.ring import as_array
-from foedus.runtimes.processes.wire.meter import Meter
 
 MEETING = 20.0
 """Seconds that ranks wait for each other at the beginning: one that is lost before it comes is not noticed else."""
@@ -38,12 +38,12 @@ class Gloo:
         options._devices = [group.create_device(hostname="127.0.0.1")]
         options._timeout = timedelta(seconds=min(timeout, MEETING))
         self._store: Any = dist.FileStore(store, ranks)  # type: ignore[attr-defined]
-        self._group: Any = None
+        self.group: Any = None
         try:
-            self._group = group(self._store, rank, ranks, options)
+            self.group = group(self._store, rank, ranks, options)
             # When all are connected the file has done its work, and nothing is left behind however the run ends.
-            self._group.barrier().wait()
-            self._group._set_default_timeout(timedelta(seconds=timeout))
+            self.group.barrier().wait()
+            self.group._set_default_timeout(timedelta(seconds=timeout))
         except RuntimeError as e:
             raise Broken((rank + 1) % ranks, f"or another rank did not come to the meeting ({_first_line(e)})") from e
         if rank == 0 and os.path.exists(store):
@@ -63,7 +63,7 @@ class Gloo:
     def sum(self, vector: Tensor) -> None:
         """Gloo's all-reduce and nothing else: no check, no notes, no time. For benchmarks."""
         if len(vector):
-            self._group.allreduce([vector]).wait()
+            self.group.allreduce([vector]).wait()
         m, n = self._meter, self.ranks
         moved = 2 * (n - 1) * vector.nbytes // n
         m.bytes_sent += moved
@@ -84,26 +84,18 @@ class Gloo:
 
     def _gather(self, part: Tensor) -> list[Tensor]:
         out = [torch.empty_like(part) for _ in range(self.ranks)]
-        self._group.allgather([out], [part]).wait()
+        self.group.allgather([out], [part]).wait()
         moved = (self.ranks - 1) * part.nbytes
         self._meter.bytes_sent += moved
         self._meter.bytes_received += moved
         return out
-
-    def give(self, peer: int, data: bytearray) -> None:
-        """Send one message to a rank that takes it. For ``probe``."""
-        self._group.send([torch.frombuffer(data, dtype=torch.uint8)], peer, 0).wait()
-
-    def take(self, peer: int, data: bytearray) -> None:
-        """Receive a message that a rank gives, of a length that both know."""
-        self._group.recv([torch.frombuffer(data, dtype=torch.uint8)], peer, 0).wait()
 
     def all_merge(self, acc: Any, note: bytes, merge: Callable[[Any, Any], Any]) -> tuple[Any, list[bytes]]:
         raise BadInput("gloo can only add: use exchange='tree' or 'server' for aggregators whose merge is not addition")
 
     def close(self) -> None:
         """Close the connections and end gloo's threads."""
-        self._group = None
+        self.group = None
         self._store = None
 
 

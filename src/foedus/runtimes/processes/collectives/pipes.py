@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Sequence
 from time import perf_counter
 
-from foedus.runtimes.processes.wire.meter import Meter
+from foedus.runtimes.meter import Meter
 
 PIECE = 1 << 19
 """Bytes that are moved, added and passed on at a time: few calls for a large vector, and a core's cache holds a few."""
@@ -66,7 +66,7 @@ class Pipe:
         """Queue bytes in this order. They are not copied: they must not change before they are ``sent``."""
         n = sum(map(len, parts))
         self.queued += n
-        if len(parts) > 1 and n <= self.small:
+        if len(parts) > 1 and 0 < n <= self.small:
             self._parts.append(memoryview(b"".join(parts)))
         else:
             self._parts.extend(memoryview(p) for p in parts if len(p))

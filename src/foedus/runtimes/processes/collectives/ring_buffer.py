@@ -13,8 +13,8 @@ import struct
 from collections import deque
 from typing import NamedTuple
 
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.collectives.pipes import PIECE, Broken, Pipe
-from foedus.runtimes.processes.wire.meter import Meter
 from foedus.runtimes.segments import Segment
 
 CELLS = 4

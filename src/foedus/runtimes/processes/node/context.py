@@ -14,12 +14,12 @@ from foedus.core.execute import Task
 from foedus.core.roster import Roster
 from foedus.core.site import Setup, Site
 from foedus.core.update import Tensors
-from foedus.runtimes.channel import Channel, Closed
+from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import attach, load, receive_setup
 from foedus.runtimes.processes.wire import messages
-from foedus.runtimes.processes.wire.heartbeat import IDLE, beat_for_ever
-from foedus.runtimes.processes.wire.rendezvous import NotConnected, connect
+from foedus.runtimes.processes.wire.heartbeat import beat_for_ever
 from foedus.runtimes.results import pack
+from foedus.runtimes.shared_channel import SharedChannel
 
 
 class Ended(Exception):
@@ -29,7 +29,7 @@ class Ended(Exception):
 class NodeContext:
     """This process as one of its group: its node's id, what it was given, and its talk with the parent."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: SharedChannel) -> None:
         self.channel = channel
         self.setup: dict[str, Any]
         self.run = 0
@@ -51,12 +51,7 @@ class NodeContext:
 
     def _started(self, setup: dict[str, Any], board: Tensors) -> None:
         self.node: int = setup["node"]
-        self._doing = board["doing"].numpy()
         beat_for_ever(board, self.node)
-
-    def doing(self, node: int = IDLE) -> None:
-        """Note for the parent whose job is computed from now on. It costs no message."""
-        self._doing[self.node] = node
 
     def tell(self, message: messages.Message, tree: Any = None, wait: bool = True) -> None:
         """Send the parent a message of this run. Errors: ``Closed``."""
@@ -97,26 +92,24 @@ class NodeContext:
         return True
 
     def gather(self) -> tuple[dict[int, socket.socket], messages.Go]:
-        """Be connected with other nodes, by their ids, as often as the parent says so, until it says go.
+        """Say that this node is ready, and be connected with other nodes, by their ids, until the parent says go.
 
         Errors: as ``hear``.
         """
+        self.tell(messages.Ready())
         socks: dict[int, socket.socket] = {}
-        while True:
-            plain, tree, _ = self.channel.receive()
-            if "rendezvous" not in plain:
-                message = messages.read(plain)
-                if self.beside(message, tree):
-                    continue
-                if isinstance(message, messages.Go):
-                    return socks, message
-                raise Ended
-            for sock in socks.values():
-                sock.close()
-            socks = {}
-            with contextlib.suppress(NotConnected):  # somebody is lost: those that are left are invited anew
-                socks = connect(self.channel, plain)
-                self.tell(messages.Ready())
+        with contextlib.ExitStack() as given:
+            while True:
+                message, _ = self.hear()
+                match message:
+                    case messages.Connection():
+                        socks[message.to] = given.enter_context(self.channel.sockets.popleft())
+                    case messages.Disconnect():
+                        given.close()
+                        socks = {}
+                    case messages.Go():
+                        given.pop_all()
+                        return socks, message
 
 
 def run(fd: int, serve: Callable[[NodeContext], None]) -> NoReturn:

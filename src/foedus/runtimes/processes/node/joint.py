@@ -19,13 +19,13 @@ from foedus.core.federation import Federation
 from foedus.core.session import Options, Session
 from foedus.core.state import State
 from foedus.runtimes.launch import load
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.collectives.collective import collective
 from foedus.runtimes.processes.collectives.pipes import Broken
 from foedus.runtimes.processes.node.context import Ended, NodeContext
 from foedus.runtimes.processes.node.joint_executor import Joined
 from foedus.runtimes.processes.node.pace import pace
 from foedus.runtimes.processes.wire import messages
-from foedus.runtimes.processes.wire.meter import Meter
 
 FOR_EVER = 1e6
 """Seconds a node waits for another that lives: how long a job takes is nobody's business here, and the parent sees to

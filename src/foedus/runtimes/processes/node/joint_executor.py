@@ -18,9 +18,9 @@ from foedus.core.roster import Prepare
 from foedus.core.site import Site
 from foedus.core.transform import Shapes
 from foedus.core.update import Lost, Tensors
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.collectives.collective import Collective
 from foedus.runtimes.processes.collectives.forest import Forest, grow, plant, root
-from foedus.runtimes.processes.wire.meter import Meter
 from foedus.runtimes.results import pack, unpack
 
 Rest = Callable[[int, int, Work, float], float]

@@ -23,14 +23,15 @@ from foedus.core.execute import Result
 from foedus.core.job import Work
 from foedus.core.peer import Books, Message, Peer, edges_for, senders_of
 from foedus.core.session import Options, Session
+from foedus.core.site import Site
 from foedus.core.update import Failed
-from foedus.runtimes.channel import Closed
+from foedus.runtimes.channel import Channel, Closed
 from foedus.runtimes.launch import load
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.node.context import Ended, NodeContext
 from foedus.runtimes.processes.node.pace import pace
 from foedus.runtimes.processes.wire import messages
-from foedus.runtimes.processes.wire.kinds import Wire, wrap
-from foedus.runtimes.processes.wire.meter import Meter
+from foedus.runtimes.processes.wire.kinds import wrap
 from foedus.runtimes.segments import SegmentPool
 from foedus.runtimes.simulation.inline import Inline
 
@@ -57,7 +58,6 @@ def be_peer(context: NodeContext, role: messages.BePeer, saved: Any) -> None:
     try:
         clock.run(office.live(program))
     finally:
-        context.channel.meter = None
         for link in links.values():
             link.close()
         segments.close()
@@ -107,17 +107,13 @@ class _Selector(selectors.DefaultSelector):
 class _Here(Inline):
     """Runs jobs in this process, after what was posted is on its way."""
 
-    def __init__(self, context: NodeContext, before: Callable[[], None]) -> None:
-        super().__init__(context.site)
-        self._context, self._before = context, before
+    def __init__(self, site: Site, before: Callable[[], None]) -> None:
+        super().__init__(site)
+        self._before = before
 
     def _run(self, ticket: Any) -> Result:
         self._before()
-        self._context.doing(self._context.node)
-        try:
-            return super()._run(ticket)
-        finally:
-            self._context.doing()
+        return super()._run(ticket)
 
 
 class _Office:
@@ -128,7 +124,7 @@ class _Office:
         context: NodeContext,
         program: Any,
         clock: _Clock,
-        links: dict[int, Wire],
+        links: dict[int, Channel],
         meter: Meter,
         pace: Callable[[int, int, Work, float], float],
     ) -> None:
@@ -140,7 +136,7 @@ class _Office:
         self.session = Session(
             model=context.model,
             roster=context.roster,
-            executor=_Here(context, self.flush),
+            executor=_Here(context.site, self.flush),
             clock=clock,
             network=None,
             driver=lambda session: Wall(session, rest),

@@ -17,12 +17,13 @@ from foedus.core.execute import Plan, Result, Task
 from foedus.core.ledger import Costs
 from foedus.core.trees import owned
 from foedus.core.update import Tensors
+from foedus.runtimes.channel import Channel
 from foedus.runtimes.launch import load
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.node.context import NodeContext
 from foedus.runtimes.processes.node.pace import pace
 from foedus.runtimes.processes.wire import messages
-from foedus.runtimes.processes.wire.kinds import Wire, wrap
-from foedus.runtimes.processes.wire.meter import Meter
+from foedus.runtimes.processes.wire.kinds import wrap
 from foedus.runtimes.results import pack
 from foedus.runtimes.segments import SegmentPool
 
@@ -39,7 +40,7 @@ def work(context: NodeContext, role: messages.Work, _: Any) -> None:
 
 
 class _Worker:
-    def __init__(self, context: NodeContext, wire: Wire) -> None:
+    def __init__(self, context: NodeContext, wire: Channel) -> None:
         self.context, self.wire = context, wire
         self.meter: Meter = wire.meter
         self.jobs: deque[Any] = deque()
@@ -100,7 +101,6 @@ class _Worker:
             self.wire.send({"ticket": ticket, "dropped": True})
             return
         plan = self.plans[job["plan"]]
-        self.context.doing(node)
         task = Task(node, count, {owner: self.kept[key] for owner, key in begins.items()}, own or {})
         if plan.transforms:  # what travels is what they make of an answer
             result = Result(None, [self.site.answer(plan, plan.chain(self.context.model), args, task)])
@@ -111,7 +111,6 @@ class _Worker:
         if rest > 0:
             time.sleep(rest)
             outcome.seconds += rest
-        self.context.doing()
         self.meter.compute_s += outcome.seconds
         outcome.costs = self._costs()
         made, outcome.state = outcome.state, {}

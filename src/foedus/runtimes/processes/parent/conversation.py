@@ -1,7 +1,7 @@
 """The parent's side of a run: its talk with all nodes over their control channels.
 
-It is the same wherever the program runs. Every node is given a role; all are connected with whom they need, anew when
-one is lost meanwhile; when all are ready they are told to go. After that a node says what its role says, or is lost.
+It is the same wherever the program runs. Every node is given a role; when all are ready they are connected with whom
+they need, anew when one is lost meanwhile, and told to go. After that a node says what its role says, or is lost.
 ``wire/messages.py`` has all messages on one page.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import time
 from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
@@ -17,10 +18,11 @@ from typing import Any, NamedTuple
 
 from foedus.core.errors import BadInput, Diverged, FoedusError, NobodyInTime, NodeFailed, ProgramError
 from foedus.core.session import Session
-from foedus.runtimes.channel import Channel, Closed
+from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import refused
-from foedus.runtimes.processes.parent.process_group import NodeLost, ProcessGroup
+from foedus.runtimes.processes.parent.process_group import ProcessGroup
 from foedus.runtimes.processes.wire import messages
+from foedus.runtimes.processes.wire.pair import connected_pair
 
 log = logging.getLogger("foedus")
 
@@ -70,7 +72,6 @@ class Conversation:
         self._group, self._loop = group, loop
         self._queue: asyncio.Queue[Heard | None] = asyncio.Queue()
         self._hear = self._queue.put_nowait if hear is None else hear
-        self._connected: list[int] = []
         self._ready: set[int] = set()
 
     @property
@@ -100,13 +101,13 @@ class Conversation:
 
     # -- saying ------------------------------------------------------------------------------------------------
 
-    def say(self, node: int, message: messages.Message, tree: Any = None) -> None:
-        """Send one node a message, unless it is lost."""
+    def say(self, node: int, message: messages.Message, tree: Any = None, sock: socket.socket | None = None) -> None:
+        """Send one node a message, unless it is lost; with a socket, which becomes the node's."""
         if node in self.gone:
             return
         message.run = self.run
         try:
-            self._group.channels[node].send(message, tree)
+            self._group.channels[node].send(message, tree, sock=sock)
         except Closed:
             self.lost(node, self._group.ended(node))
 
@@ -115,26 +116,28 @@ class Conversation:
         for node in self.left:
             self.say(node, message)
 
-    def gathered(self, edges: Edges, wire: str, also: Mapping[int, Channel] = MappingProxyType({})) -> bool:
-        """Whether all that are left are connected with each other and ready to go. Connects them if they are not yet.
+    def gathered(self, edges: Edges, wire: str) -> bool:
+        """Whether all that are left are ready to go, and connected with each other, which they are as soon as they are.
 
-        ``also`` are channels to members that are no node. Nodes have been given their roles before. Errors:
-        ``WorkerError`` if they cannot be connected.
+        Errors: ``WorkerError`` if the system allows no more connections.
         """
-        while self._connected != self.left:
-            members = self.left
-            try:
-                self._group.rendezvous(
-                    lambda node: edges(node, self.left), wire, [*members, *also], other=self._take, also=also
-                )
-                # Who was ready to go with the one that is lost has to say so again.
-                self._connected, self._ready = members, set()
-            except NodeLost as e:
-                self.lost(e.node, e.reason)
-        return self._ready.issuperset(self.left)
+        members = self.left
+        if not self._ready.issuperset(members):
+            return False
+        for node in members:
+            for other in edges(node, members):
+                if node < other:
+                    one, another = connected_pair(wire)
+                    with one, another:
+                        self.say(node, messages.Connection(other), sock=one)
+                        self.say(other, messages.Connection(node), sock=another)
+        if self.left != members:  # what is heard next is who was lost
+            self.say_all(messages.Disconnect())
+        return self.left == members
 
     def go(self, origin: float, store: str = "") -> None:
         """Tell all that are left that they may go, and who takes part."""
+        self._ready.clear()
         self.say_all(messages.Go(origin, self.left, dict(self.gone), store))
 
     # -- hearing -----------------------------------------------------------------------------------------------

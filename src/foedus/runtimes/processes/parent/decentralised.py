@@ -26,10 +26,10 @@ from foedus.core.session import Session
 from foedus.core.state import State
 from foedus.core.update import Failed
 from foedus.runtimes.launch import pickled_program
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.parent.conversation import Conversation, Lost, lost_error, raised_error
 from foedus.runtimes.processes.parent.process_group import ProcessGroup
 from foedus.runtimes.processes.wire import messages
-from foedus.runtimes.processes.wire.meter import Meter
 from foedus.topologies import Graph
 
 log = logging.getLogger("foedus")
@@ -43,34 +43,33 @@ async def drive(
     session: Session,
     group: ProcessGroup,
     wire: str,
-    lost: str = "abort",
+    goes_on: bool = False,
     meters: dict[int, Meter] | None = None,
 ) -> Tensor:
     """Run a decentralised program in the group's processes; the mean of the nodes' models at the last common commit.
 
-    ``wire``    between neighbours: ``"shared"`` memory or TCP ``"sockets"``.
-    ``lost``    ``"abort"``: the run ends when a process is lost; ``"skip"``: it goes on among the others.
-    ``meters``  is given what each node's process has measured until its last commit that counts.
+    ``wire``     between neighbours: ``"shared"`` memory or TCP ``"sockets"``.
+    ``goes_on``  among the others when a process is lost; else that ends the run.
+    ``meters``   is given what each node's process has measured until its last commit that counts.
 
     A program that can go on without nodes has ``check_lost(nodes)``: it is called once before the peers start, and
     raises ``BadInput`` where it cannot. What stands for a lost neighbour's message it says in ``Peer.exchange``.
 
-    Errors: ``BadInput`` for ``lost="skip"`` and a program that has no ``check_lost``, and for one that cannot be sent;
-    ``NodeFailed`` when a process is lost (with ``"skip"``: the last one) or its job or program raises; as
+    Errors: ``BadInput`` for a program that is to go on and has no ``check_lost``, and for one that cannot be sent;
+    ``NodeFailed`` when a process is lost (if it goes on: the last one) or its job or program raises; as
     ``core.hub.run_peers`` else.
     """
-    skip = lost != "abort"
-    if skip and not hasattr(program, "check_lost"):
+    if goes_on and not hasattr(program, "check_lost"):
         raise BadInput(
-            f'lost="{lost}" is not for {getattr(program, "__name__", type(program).__name__)}: its peers wait for '
+            f'lost="skip" is not for {getattr(program, "__name__", type(program).__name__)}: its peers wait for '
             "their neighbours, and it does not say what their weights become without one of them (it has no "
             'check_lost). Use lost="abort", or a program that goes on: Gossip, or PushSum without absences'
         )
     if hasattr(program, "prepare"):
         log.info("%s", program.prepare(session.roster.nodes))
-    if skip:
+    if goes_on:
         program.check_lost(session.roster.nodes)
-    run = _Run(program, session, group, wire, {} if meters is None else meters, skip)
+    run = _Run(program, session, group, wire, {} if meters is None else meters, goes_on)
     try:
         await run.begin()
         await run.cuts()
@@ -83,9 +82,9 @@ class _Run:
     """The books of a decentralised run: who has committed what, and which messages cross the last cut."""
 
     def __init__(
-        self, program: Any, session: Session, group: ProcessGroup, wire: str, meters: dict[int, Meter], skip: bool
+        self, program: Any, session: Session, group: ProcessGroup, wire: str, meters: dict[int, Meter], goes_on: bool
     ) -> None:
-        self.session, self.group, self.wire, self.meters, self.skip = session, group, wire, meters, skip
+        self.session, self.group, self.wire, self.meters, self.goes_on = session, group, wire, meters, goes_on
         self.program = pickled_program(program)
         self.nodes = session.roster.nodes
         self.edges = edges_for(program, session.roster)
@@ -299,11 +298,11 @@ class _Run:
         self._failed.add(node)
 
     def _lost(self, node: int, how: str) -> None:
-        if self.skip:
+        if self.goes_on:
             self._go_on_without(node)
             if self.left:
                 return
-        aside = ", and no other node is left" if self.skip else ""
+        aside = ", and no other node is left" if self.goes_on else ""
         self._fail(node, lambda: lost_error(self.session, node, how, aside))
 
     def _go_on_without(self, node: int) -> None:

@@ -25,11 +25,11 @@ from foedus.core.errors import WorkerError
 from foedus.core.session import Session
 from foedus.core.trees import owned
 from foedus.runtimes.launch import pickled_program
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.collectives.collective import edges
 from foedus.runtimes.processes.parent.conversation import Conversation, Heard, Lost, lost_error, raised_error
 from foedus.runtimes.processes.parent.process_group import ProcessGroup
 from foedus.runtimes.processes.wire import messages
-from foedus.runtimes.processes.wire.meter import Meter
 from foedus.runtimes.processes.wire.rhythm import Rhythm
 
 PATIENCE = 5.0

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import select
-import socket
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -27,19 +25,18 @@ from foedus.core.site import RECEIVED, Setup, Site, receive
 from foedus.core.trees import owned
 from foedus.core.update import Lost as LostNode
 from foedus.core.update import Tensors
-from foedus.runtimes.channel import Channel, Closed
+from foedus.runtimes.channel import Channel, Closed, Counted
 from foedus.runtimes.launch import limit, pickled_rows
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.plans import Plans
 from foedus.runtimes.processes.parent.aside import Aside
 from foedus.runtimes.processes.parent.conversation import Conversation, Heard, Lost
 from foedus.runtimes.processes.parent.kept import Kept
 from foedus.runtimes.processes.parent.process_group import ProcessGroup
 from foedus.runtimes.processes.wire import messages
-from foedus.runtimes.processes.wire.kinds import Placement, Wire, wrap
-from foedus.runtimes.processes.wire.meter import Meter
-from foedus.runtimes.processes.wire.rendezvous import NotConnected, connect
+from foedus.runtimes.processes.wire.kinds import place, wrap
+from foedus.runtimes.processes.wire.pair import connected_pair
 from foedus.runtimes.results import unpack
-from foedus.runtimes.segments import SegmentPool
 from foedus.runtimes.simulation.inline import Inline
 
 AHEAD = 64
@@ -94,7 +91,7 @@ class _Part:
 
     __slots__ = ("index", "placed", "ticket")
 
-    def __init__(self, ticket: _Ticket, index: int, placed: Placement) -> None:
+    def __init__(self, ticket: _Ticket, index: int, placed: Counted) -> None:
         self.ticket, self.index, self.placed = ticket, index, placed
 
 
@@ -120,7 +117,7 @@ class Server(Executor):
         self._aside = Aside(group) if setup.data.roster is None else None
         self._plans = Plans(group.nodes)
         self._talk: Conversation | None = None
-        self._wires: dict[int, Wire] = {}
+        self._wires: dict[int, Channel] = {}
         self._node_at: dict[int, int] = {}
         """By descriptor of its wire."""
         self._poll = select.poll()
@@ -146,38 +143,20 @@ class Server(Executor):
         talk.open()
         for node in talk.left:
             talk.say(node, messages.Work(self._kind))
-        for node, sock in self._connect(talk).items():
-            wire = self._wires[node] = wrap(sock, self._kind, self.group.segments, Meter())
+            ours, theirs = connected_pair(self._kind)
+            with theirs:
+                talk.say(node, messages.Connection(self.workers), sock=theirs)
+            if node in self.gone:
+                ours.close()
+                continue
+            if self._kind == "shared":
+                # Read in one go: a node that stops in the middle of a message must not stop this process as well.
+                limit(ours, self.group.patience)
+            wire = self._wires[node] = wrap(ours, self._kind, self.group.segments, Meter())
             self._node_at[wire.fileno()] = node
             self._poll.register(wire, select.POLLIN)
             loop.add_reader(wire, self._readable, node)
         talk.go(time.monotonic())
-
-    def _connect(self, talk: Conversation) -> dict[int, socket.socket]:
-        """Sockets to all nodes. This process takes part in their rendezvous as one more, after the nodes."""
-        server, found = self.group.nodes, dict[int, socket.socket]()
-        ours, theirs = socket.socketpair()
-        control, mine = Channel(ours, self.group.segments), Channel(theirs, SegmentPool())
-
-        def take_part() -> None:
-            with contextlib.suppress(Closed):
-                while not found:
-                    with contextlib.suppress(NotConnected):  # somebody is lost: the others are invited anew
-                        found.update(connect(mine))
-
-        thread = threading.Thread(target=take_part, name="foedus-connects")
-        thread.start()
-        try:
-            talk.gathered(lambda node, left: left if node == server else [server], self._kind, {server: control})
-        finally:
-            control.close()
-            thread.join()
-            mine.close()
-        if self._kind == "shared":
-            # These are read in one go: a node that stops in the middle of a message must not stop this process as well.
-            for sock in found.values():
-                limit(sock, self.group.patience)
-        return found
 
     @property
     def goes_on(self) -> bool:
@@ -186,23 +165,23 @@ class Server(Executor):
 
     # -- the executor ------------------------------------------------------------------------------------------
 
-    def place(self, args: Tensors) -> Placement:
+    def place(self, args: Tensors) -> Counted:
         """Write arguments once for all nodes."""
-        return Placement(self._kind, self.group.segments, args)
+        return place(self._kind, self.group.segments, args)
 
-    def release(self, placed: Placement) -> None:
+    def release(self, placed: Counted) -> None:
         """The caller is done with them."""
         placed.release()
 
-    def submit(self, plan: Plan, placed: Placement, blocks: Blocks) -> _Ticket:
+    def submit(self, plan: Plan, placed: Counted, blocks: Blocks) -> _Ticket:
         """Send every task to its node at once."""
         ticket = _Ticket(plan, blocks)
         if self._talk is None and self._aside is not None and all(task.node >= 0 for task in ticket.tasks):
-            ticket.parts = self._aside.run(plan, placed.tensors(), ticket.tasks)
+            ticket.parts = self._aside.run(plan, placed.tree(), ticket.tasks)
             ticket.missing, ticket.folded_there = 0, False
             return ticket
         if self._talk is None or any(task.node < 0 for task in ticket.tasks):
-            ticket.inline = self._inline.submit(plan, placed.tensors(), blocks)
+            ticket.inline = self._inline.submit(plan, placed.tree(), blocks)
             return ticket
         for index, task in enumerate(ticket.tasks):
             self._give(ticket, index, task, placed)
@@ -298,7 +277,7 @@ class Server(Executor):
 
     # -- jobs and answers --------------------------------------------------------------------------------------
 
-    def _give(self, ticket: _Ticket, index: int, task: Task, placed: Placement) -> None:
+    def _give(self, ticket: _Ticket, index: int, task: Task, placed: Counted) -> None:
         node, talk = task.node, self._talk
         assert talk is not None
         if node in self.gone:
@@ -320,7 +299,7 @@ class Server(Executor):
         forget = [released.pop() for _ in range(len(released))]
         try:
             job = {"ticket": number, "node": node, "count": task.count, "plan": id, "state": state, "forget": forget}
-            wire.send(job, dict(task.own) or None, placed.sent)
+            wire.send(job, dict(task.own) or None, placed)
             if wire.pending:  # what it did not take at once leaves when it can
                 self._clock.loop.add_writer(wire, self._writable, node)
                 self._poll.modify(wire, select.POLLIN | select.POLLOUT)

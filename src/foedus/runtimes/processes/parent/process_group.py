@@ -6,19 +6,17 @@ import asyncio
 import contextlib
 import os
 import select
-from collections.abc import Callable, Collection, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any
 
 from foedus.core.errors import WorkerError
 from foedus.core.model import Model
 from foedus.core.roster import NodeData
-from foedus.core.update import Tensors
-from foedus.runtimes.channel import Channel, Closed
+from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import Child, Payload
-from foedus.runtimes.processes.wire import rendezvous
 from foedus.runtimes.processes.wire.heartbeat import Heartbeat, new_board
 from foedus.runtimes.segments import SegmentPool
+from foedus.runtimes.shared_channel import SharedChannel
 
 POLL = 0.05
 """Seconds between two looks at a process where the system does not tell of its end by itself."""
@@ -65,8 +63,7 @@ class ProcessGroup:
         self._pidfds: dict[int, int] = {}
         self._watch: tuple[asyncio.AbstractEventLoop, Lost] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._meetings = 0
-        self._look_at(new_board(nodes))
+        self._heartbeat = Heartbeat(new_board(nodes))
         self.stray: Callable[[int, dict[str, Any], Any], None] = lambda *_: None
         """Who is given the messages that come while an answer is waited for beside the program (see ``aside``)."""
         available = cores()
@@ -82,7 +79,7 @@ class ProcessGroup:
 
     def _start(self, module: str, setup: Setup, model: Model, data: NodeData, instead: str) -> None:
         payload = Payload(self.segments, model, data, new_board(self.nodes), instead)
-        self._look_at(payload.page)
+        self._heartbeat = Heartbeat(payload.page)
         for node, core in enumerate(self.cores):
             try:
                 child = Child(module, self.segments, self.patience)
@@ -102,9 +99,6 @@ class ProcessGroup:
             except Closed:
                 raise self._lost(node) from None
         self._await_ready(payload)
-
-    def _look_at(self, board: Tensors) -> None:
-        self._heartbeat, self._doing = Heartbeat(board), board["doing"]
 
     def _await_ready(self, payload: Payload) -> None:
         waiting = {channel.fileno(): node for node, channel in enumerate(self.channels)}
@@ -134,7 +128,7 @@ class ProcessGroup:
     # -- who they are ------------------------------------------------------------------------------------------
 
     @property
-    def channels(self) -> list[Channel]:
+    def channels(self) -> list[SharedChannel]:
         """The channel to each, by node. One to a lost process stays open until ``close``."""
         return [child.channel for child in self._children]
 
@@ -142,43 +136,6 @@ class ProcessGroup:
     def pids(self) -> list[int]:
         """Process numbers, by node."""
         return [child.pid for child in self._children]
-
-    def doing(self, node: int) -> int:
-        """Whose job it computes, by what it last noted; -1 for nobody's."""
-        return int(self._doing[node])
-
-    def rendezvous(
-        self,
-        edges: Callable[[int], Collection[int]],
-        wire: str,
-        members: Collection[int] | None = None,
-        timeout: float | None = None,
-        other: rendezvous.Other | None = None,
-        also: Mapping[int, Channel] = MappingProxyType({}),
-    ) -> None:
-        """Connect ``members`` (all that are alive) with each other; each calls ``rendezvous.connect`` meanwhile.
-
-        ``edges(node)`` are the nodes that one is connected to, and they to it; ``wire`` is ``"shared"`` (Unix sockets)
-        or ``"sockets"`` (TCP). Can be called again, with fewer: nodes stay what they were. What else a node sends
-        meanwhile goes to ``other(node, message, tree)``. ``also`` are channels to members that are no node. Errors:
-        ``NodeLost`` if a process ends meanwhile or hangs (``lost`` is then not called for it), ``NotInTime`` if
-        one lives and is not there after ``timeout`` seconds (``None``: it may take its time); nobody is connected
-        then, and it can be tried again. Messages with the key ``rendezvous`` that come after an error belong to what
-        was called off, and say nothing.
-        """
-        self._meetings += 1
-        nodes = sorted(self.alive if members is None else members)
-        channels = {node: also[node] if node in also else self.channels[node] for node in nodes}
-        introduction = rendezvous.Introduction(
-            channels, self._meetings, self._lost, self._look_while_connecting, self.interval, other
-        )
-        introduction.connect(edges, wire, timeout, self.patience + 10.0)
-
-    def _look_while_connecting(self) -> None:
-        self._heartbeat.look(self.interval)
-        for node in sorted(self.alive):
-            if self._heartbeat.silent[node] >= self.patience:
-                raise self._hung(node, self.patience)
 
     # -- until they end ----------------------------------------------------------------------------------------
 
@@ -271,8 +228,7 @@ class ProcessGroup:
             child.reap()
             child.channel.close()
         self.segments.close()
-        # The shared board goes, what it said last stays.
-        self._look_at({**new_board(self.nodes), "doing": self._doing.clone()})
+        self._heartbeat = Heartbeat(new_board(self.nodes))  # the shared board goes
 
     def __enter__(self) -> ProcessGroup:
         return self

@@ -12,15 +12,10 @@ from foedus.core.update import Tensors
 BEAT = 0.2
 """Seconds between two heart beats."""
 
-IDLE = -1
-"""A node that computes nobody's job."""
-
 
 def new_board(nodes: int) -> Tensors:
-    """``beat`` (nodes,): when each last showed that it lives, in its monotonic seconds, 0 before the first time.
-    ``doing`` (nodes,): the node whose job it computes, or ``IDLE``.
-    """
-    return {"beat": torch.zeros(nodes, dtype=torch.float64), "doing": torch.full((nodes,), IDLE, dtype=torch.int64)}
+    """``beat`` (nodes,): when each last showed that it lives, in its monotonic seconds, 0 before the first time."""
+    return {"beat": torch.zeros(nodes, dtype=torch.float64)}
 
 
 def beat_for_ever(board: Tensors, node: int) -> None:

@@ -1,13 +1,12 @@
 """Every message between the parent and a node over the node's control channel, in both directions.
 
-A message is plain values; what has tensors travels beside it as a tree. Before these come the set-up of a process
-(``launch.py``) and who connects with whom (``rendezvous.py``). What an algorithm sends goes over other connections,
-which are counted.
+A message is plain values; what has tensors travels beside it as a tree. Before these comes the set-up of a process
+(``launch.py``). What an algorithm sends goes over other connections, which are counted.
 
     parent                      node
     a role                ->
-    rendezvous           <->    rendezvous, anew when somebody is lost meanwhile
                           <-    Ready
+    Connection            ->    one for each of its connections; after Disconnect anew
     Go                    ->
     what belongs to the role, either way
     End                   ->
@@ -20,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from foedus.runtimes.processes.wire.meter import Meter
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.wire.rhythm import Rhythm
 
 
@@ -40,7 +39,17 @@ class Role(Message):
 
 
 class Ready(Message):
-    """Node: it has loaded all that it needs, and is connected."""
+    """Node: it has loaded all that it needs."""
+
+
+class Connection(Message):
+    """Parent: a connection to this node. The socket comes with it; the parent made both ends, and keeps none."""
+
+    to: int
+
+
+class Disconnect(Message):
+    """Parent: close all connections, for somebody was lost meanwhile. Others follow."""
 
 
 class Go(Message):
@@ -269,9 +278,9 @@ class Met(Message):
 
 
 _Any = (
-    Ready | Go | End | Done | Raised | Work | NewPlan | NodeState | Fetch | Fetched | Cancel | Join | Committed | Word
-    | Broke | Give | Given | Again | BePeer | PeerCommitted | JobFailed | Settled | Crossing | Waiting | StillWaiting
-    | Gone | Aside | AsideAnswer | Prepare | Met
+    Ready | Connection | Disconnect | Go | End | Done | Raised | Work | NewPlan | NodeState | Fetch | Fetched
+    | Cancel | Join | Committed | Word | Broke | Give | Given | Again | BePeer | PeerCommitted | JobFailed | Settled
+    | Crossing | Waiting | StillWaiting | Gone | Aside | AsideAnswer | Prepare | Met
 )  # fmt: skip
 
 

@@ -1,8 +1,7 @@
-"""A channel over a TCP (or any stream) socket: the same calls as ``runtimes.channel.Channel``, without shared memory.
+"""A channel over a TCP (or any stream) socket, without shared memory.
 
-A frame is a header of 16 bytes (a mark, the length of the plain half, the bytes of all tensors), the plain half as
-MessagePack, and the tensors' numbers one after the other. Numbers go straight from tensors' memory to the socket, and
-from the socket into the memory of new tensors.
+A frame is the length of its plain half, that half as MessagePack, and the tensors' numbers one after the other. Numbers
+go straight from tensors' memory to the socket, and from the socket into the memory of new tensors.
 
 Sending does not wait for the other side. What the socket does not take at once stays in a queue, and ``flush`` goes on
 with it; tensors of a frame that has to wait are copied then, so that the sender may change its own as soon as ``send``
@@ -12,7 +11,6 @@ has returned. Placed tensors never change while somebody refers to them, and are
 from __future__ import annotations
 
 import itertools
-import math
 import select
 import socket
 import struct
@@ -27,66 +25,32 @@ import torch
 from torch import Tensor
 
 from foedus.core.trees import flatten, unflatten
-from foedus.runtimes.channel import Closed
-from foedus.runtimes.processes.wire.meter import Meter
+from foedus.runtimes.channel import Channel, Closed, Counted, Frame
+from foedus.runtimes.meter import Meter
 
-Frame = tuple[Any, Any, Any]
-"""``(plain, tree, placed tree or None)``."""
-
-HEADER = struct.Struct("<4sIQ")
-MARK = b"FDS1"
-PLAIN_LIMIT = 1 << 28
-"""Bytes of a plain half: a pickled program or job is the largest."""
-TENSOR_LIMIT = 1 << 36
-TENSORS_LIMIT = 1 << 16
-"""How many tensors a frame may hold."""
+_LENGTH = struct.Struct("<Q")
 
 _BUFFERS = 64
 """Buffers in one system call; systems allow 1024."""
 _BURST = 64
 """Reads in a row before others get their turn."""
-_WAITS = (BlockingIOError, InterruptedError)
-_DTYPES: dict[str, torch.dtype] = {
-    str(d).removeprefix("torch."): d
-    for d in (
-        torch.float32,
-        torch.float64,
-        torch.float16,
-        torch.bfloat16,
-        torch.int64,
-        torch.int32,
-        torch.int16,
-        torch.int8,
-        torch.uint8,
-        torch.bool,
-    )
-}
-
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 
 
-class Malformed(Closed):
-    """What came is not a frame, or larger than any frame may be: the connection is of no use any more."""
-
-
-class Packed:
-    """Tensors that are sent to several nodes: copied and taken apart once. Let go of when nobody refers to it."""
+class Packed(Counted):
+    """Tensors in memory of their own, copied and taken apart once."""
 
     def __init__(self, tree: Any) -> None:
+        super().__init__()
         self.plain, tensors = flatten(tree)
         self.tensors = [t.clone(memory_format=torch.contiguous_format) for t in tensors]
-        self._users = 1
 
-    def retain(self) -> None:
-        """One more user."""
-        self._users += 1
+    def tree(self) -> Any:
+        return unflatten(self.plain, self.tensors)
 
-    def release(self) -> None:
-        """One user less."""
-        self._users -= 1
-        if self._users == 0:
-            self.tensors = []
+    def _let_go(self) -> None:
+        self.tensors = []
 
 
 class _Sending:
@@ -113,17 +77,12 @@ class _Sending:
             self.placed = None
 
 
-class SocketChannel:
-    """One end of a connection. Not thread-safe. The socket becomes this object's, and non-blocking.
+class SocketChannel(Channel):
+    """A channel that never waits but in ``drain``: its socket is non-blocking."""
 
-    ``meter``  counts bytes, frames and seconds.
-    ``limit``  bytes of tensors that a frame may hold; a longer one is ``Malformed`` before any memory is taken for it.
-    """
-
-    def __init__(self, sock: socket.socket, meter: Meter | None = None, limit: int = TENSOR_LIMIT) -> None:
+    def __init__(self, sock: socket.socket, meter: Meter | None = None) -> None:
+        super().__init__(sock, meter)
         sock.setblocking(False)
-        self._sock, self._limit = sock, limit
-        self.meter = meter if meter is not None else Meter()
         self._out: deque[_Sending] = deque()
         self._ready: deque[Frame] = deque()
         self._broken: Closed | None = None
@@ -134,21 +93,12 @@ class SocketChannel:
         self._parts = self._frames()
         self._go_on()
 
-    def fileno(self) -> int:
-        """For poll."""
-        return self._sock.fileno()
-
     # -- sending -----------------------------------------------------------------------------------------------
 
     def send(
         self, plain: Any, tree: Any = None, placed: Packed | None = None, wait: bool = False, fixed: bool = False
     ) -> None:
-        """Send plain values, a tree of tensors, and tensors placed before.
-
-        Returns at once, with the frame sent as far as the socket takes it, unless ``wait``: then it returns when all
-        that was queued has left, and nothing is copied; nor where the tree is ``fixed``: nobody changes its tensors.
-        Errors: ``Closed``.
-        """
+        """With ``wait`` it returns when all that was queued has left, and nothing is copied; nor where ``fixed``."""
         started = time.perf_counter()
         shape, tensors = flatten(tree)
         own = [t.contiguous() for t in tensors]
@@ -159,10 +109,7 @@ class SocketChannel:
         data = _encode(message)
         views = [_bytes(t) for t in own if t.numel()]
         shared = [_bytes(t) for t in given if t.numel()]
-        vectors = sum(map(len, views)) + sum(map(len, shared))
-        if len(data) > PLAIN_LIMIT or vectors > self._limit:
-            raise ValueError(f"a frame of {len(data)} and {vectors} bytes is longer than {PLAIN_LIMIT}, {self._limit}")
-        head = memoryview(HEADER.pack(MARK, len(data), vectors) + data)
+        head = memoryview(_LENGTH.pack(len(data)) + data)
         if placed is not None:
             placed.retain()
         mine = deque([True, *[fixed] * len(views), *[True] * len(shared)])
@@ -176,30 +123,9 @@ class SocketChannel:
                 self._out[-1].keep()
             self.meter.serial_s += time.perf_counter() - started
 
-    @property
-    def pending(self) -> bool:
-        """Whether something has not left yet."""
-        return bool(self._out)
-
-    unreturned = 0
-
-    def flush(self) -> bool:
-        """Write what the socket takes now; whether that was all. Errors: ``Closed``."""
-        started = time.perf_counter()
-        try:
-            while self._out:
-                frame = self._out[0]
-                buffers = [frame.buffers[i] for i in range(min(_BUFFERS, len(frame.buffers)))]
-                try:
-                    self._wrote(frame, self._sock.sendmsg(buffers))
-                except _WAITS:
-                    return False
-            return True
-        except OSError as e:
-            self._drop()
-            raise Closed from e
-        finally:
-            self.meter.wire_s += time.perf_counter() - started
+    def _push(self, wait: bool) -> None:
+        frame = self._out[0]
+        self._wrote(frame, self._sock.sendmsg(list(itertools.islice(frame.buffers, _BUFFERS))))
 
     def _wrote(self, frame: _Sending, n: int) -> None:
         head = min(n, frame.head)
@@ -219,46 +145,23 @@ class SocketChannel:
             self.meter.messages_sent += 1
             frame.done()
 
-    def drain(self, timeout: float | None = None) -> bool:
-        """Wait until all has left; False after ``timeout`` seconds. What comes meanwhile is taken in, so that two sides
-        that both send do not wait for each other for ever. Errors: ``Closed``.
-        """
-        end = None if timeout is None else time.monotonic() + timeout
+    def drain(self) -> None:
+        """What comes meanwhile is taken in, so that two sides that both send do not wait for each other for ever."""
         while not self.flush():
-            events = self._wait(select.POLLOUT | select.POLLIN, None if end is None else end - time.monotonic())
-            if not events:
-                return False
-            if events & select.POLLIN:
+            if self._wait(select.POLLOUT | select.POLLIN) & select.POLLIN:
                 self._take_in()
                 if self._broken is not None:
                     self._drop()
                     raise self._broken
-        return True
 
     def _drop(self) -> None:
         for frame in self._out:
             frame.done()
-        self._out.clear()
+        super()._drop()
 
     # -- receiving ---------------------------------------------------------------------------------------------
 
-    def receive(self, timeout: float | None = None) -> Frame:
-        """``(plain, tree, placed tree or None)``, of tensors of their own. Waits for a whole frame.
-
-        Errors: ``Closed`` when the other side is gone, ``Malformed`` if it sent something else, ``TimeoutError``.
-        """
-        end = None if timeout is None else time.monotonic() + timeout
-        while not self._ready:
-            if self._broken is not None:
-                raise self._broken
-            if not self._take_in():
-                left = None if end is None else end - time.monotonic()
-                if not self._wait(select.POLLIN, left):
-                    raise TimeoutError
-        return self._ready.popleft()
-
     def poll(self) -> list[Frame]:
-        """The frames that are whole by now, without waiting. Errors: as ``receive``, when no frame is left."""
         if self._broken is None:
             self._take_in()
         if not self._ready and self._broken is not None:
@@ -267,22 +170,21 @@ class SocketChannel:
         self._ready.clear()
         return frames
 
-    def _take_in(self) -> bool:
-        """Read what is there, up to a burst; whether anything was. An end is told after the frames before it."""
+    def _take_in(self) -> None:
+        """Read what is there, up to a burst. An end is told after the frames before it."""
         try:
-            for i in range(_BURST):
+            for _ in range(_BURST):
                 if not self._read():
-                    return i > 0
+                    return
         except Closed as e:
             self._broken = e
-        return True
 
     def _read(self) -> bool:
         """One read into the part under way; False if nothing is there."""
         started = time.perf_counter()
         try:
             n: int = self._sock.recvmsg_into(list(itertools.islice(self._targets, _BUFFERS)))[0]
-        except _WAITS:
+        except BlockingIOError:
             return False
         except OSError as e:
             raise Closed from e
@@ -310,62 +212,36 @@ class SocketChannel:
 
     def _frames(self) -> Iterator[tuple[bool, Sequence[memoryview]]]:
         """Makes frames of what comes: gives the memory to be filled next, and whether with numbers of tensors."""
-        head = memoryview(bytearray(HEADER.size))
+        head = memoryview(bytearray(_LENGTH.size))
         while True:
             yield False, [head]
-            mark, length, vectors = HEADER.unpack(head)
-            if mark != MARK:
-                raise Malformed(f"expected a frame, got {mark!r}")
-            if length > PLAIN_LIMIT or vectors > self._limit:
-                raise Malformed(
-                    f"a frame of {length} and {vectors} bytes is longer than {PLAIN_LIMIT} and {self._limit}"
-                )
-            data = bytearray(length)
+            data = bytearray(*_LENGTH.unpack(head))
             yield False, [memoryview(data)]
-            try:
-                message = _decode(data)
-                own, given = message["t"], message["a"][1] if "a" in message else []
-                if len(own) + len(given) > TENSORS_LIMIT:
-                    raise ValueError(f"{len(own) + len(given)} tensors")
-                kinds = [(_shape(shape), _DTYPES[name]) for shape, name in [*own, *given]]
-                total = sum(math.prod(shape) * dtype.itemsize for shape, dtype in kinds)
-                if total != vectors:
-                    raise ValueError(f"tensors of {total} bytes, but {vectors} were announced")
-                tensors = [torch.empty(shape, dtype=dtype) for shape, dtype in kinds]
-                tree = unflatten(message["p"], tensors[: len(own)])
-                placed = unflatten(message["a"][0], tensors[len(own) :]) if "a" in message else None
-                frame = message["m"], tree, placed
-            except (msgspec.DecodeError, LookupError, TypeError, ValueError) as e:
-                raise Malformed(f"a frame's plain half cannot be read: {e}") from e
+            message = _decode(data)
+            own, given = message["t"], message["a"][1] if "a" in message else []
+            tensors = [torch.empty(shape, dtype=getattr(torch, name)) for shape, name in [*own, *given]]
             yield True, [_bytes(t) for t in tensors if t.numel()]
-            self._ready.append(frame)
+            tree = unflatten(message["p"], tensors[: len(own)])
+            placed = unflatten(message["a"][0], tensors[len(own) :]) if "a" in message else None
+            self._ready.append((message["m"], tree, placed))
             self.meter.messages_received += 1
 
-    def _wait(self, events: int, seconds: float | None) -> int:
-        """Wait for the socket; what it is ready for, 0 after that many seconds."""
+    def _wait(self, events: int) -> int:
+        """Wait for the socket; what it is ready for."""
         started = time.perf_counter()
         poll = select.poll()
         poll.register(self._sock, events)
-        found = poll.poll(None if seconds is None else max(0.0, seconds) * 1000)
+        [(_, found)] = poll.poll()
         self.meter.waiting_s += time.perf_counter() - started
-        # A hang-up or an error is found by the call that reads.
-        return (found[0][1] & events or select.POLLIN) if found else 0
+        return found & events or select.POLLIN  # a hang-up or an error is found by the call that reads
 
     def close(self) -> None:
-        """Close the socket; what was queued is lost."""
-        self._drop()
+        super().close()
         self._ready.clear()
-        self._sock.close()
 
 
 def _spec(t: Tensor) -> list[Any]:
     return [list(t.shape), str(t.dtype).removeprefix("torch.")]
-
-
-def _shape(shape: Sequence[Any]) -> tuple[int, ...]:
-    if not all(type(n) is int and n >= 0 for n in shape):
-        raise ValueError(f"the shape {shape}")
-    return tuple(shape)
 
 
 def _bytes(t: Tensor) -> memoryview:
