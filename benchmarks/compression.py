@@ -15,7 +15,7 @@ import torch
 from common import markdown, options, origin, origin_lines, result_file
 
 import foedus as fd
-from foedus.core.transform import Transform, nbytes, shapes_of
+from foedus.core.types.transform import Transform, nbytes, shapes_of
 from foedus.transforms import (
     QSGD,
     Cast,

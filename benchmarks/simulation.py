@@ -25,8 +25,8 @@ from common import image_folder, load, markdown, options, origin, origin_lines, 
 from torch import Tensor, nn
 
 import foedus as fd
-from foedus.core.data import FederatedDataset, IndexedRows
-from foedus.core.keys import Key
+from foedus.core.types.data import FederatedDataset, IndexedRows
+from foedus.core.types.keys import Key
 
 SEED = 0
 FOREVER = 10**9

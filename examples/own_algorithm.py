@@ -9,9 +9,9 @@ from typing import ClassVar
 import torch
 
 import foedus as fd
-from foedus.core.aggregator import Callability
-from foedus.core.transform import Plain
-from foedus.core.update import BUFFERS
+from foedus.core.types.aggregator import Callability
+from foedus.core.types.transform import Identity
+from foedus.core.types.update import BUFFERS
 from foedus.testing import check_aggregator, check_program, check_transform
 
 
@@ -42,7 +42,7 @@ class CappedMean(Callability):
 
 
 @dataclass(frozen=True)
-class EightBits(Plain):
+class EightBits(Identity):
     """Every number as one byte, rounded at random so that its mean is right (QSGD, arXiv:1610.02132)."""
 
     def wire(self, shapes):

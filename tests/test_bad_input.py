@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import foedus as fd
-from foedus.core.data import FederatedDataset
+from foedus.core.types.data import FederatedDataset
 
 
 def dataset(classes=3, rows=30, **options):

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 import foedus as fd
-from foedus.core.evaluation import over_nodes
-from foedus.core.lock import FolderLock
+from foedus.core.coordination.evaluation import over_nodes
+from foedus.core.records.lock import FolderLock
 
 FEDAVG = fd.FedAvg(rounds=4, local=fd.LocalSGD(lr=0.2))
 

@@ -15,7 +15,7 @@ ALSO = ("experiment", "testing")
 CORE = {
     "What programs see": ("federation.Federation", "federation.Reduced", "stream.Stream", "peer.Peer"),
     "What travels": ("job.Job", "job.NodeView", "job.Work", "update.Update", "update.Refused", "update.Failed"),
-    "How updates are joined and guarded": ("aggregator.Aggregator", "transform.Transform", "transform.Plain"),
+    "How updates are joined and guarded": ("aggregator.Aggregator", "transform.Transform", "transform.Identity"),
     "Where it runs": ("runtime.Runtime", "runtime.Engine", "execute.Executor", "clock.Clock"),
     "What is remembered": ("state.State", "keys.Key", "checkpoint.Checkpoint", "ledger.Ledger", "run.Record"),
 }

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
         transforms,
     )
     from foedus.aggregators import MajorityVote, Mean, Median, TrimmedMean
-    from foedus.core.aggregator import Aggregator, Callability, Denominator, fold
-    from foedus.core.checkpoint import Checkpoint
-    from foedus.core.cost import Always, Availability, Link, Network, Spell
-    from foedus.core.crowd import Cohort, Crowd, Drawn, Looks, Selection, TooFew
-    from foedus.core.data import Examples, FederatedDataset
+    from foedus.core.coordination.federation import Federation, Phased, Reduced
+    from foedus.core.coordination.peer import Message, Peer, Topology
+    from foedus.core.coordination.population import Cohort, Drawn, Looks, Population, Selection, TooFew
+    from foedus.core.coordination.runtime import Runtime
+    from foedus.core.coordination.until import Until
     from foedus.core.errors import (
         BadInput,
         Deadlock,
@@ -45,20 +45,21 @@ if TYPE_CHECKING:
         StorageFailed,
         WorkerError,
     )
-    from foedus.core.federation import Federation, Phased, Reduced
-    from foedus.core.job import Job, NodeState, NodeView, Parts, Rows, Work
-    from foedus.core.keys import Key
-    from foedus.core.model import Layout, Model, join
-    from foedus.core.peer import Message, Peer, Topology
-    from foedus.core.policy import Asked, Policy
-    from foedus.core.release import Release, release
-    from foedus.core.roster import Roster
-    from foedus.core.run import Record
-    from foedus.core.runtime import Runtime
-    from foedus.core.state import State, replace
-    from foedus.core.transform import (
+    from foedus.core.records.checkpoint import Checkpoint
+    from foedus.core.records.run import Record
+    from foedus.core.time.cost import Always, Availability, Link, Network, Spell
+    from foedus.core.types.aggregator import Aggregator, Callability, Denominator, fold
+    from foedus.core.types.data import Examples, FederatedDataset
+    from foedus.core.types.job import Job, NodeState, NodeView, Parts, Rows, Work
+    from foedus.core.types.keys import Key
+    from foedus.core.types.model import Layout, Model, join
+    from foedus.core.types.policy import Asked, Policy
+    from foedus.core.types.release import Release, release
+    from foedus.core.types.roster import Roster
+    from foedus.core.types.state import State, replace
+    from foedus.core.types.transform import (
+        Identity,
         Mechanism,
-        Plain,
         Sends,
         Sensitivity,
         Shapes,
@@ -67,8 +68,7 @@ if TYPE_CHECKING:
         nbytes,
         shapes_of,
     )
-    from foedus.core.until import Until
-    from foedus.core.update import BUFFERS, Answer, Failed, Late, Lost, Refused, Tensors, Update
+    from foedus.core.types.update import BUFFERS, Answer, Failed, Late, Lost, Refused, Tensors, Update
     from foedus.core.version import __version__ as __version__
     from foedus.estimators import FederatedClassifier, FederatedRegressor
     from foedus.jobs import Evaluate, Gradient, LocalSGD
@@ -144,7 +144,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AdPsgd", "AfterCommits", "Aggregator", "All", "Always", "Answer", "Asked", "Availability", "Available",
     "BUFFERS", "BadInput", "Budget", "BySize", "Callability", "Cast", "Centralized", "Chain", "Checkpoint",
-    "Choco", "Clip", "Cohort", "Crowd", "Deadline", "Deadlock", "DelayCompensation", "Denominator", "Difference",
+    "Choco", "Clip", "Cohort", "Population", "Deadline", "Deadlock", "DelayCompensation", "Denominator", "Difference",
     "Ditto", "Diverged", "Drawn", "EASGD", "ErrorFeedback", "Evaluate", "Examples", "Failed", "FeatureParallel",
     "FedAdagrad", "FedAdam", "FedAsync", "FedAvg", "FedAvgM", "FedBN", "FedBuff", "FedDyn", "FedNova", "FedPer",
     "FedProx", "FedRep", "FedYogi", "FederatedClassifier", "FederatedDataset", "FederatedRegressor", "Federation",
@@ -152,7 +152,7 @@ __all__ = [
     "Interrupted", "Job", "Key", "Late", "Layout", "Link", "Local", "LocalOnly", "LocalSGD", "Looks", "Lost",
     "MLflow", "MajorityVote", "Mean", "Mechanism", "Median", "Message", "Model", "Network", "NobodyInTime",
     "NodeFailed", "NodeState", "NodeView", "OverSelect", "ParameterServer", "Parts", "Patience", "Peer", "Phased",
-    "Plain", "Poisson", "Policy", "PowerSGD", "Processes", "ProgramError", "PushSum", "QFFL", "QSGD", "Quorum",
+    "Identity", "Poisson", "Policy", "PowerSGD", "Processes", "ProgramError", "PushSum", "QFFL", "QSGD", "Quorum",
     "RandomK", "Record", "Reduced", "Refused", "Release", "Roster", "Rows", "Run", "Runtime", "Scaffold",
     "Selection", "Sends", "Sensitivity", "ServerOptimizer", "Shapes", "Sign", "Simulation", "Spell",
     "StaleSynchronous", "State", "StopRule", "StorageFailed", "SyncSGD", "Target", "TensorBoard",
@@ -166,29 +166,31 @@ __getattr__, __dir__ = lazily(
     __name__,
     {
         "foedus.aggregators": "MajorityVote Mean Median TrimmedMean",
-        "foedus.core.aggregator": "Aggregator Callability Denominator fold",
-        "foedus.core.checkpoint": "Checkpoint",
-        "foedus.core.cost": "Always Availability Link Network Spell",
-        "foedus.core.crowd": "Cohort Crowd Drawn Looks Selection TooFew",
-        "foedus.core.data": "Examples FederatedDataset",
+        "foedus.core.types.aggregator": "Aggregator Callability Denominator fold",
+        "foedus.core.records.checkpoint": "Checkpoint",
+        "foedus.core.time.cost": "Always Availability Link Network Spell",
+        "foedus.core.coordination.population": "Cohort Population Drawn Looks Selection TooFew",
+        "foedus.core.types.data": "Examples FederatedDataset",
         "foedus.core.errors": (
             "BadInput Deadlock Diverged FoedusError Interrupted NobodyInTime NodeFailed ProgramError "
             "StorageFailed WorkerError"
         ),
-        "foedus.core.federation": "Federation Phased Reduced",
-        "foedus.core.job": "Job NodeState NodeView Parts Rows Work",
-        "foedus.core.keys": "Key",
-        "foedus.core.model": "Layout Model join",
-        "foedus.core.peer": "Message Peer Topology",
-        "foedus.core.policy": "Asked Policy",
-        "foedus.core.release": "Release release",
-        "foedus.core.roster": "Roster",
-        "foedus.core.run": "Record",
-        "foedus.core.runtime": "Runtime",
-        "foedus.core.state": "State replace",
-        "foedus.core.transform": "Mechanism Plain Sends Sensitivity Shapes Transform holds_numbers nbytes shapes_of",
-        "foedus.core.until": "Until",
-        "foedus.core.update": "BUFFERS Answer Failed Late Lost Refused Tensors Update",
+        "foedus.core.coordination.federation": "Federation Phased Reduced",
+        "foedus.core.types.job": "Job NodeState NodeView Parts Rows Work",
+        "foedus.core.types.keys": "Key",
+        "foedus.core.types.model": "Layout Model join",
+        "foedus.core.coordination.peer": "Message Peer Topology",
+        "foedus.core.types.policy": "Asked Policy",
+        "foedus.core.types.release": "Release release",
+        "foedus.core.types.roster": "Roster",
+        "foedus.core.records.run": "Record",
+        "foedus.core.coordination.runtime": "Runtime",
+        "foedus.core.types.state": "State replace",
+        "foedus.core.types.transform": (
+            "Mechanism Identity Sends Sensitivity Shapes Transform holds_numbers nbytes shapes_of"
+        ),
+        "foedus.core.coordination.until": "Until",
+        "foedus.core.types.update": "BUFFERS Answer Failed Late Lost Refused Tensors Update",
         "foedus.core.version": "__version__",
         "foedus.estimators": "FederatedClassifier FederatedRegressor",
         "foedus.jobs": "Evaluate Gradient LocalSGD",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foedus import data, models, network, programs, report
-from foedus.core.model import Model
+from foedus.core.types.model import Model
 from foedus.jobs import LocalSGD
 from foedus.runtimes import Simulation
 from foedus.training import Run, train

@@ -28,9 +28,9 @@ from sklearn.utils.validation import (
 )
 from torch import nn
 
-from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput
-from foedus.core.model import Model
+from foedus.core.types.data import FederatedDataset
+from foedus.core.types.model import Model
 from foedus.data import IID, Natural, Partition, arrays
 from foedus.jobs import LocalSGD
 from foedus.models import mlp

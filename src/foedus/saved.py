@@ -16,17 +16,17 @@ import msgspec
 import numpy as np
 import safetensors
 
-from foedus.core.checkpoint import CHECKPOINT, HISTORY, Checkpoint, read_history
 from foedus.core.errors import BadInput
-from foedus.core.folder import ABOUT, LEDGER, RunFolder
-from foedus.core.ledger import Costs, Ledger
-from foedus.core.lock import in_use
-from foedus.core.run import Described, Record, Run
+from foedus.core.records.checkpoint import CHECKPOINT, HISTORY, Checkpoint, read_history
+from foedus.core.records.folder import ABOUT, LEDGER, RunFolder
+from foedus.core.records.ledger import Costs, Ledger
+from foedus.core.records.lock import in_use
+from foedus.core.records.run import Described, Record, Run
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from foedus.core.model import Model
+    from foedus.core.types.model import Model
 
 CONFIG = "config.toml"
 MODEL, BEST = "model.safetensors", "best.safetensors"

@@ -12,20 +12,20 @@ import torch
 from torch import Tensor
 
 from foedus import models, report, saved
-from foedus.core.checkpoint import Checkpoint
+from foedus.core.coordination.evaluation import Evaluate
+from foedus.core.coordination.program import here
+from foedus.core.coordination.runtime import Engine, Runtime
+from foedus.core.coordination.session import Options, Session
+from foedus.core.coordination.site import Setup
 from foedus.core.errors import BadInput, Diverged, FoedusError, Interrupted, RunEnded, WorkerError
-from foedus.core.evaluation import Evaluate
-from foedus.core.folder import RunFolder
-from foedus.core.model import Model
-from foedus.core.origin import differences, origin
-from foedus.core.policy import Policy, Willing
-from foedus.core.program import here
-from foedus.core.roster import NodeData, Roster
-from foedus.core.run import Record
-from foedus.core.run import Run as _Run
-from foedus.core.runtime import Engine, Runtime
-from foedus.core.session import Options, Session
-from foedus.core.site import Setup
+from foedus.core.records.checkpoint import Checkpoint
+from foedus.core.records.folder import RunFolder
+from foedus.core.records.origin import differences, origin
+from foedus.core.records.run import Record
+from foedus.core.records.run import Run as _Run
+from foedus.core.types.model import Model
+from foedus.core.types.policy import Policy, Willing
+from foedus.core.types.roster import NodeData, Roster
 from foedus.runtimes import Simulation
 from foedus.sampling import StopRule
 from foedus.tracking import About, Tracker, Trackers, settings

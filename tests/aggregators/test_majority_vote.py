@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 import foedus as fd
 from foedus.aggregators import MajorityVote
-from foedus.core.aggregator import fold
+from foedus.core.types.aggregator import fold
 from foedus.testing import check_aggregator
 from foedus.transforms import Sign
 

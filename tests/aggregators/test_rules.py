@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 
 import foedus as fd
-from foedus.core.aggregator import MAX_BLOCKS, MergeTree, blocks, fold
+from foedus.core.types.aggregator import MAX_BLOCKS, MergeTree, blocks, fold
 from foedus.testing import check_aggregator
 
 # Reference, section 6: five honest updates and two that are not.

@@ -3,8 +3,8 @@
 import torch
 
 from foedus.aggregators import Mean, Sum
-from foedus.core.aggregator import fold
-from foedus.core.update import Update
+from foedus.core.types.aggregator import fold
+from foedus.core.types.update import Update
 from foedus.testing import check_aggregator
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import foedus as fd
-from foedus.core.lock import FolderLock
+from foedus.core.records.lock import FolderLock
 
 from .conftest import SMALL
 

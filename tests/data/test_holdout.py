@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foedus.core.errors import BadInput
-from foedus.core.keys import Key
+from foedus.core.types.keys import Key
 from foedus.data.holdout import holdout
 
 

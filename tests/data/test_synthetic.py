@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from foedus.core.errors import BadInput
-from foedus.core.keys import Key
+from foedus.core.types.keys import Key
 from foedus.data import Natural, load
 from foedus.data.synthetic import classifier_of, synthetic
 

@@ -9,8 +9,8 @@ from torch import nn
 
 import foedus as fd
 from foedus import models, programs
-from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput
+from foedus.core.types.data import FederatedDataset
 from foedus.data import IID, Dataset, arrays
 from foedus.experiment import BadExperiment, Experiment, known, parse, to_toml
 from foedus.experiment.tables import Data, Model, Network, Source, Tables

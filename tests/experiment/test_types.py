@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foedus import sampling
-from foedus.core.aggregator import Aggregator
 from foedus.core.errors import BadInput
+from foedus.core.types.aggregator import Aggregator
 from foedus.experiment.builder import FileBuilder
 from foedus.experiment.known import forget, known
 from foedus.experiment.write import plain

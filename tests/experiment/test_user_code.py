@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 import foedus as fd
-from foedus.core.peer import Peer
+from foedus.core.coordination.peer import Peer
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from torch import nn
 
 import foedus as fd
-from foedus.core.data import IndexedRows
+from foedus.core.types.data import IndexedRows
 from foedus.jobs import Cosine, ExponentialDecay, InverseTime
 from foedus.testing import half_squares
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from foedus.core.clock import VirtualClock
-from foedus.core.cost import Network
-from foedus.core.runtime import Engine
+from foedus.core.coordination.runtime import Engine
+from foedus.core.time.clock import VirtualClock
+from foedus.core.time.cost import Network
 from foedus.runtimes.simulation.pool import Pool
 
 

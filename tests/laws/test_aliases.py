@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 
 import foedus as fd
-from foedus.core.data import FederatedDataset
-from foedus.core.transform import Plain
+from foedus.core.types.data import FederatedDataset
+from foedus.core.types.transform import Identity
 from foedus.testing import Problem, integers
 
 
@@ -30,7 +30,7 @@ class _Keeps:
 
 
 @dataclass(frozen=True)
-class _Remembers(Plain):
+class _Remembers(Identity):
     """Keeps the update that it sends."""
 
     def encode(self, u, state, key):

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import foedus as fd
-from foedus.core.data import FederatedDataset
-from foedus.core.site import Setup
+from foedus.core.coordination.site import Setup
+from foedus.core.types.data import FederatedDataset
 from foedus.data import Natural, arrays
 from foedus.network import CostModel, Device, Exponential, Links, Steady, theory
 from foedus.programs import (

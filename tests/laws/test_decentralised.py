@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import foedus as fd
-from foedus.core.site import Setup
+from foedus.core.coordination.site import Setup
 from foedus.programs import AdPsgd, Choco, Gossip, PushSum
 from foedus.runtimes.simulation.pool import Pool
 from foedus.testing import same_history, small

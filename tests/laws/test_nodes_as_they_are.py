@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import foedus as fd
-from foedus.core.cost import Link, Spell
-from foedus.core.data import FederatedDataset
+from foedus.core.time.cost import Link, Spell
+from foedus.core.types.data import FederatedDataset
 from foedus.data import Natural, arrays
 from foedus.network import CostModel, DayNight, Device, Exponential, Links, OnOff, Pareto, theory
 from foedus.sampling import Available, OverSelect

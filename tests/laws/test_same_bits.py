@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 import foedus as fd
-from foedus.core.runtime import Runtime
-from foedus.core.site import Setup
+from foedus.core.coordination.runtime import Runtime
+from foedus.core.coordination.site import Setup
 from foedus.optimizers import Adam
 from foedus.runtimes.simulation.pool import Pool
 from foedus.sampling import AfterCommits

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import foedus as fd
-from foedus.core.data import FederatedDataset
-from foedus.core.site import Setup
+from foedus.core.coordination.site import Setup
+from foedus.core.types.data import FederatedDataset
 from foedus.data import Natural, arrays
 from foedus.network import CostModel, Device, Exponential, Links
 from foedus.runtimes.simulation.pool import Pool

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import foedus as fd
-from foedus.core.data import FederatedDataset
+from foedus.core.types.data import FederatedDataset
 from foedus.data import Natural, arrays
 from foedus.network import CostModel, Device, Exponential, Links, Steady
 from foedus.testing import half_squares

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 import foedus as fd
-from foedus.core.aggregator import Callability
-from foedus.core.clock import VirtualClock
-from foedus.core.drivers import Virtual, Wall
-from foedus.core.ledger import Costs
-from foedus.core.transform import Plain
+from foedus.core.coordination.drivers import Virtual, Wall
+from foedus.core.records.ledger import Costs
+from foedus.core.time.clock import VirtualClock
+from foedus.core.types.aggregator import Callability
+from foedus.core.types.transform import Identity
 from foedus.testing import check_aggregator, check_program, check_runtime, check_transform
 
 # -- aggregators -------------------------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ def test_sums_are_not_exact() -> None:
 
 
 @dataclass(frozen=True)
-class _Spoils(Plain):
+class _Spoils(Identity):
     """One fault a field."""
 
     encode_: Callable[..., Any] | None = None
@@ -208,7 +208,7 @@ def test_broken_transforms_are_found(broken: Any, law: str) -> None:
 
 
 @dataclass(frozen=True)
-class _Forgets(Plain):
+class _Forgets(Identity):
     """Error feedback that keeps what it sent instead of what it dropped."""
 
     def encode(self, u: fd.Update, state: Any, key: Any) -> Any:

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foedus.core.model import Model
+from foedus.core.types.model import Model
 from foedus.models import char_lstm
 
 

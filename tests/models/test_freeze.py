@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import foedus as fd
-from foedus.core.data import FederatedDataset
+from foedus.core.types.data import FederatedDataset
 from foedus.models import freeze, mlp
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from foedus.core.errors import BadInput
-from foedus.core.model import Model
+from foedus.core.types.model import Model
 from foedus.models import linear, logistic
 
 

@@ -5,7 +5,7 @@ import torch
 
 from foedus import models
 from foedus.core.errors import BadInput
-from foedus.core.model import Model
+from foedus.core.types.model import Model
 
 BUILDERS = {
     "linear": lambda **o: models.linear(4, **o),

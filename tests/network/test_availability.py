@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foedus.core.clock import VirtualClock
-from foedus.core.cost import Availability, Spell
 from foedus.core.errors import BadInput
-from foedus.core.keys import Key
-from foedus.core.presence import Presence
+from foedus.core.time.availability import WhoIsOn
+from foedus.core.time.clock import VirtualClock
+from foedus.core.time.cost import Availability, Spell
+from foedus.core.types.keys import Key
 from foedus.network import IDEAL, Always, CostModel, DayNight, OnOff, Pareto
 
 KINDS = [OnOff(3.0, 5.0), DayNight(10.0, 0.3), DayNight(7.0, 0.5, spread=0.0)]
@@ -42,7 +42,7 @@ def test_the_order_of_questions_does_not_matter(availability: Availability, node
         assert known == alone[t]
         assert known.end > t
     clock = VirtualClock()
-    presence = Presence(availability, clock, 0, lambda: 6)
+    presence = WhoIsOn(availability, clock, 0, lambda: 6)
     for t in sorted(times):
         clock.schedule(t, 0, lambda: None)
         assert clock.advance()
@@ -53,7 +53,7 @@ def test_the_order_of_questions_does_not_matter(availability: Availability, node
 @pytest.mark.parametrize("availability", KINDS, ids=str)
 def test_when_a_spell_ends_the_next_one_is_there(availability: Availability) -> None:
     clock = VirtualClock()
-    presence = Presence(availability, clock, 0, lambda: 1)
+    presence = WhoIsOn(availability, clock, 0, lambda: 1)
     for _ in range(5):
         before = presence.spell(0)
         clock.schedule(before.end, 0, lambda: None)
@@ -122,7 +122,7 @@ def test_a_spell_is_over_when_its_end_has_come(when: float, node: int, share: fl
 
 def test_when_more_nodes_come_on() -> None:
     clock = VirtualClock()
-    presence = Presence(DayNight(10.0, 0.2), clock, 0, lambda: 20)
+    presence = WhoIsOn(DayNight(10.0, 0.2), clock, 0, lambda: 20)
     there = presence.on()
     ends = sorted(presence.spell(n).end for n in range(20) if n not in there)
     assert [presence.more(k) for k in (1, 2, len(ends))] == [ends[0], ends[1], ends[-1]]

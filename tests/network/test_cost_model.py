@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from foedus.core.cost import Link, Network
 from foedus.core.errors import BadInput
-from foedus.core.job import Work
-from foedus.core.keys import Key
+from foedus.core.time.cost import Link, Network
+from foedus.core.types.job import Work
+from foedus.core.types.keys import Key
 from foedus.network import (
     WAN,
     Always,  # noqa: F401 (a repr names it)

@@ -9,8 +9,8 @@ import pytest
 
 from foedus import network
 from foedus.core.errors import BadInput
-from foedus.core.job import Work
-from foedus.core.keys import Key
+from foedus.core.types.job import Work
+from foedus.core.types.keys import Key
 
 DOCS = Path(__file__).parents[2] / "docs" / "network.md"
 

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from foedus.core.errors import BadInput
-from foedus.core.keys import Key
+from foedus.core.types.keys import Key
 from foedus.network import theory
 
 # Eight machines, 100 MB, 10 Gbit/s, 50 us.

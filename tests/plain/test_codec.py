@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 import foedus as fd
 from foedus.aggregators import Mean, TrimmedMean
 from foedus.aggregators import Sum as SumOfUpdates
-from foedus.core.aggregator import Aggregator
-from foedus.core.cost import Availability, Network
-from foedus.core.crowd import Cohort
-from foedus.core.execute import Plan
-from foedus.core.job import Job
-from foedus.core.model import Layout, Slot
-from foedus.core.transform import Transform, prepare
-from foedus.core.until import Until
+from foedus.core.coordination.executor import Plan
+from foedus.core.coordination.population import Cohort
+from foedus.core.coordination.until import Until
+from foedus.core.time.cost import Availability, Network
+from foedus.core.types.aggregator import Aggregator
+from foedus.core.types.job import Job
+from foedus.core.types.model import Layout, Slot
+from foedus.core.types.transform import Transform, prepare
 from foedus.jobs import Cosine, Gradient, LocalSGD, Schedule
 from foedus.network import PRESETS, WAN, CostModel, Jitter
 from foedus.optimizers import ServerOptimizer
@@ -100,7 +100,7 @@ PARTS = {
     "BatchNorms",
     "LastLayer",
     "Named",
-    "Crowd",
+    "Population",
     "Device",
     "Drawn",
     "Graph",

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 import foedus as fd
-from foedus.core.transform import Plain
+from foedus.core.types.transform import Identity
 from foedus.programs import Choco, Gossip
 from foedus.testing import check_program, integers, small
 from foedus.topologies import Exponential, Hypercube, OnePeer, Ring, Star, Uniform
 
 
-@pytest.mark.parametrize("compress", [fd.TopK(0.1), Plain(), fd.Clip(0.01)])
+@pytest.mark.parametrize("compress", [fd.TopK(0.1), Identity(), fd.Clip(0.01)])
 @pytest.mark.parametrize("topology", [Ring(), Star(), Exponential()])
 def test_all_copies_of_an_estimate_are_the_same_bits(topology, compress, held):
     problem = small()  # with float buffers, which are sent uncompressed
@@ -29,7 +29,7 @@ def test_all_copies_of_an_estimate_are_the_same_bits(topology, compress, held):
 def test_without_compressor_and_with_gamma_one_it_is_gossip(rounds):
     problem = integers((4,) * 8)
     job = fd.LocalSGD(steps=1, batch_size=None, lr=0.5)
-    plain = fd.train(Choco(rounds, Hypercube(), gamma=1.0, compress=Plain(), local=job), problem.model, problem.data)
+    plain = fd.train(Choco(rounds, Hypercube(), gamma=1.0, compress=Identity(), local=job), problem.model, problem.data)
     gossip = fd.train(Gossip(rounds, Hypercube(), local=job), problem.model, problem.data)
     for a, b in zip(*(r.checkpoint.tree["extra"]["peers"]["books"] for r in (plain, gossip)), strict=True):
         assert torch.equal(a["state"].w, b["state"].w)
@@ -40,7 +40,7 @@ def test_without_compressor_and_with_gamma_one_it_is_gossip(rounds):
 def test_the_same_on_real_data():
     job = fd.LocalSGD(epochs=1, batch_size=10, lr=0.1)
     runs = []
-    for program in (Choco(3, gamma=1.0, compress=Plain(), local=job), Gossip(3, local=job)):
+    for program in (Choco(3, gamma=1.0, compress=Identity(), local=job), Gossip(3, local=job)):
         problem = small()
         runs.append(fd.train(program, problem.model, problem.data))
     torch.testing.assert_close(runs[0].vector, runs[1].vector, rtol=0, atol=1e-6)

@@ -8,7 +8,7 @@ from torch import nn
 
 import foedus as fd
 from foedus import programs as p
-from foedus.core.cost import Link
+from foedus.core.time.cost import Link
 from foedus.optimizers import SGD
 from foedus.testing import Problem, check_program, integers, small
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import foedus as fd
-from foedus.core.keys import Key
+from foedus.core.types.keys import Key
 from foedus.data import Replicated
 from foedus.jobs import InverseTime
 from foedus.jobs.model_parallel import batch_positions

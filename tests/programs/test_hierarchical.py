@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import foedus as fd
-from foedus.core.cost import Link
+from foedus.core.time.cost import Link
 from foedus.programs import FedAvg, Hierarchical
 from foedus.testing import integers, quadratic, small
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import foedus as fd
-from foedus.core.keys import Key
+from foedus.core.types.keys import Key
 from foedus.data import Replicated
 from foedus.jobs import InverseTime
 from foedus.jobs.model_parallel import batch_positions

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from foedus.core.ledger import Ledger
-from foedus.core.run import Record, Run
+from foedus.core.records.ledger import Ledger
+from foedus.core.records.run import Record, Run
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import time
 import pytest
 from rich.console import Console
 
-from foedus.core.run import Record
+from foedus.core.records.run import Record
 from foedus.report import Live, LiveTable
 
 from .fakes import Centralized, FedAvg, fake, learn, record

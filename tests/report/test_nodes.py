@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foedus.core.spread import worst_tenth
+from foedus.core.coordination.spread import worst_tenth
 from foedus.report import as_json, page, show
 from foedus.report.nodes import fairness, node_values
 from foedus.report.summary import METRICS, compare

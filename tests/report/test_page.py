@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 import pytest
 
 from foedus.core.errors import BadInput
-from foedus.core.run import Record
+from foedus.core.records.run import Record
 from foedus.report import page
 from foedus.report.holdings import RANKS
 from foedus.report.holdings import holdings as holdings_of

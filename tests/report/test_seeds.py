@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foedus.core.errors import BadInput
-from foedus.core.run import Record
+from foedus.core.records.run import Record
 from foedus.report import as_json, by_setting, comparison, page, plot
 from foedus.report.seeds import common, mean_record, sd, within_spread
 from foedus.report.summary import Comparison, compare

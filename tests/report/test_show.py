@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from foedus.core.run import Record
+from foedus.core.records.run import Record
 from foedus.report import Sheet, as_json, comparison, show
 from foedus.report.terminal import SPARKS, Column, Facts, Grid, Words, bar, sparkline
 

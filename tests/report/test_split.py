@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import foedus as fd
-from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput
+from foedus.core.types.data import FederatedDataset
 from foedus.report import as_json, holdings_figure, holdings_page, holdings_text
 from foedus.report.measured import of_data
 from foedus.report.split import QUANTILES, Split, of_run

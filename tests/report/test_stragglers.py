@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from foedus.core.ledger import Costs, Ledger
-from foedus.core.run import Record
+from foedus.core.records.ledger import Costs, Ledger
+from foedus.core.records.run import Record
 from foedus.report import page
 from foedus.report.stragglers import MOST, lengths, shares
 

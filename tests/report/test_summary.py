@@ -5,8 +5,8 @@ import math
 import pytest
 
 from foedus.core.errors import BadInput
-from foedus.core.ledger import Costs
-from foedus.core.run import Record
+from foedus.core.records.ledger import Costs
+from foedus.core.records.run import Record
 from foedus.report.summary import ALONE, POOLED, SILENT, TOGETHER, compare, named
 
 from .fakes import Centralized, FedAvg, LocalOnly, Simulation, SyncSGD, fake, record

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from foedus.core.run import Record
+from foedus.core.records.run import Record
 from foedus.report.summary import compare
 from foedus.report.verdict import CLOCK, ROUNDS, TRAFFIC, WORK, race, tiles, time_shares, troubles, verdict
 

@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 import foedus as fd
-from foedus.core.data import FederatedDataset
+from foedus.core.types.data import FederatedDataset
 from foedus.runtimes.warm import running
 
 ROOT = Path(__file__).parents[2]

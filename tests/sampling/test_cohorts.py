@@ -8,17 +8,17 @@ import pytest
 import torch
 
 import foedus as fd
-from foedus.core.cost import Link, Spell
+from foedus.core.time.cost import Link, Spell
 from foedus.data import Natural, arrays
 from foedus.network import CostModel, DayNight, Device, Links, OnOff
-from foedus.sampling import Available, BySize, Crowd, OverSelect, Selection, TooFew
+from foedus.sampling import Available, BySize, OverSelect, Population, Selection, TooFew
 from foedus.testing import half_squares
 
 FREE = Links(0.0, math.inf, math.inf)
 
 
-def crowd(sizes, on=None) -> Crowd:
-    return Crowd(range(len(sizes)), lambda: sizes, lambda: range(len(sizes)) if on is None else on)
+def crowd(sizes, on=None) -> Population:
+    return Population(range(len(sizes)), lambda: sizes, lambda: range(len(sizes)) if on is None else on)
 
 
 def chi_square(counts, expected) -> float:

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import foedus as fd
-from foedus.sampling import Available, BySize, Crowd, Drawn, Fixed, Fraction, OverSelect, Poisson, Selection
+from foedus.sampling import Available, BySize, Drawn, Fixed, Fraction, OverSelect, Poisson, Population, Selection
 
 NODES = 12
-ALL = Crowd(range(NODES), lambda: [1 + i for i in range(NODES)], lambda: range(3, NODES))
+ALL = Population(range(NODES), lambda: [1 + i for i in range(NODES)], lambda: range(3, NODES))
 
 
 @pytest.mark.parametrize(

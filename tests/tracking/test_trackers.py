@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 import foedus as fd
-from foedus.core.run import Record
+from foedus.core.records.run import Record
 from foedus.tracking import About, Mark, MLflow, TensorBoard, Trackers, WandB, settings
 from foedus.tracking.tracker import numbers, quality
 

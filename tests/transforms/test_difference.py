@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import foedus as fd
-from foedus.core.transform import Transform, shapes_of
+from foedus.core.types.transform import Transform, shapes_of
 from foedus.network import CostModel, Device, Exponential, Links
 from foedus.testing import integers
 from foedus.transforms import QSGD, Cast, Chain, Difference, ErrorFeedback, PowerSGD, RandomK, Sign, Ternary, TopK

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import foedus as fd
-from foedus.core.transform import Plain, Transform, nbytes, noisy, shapes_of, wire_chain
+from foedus.core.types.transform import Identity, Transform, nbytes, noisy, shapes_of, wire_chain
 from foedus.testing import check_program, check_transform, small
 from foedus.transforms import (
     QSGD,
@@ -109,7 +109,7 @@ def test_a_chain_is_its_transforms_one_after_the_other() -> None:
 
 
 @dataclass(frozen=True)
-class _Halves(Plain):
+class _Halves(Identity):
     """Has a coordinator's half: halves the aggregate and counts."""
 
     def init(self, shapes):
@@ -181,7 +181,7 @@ def test_buffers_travel_as_they_are() -> None:
 
 
 @dataclass(frozen=True)
-class _Lies(Plain):
+class _Lies(Identity):
     """Announces half of what it sends."""
 
     def wire(self, shapes):

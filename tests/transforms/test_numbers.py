@@ -8,11 +8,11 @@ import torch
 
 import foedus as fd
 from foedus.aggregators import MajorityVote, Mean, Median, Sum
-from foedus.core.aggregator import ALIKE, REPORTED, Denominator, fold
-from foedus.core.release import Release, release
-from foedus.core.transform import (
+from foedus.core.types.aggregator import ALIKE, REPORTED, Denominator, fold
+from foedus.core.types.release import Release, release
+from foedus.core.types.transform import (
+    Identity,
     Mechanism,
-    Plain,
     Sensitivity,
     decode_all,
     encode_all,
@@ -48,7 +48,7 @@ ALIKE_MEAN = Mean(weighted=False)
         ((Clip(1.0),), 1.0),
         ((Clip(2.0), Clip(3.0)), 2.0),
         ((Clip(3.0), Clip(2.0)), 2.0),
-        ((Plain(), Clip(1.0), Plain()), 1.0),
+        ((Identity(), Clip(1.0), Identity()), 1.0),
         ((Clip(1.0), TopK(0.1)), 1.0),
         ((Clip(1.0), RandomK(0.25, unbiased=False)), 1.0),
         ((Clip(1.0), RandomK(0.25)), 4.0),  # scaled up by d/k where it is decoded
@@ -137,7 +137,7 @@ def _noised(std: float, weight: float, node: int) -> fd.Update:
 def test_the_sum_of_all_nodes_noise() -> None:
     dp = (Clip(2.0), Gaussian(3.0))
     assert release(dp, ALIKE_MEAN).noise_of_sum(4) == Mechanism("gaussian", 6.0, "sum", Sensitivity("l2", 2.0))
-    assert release((*dp, Plain()), ALIKE_MEAN).noise_of_sum(4) is not None
+    assert release((*dp, Identity()), ALIKE_MEAN).noise_of_sum(4) is not None
     unknown = {
         "weights as nodes say": (dp, Mean()),
         "no sum": (dp, Median()),
@@ -156,7 +156,7 @@ def test_the_sum_of_all_nodes_noise() -> None:
 
 
 @dataclass(frozen=True)
-class _OnSum(Plain):
+class _OnSum(Identity):
     std: float
 
     def mechanisms(self, given):
@@ -184,7 +184,7 @@ def test_noise_on_the_sum() -> None:
 
 def test_a_change_that_says_nothing_of_a_bound_voids_it() -> None:
     @dataclass(frozen=True)
-    class Doubles(Plain):
+    class Doubles(Identity):
         def encode(self, u, state, key):
             return u.with_parts({k: 2 * v for k, v in u.parts.items()}), state
 
@@ -222,12 +222,12 @@ def test_aggregators_do_as_they_say(aggregator) -> None:
 
 def test_steps_are_those_of_chains() -> None:
     inner = Chain((Clip(1.0), Chain((TopK(0.1), Cast()))))
-    assert steps_of((inner, Plain)[:1]) == [Clip(1.0), TopK(0.1), Cast()]
+    assert steps_of((inner, Identity)[:1]) == [Clip(1.0), TopK(0.1), Cast()]
     assert math.isclose(Chain((RandomK(0.5), RandomK(0.25))).gain, 8.0)
 
 
 @dataclass(frozen=True)
-class _Claims(Plain):
+class _Claims(Identity):
     """Says that it bounds by 1, and multiplies: on the way, or where it is decoded."""
 
     sent: float = 1.0

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import foedus as fd
-from foedus.core.transform import Transform, check_order
+from foedus.core.types.transform import Transform, check_order
 from foedus.transforms import (
     QSGD,
     Cast,

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 
 import foedus as fd
-from foedus.core.transform import nbytes, shapes_of
+from foedus.core.types.transform import nbytes, shapes_of
 from foedus.testing import check_transform
 from foedus.transforms import ErrorFeedback, PowerSGD
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 
 import foedus as fd
-from foedus.core.transform import Transform, shapes_of
+from foedus.core.types.transform import Transform, shapes_of
 from foedus.data import arrays
 from foedus.transforms import QSGD, Cast, ErrorFeedback, Sign, Ternary
 from foedus.transforms.packing import pack_bits

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 
 import foedus as fd
-from foedus.core.transform import shapes_of
+from foedus.core.types.transform import shapes_of
 from foedus.transforms import ErrorFeedback, RandomK
 
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 
 import foedus as fd
-from foedus.core.transform import Plain, nbytes, shapes_of, wire_chain
+from foedus.core.types.transform import Identity, nbytes, shapes_of, wire_chain
 from foedus.testing import check_transform
 
 KEY = fd.Key(0)
@@ -26,10 +26,10 @@ def _through(transform, parts: dict[str, torch.Tensor], **fields) -> fd.Update:
     return transform.decode(sent, shapes_of(parts))
 
 
-@pytest.mark.parametrize("transform", [fd.Clip(0.1), fd.Clip(1e6), fd.TopK(0.1), fd.TopK(1.0), Plain()], ids=str)
+@pytest.mark.parametrize("transform", [fd.Clip(0.1), fd.Clip(1e6), fd.TopK(0.1), fd.TopK(1.0), Identity()], ids=str)
 def test_transforms_keep_their_laws(transform) -> None:
-    if type(transform) is Plain:  # the neutral element has no fields, and so no repr that travels
-        transform = dataclass(frozen=True)(type("Neutral", (Plain,), {}))()
+    if type(transform) is Identity:  # the neutral element has no fields, and so no repr that travels
+        transform = dataclass(frozen=True)(type("Neutral", (Identity,), {}))()
     check_transform(transform)
 
 
@@ -148,7 +148,7 @@ def test_error_feedback_sends_everything_in_the_end() -> None:
 
 
 @dataclass(frozen=True)
-class _Halves(Plain):
+class _Halves(Identity):
     """Has a coordinator's half and a node state of its own: halves the aggregate, counts at the node."""
 
     def encode(self, u, state, key):

@@ -6,6 +6,6 @@ from foedus.aggregators.median import Median
 from foedus.aggregators.stack import Stack
 from foedus.aggregators.sum import Sum
 from foedus.aggregators.trimmed_mean import TrimmedMean
-from foedus.core.aggregator import Aggregator, Callability
+from foedus.core.types.aggregator import Aggregator, Callability
 
 __all__ = ["Aggregator", "Callability", "MajorityVote", "Mean", "Median", "Stack", "Sum", "TrimmedMean"]

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import torch
 
-from foedus.core.aggregator import Callability
-from foedus.core.transform import Shapes, holds_numbers
-from foedus.core.update import Tensors, Update
+from foedus.core.types.aggregator import Callability
+from foedus.core.types.transform import Shapes, holds_numbers
+from foedus.core.types.update import Tensors, Update
 
 
 @dataclass(frozen=True)

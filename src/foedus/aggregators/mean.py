@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 import torch
 
-from foedus.core.aggregator import ALIKE, REPORTED, Callability, Denominator
 from foedus.core.errors import BadInput
-from foedus.core.transform import Shapes
-from foedus.core.update import Tensors, Update
+from foedus.core.types.aggregator import ALIKE, REPORTED, Callability, Denominator
+from foedus.core.types.transform import Shapes
+from foedus.core.types.update import Tensors, Update
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from foedus.core.aggregator import Callability
 from foedus.core.errors import BadInput
-from foedus.core.transform import Shapes
-from foedus.core.update import Tensors, Update
+from foedus.core.types.aggregator import Callability
+from foedus.core.types.transform import Shapes
+from foedus.core.types.update import Tensors, Update
 
 
 class Stack(Callability):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from foedus.aggregators.mean import Mean
-from foedus.core.aggregator import Denominator
-from foedus.core.update import Tensors
+from foedus.core.types.aggregator import Denominator
+from foedus.core.types.update import Tensors
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import typer
 from foedus.cli.app import AsJson, Sets, app, output, print_json
 
 if TYPE_CHECKING:
-    from foedus.core.run import Run
+    from foedus.core.records.run import Run
 
 Folder = Annotated[Path, typer.Argument(help="The folder of a run or of a comparison.")]
 

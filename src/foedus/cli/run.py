@@ -83,7 +83,7 @@ def reproduce(
 ) -> None:
     """Run again what a folder says, and compare: exit status 0 if the model's bits are the same, else 1."""
     from foedus import AfterCommits, report
-    from foedus.core.origin import differences, origin
+    from foedus.core.records.origin import differences, origin
     from foedus.training import Run
 
     before = Run.load(folder)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from foedus.core.lazy import lazily
 
 if TYPE_CHECKING:
-    from foedus.core.data import FederatedDataset
+    from foedus.core.types.data import FederatedDataset
     from foedus.data.at_nodes import AtNodes
     from foedus.data.dataset import Dataset
     from foedus.data.from_arrays import arrays
@@ -35,7 +35,7 @@ __all__ = [
 __getattr__, __dir__ = lazily(
     __name__,
     {
-        "foedus.core.data": "FederatedDataset",
+        "foedus.core.types.data": "FederatedDataset",
         "foedus.data.at_nodes": "AtNodes",
         "foedus.data.dataset": "Dataset",
         "foedus.data.from_arrays": "arrays",

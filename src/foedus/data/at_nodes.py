@@ -12,17 +12,17 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from foedus.core.data import POOLED, TEST, Examples, IndexedRows, digest
+from foedus.core.coordination.executor import Executor
+from foedus.core.coordination.runtime import Runtime
+from foedus.core.coordination.site import Setup
+from foedus.core.coordination.survey import Survey
 from foedus.core.errors import BadInput
-from foedus.core.execute import Executor
-from foedus.core.job import NodeState, NodeView, Parts, Rows, Work
-from foedus.core.keys import Key
-from foedus.core.model import Model
-from foedus.core.roster import RowStore
-from foedus.core.runtime import Runtime
-from foedus.core.site import Setup
-from foedus.core.survey import Survey
-from foedus.core.update import Tensors, Update
+from foedus.core.types.data import POOLED, TEST, Examples, IndexedRows, digest
+from foedus.core.types.job import NodeState, NodeView, Parts, Rows, Work
+from foedus.core.types.keys import Key
+from foedus.core.types.model import Model
+from foedus.core.types.roster import RowStore
+from foedus.core.types.update import Tensors, Update
 from foedus.data.dataset import Dataset
 from foedus.data.holdout import holdout as hold_out
 from foedus.data.told import Told, ask_told
@@ -133,7 +133,7 @@ class AtNodes:
         finally:
             engine.executor.close()
 
-    # -- as what ``train`` is given (``core.roster.NodeData``) ---------------------------------------------------
+    # -- as what ``train`` is given (``core.types.roster.NodeData``) ---------------------------------------------------
 
     def meet(self, executor: Executor) -> TheirRoster:
         """What the nodes tell of their rows, once they have agreed on how to make numbers of them."""
@@ -222,7 +222,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Then:
-    """``core.roster.Prepare``: sites of rows that were loaded take one more step."""
+    """``core.types.roster.Prepare``: sites of rows that were loaded take one more step."""
 
     step: Step
 
@@ -343,7 +343,7 @@ def _classes(told: list[About], agreed: Agreement) -> int | None:
 
 @dataclass(frozen=True)
 class TheirRoster:
-    """A roster of what nodes have told, and nothing else (``core.roster.Roster``)."""
+    """A roster of what nodes have told, and nothing else (``core.types.roster.Roster``)."""
 
     name: str
     node_names: tuple[str, ...] | None

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from foedus.core.data import Examples, FederatedDataset, check_rows, row_shape
 from foedus.core.errors import BadInput
+from foedus.core.types.data import Examples, FederatedDataset, check_rows, row_shape
 from foedus.data.divide import divide
 from foedus.data.partitions.partition import Partition
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from foedus.core.errors import BadInput
-from foedus.core.keys import Key
+from foedus.core.types.keys import Key
 from foedus.data.holdout import holdout as hold_out
 from foedus.data.partitions.partition import Partition
 

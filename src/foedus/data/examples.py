@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from foedus.core.data import Examples
+from foedus.core.types.data import Examples
 
 
 @dataclass(frozen=True, eq=False)

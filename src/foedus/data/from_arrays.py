@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from foedus.core.data import Examples
 from foedus.core.errors import BadInput
-from foedus.core.keys import Key
+from foedus.core.types.data import Examples
+from foedus.core.types.keys import Key
 from foedus.data.dataset import Dataset
 from foedus.data.examples import take
 from foedus.data.holdout import holdout

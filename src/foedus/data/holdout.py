@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from foedus.core.errors import BadInput
-from foedus.core.keys import Key
+from foedus.core.types.keys import Key
 
 
 def check_fraction(test: Any) -> float | None:

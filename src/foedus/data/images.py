@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foedus.core.data import Examples
 from foedus.core.errors import BadInput
+from foedus.core.types.data import Examples
 from foedus.data.dataset import Dataset
 from foedus.data.files import existing_folder
 from foedus.data.from_arrays import held_out

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from foedus.core.data import TEST
+from foedus.core.coordination.executor import Executor
 from foedus.core.errors import BadInput
-from foedus.core.execute import Executor
-from foedus.core.roster import NodeData, Roster, RowStore
-from foedus.core.update import Tensors
+from foedus.core.types.data import TEST
+from foedus.core.types.roster import NodeData, Roster, RowStore
+from foedus.core.types.update import Tensors
 from foedus.data.at_nodes import elsewhere
 
 

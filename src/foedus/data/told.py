@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from foedus.core.coordination.survey import Survey
 from foedus.core.errors import BadInput
-from foedus.core.job import NodeState, NodeView, Parts, Work
-from foedus.core.model import Model
-from foedus.core.survey import Survey
-from foedus.core.update import Tensors, Update
+from foedus.core.types.job import NodeState, NodeView, Parts, Work
+from foedus.core.types.model import Model
+from foedus.core.types.update import Tensors, Update
 
 LARGEST = 1 << 20
 """Bytes that a node may tell at the most."""

@@ -12,7 +12,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from foedus.core.errors import BadInput, plain_name
-from foedus.core.keys import Key
+from foedus.core.types.keys import Key
 from foedus.experiment.builder import FileBuilder
 from foedus.experiment.experiment import Experiment
 from foedus.experiment.lines import lines

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 import foedus.models
-from foedus.core.checkpoint import Checkpoint
-from foedus.core.data import FederatedDataset, row_shape
+from foedus.core.coordination.runtime import Runtime
 from foedus.core.errors import BadInput
-from foedus.core.model import Model
-from foedus.core.run import Record
-from foedus.core.runtime import Runtime
+from foedus.core.records.checkpoint import Checkpoint
+from foedus.core.records.run import Record
+from foedus.core.types.data import FederatedDataset, row_shape
+from foedus.core.types.model import Model
 from foedus.data import Dataset, Natural, Table
 from foedus.experiment import user_code
 from foedus.experiment.problems import BadExperiment

@@ -15,12 +15,12 @@ from typing import Any, Protocol
 import msgspec
 
 from foedus import saved
-from foedus.core.checkpoint import write_atomically
-from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput, RunEnded, StorageFailed
-from foedus.core.folder import ABOUT, begun
-from foedus.core.lock import FolderLock
-from foedus.core.run import Record
+from foedus.core.records.checkpoint import write_atomically
+from foedus.core.records.folder import ABOUT, begun
+from foedus.core.records.lock import FolderLock
+from foedus.core.records.run import Record
+from foedus.core.types.data import FederatedDataset
 from foedus.experiment.document import from_text
 from foedus.experiment.experiment import Experiment
 from foedus.experiment.sweep import Case

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
 
-from foedus.core.cost import Network
 from foedus.core.errors import BadInput
+from foedus.core.time.cost import Network
 from foedus.experiment.document import SWEEP, Document, from_file, from_text
 from foedus.experiment.experiment import Experiment
 from foedus.experiment.problems import BadExperiment, Problem

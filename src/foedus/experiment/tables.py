@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from foedus.core.coordination.runtime import Runtime
 from foedus.core.errors import BadInput
-from foedus.core.model import Model as CoreModel
-from foedus.core.runtime import Runtime
+from foedus.core.types.model import Model as CoreModel
 from foedus.data.partitions import Natural, Partition
 from foedus.data.sources import SOURCES
 from foedus.experiment.known import exports

@@ -1,8 +1,9 @@
 """What is computed: jobs that nodes are given."""
 
-from foedus.core.evaluation import Evaluate
+from foedus.core.coordination.evaluation import Evaluate
 from foedus.jobs.clustered import ClusteredSGD, EvaluateBest
 from foedus.jobs.controlled import ControlledSGD
+from foedus.jobs.division import BatchNorms, LastLayer, Named, Own
 from foedus.jobs.dynamic import DynamicSGD
 from foedus.jobs.fair import FairSGD
 from foedus.jobs.gradient import Gradient
@@ -11,7 +12,6 @@ from foedus.jobs.model_parallel import BackwardPart, CheckPart, CollectPart, For
 from foedus.jobs.normalized import NormalizedSGD
 from foedus.jobs.personal import DittoSGD, EvaluateOwn, PersonalSGD, TuneAndEvaluate
 from foedus.jobs.schedules import Cosine, ExponentialDecay, InverseTime, Schedule
-from foedus.jobs.slots import BatchNorms, LastLayer, Named, Own
 
 __all__ = [
     "BackwardPart", "BatchNorms", "CheckPart", "ClusteredSGD", "CollectPart", "ControlledSGD", "Cosine", "DittoSGD",

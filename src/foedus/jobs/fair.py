@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from foedus.core.coordination.evaluation import Evaluate
 from foedus.core.errors import BadInput
-from foedus.core.evaluation import Evaluate
-from foedus.core.job import NodeState, NodeView, Work
-from foedus.core.model import Model
-from foedus.core.update import Tensors, Update
+from foedus.core.types.job import NodeState, NodeView, Work
+from foedus.core.types.model import Model
+from foedus.core.types.update import Tensors, Update
 from foedus.jobs.local_sgd import LocalSGD
 
 LEAST = 1e-10

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from foedus.core.errors import BadInput
-from foedus.core.job import NodeState, NodeView, Work
-from foedus.core.model import Model
-from foedus.core.update import Tensors, Update
+from foedus.core.types.job import NodeState, NodeView, Work
+from foedus.core.types.model import Model
+from foedus.core.types.update import Tensors, Update
+from foedus.jobs.division import check_patterns, matching
 from foedus.jobs.schedules import Schedule
-from foedus.jobs.slots import check_patterns, matching
 
 
 @dataclass(frozen=True)

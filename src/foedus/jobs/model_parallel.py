@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from foedus.core.job import NodeState, NodeView, Parts, Work
-from foedus.core.keys import Key
-from foedus.core.model import Model, as_input
-from foedus.core.update import Tensors, Update
+from foedus.core.types.job import NodeState, NodeView, Parts, Work
+from foedus.core.types.keys import Key
+from foedus.core.types.model import Model, as_input
+from foedus.core.types.update import Tensors, Update
 from foedus.jobs.stages import Stage, blocks, largest, output_biases, stages_of
 
 FORWARD, BACKWARD = 1 / 3, 2 / 3

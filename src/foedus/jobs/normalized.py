@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from foedus.core.job import NodeState, NodeView, Work
-from foedus.core.model import Model
-from foedus.core.update import Tensors, Update
+from foedus.core.types.job import NodeState, NodeView, Work
+from foedus.core.types.model import Model
+from foedus.core.types.update import Tensors, Update
 from foedus.jobs.local_sgd import LocalSGD
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from foedus.core.evaluation import Evaluate
-from foedus.core.job import NodeState, NodeView, Work
-from foedus.core.model import Model, join
-from foedus.core.update import Tensors, Update
+from foedus.core.coordination.evaluation import Evaluate
+from foedus.core.types.job import NodeState, NodeView, Work
+from foedus.core.types.model import Model, join
+from foedus.core.types.update import Tensors, Update
+from foedus.jobs.division import Division, LastLayer, Named, Own, put, take
 from foedus.jobs.local_sgd import LocalSGD
-from foedus.jobs.slots import Division, LastLayer, Named, Own, put, take
 
 OWN = "own"
 """The node's own numbers (O,) in its state."""

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from foedus.core.errors import BadInput
-from foedus.core.model import Layout, Slot
+from foedus.core.types.model import Layout, Slot
 
 
 @dataclass(frozen=True)

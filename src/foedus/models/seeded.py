@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from foedus.core.errors import BadInput
-from foedus.core.keys import Key
+from foedus.core.types.keys import Key
 
 
 def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from foedus.core.errors import BadInput
-from foedus.core.model import as_input
+from foedus.core.types.model import as_input
 
 
 def to_onnx(module: nn.Module, example_x: Tensor, path: str | os.PathLike[str]) -> Path:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from foedus.core.lazy import lazily
 
 if TYPE_CHECKING:
-    from foedus.core.cost import Always
+    from foedus.core.time.cost import Always
     from foedus.network import theory
     from foedus.network.availability import DayNight, OnOff
     from foedus.network.model import (
@@ -55,7 +55,7 @@ __all__ = [
 __getattr__, __dir__ = lazily(
     __name__,
     {
-        "foedus.core.cost": "Always",
+        "foedus.core.time.cost": "Always",
         "foedus.network.availability": "DayNight OnOff",
         "foedus.network.model": "CostModel Device Exponential Jitter Links LogNormal Pareto ShiftedExponential Steady",
         "foedus.network.presets": "IDEAL LAN MOBILE PRESETS WAN by_name",

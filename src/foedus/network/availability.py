@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from foedus.core.cost import Spell
 from foedus.core.errors import BadInput
-from foedus.core.keys import Key
+from foedus.core.time.cost import Spell
+from foedus.core.types.keys import Key
 from foedus.network.checks import is_number, positive
 
 

@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from foedus.core.cost import Always, Availability, Link
 from foedus.core.errors import BadInput
-from foedus.core.keys import Key
+from foedus.core.time.cost import Always, Availability, Link
+from foedus.core.types.keys import Key
 from foedus.network.checks import is_number, not_negative, speed
 
 if TYPE_CHECKING:
-    from foedus.core.job import Work
+    from foedus.core.types.job import Work
 
 
 PASSES_OF_TRAINING = 3.0
@@ -133,7 +133,7 @@ class Device:
     median 1: 0.6 makes the fastest of the middle 95 % of nodes ten times as fast as the slowest.
     Errors: ``BadInput`` for no or two speeds, a speed that is not positive, a spread that is negative or NaN.
 
-    >>> from foedus.core.job import Work
+    >>> from foedus.core.types.job import Work
     >>> Device(samples_per_second=1000).seconds(Work(trained=500), flops=0, node_key=Key(0), job_key=Key(1))
     0.5
     >>> Device(flops_per_second=1e9).seconds(Work(trained=100, evaluated=50), 1e6, Key(0), Key(1))
@@ -203,7 +203,7 @@ class Links:
 
 @dataclass(frozen=True)
 class CostModel:
-    """A network: every node has a link and a device, and all share the server's link. It is a ``core.cost.Network``.
+    """A network: every node has a link and a device, and all share the server's link. It is a ``Network``.
 
     ``server_up`` is what all nodes together can send to the server in bytes per second, ``server_down`` what the
     server can send to all of them together. ``availability`` says when nodes are on, ``dropout`` with which

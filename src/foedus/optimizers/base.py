@@ -8,8 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from foedus.core.state import State
-from foedus.core.update import BUFFERS
+from foedus.core.types.state import State
+from foedus.core.types.update import BUFFERS
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""Plain values become the objects that their places ask for. What does not fit is collected, not raised."""
+"""Identity values become the objects that their places ask for. What does not fit is collected, not raised."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from foedus.core.coordination.executor import Plan
 from foedus.core.errors import BadInput
-from foedus.core.execute import Plan
 from foedus.plain.build import Builder, given
 from foedus.plain.kinds import shape
 from foedus.plain.places import Path, dotted

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from foedus.core.coordination.peer import Peer, Topology
 from foedus.core.errors import BadInput
-from foedus.core.model import join
-from foedus.core.peer import Peer, Topology
-from foedus.core.state import State
+from foedus.core.types.model import join
+from foedus.core.types.state import State
 from foedus.jobs import LocalSGD
 from foedus.topologies import Graph, Ring, describe, graph_of, require_connected
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from foedus.core.data import POOLED
+from foedus.core.coordination.federation import Federation
 from foedus.core.errors import NodeFailed
-from foedus.core.federation import Federation
-from foedus.core.model import join
-from foedus.core.state import State
-from foedus.core.update import Update
+from foedus.core.types.data import POOLED
+from foedus.core.types.model import join
+from foedus.core.types.state import State
+from foedus.core.types.update import Update
 from foedus.jobs import LocalSGD
 
 

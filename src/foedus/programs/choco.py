@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from foedus.core.coordination.peer import Peer, Topology
 from foedus.core.errors import BadInput
-from foedus.core.model import Layout, join
-from foedus.core.peer import Peer, Topology
-from foedus.core.state import State
-from foedus.core.transform import Transform, shapes_of
-from foedus.core.update import BUFFERS, Tensors, Update
+from foedus.core.types.model import Layout, join
+from foedus.core.types.state import State
+from foedus.core.types.transform import Transform, shapes_of
+from foedus.core.types.update import BUFFERS, Tensors, Update
 from foedus.jobs import LocalSGD
 from foedus.topologies import Metropolis, Mixing, Ring, Weights, describe, mix
 from foedus.transforms import TopK

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from foedus.core.errors import BadInput
-from foedus.core.job import Job
+from foedus.core.types.job import Job
 from foedus.jobs import DittoSGD, EvaluateOwn, LocalSGD
 from foedus.jobs.personal import EVERYTHING
 from foedus.programs.fedavg import FedAvg

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from foedus.core.coordination.federation import Federation
+from foedus.core.coordination.stream import Stream
 from foedus.core.errors import BadInput
-from foedus.core.federation import Federation
-from foedus.core.model import join
-from foedus.core.state import State
-from foedus.core.stream import Stream
-from foedus.core.transform import Transform
+from foedus.core.types.model import join
+from foedus.core.types.state import State
+from foedus.core.types.transform import Transform
 from foedus.jobs import LocalSGD
 from foedus.programs.in_flight import check_commit_every, check_local, check_over, updates_per_commit
 

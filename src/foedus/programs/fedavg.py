@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from foedus.aggregators import Mean
-from foedus.core.aggregator import Aggregator
-from foedus.core.federation import Federation
-from foedus.core.job import Job
-from foedus.core.state import State
-from foedus.core.transform import Transform
-from foedus.core.until import All, Until
+from foedus.core.coordination.federation import Federation
+from foedus.core.coordination.until import All, Until
+from foedus.core.types.aggregator import Aggregator
+from foedus.core.types.job import Job
+from foedus.core.types.state import State
+from foedus.core.types.transform import Transform
 from foedus.jobs import LocalSGD
 from foedus.optimizers import SGD, ServerOptimizer
 from foedus.sampling import Cohort, Fraction

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from foedus.aggregators import Mean
-from foedus.core.aggregator import Aggregator, fold
+from foedus.core.coordination.federation import Federation
 from foedus.core.errors import BadInput
-from foedus.core.federation import Federation
-from foedus.core.state import State
-from foedus.core.transform import Transform, shapes_of
-from foedus.core.update import Update
+from foedus.core.types.aggregator import Aggregator, fold
+from foedus.core.types.state import State
+from foedus.core.types.transform import Transform, shapes_of
+from foedus.core.types.update import Update
 from foedus.jobs import LocalSGD
 from foedus.optimizers import SGD, ServerOptimizer
 from foedus.programs.discounts import Discount, Polynomial

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from foedus.core.federation import Federation
-from foedus.core.state import State
+from foedus.core.coordination.federation import Federation
+from foedus.core.types.state import State
 from foedus.jobs import NormalizedSGD
 from foedus.programs.fedavg import FedAvg
 from foedus.programs.weights import weights

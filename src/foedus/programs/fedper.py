@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from foedus.jobs import LastLayer, Named, Own
-from foedus.jobs.slots import check_patterns
+from foedus.jobs.division import check_patterns
 from foedus.programs.partly_shared import PartlyShared
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from foedus.core.job import Job
+from foedus.core.types.job import Job
 from foedus.jobs import LocalSGD, TuneAndEvaluate
 from foedus.programs.fedavg import FedAvg
 

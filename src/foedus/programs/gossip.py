@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from foedus.core.coordination.peer import Peer, Topology
 from foedus.core.errors import BadInput
-from foedus.core.model import join
-from foedus.core.peer import Peer, Topology
-from foedus.core.state import State
-from foedus.core.update import BUFFERS, Update
+from foedus.core.types.model import join
+from foedus.core.types.state import State
+from foedus.core.types.update import BUFFERS, Update
 from foedus.jobs import Gradient, LocalSGD
 from foedus.jobs.schedules import Schedule
 from foedus.topologies import Absence, Metropolis, Mixing, Ring, Weights, describe, mix

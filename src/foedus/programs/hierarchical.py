@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from foedus.aggregators import Mean
-from foedus.core.aggregator import fold
+from foedus.core.coordination.federation import Federation
 from foedus.core.errors import BadInput
-from foedus.core.federation import Federation
-from foedus.core.model import join
-from foedus.core.state import State
-from foedus.core.update import BUFFERS, Update
+from foedus.core.types.aggregator import fold
+from foedus.core.types.model import join
+from foedus.core.types.state import State
+from foedus.core.types.update import BUFFERS, Update
 from foedus.programs.fedavg import FedAvg
 from foedus.programs.weights import weights
 

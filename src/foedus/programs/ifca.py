@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from foedus.aggregators import Mean
-from foedus.core.aggregator import Aggregator
+from foedus.core.coordination.evaluation import Evaluate
+from foedus.core.coordination.federation import Federation
 from foedus.core.errors import BadInput
-from foedus.core.evaluation import Evaluate
-from foedus.core.federation import Federation
-from foedus.core.job import Job
-from foedus.core.keys import Key
-from foedus.core.state import State
-from foedus.core.transform import Shapes
-from foedus.core.update import Tensors, Update
+from foedus.core.types.aggregator import Aggregator
+from foedus.core.types.job import Job
+from foedus.core.types.keys import Key
+from foedus.core.types.state import State
+from foedus.core.types.transform import Shapes
+from foedus.core.types.update import Tensors, Update
 from foedus.jobs import ClusteredSGD, EvaluateBest
 from foedus.jobs.clustered import CLUSTER
 from foedus.programs.fedavg import FedAvg

@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from foedus.core.coordination.federation import Federation
+from foedus.core.coordination.stream import Stream
 from foedus.core.errors import BadInput, NodeFailed
-from foedus.core.federation import Federation
-from foedus.core.keys import Key
-from foedus.core.stream import Stream
-from foedus.core.update import Tensors
+from foedus.core.types.keys import Key
+from foedus.core.types.update import Tensors
 from foedus.jobs import LocalSGD
 from foedus.jobs.schedules import Schedule
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from foedus.aggregators.sum import Sum
-from foedus.core.data import POOLED
+from foedus.core.coordination.federation import Federation
 from foedus.core.errors import BadInput, NodeFailed
-from foedus.core.federation import Federation
-from foedus.core.keys import Key
-from foedus.core.update import Answer, Update
+from foedus.core.types.data import POOLED
+from foedus.core.types.keys import Key
+from foedus.core.types.update import Answer, Update
 from foedus.jobs.model_parallel import BackwardPart, CheckPart, CollectPart, ForwardPart, OutputGradient
 from foedus.jobs.schedules import Schedule
 from foedus.jobs.stages import check_blocks, put_back, share, stages_of

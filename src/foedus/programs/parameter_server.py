@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from foedus.core.coordination.federation import Federation
 from foedus.core.errors import BadInput
-from foedus.core.federation import Federation
-from foedus.core.state import State
-from foedus.core.transform import Transform
-from foedus.core.update import BUFFERS
+from foedus.core.types.state import State
+from foedus.core.types.transform import Transform
+from foedus.core.types.update import BUFFERS
 from foedus.jobs import Gradient
 from foedus.jobs.schedules import Schedule
 from foedus.programs.discounts import Constant, Discount

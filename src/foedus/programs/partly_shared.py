@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from foedus.core.coordination.federation import Federation
 from foedus.core.errors import BadInput
-from foedus.core.federation import Federation
-from foedus.core.job import Job
-from foedus.core.state import State
+from foedus.core.types.job import Job
+from foedus.core.types.state import State
 from foedus.jobs import EvaluateOwn, Named, Own, PersonalSGD
-from foedus.jobs.slots import Division, put, take
+from foedus.jobs.division import Division, put, take
 from foedus.programs.fedavg import FedAvg
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from foedus.core.coordination.peer import Peer, Topology
 from foedus.core.errors import BadInput, ProgramError
-from foedus.core.model import join
-from foedus.core.peer import Peer, Topology
-from foedus.core.state import State
-from foedus.core.update import Tensors
+from foedus.core.types.model import join
+from foedus.core.types.state import State
+from foedus.core.types.update import Tensors
 from foedus.jobs import LocalSGD
 from foedus.topologies import Absence, Exponential, Mixing, Push, describe, mix
 

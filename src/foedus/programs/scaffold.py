@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from foedus.aggregators import Mean
-from foedus.core.aggregator import Aggregator
-from foedus.core.federation import Federation
-from foedus.core.state import State
+from foedus.core.coordination.federation import Federation
+from foedus.core.types.aggregator import Aggregator
+from foedus.core.types.state import State
 from foedus.jobs import ControlledSGD
 from foedus.programs.fedavg import FedAvg
 from foedus.programs.weights import share

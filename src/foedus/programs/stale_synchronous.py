@@ -9,13 +9,13 @@ from typing import Any
 from torch import Tensor
 
 from foedus.aggregators import Mean
-from foedus.core.aggregator import fold
+from foedus.core.coordination.federation import Federation
+from foedus.core.coordination.stream import Stream
 from foedus.core.errors import BadInput
-from foedus.core.federation import Federation
-from foedus.core.state import State
-from foedus.core.stream import Stream
-from foedus.core.transform import Transform
-from foedus.core.update import BUFFERS, Update
+from foedus.core.types.aggregator import fold
+from foedus.core.types.state import State
+from foedus.core.types.transform import Transform
+from foedus.core.types.update import BUFFERS, Update
 from foedus.jobs import Gradient
 from foedus.jobs.schedules import Schedule
 from foedus.programs.in_flight import check_over, check_rate

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from foedus.aggregators import Mean
-from foedus.core.aggregator import Aggregator
+from foedus.core.coordination.federation import Federation
+from foedus.core.coordination.until import All, Quorum
 from foedus.core.errors import BadInput
-from foedus.core.federation import Federation
-from foedus.core.state import State
-from foedus.core.transform import Transform
-from foedus.core.until import All, Quorum
+from foedus.core.types.aggregator import Aggregator
+from foedus.core.types.state import State
+from foedus.core.types.transform import Transform
 from foedus.jobs import Gradient
 from foedus.jobs.schedules import Schedule
 from foedus.sampling import Cohort, Fixed, Fraction

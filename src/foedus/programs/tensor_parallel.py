@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from foedus.core.federation import Federation
-from foedus.core.state import State
+from foedus.core.coordination.federation import Federation
+from foedus.core.types.state import State
 from foedus.jobs.stages import output_biases
 from foedus.programs.model_parallel import ModelParallel, Team, add
 

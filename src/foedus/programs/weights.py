@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from foedus.core.aggregator import ALIKE, REPORTED, Aggregator
+from foedus.core.types.aggregator import ALIKE, REPORTED, Aggregator
 
 
 def weights(aggregate: Aggregator, sizes: Sequence[int], nodes: Iterable[int]) -> list[float]:

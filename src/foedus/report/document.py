@@ -27,7 +27,7 @@ from foedus.report.table import table
 from foedus.report.verdict import TRAFFIC, WORK, Tile, race, tiles, troubles, verdict
 
 if TYPE_CHECKING:
-    from foedus.core.data import FederatedDataset
+    from foedus.core.types.data import FederatedDataset
 
 
 _HERE = Path(__file__).parent

@@ -7,7 +7,7 @@ import textwrap
 from html import escape
 from pathlib import Path
 
-from foedus.core.peer import Topology
+from foedus.core.coordination.peer import Topology
 from foedus.report.files import write_whole
 from foedus.topologies import Sketch, Weights, sketch
 

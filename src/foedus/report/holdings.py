@@ -15,7 +15,7 @@ from foedus.report.units import human_count, percent, three_digits
 from foedus.report.verdict import Tile, join, plural
 
 if TYPE_CHECKING:
-    from foedus.core.data import FederatedDataset
+    from foedus.core.types.data import FederatedDataset
 
 
 MOST_COLUMNS = 60

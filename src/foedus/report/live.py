@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from foedus.core.run import Record, Run
+from foedus.core.records.run import Record, Run
 from foedus.report.summary import METRICS, Metric
 from foedus.report.units import MISSING, human_bytes, human_seconds
 
@@ -90,7 +90,7 @@ class Row:
             self._seen = self._seen.ended("stopped", None)
 
     def _line(self, r: Record) -> str:
-        # Plain ASCII, so that it can be printed whatever the output's encoding is.
+        # Identity ASCII, so that it can be printed whatever the output's encoding is.
         of = f"/{self.total}" if self.total is not None else ""
         parts = [self.label, f"round {r.round}{of}", _quality(r)]
         parts += [f"up {human_bytes(r.bytes_up)}", f"down {human_bytes(r.bytes_down)}"]

@@ -7,8 +7,8 @@ from dataclasses import fields
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from foedus.core.run import Record, Run
-from foedus.core.spread import worst_tenth
+from foedus.core.coordination.spread import worst_tenth
+from foedus.core.records.run import Record, Run
 from foedus.report.networks import fit, sentence
 from foedus.report.nodes import node_values
 from foedus.report.origin import origin_of
@@ -20,7 +20,7 @@ from foedus.report.units import finite
 from foedus.report.verdict import time_shares
 
 if TYPE_CHECKING:
-    from foedus.core.data import FederatedDataset
+    from foedus.core.types.data import FederatedDataset
 
 
 _COSTS = (

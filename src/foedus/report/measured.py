@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from foedus.core.data import FederatedDataset
+from foedus.core.types.data import FederatedDataset
 from foedus.report.split import QUANTILES, Split, class_names, node_names
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from statistics import fmean
 
-from foedus.core.run import Record
+from foedus.core.records.run import Record
 from foedus.report.figures import Style
 from foedus.report.markup import swatch, text
 from foedus.report.seeds import within_spread

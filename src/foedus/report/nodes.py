@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from statistics import fmean
 
-from foedus.core.run import Run
-from foedus.core.spread import worst_tenth
+from foedus.core.coordination.spread import worst_tenth
+from foedus.core.records.run import Run
 from foedus.report.axis import Axis, value_axis
 from foedus.report.figures import Style
 from foedus.report.markup import text

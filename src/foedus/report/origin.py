@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from html import escape
 
-from foedus.core.origin import origin as now
-from foedus.core.run import Run
+from foedus.core.records.origin import origin as now
+from foedus.core.records.run import Run
 from foedus.report.markup import text
 from foedus.report.seeds import config_of, without_seed
 from foedus.report.summary import MANY, Comparison, Summary

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foedus.core.errors import BadInput
-from foedus.core.run import Record
+from foedus.core.records.run import Record
 from foedus.report.files import write_whole
 from foedus.report.holdings import Holdings, holdings
 from foedus.report.summary import TOGETHER, Comparison, Metric, Runs, Summary, compare
 from foedus.report.units import human_bytes, human_count
 
 if TYPE_CHECKING:
-    from foedus.core.data import FederatedDataset
+    from foedus.core.types.data import FederatedDataset
 
 
 # Metadata without dates: the same runs make the same file.

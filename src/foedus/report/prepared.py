@@ -5,14 +5,14 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from foedus.core.run import Run
+from foedus.core.records.run import Run
 from foedus.report.markup import text
 from foedus.report.summary import Comparison
 from foedus.report.units import human_bytes
 from foedus.report.verdict import join
 
 if TYPE_CHECKING:
-    from foedus.core.data import FederatedDataset
+    from foedus.core.types.data import FederatedDataset
 
 
 _HEAD = "<h2>How the tables were prepared</h2>"

@@ -9,7 +9,7 @@ from dataclasses import fields
 from statistics import fmean
 from typing import Any
 
-from foedus.core.run import Record, Run
+from foedus.core.records.run import Record, Run
 from foedus.report.units import finite
 
 _SEED = re.compile(r"seed\s*=")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from foedus.core.run import Record, Run
+from foedus.core.records.run import Record, Run
 from foedus.report.holdings import headline
 from foedus.report.networks import fit, network_grid, rest_is_on, sentence, signs
 from foedus.report.nodes import fairness
@@ -20,7 +20,7 @@ from foedus.report.unused import unused
 from foedus.report.verdict import TRAFFIC, WORK, notices, plural, race, time_shares, troubles, verdict
 
 if TYPE_CHECKING:
-    from foedus.core.data import FederatedDataset
+    from foedus.core.types.data import FederatedDataset
 
 
 _CURVE, _BAR = 48, 12

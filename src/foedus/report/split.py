@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from foedus.core.run import Run
+from foedus.core.records.run import Run
 from foedus.report.units import human_count, percent, three_digits
 
 if TYPE_CHECKING:
-    from foedus.core.data import FederatedDataset
+    from foedus.core.types.data import FederatedDataset
 
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)

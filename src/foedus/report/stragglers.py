@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
-from foedus.core.ledger import Costs
-from foedus.core.run import Record, Run
+from foedus.core.records.ledger import Costs
+from foedus.core.records.run import Record, Run
 from foedus.report.axis import value_axis
 from foedus.report.figures import Line, Style, line_chart
 from foedus.report.markup import text

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from foedus.core.errors import BadInput
-from foedus.core.run import Record, Run
+from foedus.core.records.run import Record, Run
 from foedus.network import PRESETS
 from foedus.report.seeds import common, mean_record, sd, within_spread
 from foedus.report.units import MISSING, finite, percent, three_digits

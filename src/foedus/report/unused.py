@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from foedus.core.run import Record
+from foedus.core.records.run import Record
 from foedus.report.units import human_count
 
 

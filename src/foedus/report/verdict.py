@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from foedus.core.run import Record
+from foedus.core.records.run import Record
 from foedus.report.seeds import sd, within_spread
 from foedus.report.summary import ALONE, POOLED, TOGETHER, Comparison, Metric, Summary, network_name
 from foedus.report.units import MISSING, human_bytes, human_count, human_seconds, percent, times

@@ -21,9 +21,9 @@ import cloudpickle
 import torch
 
 from foedus.core.errors import BadInput
-from foedus.core.model import Model
-from foedus.core.roster import NodeData
-from foedus.core.update import Tensors
+from foedus.core.types.model import Model
+from foedus.core.types.roster import NodeData
+from foedus.core.types.update import Tensors
 from foedus.runtimes import warm
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.segments import SegmentPool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
-from foedus.core.ledger import Costs
+from foedus.core.records.ledger import Costs
 
 
 @dataclass

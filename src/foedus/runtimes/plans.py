@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from foedus.core.execute import Plan
+from foedus.core.coordination.executor import Plan
 from foedus.runtimes.launch import pickled
 
 PLANS = 64

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from foedus.core.execute import Outcome, Result
-from foedus.core.ledger import Costs
-from foedus.core.trees import owned
-from foedus.core.update import Failed, Lost, Refused, Update
+from foedus.core.coordination.executor import Outcome, Result
+from foedus.core.records.ledger import Costs
+from foedus.core.types.trees import owned
+from foedus.core.types.update import Failed, Lost, Refused, Update
 
 MISSING: dict[str, type[Failed] | type[Refused] | type[Lost]] = {c.__name__: c for c in (Failed, Refused, Lost)}
 
 Packed = tuple[list[Any], dict[str, Any]]
-"""Plain values, and tensors: ``acc``, ``states`` and ``updates`` (both by the outcome's place)."""
+"""Identity values, and tensors: ``acc``, ``states`` and ``updates`` (both by the outcome's place)."""
 
 
 def pack(result: Result) -> Packed:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from foedus.core.crowd import Cohort, Crowd, Drawn, Selection, TooFew
+from foedus.core.coordination.population import Cohort, Drawn, Population, Selection, TooFew
 from foedus.core.errors import BadInput
-from foedus.core.keys import Key
+from foedus.core.types.keys import Key
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class BySize:
         _enough(self.k, nodes, self)
         return _alike(self.k, nodes, key)
 
-    def draw_from(self, crowd: Crowd, key: Key) -> tuple[int, ...]:
+    def draw_from(self, crowd: Population, key: Key) -> tuple[int, ...]:
         ids = np.asarray(crowd.ids, dtype=np.int64)
         rows = np.asarray(crowd.sizes(), dtype=np.float64)[ids]
         ids, rows = ids[rows > 0], rows[rows > 0]
@@ -153,7 +153,7 @@ class Available:
     def draw(self, nodes: int, key: Key) -> tuple[int, ...]:
         return self.cohort.draw(nodes, key)
 
-    def draw_from(self, crowd: Crowd, key: Key) -> tuple[int, ...]:
+    def draw_from(self, crowd: Population, key: Key) -> tuple[int, ...]:
         there = crowd.on()
         if not there.ids:
             raise TooFew("no node is on", 1)

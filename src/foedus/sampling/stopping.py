@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from foedus.core.coordination.evaluation import QUALITY, SMALLER_IS_BETTER
 from foedus.core.errors import BadInput
-from foedus.core.evaluation import QUALITY, SMALLER_IS_BETTER
-from foedus.core.run import Record
+from foedus.core.records.run import Record
 
 
 @runtime_checkable

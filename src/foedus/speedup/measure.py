@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from foedus.core.data import FederatedDataset
-from foedus.core.job import Job
-from foedus.core.runtime import Runtime
+from foedus.core.coordination.runtime import Runtime
+from foedus.core.types.data import FederatedDataset
+from foedus.core.types.job import Job
 from foedus.jobs import Gradient
 from foedus.report.speedup.found import KINDS, Spread
 from foedus.runtimes import Processes

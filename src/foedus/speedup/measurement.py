@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from foedus.core.errors import BadInput
-from foedus.core.origin import origin
+from foedus.core.records.origin import origin
 from foedus.network import theory
 from foedus.report.speedup.found import Curve, Found, Jobs, Point, Rounds, Simulated, Spread, Straggler, Traffic, Wire
 from foedus.report.units import human_seconds

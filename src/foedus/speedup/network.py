@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from foedus.core.cost import Link
 from foedus.core.errors import BadInput
-from foedus.core.job import Work
-from foedus.core.keys import Key
+from foedus.core.time.cost import Link
+from foedus.core.types.job import Work
+from foedus.core.types.keys import Key
 from foedus.network import Links
 from foedus.network.model import Jitter, Steady
 from foedus.speedup.model import JobCosts
@@ -16,7 +16,7 @@ from foedus.speedup.model import JobCosts
 
 @dataclass(frozen=True)
 class Measured:
-    """Nodes that compute as ``job`` was measured to. It is a ``core.cost.Network``.
+    """Nodes that compute as ``job`` was measured to. It is a ``core.time.cost.Network``.
 
     A ``Device`` has one speed; a processor does not: a small job has a fixed part, and a large one leaves the cache.
     ``fixed_s``  seconds that every job takes on top.   ``jitter``  by what factor one job takes longer than usual.

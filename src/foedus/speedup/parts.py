@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from foedus.core.aggregator import Aggregator
+from foedus.core.coordination.federation import Federation
 from foedus.core.errors import NodeFailed
-from foedus.core.federation import Federation
-from foedus.core.job import Job, NodeState, NodeView, Parts, Work
-from foedus.core.model import Model
-from foedus.core.state import State
-from foedus.core.update import Tensors, Update
+from foedus.core.types.aggregator import Aggregator
+from foedus.core.types.job import Job, NodeState, NodeView, Parts, Work
+from foedus.core.types.model import Model
+from foedus.core.types.state import State
+from foedus.core.types.update import Tensors, Update
 
 
 class _First:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from foedus.core.errors import Diverged
-from foedus.core.job import Work
+from foedus.core.types.job import Work
 from foedus.network import Links, LogNormal, Steady
 from foedus.programs import Gossip, ParameterServer, SyncSGD
 from foedus.report.speedup.found import Simulated

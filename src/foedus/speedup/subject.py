@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from foedus.core.data import POOLED, FederatedDataset
+from foedus.core.coordination.executor import Plan
 from foedus.core.errors import BadInput
-from foedus.core.execute import Plan
-from foedus.core.job import Job
-from foedus.core.keys import Key
-from foedus.core.model import Model
-from foedus.core.transform import prepare
+from foedus.core.types.data import POOLED, FederatedDataset
+from foedus.core.types.job import Job
+from foedus.core.types.keys import Key
+from foedus.core.types.model import Model
+from foedus.core.types.transform import prepare
 from foedus.experiment import Experiment
 from foedus.jobs import Gradient
 from foedus.programs import FedAvg, SyncSGD

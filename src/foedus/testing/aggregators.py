@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from foedus.core.aggregator import Aggregator, blocks, fold
-from foedus.core.keys import Key
-from foedus.core.transform import Shapes, shapes_of
-from foedus.core.update import BUFFERS, Tensors, Update
+from foedus.core.types.aggregator import Aggregator, blocks, fold
+from foedus.core.types.keys import Key
+from foedus.core.types.transform import Shapes, shapes_of
+from foedus.core.types.update import BUFFERS, Tensors, Update
 from foedus.testing.laws import Laws, clone, update
 
 

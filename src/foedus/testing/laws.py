@@ -12,11 +12,11 @@ import cloudpickle
 import torch
 from torch import Tensor
 
-from foedus.core.keys import Key
-from foedus.core.run import Record
-from foedus.core.transform import Shapes, shapes_of
-from foedus.core.trees import flatten, unflatten
-from foedus.core.update import Tensors, Update
+from foedus.core.records.run import Record
+from foedus.core.types.keys import Key
+from foedus.core.types.transform import Shapes, shapes_of
+from foedus.core.types.trees import flatten, unflatten
+from foedus.core.types.update import Tensors, Update
 
 CLOSE = 1e-6
 """What the order of floating-point sums may change, relative to the largest number at hand (at least 1)."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from foedus.core.data import FederatedDataset
-from foedus.core.model import Model
+from foedus.core.types.data import FederatedDataset
+from foedus.core.types.model import Model
 from foedus.data import Dirichlet, Natural, arrays, load
 
 

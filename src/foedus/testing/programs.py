@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from foedus.core.data import FederatedDataset
-from foedus.core.ledger import Costs
-from foedus.core.model import Model
-from foedus.core.run import Record
-from foedus.core.run import Run as _Run
-from foedus.core.runtime import Runtime
+from foedus.core.coordination.runtime import Runtime
+from foedus.core.records.ledger import Costs
+from foedus.core.records.run import Record
+from foedus.core.records.run import Run as _Run
+from foedus.core.types.data import FederatedDataset
+from foedus.core.types.model import Model
 from foedus.runtimes import Simulation
 from foedus.sampling import AfterCommits
 from foedus.testing.laws import ANY_TIME, REAL_TIME, Laws, same_history

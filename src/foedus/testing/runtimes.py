@@ -15,19 +15,19 @@ import torch
 from torch import Tensor
 
 from foedus.aggregators import Mean, Median
+from foedus.core.coordination.executor import Plan, Task
+from foedus.core.coordination.federation import Federation
+from foedus.core.coordination.runtime import Runtime
+from foedus.core.coordination.site import Setup
+from foedus.core.coordination.until import All, Deadline, Quorum, Until
 from foedus.core.errors import BadInput, FoedusError, NodeFailed, WorkerError
-from foedus.core.execute import Plan, Task
-from foedus.core.federation import Federation
-from foedus.core.job import Job, NodeState, NodeView, Work
-from foedus.core.model import Model, join
-from foedus.core.policy import Asked, Policy
-from foedus.core.run import Record
-from foedus.core.run import Run as _Run
-from foedus.core.runtime import Runtime
-from foedus.core.site import Setup
-from foedus.core.state import State
-from foedus.core.until import All, Deadline, Quorum, Until
-from foedus.core.update import Failed, Late, Refused, Tensors, Update
+from foedus.core.records.run import Record
+from foedus.core.records.run import Run as _Run
+from foedus.core.types.job import Job, NodeState, NodeView, Work
+from foedus.core.types.model import Model, join
+from foedus.core.types.policy import Asked, Policy
+from foedus.core.types.state import State
+from foedus.core.types.update import Failed, Late, Refused, Tensors, Update
 from foedus.jobs import Gradient, LocalSGD
 from foedus.optimizers import Adam
 from foedus.programs import Gossip, ParameterServer

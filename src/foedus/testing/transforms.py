@@ -9,10 +9,18 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from foedus.core.job import NodeState
-from foedus.core.keys import Key
-from foedus.core.transform import Sensitivity, Shapes, Transform, holds_numbers, nbytes, sensitivity_after, shapes_of
-from foedus.core.update import BUFFERS, Tensors, Update
+from foedus.core.types.job import NodeState
+from foedus.core.types.keys import Key
+from foedus.core.types.transform import (
+    Sensitivity,
+    Shapes,
+    Transform,
+    holds_numbers,
+    nbytes,
+    sensitivity_after,
+    shapes_of,
+)
+from foedus.core.types.update import BUFFERS, Tensors, Update
 from foedus.testing.laws import CLOSE, Laws, clone, update
 
 EXAMPLE: Shapes = {"delta": ((23,), torch.float32), "matrix": ((4, 3), torch.float32), BUFFERS: ((3,), torch.float32)}

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from foedus.core.errors import BadInput
-from foedus.core.keys import Key
+from foedus.core.types.keys import Key
 from foedus.topologies.graph import random_regular
 from foedus.topologies.shapes import Shape
 

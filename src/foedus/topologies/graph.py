@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
+from foedus.core.coordination.peer import Topology, edges_of
 from foedus.core.errors import BadInput
-from foedus.core.peer import Topology, edges_of
 
 
 @dataclass(frozen=True)

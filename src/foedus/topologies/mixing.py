@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from foedus.core.coordination.peer import Topology
 from foedus.core.errors import BadInput
-from foedus.core.peer import Topology
 from foedus.topologies.absences import Absence, away, events
 from foedus.topologies.graph import Graph, graph_of, require_connected
 from foedus.topologies.weights import Metropolis, Rows, Uniform, Weights, require_columns, require_rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from foedus.core.peer import Topology
+from foedus.core.coordination.peer import Topology
 from foedus.topologies.graph import graph_of
 from foedus.topologies.mixing import describe
 from foedus.topologies.weights import Weights

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from foedus.core.errors import BadInput
-from foedus.core.run import Record
+from foedus.core.records.run import Record
 from foedus.tracking.tracker import About, Mark, Setting, bytes_sent, environment, library, numbers, quality
 
 STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "interrupted": "KILLED"}

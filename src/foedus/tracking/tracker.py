@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from foedus.core.errors import BadInput
-from foedus.core.run import Record
+from foedus.core.records.run import Record
 
 Setting = str | int | float | bool | None
 

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
-from foedus.core.checkpoint import write_atomically
 from foedus.core.errors import BadInput, FoedusError
-from foedus.core.run import Record, Run
+from foedus.core.records.checkpoint import write_atomically
+from foedus.core.records.run import Record, Run
 from foedus.tracking.tracker import About, Mark, OpenTracker, Setting, Tracker, bytes_sent
 
 log = logging.getLogger("foedus")

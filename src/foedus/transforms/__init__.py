@@ -1,6 +1,6 @@
 """What happens to an update on its way."""
 
-from foedus.core.transform import Plain, Transform
+from foedus.core.types.transform import Identity, Transform
 from foedus.transforms.cast import Cast
 from foedus.transforms.chain import Chain
 from foedus.transforms.clip import Clip
@@ -15,6 +15,6 @@ from foedus.transforms.ternary import Ternary
 from foedus.transforms.top_k import TopK
 
 __all__ = [
-    "Cast", "Chain", "Clip", "Difference", "ErrorFeedback", "Gaussian", "Plain", "PowerSGD", "QSGD", "RandomK", "Sign",
-    "Ternary", "TopK", "Transform",
+    "Cast", "Chain", "Clip", "Difference", "ErrorFeedback", "Gaussian", "Identity", "PowerSGD", "QSGD", "RandomK",
+    "Sign", "Ternary", "TopK", "Transform",
 ]  # fmt: skip

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import torch
 
 from foedus.core.errors import BadInput
-from foedus.core.job import NodeState
-from foedus.core.keys import Key
-from foedus.core.transform import Plain, Shapes, holds_numbers
-from foedus.core.update import Update
+from foedus.core.types.job import NodeState
+from foedus.core.types.keys import Key
+from foedus.core.types.transform import Identity, Shapes, holds_numbers
+from foedus.core.types.update import Update
 
 _TYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
-class Cast(Plain):
+class Cast(Identity):
     """Send numbers as ``"float16"`` (11 significant bits, up to 65,504) or ``"bfloat16"`` (8, up to 3.4e38).
 
     Rounds to nearest. A number beyond the largest becomes the largest: it saturates, and never becomes infinite. What

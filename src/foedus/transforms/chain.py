@@ -8,12 +8,12 @@ from typing import Any
 
 from torch import Tensor
 
-from foedus.core.job import NodeState
-from foedus.core.keys import Key
-from foedus.core.model import Layout
-from foedus.core.transform import (
+from foedus.core.types.job import NodeState
+from foedus.core.types.keys import Key
+from foedus.core.types.model import Layout
+from foedus.core.types.transform import (
+    Identity,
     Mechanism,
-    Plain,
     Sends,
     Sensitivity,
     Shapes,
@@ -25,12 +25,12 @@ from foedus.core.transform import (
     steps_of,
     wire_chain,
 )
-from foedus.core.update import Tensors, Update
+from foedus.core.types.update import Tensors, Update
 from foedus.transforms.wrapper import below, under
 
 
 @dataclass(frozen=True)
-class Chain(Plain):
+class Chain(Identity):
     """The transforms one after the other, so that error feedback can be around all of them.
 
     Top-k and quantisation together are the compressor of Qsparse-local-SGD (Basu et al. 2019, arXiv:1906.02367).

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import torch
 
 from foedus.core.errors import BadInput
-from foedus.core.job import NodeState
-from foedus.core.keys import Key
-from foedus.core.transform import Plain, Sends, Sensitivity, holds_numbers
-from foedus.core.update import Tensors, Update
+from foedus.core.types.job import NodeState
+from foedus.core.types.keys import Key
+from foedus.core.types.transform import Identity, Sends, Sensitivity, holds_numbers
+from foedus.core.types.update import Tensors, Update
 
 
 @dataclass(frozen=True)
-class Clip(Plain):
+class Clip(Identity):
     """Scale an update so that its Euclidean norm, over all parts but ``buffers``, is at most ``norm``.
 
     An update within the bound, a zero one included, is unchanged. The norm is that of ``Update.value()``: what the

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from foedus.core.errors import BadInput
-from foedus.core.job import NodeState
-from foedus.core.keys import Key
-from foedus.core.transform import Sensitivity, Shapes, Transform, holds_numbers
-from foedus.core.update import Tensors, Update
+from foedus.core.types.job import NodeState
+from foedus.core.types.keys import Key
+from foedus.core.types.transform import Sensitivity, Shapes, Transform, holds_numbers
+from foedus.core.types.update import Tensors, Update
 from foedus.transforms.wrapper import Wrapper, below, under
 
 _REFERENCE = "reference:"

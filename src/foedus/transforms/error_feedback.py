@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from foedus.core.errors import BadInput
-from foedus.core.job import NodeState
-from foedus.core.keys import Key
-from foedus.core.transform import holds_numbers, noisy
-from foedus.core.update import Update
+from foedus.core.types.job import NodeState
+from foedus.core.types.keys import Key
+from foedus.core.types.transform import holds_numbers, noisy
+from foedus.core.types.update import Update
 from foedus.transforms.wrapper import Wrapper, under
 
 

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from foedus.core.errors import BadInput
-from foedus.core.job import NodeState
-from foedus.core.keys import Key
-from foedus.core.transform import Mechanism, Plain, Sends, Sensitivity, holds_numbers
-from foedus.core.update import Update
+from foedus.core.types.job import NodeState
+from foedus.core.types.keys import Key
+from foedus.core.types.transform import Identity, Mechanism, Sends, Sensitivity, holds_numbers
+from foedus.core.types.update import Update
 
 
 @dataclass(frozen=True)
-class Gaussian(Plain):
+class Gaussian(Identity):
     """Add independent normal noise of standard deviation ``std`` to every number of an update's value.
 
     The noise comes from the operating system's secret random numbers and from nothing else: whoever knows the

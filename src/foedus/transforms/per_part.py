@@ -8,13 +8,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from foedus.core.job import NodeState
-from foedus.core.keys import Key
-from foedus.core.transform import Plain, Shape, Shapes, holds_numbers
-from foedus.core.update import Tensors, Update
+from foedus.core.types.job import NodeState
+from foedus.core.types.keys import Key
+from foedus.core.types.transform import Identity, Shape, Shapes, holds_numbers
+from foedus.core.types.update import Tensors, Update
 
 
-class PerPart(Plain):
+class PerPart(Identity):
     """Packs every part that holds numbers into one or more tensors. ``buffers``, places and bits pass as they are.
 
     A subclass says for a part of d numbers what travels (``packed``), and how it gets there (``pack``) and back

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from foedus.core.errors import BadInput
-from foedus.core.job import NodeState
-from foedus.core.keys import Key
-from foedus.core.model import Layout, Slot
-from foedus.core.transform import Plain, Sends, Shapes, Transform, holds_numbers
-from foedus.core.update import Update
+from foedus.core.types.job import NodeState
+from foedus.core.types.keys import Key
+from foedus.core.types.model import Layout, Slot
+from foedus.core.types.transform import Identity, Sends, Shapes, Transform, holds_numbers
+from foedus.core.types.update import Update
 
 
 @dataclass(frozen=True)
-class PowerSGD(Plain):
+class PowerSGD(Identity):
     """Send every weight matrix U as P (N, R) and Q (M, R), U ~ P Q^T, R being ``rank``; biases travel as they are.
 
     One step of subspace iteration: P = an orthonormal basis of U Q, Q = U^T P, with Q kept at the node as the next

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from foedus.core.keys import Key
+from foedus.core.types.keys import Key
 
 
 def round_at_random(x: Tensor, key: Key) -> Tensor:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from foedus.core.keys import Key
-from foedus.core.transform import Sends, Shape
-from foedus.core.update import Tensors
+from foedus.core.types.keys import Key
+from foedus.core.types.transform import Sends, Shape
+from foedus.core.types.update import Tensors
 from foedus.transforms.packing import pack_trits, unpack_trits
 from foedus.transforms.per_part import PerPart
 from foedus.transforms.rounding import round_at_random

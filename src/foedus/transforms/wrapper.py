@@ -7,15 +7,15 @@ from typing import Any
 
 from torch import Tensor
 
-from foedus.core.job import NodeState
-from foedus.core.keys import Key
-from foedus.core.model import Layout
-from foedus.core.transform import Mechanism, Plain, Sends, Sensitivity, Shapes, Transform, shapes_of
-from foedus.core.update import Tensors, Update
+from foedus.core.types.job import NodeState
+from foedus.core.types.keys import Key
+from foedus.core.types.model import Layout
+from foedus.core.types.transform import Identity, Mechanism, Sends, Sensitivity, Shapes, Transform, shapes_of
+from foedus.core.types.update import Tensors, Update
 
 
 @dataclass(frozen=True)
-class Wrapper(Plain):
+class Wrapper(Identity):
     """Hands everything on to ``inner``."""
 
     inner: Transform

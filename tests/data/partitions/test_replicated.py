@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import foedus as fd
-from foedus.core.data import POOLED
+from foedus.core.types.data import POOLED
 from foedus.data import Replicated
 
 

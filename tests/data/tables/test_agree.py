@@ -16,14 +16,14 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import nn
 
-from foedus.core.aggregator import fold
-from foedus.core.data import FederatedDataset
+from foedus.core.coordination.executor import Plan, Task, answer_shapes
+from foedus.core.coordination.site import Setup, Site
 from foedus.core.errors import BadInput
-from foedus.core.execute import Plan, Task, answer_shapes
-from foedus.core.model import Model
-from foedus.core.site import Setup, Site
-from foedus.core.transform import nbytes, shapes_of
-from foedus.core.update import Update
+from foedus.core.types.aggregator import fold
+from foedus.core.types.data import FederatedDataset
+from foedus.core.types.model import Model
+from foedus.core.types.transform import nbytes, shapes_of
+from foedus.core.types.update import Update
 from foedus.data import IID, load
 from foedus.data.tables.jobs import Spread, Sum, Sums, Union, Vocabulary, decode, encode
 from foedus.data.tables.recipe import Number, Recipe

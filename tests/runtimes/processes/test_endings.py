@@ -22,8 +22,8 @@ import pytest
 import torch
 
 import foedus as fd
-from foedus.core.federation import Federation
-from foedus.core.state import State
+from foedus.core.coordination.federation import Federation
+from foedus.core.types.state import State
 from foedus.network import Device
 
 NODE = "foedus node"

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 import foedus as fd
-from foedus.core.clock import RealClock
-from foedus.core.drivers import Wall
+from foedus.core.coordination.drivers import Wall
+from foedus.core.coordination.runtime import Engine
+from foedus.core.coordination.site import Site
 from foedus.core.errors import Deadlock
-from foedus.core.runtime import Engine
-from foedus.core.site import Site
+from foedus.core.time.clock import RealClock
 from foedus.jobs import Gradient
 from foedus.runtimes import Processes
 from foedus.runtimes.processes.parent.decentralised import drive

@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 import foedus as fd
-from foedus.core.checkpoint import Checkpoint
-from foedus.core.clock import RealClock
-from foedus.core.drivers import Wall
+from foedus.core.coordination.drivers import Wall
+from foedus.core.coordination.runtime import Engine
+from foedus.core.coordination.site import Site
 from foedus.core.errors import Deadlock
-from foedus.core.job import Work
-from foedus.core.runtime import Engine
-from foedus.core.site import Site
-from foedus.core.update import Update
+from foedus.core.records.checkpoint import Checkpoint
+from foedus.core.time.clock import RealClock
+from foedus.core.types.job import Work
+from foedus.core.types.update import Update
 from foedus.runtimes.processes.parent.decentralised import drive
 from foedus.runtimes.processes.parent.process_group import ProcessGroup
 from foedus.runtimes.simulation.inline import Inline

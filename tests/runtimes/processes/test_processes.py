@@ -13,11 +13,11 @@ import pytest
 import torch
 
 import foedus as fd
-from foedus.core.federation import Federation
-from foedus.core.job import Work
-from foedus.core.ledger import Costs
-from foedus.core.state import State
-from foedus.core.update import Update
+from foedus.core.coordination.federation import Federation
+from foedus.core.records.ledger import Costs
+from foedus.core.types.job import Work
+from foedus.core.types.state import State
+from foedus.core.types.update import Update
 from foedus.network import CostModel, Device, Exponential, Links
 from foedus.testing import small
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from foedus.core.keys import Key
+from foedus.core.types.keys import Key
 from foedus.data.partitions.partition import (
     check_above_0,
     check_count,

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from foedus.core.data import IndexedRows, glimpse
 from foedus.core.errors import BadInput
-from foedus.core.keys import Key
+from foedus.core.types.data import IndexedRows, glimpse
+from foedus.core.types.keys import Key
 from foedus.data.partitions.partition import check_fraction, check_nodes, evenly, grouped
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from foedus.core.errors import BadInput
-from foedus.core.keys import Key
+from foedus.core.types.keys import Key
 from foedus.data.partitions.partition import check_count, check_nodes, evenly, grouped, labels_of
 
 if TYPE_CHECKING:

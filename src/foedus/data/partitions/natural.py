@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from foedus.core.errors import BadInput
-from foedus.core.keys import Key
+from foedus.core.types.keys import Key
 from foedus.data.partitions.partition import check_nodes, grouped
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from foedus.core.keys import Key
+from foedus.core.types.keys import Key
 from foedus.data.partitions.partition import check_above_0, check_count, check_nodes, grouped, proportions
 
 if TYPE_CHECKING:

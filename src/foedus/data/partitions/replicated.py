@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from foedus.core.keys import Key
+from foedus.core.types.keys import Key
 from foedus.data.partitions.partition import check_nodes
 
 if TYPE_CHECKING:

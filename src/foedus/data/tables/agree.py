@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from foedus.core.data import FederatedDataset
+from foedus.core.coordination.executor import Blocks, Executor, Plan, Result
+from foedus.core.coordination.site import Setup, Site
+from foedus.core.coordination.survey import Survey
 from foedus.core.errors import BadInput
-from foedus.core.execute import Blocks, Executor, Plan, Result
-from foedus.core.model import Model
-from foedus.core.roster import Prepare
-from foedus.core.site import Setup, Site
-from foedus.core.survey import Survey
+from foedus.core.types.data import FederatedDataset
+from foedus.core.types.model import Model
+from foedus.core.types.roster import Prepare
 from foedus.data.tables.files import Reading, listed
 from foedus.data.tables.jobs import Spread, Sum, Sums, Union, Vocabulary, decode, encode
 from foedus.data.tables.recipe import Category, Number, Recipe, Target, label_order

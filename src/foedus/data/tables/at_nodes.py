@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foedus.core.data import IndexedRows
+from foedus.core.coordination.survey import Survey
 from foedus.core.errors import BadInput
-from foedus.core.job import NodeState, NodeView, Parts, Work
-from foedus.core.model import Model
-from foedus.core.survey import Survey
-from foedus.core.update import Tensors, Update
+from foedus.core.types.data import IndexedRows
+from foedus.core.types.job import NodeState, NodeView, Parts, Work
+from foedus.core.types.model import Model
+from foedus.core.types.update import Tensors, Update
 from foedus.data.at_nodes import Agreement, AtNodes, Own, Then, divided
 from foedus.data.tables.agree import PURPOSE, Options, agree
 from foedus.data.tables.files import CSV, PARQUET, listed

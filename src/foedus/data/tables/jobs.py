@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from foedus.core.errors import BadInput
-from foedus.core.job import NodeState, NodeView, Parts, Work
-from foedus.core.model import Model
-from foedus.core.transform import Shapes
-from foedus.core.update import Tensors, Update
+from foedus.core.types.job import NodeState, NodeView, Parts, Work
+from foedus.core.types.model import Model
+from foedus.core.types.transform import Shapes
+from foedus.core.types.update import Tensors, Update
 from foedus.data.tables.schema import Columns, Schema
 
 Words = list[list[str]]

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from foedus.core.data import FederatedDataset
 from foedus.core.errors import BadInput, did_you_mean
-from foedus.core.keys import Key
+from foedus.core.types.data import FederatedDataset
+from foedus.core.types.keys import Key
 from foedus.data.divide import divide
 from foedus.data.holdout import holdout as hold_out
 from foedus.data.partitions.natural import Natural

@@ -7,13 +7,13 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from foedus.core.clock import RealClock
-from foedus.core.drivers import Wall
+from foedus.core.coordination.drivers import Wall
+from foedus.core.coordination.program import takes_peer
+from foedus.core.coordination.runtime import Engine
+from foedus.core.coordination.session import Session
+from foedus.core.coordination.site import Setup
 from foedus.core.errors import BadInput, did_you_mean
-from foedus.core.program import takes_peer
-from foedus.core.runtime import Engine
-from foedus.core.session import Session
-from foedus.core.site import Setup
+from foedus.core.time.clock import RealClock
 from foedus.network import Device
 from foedus.runtimes.launch import pickled
 from foedus.runtimes.processes.parent import decentralised, joint_program

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from foedus.core.execute import Blocks, Executor, Plan, Result
-from foedus.core.roster import Prepare
-from foedus.core.site import Site
-from foedus.core.update import Tensors
+from foedus.core.coordination.executor import Blocks, Executor, Plan, Result
+from foedus.core.coordination.site import Site
+from foedus.core.types.roster import Prepare
+from foedus.core.types.update import Tensors
 
 
 @dataclass(eq=False)

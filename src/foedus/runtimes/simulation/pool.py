@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
+from foedus.core.coordination.executor import Blocks, Executor, Plan, Result
+from foedus.core.coordination.site import Setup
 from foedus.core.errors import WorkerError
-from foedus.core.execute import Blocks, Executor, Plan, Result
-from foedus.core.roster import Prepare
-from foedus.core.site import Setup
-from foedus.core.update import Tensors
+from foedus.core.types.roster import Prepare
+from foedus.core.types.update import Tensors
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import Child, Payload, pickled, pickled_rows
 from foedus.runtimes.plans import Plans

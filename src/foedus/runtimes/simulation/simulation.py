@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from foedus.core.clock import RealClock, VirtualClock
-from foedus.core.cost import Network
-from foedus.core.drivers import Virtual, Wall
+from foedus.core.coordination.drivers import Virtual, Wall
+from foedus.core.coordination.executor import Executor
+from foedus.core.coordination.runtime import Engine
+from foedus.core.coordination.site import Setup, Site
 from foedus.core.errors import BadInput
-from foedus.core.execute import Executor
-from foedus.core.runtime import Engine
-from foedus.core.site import Setup, Site
+from foedus.core.time.clock import RealClock, VirtualClock
+from foedus.core.time.cost import Network
 from foedus.network import LAN
 from foedus.runtimes.simulation.inline import Inline
 from foedus.runtimes.simulation.pool import Pool

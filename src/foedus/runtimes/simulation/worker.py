@@ -6,8 +6,8 @@ import contextlib
 import os
 import sys
 
-from foedus.core.execute import Plan, Task
-from foedus.core.site import Setup, Site
+from foedus.core.coordination.executor import Plan, Task
+from foedus.core.coordination.site import Setup, Site
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import attach, load, receive_setup
 from foedus.runtimes.results import pack

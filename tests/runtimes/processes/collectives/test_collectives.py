@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foedus.aggregators import Mean
-from foedus.core.aggregator import MergeTree
 from foedus.core.errors import BadInput
-from foedus.core.state import State
-from foedus.core.update import Update
+from foedus.core.types.aggregator import MergeTree
+from foedus.core.types.state import State
+from foedus.core.types.update import Update
 from foedus.network import theory
 from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.collectives.collective import collective, edges

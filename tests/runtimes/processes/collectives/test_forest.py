@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foedus.core.aggregator import MergeTree
+from foedus.core.types.aggregator import MergeTree
 from foedus.runtimes.processes.collectives.forest import grow, plant, root
 
 

@@ -8,10 +8,10 @@ from torch import nn
 
 import foedus as fd
 from foedus.aggregators import Mean, Sum
-from foedus.core.execute import Plan, Task
-from foedus.core.job import Work
-from foedus.core.site import Setup, Site
-from foedus.core.update import Update
+from foedus.core.coordination.executor import Plan, Task
+from foedus.core.coordination.site import Setup, Site
+from foedus.core.types.job import Work
+from foedus.core.types.update import Update
 from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.node.joint_executor import Joined
 

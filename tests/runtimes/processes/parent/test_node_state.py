@@ -16,15 +16,15 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from foedus.runtimes.meter import Meter
 from torch import nn
 
 import foedus as fd
-from foedus.core.federation import Federation
-from foedus.core.job import Work
-from foedus.core.state import State
-from foedus.core.transform import Plain
-from foedus.core.update import Update
+from foedus.core.coordination.federation import Federation
+from foedus.core.types.job import Work
+from foedus.core.types.state import State
+from foedus.core.types.transform import Identity
+from foedus.core.types.update import Update
+from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.parent.kept import Kept
 from foedus.runtimes.processes.parent.parameter_server import Server
 from foedus.testing import small
@@ -392,7 +392,7 @@ class Flow:
 
 
 @dataclass(frozen=True)
-class Padded(Plain):
+class Padded(Identity):
     """A transform with a memory of its own."""
 
     def encode(self, u, state, key):

@@ -38,7 +38,7 @@ class Collective(Protocol):
     def all_merge(self, acc: Any, note: bytes, merge: Callable[[Any, Any], Any]) -> tuple[Any, list[bytes]]:
         """``(accumulator, notes)``: all ranks' accumulators merged in the order of ``MergeTree``.
 
-        ``acc`` is a tree of tensors and numbers (``core/trees.py``), or None for nothing; ``merge`` may reuse what it
+        ``acc`` is a tree of tensors and numbers (``trees.py``), or None for nothing; ``merge`` may reuse what it
         is given. A tree can do this; the others raise ``BadInput``.
         """
         ...

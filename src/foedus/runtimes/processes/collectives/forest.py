@@ -1,4 +1,4 @@
-"""Forests: accumulators of some positions of a cohort, merged as far as ``core.aggregator.MergeTree`` would by now.
+"""Forests: accumulators of some positions of a cohort, merged as far as ``MergeTree`` would by now.
 
 Nodes merge what they have with what others send, in the order in which they are connected. A cohort may be any of
 them, in another order: what would not be neighbours in the merge tree waits in the forest until its neighbour comes.

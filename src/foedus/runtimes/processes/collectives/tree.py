@@ -1,7 +1,7 @@
 """Tree all-reduce: up a binomial tree to rank 0, and down again.
 
 In step k, the ranks r with r mod 2^(k+1) = 2^k give what they have to r - 2^k, which joins its own, the left one, with
-what comes, the right one: the order of ``core.aggregator.MergeTree`` with one block a rank, so that the bits are those
+what comes, the right one: the order of ``MergeTree`` with one block a rank, so that the bits are those
 of a simulation. About 2 log2(n) messages one after the other where a ring has 2 (n - 1); but rank 0 sends and receives
 log2(n) whole vectors.
 """
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foedus.core.trees import flatten, unflatten
+from foedus.core.types.trees import flatten, unflatten
 from foedus.runtimes.processes.collectives.frames import OTHER, Frame, Framed, check, kind_of, read_head
 from foedus.runtimes.processes.collectives.pipes import PIECE, Pipe, Pump
 from foedus.runtimes.processes.collectives.ring import add, as_array

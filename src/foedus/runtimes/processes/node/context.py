@@ -10,10 +10,10 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NoReturn
 
-from foedus.core.execute import Task
-from foedus.core.roster import Roster
-from foedus.core.site import Setup, Site
-from foedus.core.update import Tensors
+from foedus.core.coordination.executor import Task
+from foedus.core.coordination.site import Setup, Site
+from foedus.core.types.roster import Roster
+from foedus.core.types.update import Tensors
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import attach, load, receive_setup
 from foedus.runtimes.processes.wire import messages

@@ -12,12 +12,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from foedus.core.checkpoint import Checkpoint
-from foedus.core.clock import RealClock
-from foedus.core.drivers import Joint
-from foedus.core.federation import Federation
-from foedus.core.session import Options, Session
-from foedus.core.state import State
+from foedus.core.coordination.drivers import Joint
+from foedus.core.coordination.federation import Federation
+from foedus.core.coordination.session import Options, Session
+from foedus.core.records.checkpoint import Checkpoint
+from foedus.core.time.clock import RealClock
+from foedus.core.types.state import State
 from foedus.runtimes.launch import load
 from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.collectives.collective import collective

@@ -10,14 +10,14 @@ import msgspec
 import torch
 from torch import Tensor
 
-from foedus.core.aggregator import Aggregator
+from foedus.core.coordination.executor import Blocks, Executor, Outcome, Plan, Result, Task, answer_shapes
+from foedus.core.coordination.site import Site
 from foedus.core.errors import BadInput
-from foedus.core.execute import Blocks, Executor, Outcome, Plan, Result, Task, answer_shapes
-from foedus.core.job import Work
-from foedus.core.roster import Prepare
-from foedus.core.site import Site
-from foedus.core.transform import Shapes
-from foedus.core.update import Lost, Tensors
+from foedus.core.types.aggregator import Aggregator
+from foedus.core.types.job import Work
+from foedus.core.types.roster import Prepare
+from foedus.core.types.transform import Shapes
+from foedus.core.types.update import Lost, Tensors
 from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.collectives.collective import Collective
 from foedus.runtimes.processes.collectives.forest import Forest, grow, plant, root

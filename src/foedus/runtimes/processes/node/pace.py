@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from foedus.core.delivery import speed_keys
-from foedus.core.job import Work
+from foedus.core.time.delivery import speed_keys
+from foedus.core.types.job import Work
 from foedus.network import Device
 from foedus.runtimes.launch import load
 from foedus.runtimes.processes.node.context import NodeContext

@@ -15,16 +15,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from foedus.core.clock import RealClock, settle, where
-from foedus.core.drivers import Wall
-from foedus.core.endings import diverged, node_failed
+from foedus.core.coordination.drivers import Wall
+from foedus.core.coordination.endings import diverged, node_failed
+from foedus.core.coordination.executor import Result
+from foedus.core.coordination.peer import Books, Message, Peer, edges_for, senders_of
+from foedus.core.coordination.session import Options, Session
+from foedus.core.coordination.site import Site
 from foedus.core.errors import ProgramError
-from foedus.core.execute import Result
-from foedus.core.job import Work
-from foedus.core.peer import Books, Message, Peer, edges_for, senders_of
-from foedus.core.session import Options, Session
-from foedus.core.site import Site
-from foedus.core.update import Failed
+from foedus.core.time.clock import RealClock, settle, where
+from foedus.core.types.job import Work
+from foedus.core.types.update import Failed
 from foedus.runtimes.channel import Channel, Closed
 from foedus.runtimes.launch import load
 from foedus.runtimes.meter import Meter
@@ -53,10 +53,10 @@ def be_peer(context: NodeContext, role: messages.BePeer, saved: Any) -> None:
     meter, segments = Meter(), SegmentPool()
     links = {node: wrap(sock, role.wire, segments, meter) for node, sock in socks.items()}
     clock = _Clock(go.origin, meter)
-    office = _Office(context, program, clock, links, meter, own.rest)
-    office.resume(saved, go.gone)
+    transport = _Transport(context, program, clock, links, meter, own.rest)
+    transport.resume(saved, go.gone)
     try:
-        clock.run(office.live(program))
+        clock.run(transport.live(program))
     finally:
         for link in links.values():
             link.close()
@@ -116,8 +116,8 @@ class _Here(Inline):
         return super()._run(ticket)
 
 
-class _Office:
-    """The ``core.peer.Office`` of one peer: its messages go through links to its neighbours' processes."""
+class _Transport:
+    """The ``Transport`` of one peer: its messages go through links to its neighbours' processes."""
 
     def __init__(
         self,
@@ -195,7 +195,7 @@ class _Office:
                 self._tell(messages.raised(error))
             await self._ending
 
-    # -- the office --------------------------------------------------------------------------------------------
+    # -- the transport --------------------------------------------------------------------------------------------
 
     def senders(self, node: int) -> Sequence[int]:
         """Ids that send to a node, ascending."""

@@ -13,10 +13,10 @@ import time
 from collections import deque
 from typing import Any
 
-from foedus.core.execute import Plan, Result, Task
-from foedus.core.ledger import Costs
-from foedus.core.trees import owned
-from foedus.core.update import Tensors
+from foedus.core.coordination.executor import Plan, Result, Task
+from foedus.core.records.ledger import Costs
+from foedus.core.types.trees import owned
+from foedus.core.types.update import Tensors
 from foedus.runtimes.channel import Channel
 from foedus.runtimes.launch import load
 from foedus.runtimes.meter import Meter

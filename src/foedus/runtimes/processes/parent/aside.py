@@ -11,10 +11,10 @@ import select
 from collections.abc import Sequence
 from dataclasses import replace
 
-from foedus.core.execute import Outcome, Plan, Result, Task
-from foedus.core.roster import Roster
-from foedus.core.trees import owned
-from foedus.core.update import Lost, Tensors
+from foedus.core.coordination.executor import Outcome, Plan, Result, Task
+from foedus.core.types.roster import Roster
+from foedus.core.types.trees import owned
+from foedus.core.types.update import Lost, Tensors
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import pickled, pickled_rows, refused
 from foedus.runtimes.processes.parent.process_group import ProcessGroup

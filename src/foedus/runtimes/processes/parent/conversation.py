@@ -16,8 +16,8 @@ from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from foedus.core.coordination.session import Session
 from foedus.core.errors import BadInput, Diverged, FoedusError, NobodyInTime, NodeFailed, ProgramError
-from foedus.core.session import Session
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import refused
 from foedus.runtimes.processes.parent.process_group import ProcessGroup

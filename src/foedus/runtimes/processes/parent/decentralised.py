@@ -18,13 +18,13 @@ from typing import Any
 
 from torch import Tensor
 
-from foedus.core.cut import Number, commit_cut, consumed, mean_model, sent_before, without
-from foedus.core.endings import diverged, node_failed
+from foedus.core.coordination.cut import Number, commit_cut, consumed, mean_model, sent_before, without
+from foedus.core.coordination.endings import diverged, node_failed
+from foedus.core.coordination.peer import Books, Message, edges_for, senders_of
+from foedus.core.coordination.session import Session
 from foedus.core.errors import BadInput, Deadlock
-from foedus.core.peer import Books, Message, edges_for, senders_of
-from foedus.core.session import Session
-from foedus.core.state import State
-from foedus.core.update import Failed
+from foedus.core.types.state import State
+from foedus.core.types.update import Failed
 from foedus.runtimes.launch import pickled_program
 from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.parent.conversation import Conversation, Lost, lost_error, raised_error
@@ -57,7 +57,7 @@ async def drive(
 
     Errors: ``BadInput`` for a program that is to go on and has no ``check_lost``, and for one that cannot be sent;
     ``NodeFailed`` when a process is lost (if it goes on: the last one) or its job or program raises; as
-    ``core.hub.run_peers`` else.
+    ``core.coordination.transport.run_peers`` else.
     """
     if goes_on and not hasattr(program, "check_lost"):
         raise BadInput(

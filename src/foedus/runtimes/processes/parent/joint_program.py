@@ -20,10 +20,10 @@ from typing import Any
 
 from torch import Tensor
 
-from foedus.core.checkpoint import Checkpoint
+from foedus.core.coordination.session import Session
 from foedus.core.errors import WorkerError
-from foedus.core.session import Session
-from foedus.core.trees import owned
+from foedus.core.records.checkpoint import Checkpoint
+from foedus.core.types.trees import owned
 from foedus.runtimes.launch import pickled_program
 from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.collectives.collective import edges

@@ -16,15 +16,15 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from foedus.core.aggregator import Fold
-from foedus.core.clock import RealClock
-from foedus.core.execute import Blocks, Executor, Outcome, Plan, Result, Task
-from foedus.core.ledger import Costs
-from foedus.core.roster import Prepare
-from foedus.core.site import RECEIVED, Setup, Site, receive
-from foedus.core.trees import owned
-from foedus.core.update import Lost as LostNode
-from foedus.core.update import Tensors
+from foedus.core.coordination.executor import Blocks, Executor, Outcome, Plan, Result, Task
+from foedus.core.coordination.site import RECEIVED, Setup, Site, receive
+from foedus.core.records.ledger import Costs
+from foedus.core.time.clock import RealClock
+from foedus.core.types.aggregator import Fold
+from foedus.core.types.roster import Prepare
+from foedus.core.types.trees import owned
+from foedus.core.types.update import Lost as LostNode
+from foedus.core.types.update import Tensors
 from foedus.runtimes.channel import Channel, Closed, Counted
 from foedus.runtimes.launch import limit, pickled_rows
 from foedus.runtimes.meter import Meter

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from foedus.core.errors import WorkerError
-from foedus.core.model import Model
-from foedus.core.roster import NodeData
+from foedus.core.types.model import Model
+from foedus.core.types.roster import NodeData
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import Child, Payload
 from foedus.runtimes.processes.wire.heartbeat import Heartbeat, new_board

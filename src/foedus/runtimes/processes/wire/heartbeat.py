@@ -7,7 +7,7 @@ import time
 
 import torch
 
-from foedus.core.update import Tensors
+from foedus.core.types.update import Tensors
 
 BEAT = 0.2
 """Seconds between two heart beats."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from foedus.core.update import Tensors
+from foedus.core.types.update import Tensors
 from foedus.runtimes.channel import Channel, Counted
 from foedus.runtimes.meter import Meter
 from foedus.runtimes.processes.wire.socket_channel import Packed, SocketChannel

@@ -211,7 +211,7 @@ class PeerCommitted(Message):
 
 
 class JobFailed(Message):
-    """Node: a job of the peer's failed; the values of ``core.update.Failed``."""
+    """Node: a job of the peer's failed; the values of ``core.types.update.Failed``."""
 
     failed: tuple[int, str, str, bool]
 

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from foedus.core.trees import flatten, unflatten
+from foedus.core.types.trees import flatten, unflatten
 from foedus.runtimes.channel import Channel, Closed, Counted, Frame
 from foedus.runtimes.meter import Meter
 

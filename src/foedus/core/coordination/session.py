@@ -1,0 +1,472 @@
+"""Session: the books of one run, whatever the program. Counters, node states, ledger, history, commits, evaluation.
+
+What has happened since the last commit can be undone, so that a run that ends between two commits is left exactly as
+the last commit had it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from foedus.core.coordination.commit import Carried, Commit
+from foedus.core.coordination.evaluation import QUALITY, Evaluate
+from foedus.core.coordination.executor import Executor
+from foedus.core.coordination.node_states import begin_without, bring_home
+from foedus.core.coordination.quality import Quality, better
+from foedus.core.coordination.site import finite
+from foedus.core.errors import BadInput, Diverged, ProgramError
+from foedus.core.records.checkpoint import Checkpoint
+from foedus.core.records.folder import RunFolder
+from foedus.core.records.ledger import Ledger
+from foedus.core.records.run import Record
+from foedus.core.time.clock import Clock, settle
+from foedus.core.time.cost import Network
+from foedus.core.time.delivery import Deliveries
+from foedus.core.types.job import Job
+from foedus.core.types.keys import Key
+from foedus.core.types.model import Model
+from foedus.core.types.policy import Policy, Willing
+from foedus.core.types.roster import Roster
+from foedus.core.types.state import State
+from foedus.core.types.update import Tensors
+
+if TYPE_CHECKING:  # a driver drives a session's calls
+    from foedus.core.coordination.drivers import Driver
+
+log = logging.getLogger("foedus")
+
+
+@dataclass
+class Options:
+    """How a run is recorded and when it stops. ``program`` is the program's class, which a resumed run must share.
+
+    ``evaluate_nodes``  evaluate at the nodes each so many commits, 0 for never; ``node_evaluation`` is the job for it.
+    """
+
+    program: str = ""
+    evaluate_every: int = 1
+    evaluate_nodes: int = 0
+    node_evaluation: Job = Evaluate(held_out=True)
+    checkpoint_every: int = 1
+    per_node: bool = False
+    stop: Sequence[Any] = ()
+    progress: Callable[[Record], None] | None = None
+    folder: RunFolder | None = None
+
+
+class Session:
+    """The books of one run. Programs see it through ``Federation`` or ``Peer``."""
+
+    def __init__(
+        self,
+        *,
+        model: Model,
+        roster: Roster,
+        executor: Executor,
+        clock: Clock,
+        network: Network | None,
+        seed: int,
+        driver: Callable[[Session], Driver],
+        options: Options,
+        policy: Policy = Willing(),
+        communicates: bool = True,
+    ) -> None:
+        self.model, self.executor, self.clock = model, executor, clock
+        self.roster = roster.at(0)
+        """What is known of the nodes. It may be another after a commit, with more of them."""
+        self.seed, self.options, self.policy, self.communicates = seed, options, policy, communicates
+        self.key = Key(seed)
+        self.deliveries = Deliveries(
+            clock,
+            network,
+            seed,
+            lambda: model.flops(self.roster.example()[0]),  # asked for only where a network has devices
+            lambda: self.roster.nodes,
+            policy.slowdown,
+        )
+        self.driver = driver(self)
+        self._quality = Quality(self)
+        self.ledger = Ledger(per_node=options.per_node, communicates=communicates)
+        self.history: list[Record] = []
+        self.round = 0
+        self.planned: int | None = None
+        self.stopped = False
+        self.state: State | None = None
+        self.counts: dict[int, int] = {}
+        self.node_states: dict[int, dict[str, Any]] = {}
+        self.reducers: dict[str, dict[str, Any]] = {}
+        self.draws: dict[str, int] = {}
+        self.in_flight: Callable[[], list[Any]] = list
+        self.resumed_in_flight: list[Any] = []
+        self.resumed_links: dict[str, Any] = {}
+        self.carried = Carried()
+        self.tested_on = roster.tested_on
+        """What the program's quality was measured on; see ``Roster.tested_on``."""
+        self.used = 0
+        """Answers used since the last commit."""
+        self.best: Record | None = None
+        self.best_w: Tensor | None = None
+        self._losses: list[tuple[float, float]] = []
+        self._staleness: list[int] = []
+        self._stops: list[tuple[bool, Any]] = [(False, rule.init()) for rule in options.stop]
+        self._wall_started = time.perf_counter()
+        self._wall_before = 0.0
+        self._outside = 0.0
+        self._last = self._as_commit()
+
+    async def until(self, when: float, priority: int) -> None:
+        """Wait until a time; those who wait for the same go on by priority."""
+        due = asyncio.get_running_loop().create_future()
+        self.clock.schedule(when, priority, lambda: settle(due))
+        await due
+
+    # -- counters and node states ------------------------------------------------------------------------------
+
+    def next_count(self, node: int) -> int:
+        """How many jobs the node has had: names the randomness of the next."""
+        count = self.counts.get(node, 0)
+        self._last.counts_before.setdefault(node, count)
+        self.counts[node] = count + 1
+        return count
+
+    def next_draw(self, purpose: str) -> Key:
+        """The key of the next draw for a purpose of the coordinator's."""
+        n = self.draws.get(purpose, 0)
+        self.draws[purpose] = n + 1
+        return self.key.child(purpose, n)
+
+    def node_state(self, node: int) -> dict[str, Any]:
+        """What the node remembers, by owner: its job, and each transform by its place. What stands there may be no
+        tensors, but something of the executor's that stands for them: see ``Executor.fetch``.
+        """
+        return self.node_states.get(node, {})
+
+    def accept_node_state(self, node: int, state: dict[str, Any]) -> None:
+        """The node's answer was accepted: its new state takes effect."""
+        before = self.node_states.get(node)
+        if not state and before is None:
+            return
+        self._last.states_before.setdefault(node, before)
+        self.node_states[node] = {**(before or {}), **state}
+
+    def note(self, answers: int, weight: float, loss: float | None, staleness: int | None = None) -> None:
+        """Answers were used, with this mean loss. What the record says of several calls between two commits is their
+        number, the mean of their losses by weight, and the mean and the largest of their staleness, if they have any.
+        """
+        self.used += answers
+        if staleness is not None:
+            self._staleness.append(staleness)
+        if loss is not None and weight > 0:
+            self._losses.append((loss, weight))
+
+    def reducer_state(self, name: str, init: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What an aggregator and the transforms remember from round to round."""
+        if name not in self.reducers:
+            self.reducers[name] = init()
+        return self.reducers[name]
+
+    # -- commits -----------------------------------------------------------------------------------------------
+
+    def commit(
+        self,
+        state: State,
+        metrics: dict[str, float] | None = None,
+        extra: dict[str, float] | None = None,
+        now: float | None = None,
+        at_nodes: Tensors | Sequence[Tensors] | None = None,
+    ) -> None:
+        """Make everything since the last commit durable. See ``Federation.commit``.
+
+        ``now`` is the commit's time if that is not the clock's.
+        """
+        w: Tensor | None = state.w if "w" in state else None
+        self.check_finite(state)
+        t = self.round + 1
+        quality = {**(metrics or {}), **(extra or {}), **self._measured_staleness()}
+        whole = isinstance(at_nodes, Mapping)
+        if whole:
+            self.tested_on = self.roster.nodes_tested_on
+        tested = w if metrics is None and not whole else None
+        given = at_nodes if at_nodes is not None or w is None else {"w": w}
+        due = self._due(t, self.options.evaluate_every)
+        due_nodes = self._due(t, self.options.evaluate_nodes) or (due and whole)
+        if tested is not None and due:
+            quality |= self.evaluate(tested)
+        if given is not None and due_nodes:
+            quality |= self._at_nodes(given, whole)
+        self.ledger.virtual_s = self.driver.virtual_s(self.clock.now if now is None else now)
+        self.ledger.wall_s = self._wall_before + time.perf_counter() - self._wall_started - self._outside
+        record = self._record(t, quality)
+        stops = self._ask_to_stop(record)
+        if any(stop for stop, _ in stops):  # the last commit is always evaluated
+            if tested is not None and not due:
+                quality |= self.evaluate(tested)
+            if given is not None and (self.options.evaluate_nodes or whole) and not due_nodes:
+                quality |= self._at_nodes(given, whole)
+            record = self._record(t, quality)
+        if w is not None and better(record, self.best):
+            self.best, self.best_w = record, w.clone()
+        self.round, self.state, self._stops = t, state, stops
+        self.history.append(record)
+        self.stopped = any(stop for stop, _ in stops)
+        if not self.stopped and t != self.planned:  # who comes with the last commit is never asked
+            self.roster = self.roster.at(t)
+        self._last = self._as_commit()
+        self.used, self._losses, self._staleness = 0, [], []
+        folder = self.options.folder
+        if folder is not None:
+            durable = self.stopped or t == self.planned or t % self.options.checkpoint_every == 0
+            with self.off_the_clock():
+                folder.commit(record, self.ledger.total.as_dict(), self._to_write if durable else None)
+        if self.options.progress is not None:
+            self.options.progress(record)
+
+    def check_finite(self, state: State) -> None:
+        """Errors: ``Diverged`` if the model to be committed is NaN or infinite."""
+        if "w" in state and not finite({"w": state.w}):
+            raise Diverged(
+                f"the model became NaN or infinite in round {self.round + 1}, although every node's update was "
+                f"finite; the last good model, of round {self.round}, is kept. Lower the server's learning rate"
+            )
+
+    def outcome(self, commit: str) -> Tensor:
+        """The model of the last commit. Errors: ``ProgramError``, that names the call, if there was none."""
+        if self.state is None:
+            raise ProgramError(f"the program ended without {commit}(state): nothing of it would be kept")
+        return self.state.w  # type: ignore[no-any-return]
+
+    def books(self) -> dict[str, Any]:
+        """The last commit, as a session elsewhere takes it over by ``follow``."""
+        c = self._last
+        counts = [list(self.counts), list(self.counts.values())]
+        carried = c.carried.as_tree()
+        return {"state": c.state, "counts": counts, "draws": c.draws, "reducers": c.reducers, "extra": carried}
+
+    def follow(self, books: dict[str, Any], seconds: float) -> None:
+        """Before a commit: take over the books of a session elsewhere that has run the program for so many seconds."""
+        for node, count in zip(*books["counts"], strict=True):
+            self._last.counts_before.setdefault(node, self.counts.get(node, 0))
+            self.counts[node] = count
+        self.draws, self.reducers, self.carried = books["draws"], books["reducers"], Carried.from_tree(books["extra"])
+        self.has_run(seconds)
+
+    def has_run(self, seconds: float) -> None:
+        """The run has now taken so many seconds of the wall clock, wherever it ran; all other time was not its own."""
+        self._outside = time.perf_counter() - self._wall_started - seconds
+
+    @contextlib.contextmanager
+    def off_the_clock(self) -> Iterator[None]:
+        """What is done meanwhile (evaluating, writing) is not counted as the run's time."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._outside += time.perf_counter() - started
+
+    def keep(self) -> None:
+        """From now on the run goes back to what is the case now: a session elsewhere makes the commits."""
+        self._last = self._as_commit()
+        self.used, self._losses, self._staleness = 0, [], []
+
+    def complete(self, state: State) -> None:
+        """The state of the last commit, which had only numbers so far."""
+        self.state = self._last.state = state
+
+    def _measured_staleness(self) -> dict[str, float]:
+        """Mean and largest since the last commit. How often each was met in the run is in ``carried.staleness``."""
+        new = self._staleness
+        if not new:
+            return {}
+        counts = Counter(self.carried.staleness or {})
+        counts.update(new)
+        self.carried.staleness = dict(sorted(counts.items()))
+        return {"staleness_mean": sum(new) / len(new), "staleness_max": float(max(new))}
+
+    def _due(self, t: int, every: int) -> bool:
+        return every > 0 and (t % every == 0 or t == self.planned)
+
+    def _ask_to_stop(self, record: Record) -> list[tuple[bool, Any]]:
+        return [rule.after(record, memory) for rule, (_, memory) in zip(self.options.stop, self._stops, strict=True)]
+
+    def _record(self, round: int, quality: dict[str, float]) -> Record:
+        named = {k: quality[k] for k in QUALITY if k in quality}
+        others = {k: v for k, v in quality.items() if k not in named}
+        t = self.ledger.total
+        weight = sum(w for _, w in self._losses)
+        rows = max(1, self.roster.rows_owned)
+        return Record(
+            round=round,
+            **named,
+            train_loss=sum(x * w for x, w in self._losses) / weight if weight else None,
+            cohort=self.used,
+            epochs=t.samples / rows,
+            bytes_up=t.bytes_up,
+            bytes_down=t.bytes_down,
+            messages=self.ledger.messages,
+            compute_s=t.compute_s,
+            wire_s=t.wire_s,
+            waiting_s=t.waiting_s,
+            virtual_s=self.ledger.virtual_s,
+            wall_s=self.ledger.wall_s,
+            median_s=self.ledger.median_s,
+            serial_s=t.serial_s,
+            late=t.late,
+            refused=t.refused,
+            failed=t.failed,
+            lost=t.lost,
+            metrics=others,
+        )
+
+    def evaluate(self, w_D: Tensor) -> dict[str, float]:
+        """Loss and metrics on the test set, computed in chunks by the executor, outside the run's clock.
+
+        Without a test set that the coordinator has, they are means over all rows that nodes evaluate on.
+        """
+        with self.off_the_clock():
+            return self._quality.of(w_D)
+
+    def _at_nodes(self, given: Tensors | Sequence[Tensors], whole: bool) -> dict[str, float]:
+        with self.off_the_clock():
+            found, self.carried.node_metrics = self._quality.at_nodes(given, whole)
+        return found
+
+    # -- going back, and checkpoints ---------------------------------------------------------------------------
+
+    def _as_commit(self) -> Commit:
+        return Commit(
+            round=self.round,
+            state=self.state,
+            records=len(self.history),
+            best=self.best,
+            best_w=self.best_w,
+            stops=self._stops,
+            ledger=self.ledger.as_tree(),
+            reducers=dict(self.reducers),
+            draws=dict(self.draws),
+            carried=replace(self.carried),
+            roster=self.roster,
+            now=self.clock.now,
+            down=self.deliveries.down.snapshot(),
+            up=self.deliveries.up.snapshot(),
+            in_flight=self.in_flight(),
+        )
+
+    def roll_back(self) -> None:
+        """Undo what happened since the last commit."""
+        c = self._last
+        for node, count in c.counts_before.items():
+            if count:
+                self.counts[node] = count
+            else:
+                self.counts.pop(node, None)
+        for node, state in c.states_before.items():
+            if state is None:
+                self.node_states.pop(node, None)
+            else:
+                self.node_states[node] = state
+        c.counts_before, c.states_before = {}, {}
+        self.round, self.state, self._stops = c.round, c.state, c.stops
+        self.best, self.best_w = c.best, c.best_w
+        del self.history[c.records :]
+        self.ledger.restore(c.ledger)
+        self.reducers, self.draws, self.carried = dict(c.reducers), dict(c.draws), replace(c.carried)
+        self.roster = c.roster
+        self.used, self._losses, self._staleness = 0, [], []
+        folder = self.options.folder
+        if folder is not None and self.round:
+            folder.settle(self.round, self._to_write)
+
+    def checkpoint(self) -> Checkpoint:
+        """The last commit, whole. Call it right after a commit or after ``roll_back``."""
+        c = self._last
+        home = bring_home(self.executor, self.node_states, c.in_flight)
+        tree: dict[str, Any] = {
+            "round": c.round,
+            "state": c.state,
+            "counts": [list(self.counts), list(self.counts.values())],
+            "node_states": home.states,
+            "reducers": c.reducers,
+            "draws": c.draws,
+            "now": c.now,
+            "down": c.down,
+            "up": c.up,
+            "in_flight": home.in_flight,
+            "extra": c.carried.as_tree(),
+            "ledger": c.ledger,
+            "stops": [[repr(r), *s] for r, s in zip(self.options.stop, c.stops, strict=True)],
+            "best": None if c.best is None else asdict(c.best),
+            "best_w": c.best_w,
+            "records": c.records,
+        }
+        if home.lost:
+            tree["lost_memory"] = home.lost
+        return Checkpoint(tree, list(self.history), self.identity)
+
+    def _to_write(self) -> Checkpoint | None:
+        """The last commit for the run's folder; None if that shall keep an earlier one, for this is not whole."""
+        made = self.checkpoint()
+        if made.lost_memory and not self.executor.goes_on:
+            nodes = ", ".join(map(str, made.lost_memory))
+            log.warning(
+                "commit %d is not written: what node %s remembers is lost with its process; an earlier commit is kept",
+                self.round,
+                nodes,
+            )
+            return None
+        return made
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for a resumed run to mean anything."""
+        shapes = repr([(s.name, s.shape) for s in self.model.layout.slots])
+        return {
+            "program": self.options.program,
+            "seed": self.seed,
+            "parameters": self.model.layout.parameters,
+            "model's layout": hashlib.blake2b(shapes.encode(), digest_size=8).hexdigest(),
+            **self.roster.identity,
+        }
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take over from a checkpoint. Errors: ``BadInput`` if it is of another run."""
+        for name, mine in self.identity.items():
+            theirs = checkpoint.identity.get(name)
+            if theirs != mine:
+                raise BadInput(f"the checkpoint is of another run: its {name} is {theirs}, this run's is {mine}")
+        begin_without(checkpoint.lost_memory, self.executor.goes_on)
+        tree = checkpoint.tree
+        self.round, self.state = tree["round"], tree["state"]
+        self.roster = self.roster.at(self.round)
+        self.counts = dict(zip(*tree["counts"], strict=True))
+        self.node_states = dict(tree["node_states"])
+        self.reducers, self.draws = dict(tree["reducers"]), dict(tree["draws"])
+        self.carried = Carried.from_tree(tree["extra"])
+        self.resumed_in_flight = tree["in_flight"]
+        self.resumed_links = {"down": tree["down"], "up": tree["up"]}
+        self.clock.restart(tree["now"])
+        self.ledger.restore(tree["ledger"])
+        known = {name: (stop, memory) for name, stop, memory in tree["stops"]}
+        self._stops = [known.get(repr(r), s) for r, s in zip(self.options.stop, self._stops, strict=True)]
+        self.stopped = any(stop for stop, _ in self._stops)
+        self.best = None if tree["best"] is None else Record(**tree["best"])
+        self.best_w = tree["best_w"]
+        self.history = list(checkpoint.history[: tree["records"]])
+        self._wall_before = self.ledger.wall_s
+        self._last = replace(
+            self._as_commit(),
+            now=tree["now"],
+            down=tree["down"],
+            up=tree["up"],
+            in_flight=tree["in_flight"],
+        )

@@ -1,0 +1,215 @@
+"""Site: where a task reaches its node. What any worker does for any runtime: run jobs, and fold their answers."""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from foedus.core.coordination.executor import Blocks, Outcome, Plan, Result, Task
+from foedus.core.errors import BadInput
+from foedus.core.types.aggregator import Fold
+from foedus.core.types.job import Job, NodeState, NodeView
+from foedus.core.types.keys import Key
+from foedus.core.types.model import Model
+from foedus.core.types.policy import Asked, Policy, Willing
+from foedus.core.types.roster import NodeData, Prepare, RowStore
+from foedus.core.types.transform import Shapes, decode_all, encode_all, shapes_of
+from foedus.core.types.update import Failed, Tensors, Update
+
+JOB = "job"
+RECEIVED = "@received"
+"""After a transform's name, among a node's states: what the coordinator remembers of what it received from it."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a run is made of wherever its jobs are computed: every worker of a runtime is given it.
+
+    ``data``    who the nodes are, and how to get to their rows.
+    ``seed``    the experiment's.
+    ``policy``  the nodes' own word on what they are asked.
+    """
+
+    model: Model
+    data: NodeData
+    seed: int = 0
+    policy: Policy = field(default_factory=Willing)
+
+
+class Site:
+    """Where tasks reach their nodes: the rows, one resident model, and what runs blocks on them, a task at a time.
+
+    ``rows``: what it holds, if that is not what ``setup.data.site()`` says.
+    ``real_time``: a node that its policy slows down really takes longer (on virtual time it is the clock that knows).
+    """
+
+    def __init__(self, setup: Setup, real_time: bool = False, rows: RowStore | None = None) -> None:
+        self.model, self.seed, self.policy, self._real_time = setup.model, setup.seed, setup.policy, real_time
+        self.data = setup.data.site() if rows is None else rows
+
+    def prepare(self, how: Prepare) -> None:
+        """Hold something else from now on, made of what was held."""
+        self.data = how(self.data)
+
+    def run(self, plan: Plan, args: Tensors, blocks: Blocks, starting: Callable[[int], None] | None = None) -> Result:
+        """Run a group of blocks: fold into one accumulator, or collect the answers. ``starting`` hears of each node."""
+        chain = plan.chain(self.model)
+        outcomes: list[Outcome] = []
+
+        def updates(tasks: Sequence[Task]) -> Iterator[Update]:
+            for task in tasks:
+                if starting is not None:
+                    starting(task.node)
+                outcome = self.answer(plan, chain, args, task)
+                receive(plan, chain, outcome, task.state)
+                outcomes.append(outcome)
+                if outcome.update is not None and plan.aggregator is not None:
+                    yield _taken(outcome)
+
+        if plan.aggregator is None:
+            for tasks in blocks:
+                deque(updates(tasks), maxlen=0)
+            return Result(None, outcomes)
+        folded = Fold(plan.aggregator)
+        for tasks in blocks:
+            folded.block(updates(tasks))
+        return Result(folded.result(), outcomes)
+
+    def _own(self, tensors: Tensors) -> Tensors:
+        """The tensors; views of the resident model get memory of their own, for the next job overwrites it."""
+        resident = _storage(self.model.flat)
+        if all(_storage(v) != resident for v in tensors.values()):
+            return tensors
+        return {k: v.clone() if _storage(v) == resident else v for k, v in tensors.items()}
+
+    def answer(self, plan: Plan, chain: Sequence[Shapes], args: Tensors, task: Task) -> Outcome:
+        """The node's half of one task: what it sends, transformed if there are transforms. ``receive`` is the other."""
+        started = time.perf_counter()
+        out = Outcome(task.node)
+        key = Key(self.seed).child(JOB, task.node, task.count)
+        # Layers such as dropout draw from torch's default generator.
+        torch.default_generator.manual_seed(key.integer())
+        try:
+            asked = Asked(task.node, task.count, plan.job, plan.transforms, plan.aggregator)
+            if task.node >= 0:  # what is no node has no word
+                out.missing = self.policy.refuses(asked)
+                if out.missing is not None:
+                    return out
+            rows, held = self.data.rows(task.node), self.data.held_out(task.node)
+            view = NodeView(task.node, rows, self.model, task.state.get(JOB, {}), key, held)
+            if task.own:
+                args = {**args, **task.own}
+            does = plan.job if task.node < 0 else partial(self.policy.does, asked, job=plan.job)
+            update, job_state = does(view, args)
+            out.weight = float(update.weight)
+            out.metrics = {k: float(v) for k, v in update.metrics.items()}
+            check_answer(update, chain[0], plan.job)
+            if plan.transforms or not getattr(plan.aggregator, "consumes", False):
+                update = update.with_parts(self._own(update.parts))
+            inspect = plan.inspect or bool(plan.transforms)
+            if not (math.isfinite(out.metrics.get("loss", 0.0)) and (not inspect or finite(update.parts))):
+                out.missing = Failed(task.node, "its update or its loss is NaN or infinite", nonfinite=True)
+                return out
+            kept = {JOB: job_state}
+            if plan.transforms:
+                update, states = _encode(plan, chain, update, task.state, key.child("transform"))
+                kept.update(states)
+            out.state = {k: dict(self._own(check_state(v))) for k, v in kept.items() if v}
+            out.update = update
+        except Exception as e:
+            out.missing = _raised(task.node, e)
+        finally:
+            out.seconds = time.perf_counter() - started
+            if self._real_time and out.missing is None and task.node >= 0:
+                rest = (self.policy.slowdown(task.node) - 1.0) * out.seconds
+                if rest > 0:
+                    time.sleep(rest)
+                    out.seconds += rest
+        return out
+
+
+def _taken(outcome: Outcome) -> Update:
+    """The outcome's update, which is let go of as soon as it is folded."""
+    update, outcome.update = outcome.update, None
+    return update  # type: ignore[return-value]
+
+
+def receive(plan: Plan, chain: Sequence[Shapes], out: Outcome, state: Mapping[str, Any]) -> None:
+    """The coordinator's half of one task: make of what a node sent the update that is folded, in place.
+
+    ``chain`` are the shapes of the plan's answers before and after each transform. What the coordinator itself
+    remembers of the node joins the states that its answer brings.
+    """
+    if out.update is None or not plan.transforms:
+        return
+    names = _names(plan)
+    try:
+        out.update, theirs = decode_all(
+            plan.transforms, out.update, chain, [state.get(n + RECEIVED, {}) for n in names]
+        )
+        out.state = {**out.state, **{n + RECEIVED: check_state(s) for n, s in zip(names, theirs, strict=True) if s}}
+    except Exception as e:
+        out.missing, out.update, out.state = _raised(out.node, e), None, {}
+
+
+def _encode(
+    plan: Plan, chain: Sequence[Shapes], u: Update, state: Mapping[str, Any], key: Key
+) -> tuple[Update, dict[str, NodeState]]:
+    """What a node sends of an update, and what its transforms remember from now on."""
+    names = _names(plan)
+    sent, mine = encode_all(plan.transforms, u, [state.get(n, {}) for n in names], key)
+    if shapes_of(sent.parts) != dict(chain[-1]):
+        raise BadInput(f"{plan.transforms} announced {chain[-1]}, but sent {shapes_of(sent.parts)}")
+    return sent, dict(zip(names, mine, strict=True))
+
+
+def _names(plan: Plan) -> list[str]:
+    # What a transform remembers is kept by its place, the kind of job and its text: a program may make several calls.
+    return [f"{i}:{type(plan.job).__name__}:{t!r}" for i, t in enumerate(plan.transforms)]
+
+
+def _raised(node: int, e: Exception) -> Failed:
+    first = (str(e).strip().splitlines() or [""])[0]
+    return Failed(node, f"{type(e).__name__}: {first}", log=traceback.format_exc())
+
+
+def _storage(t: Tensor) -> int:
+    return t.untyped_storage().data_ptr()
+
+
+def finite(parts: Tensors) -> bool:
+    """Whether every number is finite."""
+    for v in parts.values():
+        # NaN and infinity survive a sum; the search for them runs only if the sum is suspect (it may just overflow).
+        if v.is_floating_point() and not math.isfinite(v.sum().item()) and not bool(torch.isfinite(v).all()):
+            return False
+    return True
+
+
+def check_state(state: NodeState) -> dict[str, Tensor]:
+    """A node's state as a plain dict. Errors: ``BadInput`` unless it holds named tensors and nothing else."""
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise BadInput(f"node state {name!r} is a {type(value).__name__}, expected a tensor")
+    return dict(state)
+
+
+def check_answer(update: Update, shapes: Shapes, job: Job) -> None:
+    """Errors: ``BadInput`` for an answer that its job did not announce (its cost was wrong), and for a bad weight."""
+    if not (math.isfinite(update.weight) and update.weight >= 0):
+        raise BadInput(f"the weight of its update is {update.weight}, expected a number that is not negative")
+    if len(update.parts) != len(shapes) or any(
+        name not in shapes or v.shape != shapes[name][0] or v.dtype != shapes[name][1]
+        for name, v in update.parts.items()
+    ):
+        have, said = shapes_of(update.parts), dict(shapes)
+        raise BadInput(f"{type(job).__name__}.parts() announced {said}, but its answer holds {have}")

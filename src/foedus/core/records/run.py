@@ -1,0 +1,138 @@
+"""Run: the record of it all."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from foedus.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from foedus.core.records.ledger import Ledger
+    from foedus.core.types.model import Model
+
+
+@dataclass(frozen=True)
+class Record:
+    """One commit. Costs are cumulative since the start of the run, as in ``Costs``.
+
+    ``loss``, ``accuracy``, ``auc`` and ``rmse`` are those of the program's model on the test set (on the training
+    rows where there is none), and ``None`` where this commit was not evaluated or the metric does not apply.
+    ``metrics`` are others, such as ``staleness_mean`` and ``staleness_max`` of the updates since the last commit.
+    ``train_loss`` is the mean that nodes reported while they trained, ``epochs`` the rows they trained on divided by
+    the rows there are, ``cohort`` how many answers were used since the last commit. ``median_s`` is the virtual time
+    after which the median node of each cohort was done: what ``virtual_s`` would be if nobody waited for stragglers.
+    On the real clock ``virtual_s`` is 0, and time is ``wall_s``. ``late``, ``refused``, ``failed`` and ``lost`` count
+    the jobs whose answer was not used, by why.
+    """
+
+    round: int
+    loss: float | None = None
+    accuracy: float | None = None
+    auc: float | None = None
+    rmse: float | None = None
+    train_loss: float | None = None
+    cohort: int = 0
+    epochs: float = 0.0
+    bytes_up: int = 0
+    bytes_down: int = 0
+    messages: int = 0
+    compute_s: float = 0.0
+    wire_s: float = 0.0
+    waiting_s: float = 0.0
+    virtual_s: float = 0.0
+    wall_s: float = 0.0
+    median_s: float = 0.0
+    serial_s: float = 0.0
+    late: int = 0
+    refused: int = 0
+    failed: int = 0
+    lost: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def clock_s(self) -> float:
+        """Seconds since the run began: virtual ones, or those of the wall clock where nothing is simulated."""
+        return self.virtual_s or self.wall_s
+
+
+@dataclass(frozen=True)
+class Described:
+    """A program or runtime of which only the name and the text are known: that of a run read from its folder."""
+
+    name: str
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+@dataclass
+class Run:
+    """What ``train`` returns.
+
+    ``vector``   the final model, flat float32: parameters in ``module.parameters()`` order, then float buffers.
+    ``history``  one ``Record`` a commit.   ``best``  the evaluated ``Record`` with the best main metric.
+    ``checkpoint``  the last commit, whole; ``train(..., resume=run)`` goes on from it.
+    ``node_metrics``  what the nodes found when they last evaluated the model: for every metric a value a node.
+    ``staleness``  of a program that absorbs updates as they arrive: how many updates had each staleness.
+    ``config``   the resolved file that the run was made from (TOML).   ``origin``  versions, CPU, data.
+    ``notices``  what a reader should know, such as that a resumed run went on with another torch.
+    ``status``   ``"finished"``, ``"stopped"`` (by a rule), ``"interrupted"``, ``"diverged"`` or ``"failed"``.
+    """
+
+    program: Any
+    vector: Tensor
+    history: list[Record]
+    ledger: Ledger
+    best: Record | None
+    best_vector: Tensor
+    status: str
+    seed: int
+    nodes: int
+    sizes: list[int]
+    label_counts: list[list[int]] | None
+    evaluated_on: str
+    runtime: Any
+    out: Path | None = None
+    checkpoint: Any = None
+    node_metrics: dict[str, list[float | None]] | None = None
+    staleness: dict[int, int] | None = None
+    config: str | None = None
+    origin: dict[str, str] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+    preparation: Any = None
+    node_names: tuple[str, ...] | None = None
+    class_names: tuple[str, ...] | None = None
+    _model: Model | None = None
+
+    @property
+    def name(self) -> str:
+        """The program's class name."""
+        return self.program.name if isinstance(self.program, Described) else type(self.program).__name__
+
+    @property
+    def sha256(self) -> str:
+        """Of the final model's bytes (little-endian float32)."""
+        return hashlib.sha256(np.asarray(self.vector).tobytes()).hexdigest()
+
+    def model(self, which: str = "last") -> nn.Module:
+        """The trained module: ``"last"`` or ``"best"``."""
+        if self._model is None:
+            raise BadInput(
+                "this run was read from its folder, which holds the model's numbers but not its code: put them into "
+                "your own module, foedus.models.warm_start(module, folder / 'model.safetensors')"
+            )
+        if which not in ("last", "best"):
+            raise BadInput(f"which model: 'last' or 'best'; got {which!r}")
+        return self._model.copy_of(self.vector if which == "last" else self.best_vector)
+
+    def state_dict(self, which: str = "last") -> dict[str, Tensor]:
+        """The trained module's parameters and buffers by name."""
+        return dict(self.model(which).state_dict())

@@ -1,0 +1,1 @@
+"""What models, data, jobs, updates and rules are: values, and the protocols that they fill."""

@@ -1,0 +1,449 @@
+"""Model: an ``nn.Module`` seen as one flat float32 vector, with its loss and its metrics.
+
+Legend: P trainable parameters, B float buffers, D = P + B, N rows of a batch, C classes.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
+
+from foedus.core.errors import BadInput
+from foedus.core.types.flops import count_flops
+from foedus.core.types.update import BUFFERS, Tensors
+
+Loss = str | Callable[[Tensor, Tensor], Tensor]
+
+LOSSES = ("cross_entropy", "mse", "bce")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where one tensor of the module lies in the flat vector."""
+
+    name: str
+    start: int
+    shape: tuple[int, ...]
+
+    @property
+    def stop(self) -> int:
+        """One past its last element."""
+        return self.start + math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the flat vector holds: the trainable parameters in ``module.parameters()`` order, then the float buffers."""
+
+    slots: tuple[Slot, ...]
+    parameters: int
+    buffers: int
+
+    @property
+    def size(self) -> int:
+        """D, the length of the flat vector."""
+        return self.parameters + self.buffers
+
+    def answer(self, part: str) -> dict[str, tuple[int, ...]]:
+        """Shapes of a job's answer: this part (P,) and, if there are float buffers, ``buffers`` (B,)."""
+        shapes: dict[str, tuple[int, ...]] = {part: (self.parameters,)}
+        if self.buffers:
+            shapes[BUFFERS] = (self.buffers,)
+        return shapes
+
+
+class Model:
+    """An ``nn.Module`` over one contiguous float32 vector.
+
+    ``module``  any module; it is copied, so yours stays as it is. Parameters that do not require a gradient are
+                frozen: they stay where they are and do not travel. A part of the module whose parameters are all
+                frozen stands still: it stays in evaluation mode, and its buffers (batch norm's statistics) neither
+                change nor travel. Integer buffers do not travel either.
+    ``loss``    ``"cross_entropy"`` (integer labels), ``"mse"``, ``"bce"`` (one logit, labels 0 and 1), or a
+                callable ``(output, target)`` that returns the loss of each row (N,), or its mean as a scalar.
+                Rows go to the module as ``as_input`` makes them: images may be uint8, tokens integers.
+    ``metrics`` names among ``accuracy``, ``auc``, ``rmse``; by default those that fit the loss.
+
+    >>> model = Model(nn.Linear(3, 2))
+    >>> model.layout.size, model.initial.dtype
+    (8, torch.float32)
+    """
+
+    def __init__(self, module: nn.Module, loss: Loss = "cross_entropy", metrics: Sequence[str] | None = None) -> None:
+        if not isinstance(module, nn.Module):
+            raise BadInput(f"a Model needs a torch.nn.Module, got a {type(module).__name__}")
+        if isinstance(loss, str) and loss not in LOSSES:
+            raise BadInput(f"unknown loss {loss!r}: use one of {', '.join(LOSSES)}, or a callable (output, target)")
+        if not isinstance(loss, str) and not callable(loss):
+            raise BadInput(f"the loss must be a name or a callable (output, target), got a {type(loss).__name__}")
+        try:
+            self.module = copy.deepcopy(module)
+        except Exception as e:
+            raise BadInput(f"the module cannot be copied ({_first_line(e)}): make one that copy.deepcopy takes") from e
+        self.loss = loss
+        self.metrics = _check_metrics(loss, metrics)
+        self._bind()
+
+    # -- the flat vector ---------------------------------------------------------------------------------------
+
+    def _bind(self) -> None:
+        lazy = [n for n, p in self.module.named_parameters() if isinstance(p, UninitializedParameter)]
+        if lazy:
+            raise BadInput(
+                f"{lazy[0]} has no shape yet: pass a batch through a module with lazy layers before you wrap it"
+            )
+        parameters = [(n, p) for n, p in self.module.named_parameters() if p.requires_grad]
+        if not parameters:
+            raise BadInput("the model has no trainable parameter: nothing could be learned")
+        self._still = _standing_still(self.module)
+        # The modules that change mode do it together, so any one of them knows it. There is one: a trainable
+        # parameter belongs to it.
+        self._learns = next(m for m in self.module.modules() if m not in self._still)
+        self._set_still()
+        buffers, self._local, seen = [], [], set()
+        for prefix, owner in self.module.named_modules():
+            for name, b in owner._buffers.items():
+                if b is None or id(b) in seen:
+                    continue
+                seen.add(id(b))
+                if b.is_floating_point() and owner not in self._still:
+                    buffers.append((owner, name, f"{prefix}.{name}" if prefix else name, b))
+                else:
+                    self._local.append((owner, name, b, b.clone()))
+        named = [*parameters, *((full, b) for _, _, full, b in buffers)]
+        for name, t in named:
+            if t.dtype != torch.float32 or t.device.type != "cpu":
+                raise BadInput(
+                    f"{name} is {t.dtype} on {t.device}: a Model is float32 on the CPU; call module.float().cpu() first"
+                )
+        slots, at = [], 0
+        for name, t in named:
+            slots.append(Slot(name, at, tuple(t.shape)))
+            at += t.numel()
+        n_parameters = sum(p.numel() for _, p in parameters)
+        self.layout = Layout(tuple(slots), n_parameters, at - n_parameters)
+        self.flat = torch.empty(at)
+        self.parameters: list[nn.Parameter] = [p for _, p in parameters]
+        self._buffers: list[tuple[nn.Module, str, Tensor]] = []
+        for (_, p), slot in zip(parameters, slots, strict=False):
+            view = self.flat[slot.start : slot.stop].view(slot.shape)
+            view.copy_(p.detach())
+            p.data = view
+        for (owner, name, _, b), slot in zip(buffers, slots[len(parameters) :], strict=True):
+            view = self.flat[slot.start : slot.stop].view(slot.shape)
+            view.copy_(b)
+            owner._buffers[name] = view
+            self._buffers.append((owner, name, view))
+        self.initial: Tensor = self.flat.clone()
+        self.views = self.split(self.flat)
+        self._flops: float | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        # Views do not survive pickling as views; the copy binds its own.
+        return {
+            "module": self._module_apart(),
+            "loss": self.loss,
+            "metrics": self.metrics,
+            "initial": self.initial,
+            "fresh": [fresh for *_, fresh in self._local],
+            "flops": self._flops,
+        }
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.module = state["module"]  # type: ignore[assignment]
+        self.loss = state["loss"]  # type: ignore[assignment]
+        self.metrics = state["metrics"]  # type: ignore[assignment]
+        self._bind()
+        self.initial = state["initial"]  # type: ignore[assignment]
+        fresh: list[Tensor] = state["fresh"]  # type: ignore[assignment]
+        self._local = [(*where, b) for (*where, _), b in zip(self._local, fresh, strict=True)]
+        self._flops = state["flops"]  # type: ignore[assignment]
+
+    def load(self, vector_D: Tensor) -> None:
+        """Make these the model's parameters and float buffers; buffers that do not travel start afresh."""
+        if vector_D.shape != self.flat.shape:
+            raise BadInput(f"this model is a vector of {self.layout.size} numbers, got shape {tuple(vector_D.shape)}")
+        self.flat.copy_(vector_D)
+        for owner, name, buffer, fresh in self._local:
+            buffer.copy_(fresh)
+            owner._buffers[name] = buffer  # the module may have rebound it
+
+    def _heal_buffers(self) -> None:
+        # A module may rebind a buffer (self.mean = ...) instead of writing into it; bring it back into the vector.
+        for owner, name, view in self._buffers:
+            current = owner._buffers[name]
+            if current is not view:
+                view.copy_(current)  # type: ignore[arg-type]
+                owner._buffers[name] = view
+
+    def take_difference(self, vector_D: Tensor) -> dict[str, Tensor]:
+        """What changed since ``vector_D``: ``delta`` (P,) and, if the model has float buffers, ``buffers`` (B,).
+
+        Computed in place: the model holds nothing sensible until the next ``load``, and the answer is a view of it.
+        """
+        self._heal_buffers()
+        p = self.layout.parameters
+        self.flat.sub_(vector_D)
+        parts = {"delta": self.flat[:p]}
+        if self.layout.buffers:
+            parts[BUFFERS] = self.flat[p:]
+        return parts
+
+    def training(self) -> None:
+        """Put what learns into training mode. ``outputs`` is the only one who leaves it, and comes back."""
+        if not self._learns.training:
+            self.module.train()
+            self._set_still()
+
+    def _set_still(self) -> None:
+        for m in self._still:
+            m.training = False  # not eval(), which would take along parts inside it that learn
+
+    def split(self, flat_P: Tensor) -> list[Tensor]:
+        """Views of a vector of P (or D) numbers in the shapes of the parameters."""
+        return [flat_P[s.start : s.stop].view(s.shape) for s in self.layout.slots[: len(self.parameters)]]
+
+    def copy_of(self, vector_D: Tensor) -> nn.Module:
+        """A module of its own with these parameters and buffers, in evaluation mode."""
+        self.load(vector_D)
+        return self._module_apart().eval()
+
+    def _module_apart(self) -> nn.Module:
+        """A copy of the module whose tensors have memory of their own. A view would carry the whole vector along."""
+        self._heal_buffers()
+        module = copy.deepcopy(self.module)
+        for p in module.parameters():
+            p.data = p.data.clone()
+        for owner in module.modules():
+            for name, b in owner._buffers.items():
+                if b is not None:
+                    owner._buffers[name] = b.clone()
+        return module
+
+    # -- loss and metrics --------------------------------------------------------------------------------------
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The module's output for a batch, with its graph, in the mode that the module is in."""
+        return self.module(as_input(x))  # type: ignore[no-any-return]
+
+    def mean_loss(self, x: Tensor, y: Tensor) -> Tensor:
+        """The mean loss of a batch, a scalar with its graph."""
+        output = self.forward(x)
+        if self.loss == "cross_entropy":
+            return F.cross_entropy(output, y)
+        rows = self.row_losses(output, y)
+        return rows if rows.dim() == 0 else rows.mean()
+
+    def summed_loss(self, x: Tensor, y: Tensor) -> Tensor:
+        """The loss of a batch summed over its rows. A callable loss that returns a mean is multiplied by N."""
+        output = self.forward(x)
+        if self.loss == "cross_entropy":
+            return F.cross_entropy(output, y, reduction="sum")
+        rows = self.row_losses(output, y)
+        return rows * len(y) if rows.dim() == 0 else rows.sum()
+
+    def row_losses(self, output: Tensor, y: Tensor) -> Tensor:
+        """The loss of each row (N,), or a scalar mean where a callable loss gives no more."""
+        if self.loss == "cross_entropy":
+            return F.cross_entropy(output, y, reduction="none")
+        if self.loss == "mse":
+            error = output - y.view_as(output)
+            return error.square().flatten(1).mean(1) if error.dim() > 1 else error.square()
+        if self.loss == "bce":
+            return F.binary_cross_entropy_with_logits(output.flatten(), y.flatten().to(output.dtype), reduction="none")
+        rows: Tensor = self.loss(output, y)  # type: ignore[operator]
+        if rows.dim() == 0 or rows.shape == (len(y),):
+            return rows
+        raise BadInput(
+            f"the loss returned shape {tuple(rows.shape)} for {len(y)} rows: return one number a row, "
+            "or their mean as a scalar"
+        )
+
+    def gradients(self, loss: Tensor) -> tuple[Tensor, ...]:
+        """Gradients of a scalar in the shapes of the parameters; zero for a parameter that took no part."""
+        grads = _grad(loss, self.parameters)
+        for g in grads:
+            if g is None:  # `None in grads` would compare tensors element by element
+                return tuple(
+                    torch.zeros_like(p) if g is None else g for g, p in zip(grads, self.parameters, strict=True)
+                )
+        return grads  # type: ignore[return-value]
+
+    def sums(self, output: Tensor, y: Tensor) -> dict[str, float]:
+        """Sums over the rows of a batch: ``loss``, and ``accuracy`` and ``mse`` where the metrics need them."""
+        rows = self.row_losses(output, y)
+        sums = {"loss": float(rows.double().sum()) * (len(y) if rows.dim() == 0 else 1)}
+        if "accuracy" in self.metrics:
+            sums["accuracy"] = float((predicted_classes(output) == y.flatten()).sum())
+        if "rmse" in self.metrics:
+            sums["mse"] = float((output - y.view_as(output)).double().square().sum()) / max(1, output[0].numel())
+        return sums
+
+    @torch.no_grad()
+    def outputs(self, x: Tensor) -> Tensor:
+        """The module's output for a batch, in evaluation mode."""
+        training = self._learns.training
+        self.module.eval()
+        try:
+            return self.forward(x)
+        finally:
+            if training:
+                self.training()
+
+    def scores(self, output: Tensor) -> Tensor:
+        """One score a row (N,), larger for class 1: what the area under the ROC curve is computed from."""
+        return output[:, 1] - output[:, 0] if output.dim() == 2 and output.shape[1] == 2 else output.flatten()
+
+    def check(self, x: Tensor, y: Tensor) -> None:
+        """Pass a small batch through model and loss, so that what does not fit is said before anything runs.
+
+        Errors: ``BadInput`` that names the shapes of input, output and target.
+        """
+        self.load(self.initial)
+        x = as_input(x)
+        try:
+            output = self.outputs(x)
+        except Exception as e:
+            raise BadInput(
+                f"the model cannot take this data: for input of shape {tuple(x.shape)} {x.dtype} it raised "
+                f"{type(e).__name__}: {_first_line(e)}"
+            ) from e
+        if not isinstance(output, Tensor):
+            raise BadInput(
+                f"the model must return one tensor, it returned a {type(output).__name__}: wrap it in a module"
+            )
+        if output.dim() == 0 or len(output) != len(x):
+            raise BadInput(
+                f"the model must return a row for each of the {len(x)} rows it is given; "
+                f"its output has shape {tuple(output.shape)}"
+            )
+        if "auc" in self.metrics and output.numel() not in (len(x), 2 * len(x)):
+            raise BadInput(f"auc needs one output or two classes; the model's output has shape {tuple(output.shape)}")
+        if "rmse" in self.metrics and output.numel() != y.numel():
+            raise BadInput(
+                f"rmse needs one output for every target; the model's output has shape {tuple(output.shape)}"
+            )
+        shapes = f"the model's output has shape {tuple(output.shape)}, the target {tuple(y.shape)} {y.dtype}"
+        if self.loss == "cross_entropy":
+            if output.dim() != 2 or y.dim() != 1 or y.dtype != torch.int64:
+                raise BadInput(f"cross_entropy needs outputs (rows, classes) and integer labels (rows,); {shapes}")
+        elif self.loss in ("bce", "mse") and output.numel() != y.numel():
+            raise BadInput(f"{self.loss} needs one output for every target; {shapes}")
+        try:
+            loss = self.row_losses(output, y)
+        except BadInput:
+            raise
+        except Exception as e:
+            raise BadInput(f"the model's output does not fit the loss: {shapes}; {_first_line(e)}") from e
+        if not bool(torch.isfinite(loss).all()):
+            raise BadInput(
+                "the loss of the initial model is not finite on the first rows: check the data's scale and the loss"
+            )
+
+    def classes(self, x: Tensor) -> int | None:
+        """How many classes the model tells apart, or None for a loss without classes."""
+        if self.loss == "cross_entropy":
+            return int(self.outputs(x[:1]).shape[1])
+        return 2 if self.loss == "bce" else None
+
+    def flops(self, x_1: Tensor) -> float:
+        """Floating-point operations of one forward pass of one row; see ``count_flops``."""
+        if self._flops is None:
+            self._flops = count_flops(lambda: self.outputs(x_1)) / max(1, len(x_1))
+        return self._flops
+
+
+def as_input(x: Tensor) -> Tensor:
+    """Rows as modules take them: float32, or int32 and int64 as they are (tokens, for an embedding).
+
+    uint8 (images) becomes float32 / 255, floats of another width float32: rows may be held in a quarter or half of the
+    memory, and the bits are those of rows that were converted beforehand. Errors: ``BadInput`` for any other type.
+
+    >>> as_input(torch.tensor([0, 51, 255], dtype=torch.uint8))
+    tensor([0.0000, 0.2000, 1.0000])
+    """
+    if x.dtype in _AS_THEY_ARE:
+        return x
+    if x.dtype != torch.uint8 and not x.is_floating_point():
+        raise BadInput(
+            f"rows of x are {x.dtype}: give float32 (or another float), uint8 for images (0 .. 255 become 0 .. 1), "
+            "or int64 or int32 for tokens"
+        )
+    # A product's last bits can depend on where its factors lie, so a slice of rows keeps its place within a cache line.
+    shift = x.storage_offset() % 16
+    made = torch.empty(shift + x.numel())[shift:].view(x.shape).copy_(x)
+    return made.div_(255.0) if x.dtype == torch.uint8 else made
+
+
+_AS_THEY_ARE = (torch.float32, torch.int64, torch.int32)
+
+
+def _standing_still(module: nn.Module) -> set[nn.Module]:
+    """The modules whose parameters are all frozen: their own; if they have none, those inside; or else those around."""
+    still: dict[nn.Module, bool] = {}
+
+    def look(m: nn.Module, around: bool) -> None:
+        judged = list(m.parameters(recurse=False)) or list(m.parameters())
+        stands = not any(p.requires_grad for p in judged) if judged else around
+        still[m] = stands and still.get(m, True)  # one that is used in two places stands still in both, or in none
+        for child in m.children():
+            look(child, stands)
+
+    look(module, False)
+    return {m for m, stands in still.items() if stands}
+
+
+def _grad(loss: Tensor, parameters: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+    """``torch.autograd.grad`` of a scalar, without what it does around the engine: 8 of 40 microseconds a small step.
+
+    The engine is no public name, so where it is not as expected the public function serves.
+    """
+    if _ENGINE is None or loss.dim() != 0 or not loss.requires_grad:
+        return torch.autograd.grad(loss, parameters, allow_unused=True)
+    # outputs, their gradients, keep the graph, create a graph, inputs, allow unused, accumulate
+    return _ENGINE((loss,), (torch.ones_like(loss),), False, False, tuple(parameters), True, False)
+
+
+def _find_engine() -> Callable[..., tuple[Tensor | None, ...]] | None:
+    try:
+        run: Callable[..., tuple[Tensor | None, ...]] = torch.autograd.Variable._execution_engine.run_backward
+        x, unused = torch.full((), 3.0, requires_grad=True), torch.zeros((), requires_grad=True)
+        grads = run((x * x,), (torch.ones(()),), False, False, (x, unused), True, False)
+        assert grads[0] is not None
+        return run if float(grads[0]) == 6.0 and grads[1] is None else None
+    except Exception:
+        return None
+
+
+_ENGINE = _find_engine()
+
+
+def predicted_classes(output: Tensor) -> Tensor:
+    """Class of the largest output, or whether a single logit is positive (N,)."""
+    return output.argmax(1) if output.dim() == 2 and output.shape[1] > 1 else (output.flatten() > 0).long()
+
+
+def join(parts: Tensors, layout: Layout) -> Tensor:
+    """The flat vector (D,) of ``delta`` and, where there are any, ``buffers``."""
+    return torch.cat([parts["delta"], parts[BUFFERS]]) if layout.buffers else parts["delta"]
+
+
+def _check_metrics(loss: Loss, metrics: Sequence[str] | None) -> tuple[str, ...]:
+    known = {"cross_entropy": ("accuracy",), "bce": ("accuracy", "auc"), "mse": ("rmse",)}
+    if metrics is None:
+        return known.get(loss, ()) if isinstance(loss, str) else ()
+    for m in metrics:
+        if m not in ("accuracy", "auc", "rmse"):
+            raise BadInput(f"unknown metric {m!r}: use accuracy, auc or rmse")
+    return tuple(metrics)
+
+
+def _first_line(e: Exception) -> str:
+    return (str(e).strip().splitlines() or ["no message"])[0]
