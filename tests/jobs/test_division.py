@@ -13,7 +13,7 @@ from foedus.jobs import BatchNorms, LastLayer, Named
 from foedus.jobs.division import Division, matching, put, take
 
 
-def _layout() -> fd.core.model.Layout:
+def _layout() -> fd.Layout:
     body = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2))
     return fd.Model(nn.ModuleDict({"body": body, "head": nn.Linear(2, 2)})).layout
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import foedus as fd
-from foedus.core import checkpoint as module
+from foedus.core.records import checkpoint as module
 from foedus.core.records.checkpoint import CHECKPOINT, HISTORY, Checkpoint, write_atomically
 
 ROUNDS = 6

@@ -216,7 +216,7 @@ class Rounds:
 
 
 @dataclass(frozen=True)
-class Sometimes(fd.core.policy.Policy):
+class Sometimes(fd.Policy):
     """Node 0 refuses every third job."""
 
     def refuses(self, asked):
