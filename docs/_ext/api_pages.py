@@ -9,16 +9,34 @@ from typing import Any
 
 import foedus
 
-ALSO = ("experiment", "testing")
+ALSO = ("experiment", "runtime", "testing")
 """Public modules that ``import foedus`` leaves out."""
 
 CORE = {
-    "What programs see": ("federation.Federation", "federation.Reduced", "stream.Stream", "peer.Peer"),
-    "What travels": ("job.Job", "job.NodeView", "job.Work", "update.Update", "update.Refused", "update.Failed"),
-    "How updates are joined and guarded": ("aggregator.Aggregator", "transform.Transform", "transform.Identity"),
-    "Where it runs": ("runtime.Runtime", "runtime.Engine", "execute.Executor", "clock.Clock"),
-    "What is remembered": ("state.State", "keys.Key", "checkpoint.Checkpoint", "ledger.Ledger", "run.Record"),
-}
+    "What programs see": (
+        "coordination.federation.Federation", "coordination.federation.Reduced", "coordination.federation.Phased",
+        "coordination.stream.Stream", "coordination.peer.Peer", "coordination.population.Selection",
+        "coordination.population.Drawn",
+    ),
+    "What travels": (
+        "types.job.Job", "types.job.NodeView", "types.job.Work", "types.update.Update", "types.update.Late",
+        "types.update.Refused", "types.update.Failed", "types.update.Lost",
+    ),
+    "A node's own word": ("types.policy.Policy", "types.policy.Asked"),
+    "How updates are joined and guarded": (
+        "types.aggregator.Aggregator", "types.aggregator.Denominator", "types.transform.Transform",
+        "types.transform.Identity", "types.transform.Sensitivity", "types.transform.Mechanism", "types.release.Release",
+    ),
+    "Whose data": ("types.roster.Roster", "types.roster.RowStore"),
+    "Where it runs": (
+        "coordination.runtime.Runtime", "coordination.runtime.Engine", "coordination.executor.Executor",
+        "coordination.site.Setup", "coordination.site.Site", "coordination.round.Round", "time.clock.Clock",
+    ),
+    "What is remembered": (
+        "types.state.State", "types.keys.Key", "records.checkpoint.Checkpoint", "records.ledger.Ledger",
+        "records.run.Record",
+    ),
+}  # fmt: skip
 """What one writes algorithms and runtimes against, by the place in ``foedus.core``."""
 
 PACKAGES = [name for name in foedus.__all__ if isinstance(getattr(foedus, name), ModuleType)]
