@@ -1,4 +1,4 @@
-"""Identity values become the objects that their places ask for. What does not fit is collected, not raised."""
+"""Plain values become the objects that their places ask for. What does not fit is collected, not raised."""
 
 from __future__ import annotations
 

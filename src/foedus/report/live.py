@@ -90,7 +90,7 @@ class Row:
             self._seen = self._seen.ended("stopped", None)
 
     def _line(self, r: Record) -> str:
-        # Identity ASCII, so that it can be printed whatever the output's encoding is.
+        # Plain ASCII, so that it can be printed whatever the output's encoding is.
         of = f"/{self.total}" if self.total is not None else ""
         parts = [self.label, f"round {r.round}{of}", _quality(r)]
         parts += [f"up {human_bytes(r.bytes_up)}", f"down {human_bytes(r.bytes_down)}"]

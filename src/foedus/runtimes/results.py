@@ -12,7 +12,7 @@ from foedus.core.types.update import Failed, Lost, Refused, Update
 MISSING: dict[str, type[Failed] | type[Refused] | type[Lost]] = {c.__name__: c for c in (Failed, Refused, Lost)}
 
 Packed = tuple[list[Any], dict[str, Any]]
-"""Identity values, and tensors: ``acc``, ``states`` and ``updates`` (both by the outcome's place)."""
+"""Plain values, and tensors: ``acc``, ``states`` and ``updates`` (both by the outcome's place)."""
 
 
 def pack(result: Result) -> Packed:

@@ -75,7 +75,7 @@ class SharedChannel(Channel):
         sock: socket.socket | None = None,
     ) -> None:
         """``wait``, which is at once unless the other side has left a socket's buffer full of frames unread, goes
-        without saying here, and ``fixed`` makes no difference: a tree is copied in any case. Identity values cost a
+        without saying here, and ``fixed`` makes no difference: a tree is copied in any case. Plain values cost a
         hundredth of its time. ``sock`` becomes one of the other side's ``sockets``; when it has left it can be closed.
         """
         started = time.perf_counter()
