@@ -46,7 +46,7 @@ def test_one_at_work_and_whole_mixing_is_one_node_after_the_other() -> None:
             for _ in fed.rounds(8):
                 (n,) = await fed.sample(fd.Fixed(1))
                 (u,) = await fed.map(LOCAL, {"w": s.w}, (n,))
-                s = s.replace(w=s.w + fd.core.model.join(u.parts, fed.layout))
+                s = s.replace(w=s.w + fd.join(u.parts, fed.layout))
                 await fed.commit(s)
             return s.w
 

@@ -14,6 +14,7 @@ from torch import nn
 import foedus as fd
 from foedus.core.records import checkpoint as module
 from foedus.core.records.checkpoint import CHECKPOINT, HISTORY, Checkpoint, write_atomically
+from foedus.core.types import trees
 
 ROUNDS = 6
 NET = fd.Simulation(network=fd.network.WAN)
@@ -197,7 +198,7 @@ def test_reading_executes_no_code(saved):
         assert all(isinstance(v, str) for v in f.metadata().values())
     header = int.from_bytes(data[:8], "little")
     json.loads(data[8 : 8 + header])
-    source = Path(module.__file__).read_text() + Path(module.__file__).with_name("trees.py").read_text()
+    source = Path(module.__file__).read_text() + Path(trees.__file__).read_text()
     assert "pickle" not in source.replace("without pickle", "")
     assert "torch.load" not in source
 

@@ -49,7 +49,7 @@ def serve(context: NodeContext) -> None:
             case "tell":
                 told = {
                     "setup": context.setup,
-                    "rows": len(context.site.data.y),
+                    "rows": len(context.data.y),
                     "numbers": sum(p.numel() for p in context.model.module.parameters()),
                     "cores": sorted(os.sched_getaffinity(0)),
                     "threads": torch.get_num_threads(),
@@ -57,7 +57,7 @@ def serve(context: NodeContext) -> None:
                     "group": os.getpgid(0) == os.getpid(),
                     "held": len(held),
                 }
-                context.channel.send(told, {"x": context.site.data.x})
+                context.channel.send(told, {"x": context.data.x})
             case "exit":
                 sys.exit(message["status"])
             case "raise":

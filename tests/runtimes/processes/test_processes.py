@@ -48,11 +48,11 @@ class All:
         for _ in fed.rounds(self.rounds):
             nodes = await fed.sample(fd.Fixed(3))
             total = await fed.map_reduce(job, {"w": s.w}, nodes, rule)
-            w = s.w + fd.core.model.join(total, fed.layout)
+            w = s.w + fd.join(total, fed.layout)
             total = await fed.map_reduce(
                 fd.programs.scaffold.ControlledSGD(job), {"w": w, "c": s.c}, nodes, fd.aggregators.Mean(weighted=False)
             )
-            w = w + 0.5 * fd.core.model.join(total, fed.layout)
+            w = w + 0.5 * fd.join(total, fed.layout)
             s = s.replace(c=s.c + total["control"])
             total = await fed.map_reduce(
                 Flaky(), {"w": w}, range(fed.nodes), rule, until=fd.All(failure="retry"), transforms=()
@@ -61,7 +61,7 @@ class All:
             if self.one_by_one:
                 compress = (fd.ErrorFeedback(fd.TopK(0.1)),)
                 total = await fed.map_reduce(job, {"w": w}, nodes, fd.aggregators.Median(), transforms=compress)
-                w = w + fd.core.model.join(total, fed.layout)
+                w = w + fd.join(total, fed.layout)
                 for u in await fed.map(fd.Gradient(batch_size=5), {"w": w}, nodes):
                     w[: fed.layout.parameters] -= 0.01 * u.value()["gradient"]
             s = s.replace(w=w)
