@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -91,7 +91,7 @@ class Session:
             clock,
             network,
             seed,
-            lambda: model.flops(self.roster.example()[0]),  # asked for only where a network has devices
+            cache(lambda: model.flops(self.roster.example()[0])),  # counted once, and only where devices matter
             lambda: self.roster.nodes,
             policy.slowdown,
         )
