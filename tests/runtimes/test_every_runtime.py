@@ -31,7 +31,7 @@ def test_on_this_machine(runtime):
     check_runtime(runtime)
 
 
-@pytest.mark.parametrize("wire", ["shared", "sockets"])
+@pytest.mark.parametrize("wire", ["shared", pytest.param("sockets", marks=pytest.mark.slow)])
 def test_processes_with_a_server(wire):
     check_runtime(fd.Processes(wire=wire))
 
@@ -43,7 +43,7 @@ def test_processes_over_a_tree():
 @pytest.mark.parametrize(
     "runtime",
     [
-        fd.Processes(exchange="ring"),
+        pytest.param(fd.Processes(exchange="ring"), marks=pytest.mark.slow),
         pytest.param(fd.Processes(wire="sockets", exchange="gloo"), marks=pytest.mark.slow),
     ],
     ids=["ring", "gloo"],
