@@ -12,7 +12,7 @@ from foedus.core.coordination.session import Session
 from foedus.core.records.ledger import Costs
 from foedus.core.types.aggregator import blocks, groups
 from foedus.core.types.transform import nbytes, shapes_of
-from foedus.core.types.update import Failed, Late, Lost, Missing, Refused, Tensors
+from foedus.core.types.update import Answer, Failed, Late, Lost, Missing, Refused, Tensors
 
 
 @dataclass
@@ -76,6 +76,15 @@ class Call:
             return None
         node = self.nodes[place]
         return self.round.missing.get(place) or self.round.retried.get(place) or Late(node)
+
+    def answer(self, place: int) -> Answer:
+        """A member's update, or why there is none, where answers are wanted one by one."""
+        missing = self.why(place)
+        if missing is not None:
+            return missing
+        update = self.outcomes[place].update
+        assert update is not None
+        return update
 
     # -- the books ---------------------------------------------------------------------------------------------
 

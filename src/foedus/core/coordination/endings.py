@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from foedus.core.errors import Diverged, NodeFailed
-from foedus.core.types.update import Failed, Lost
+from foedus.core.types.update import Failed, Lost, Refused
 
 if TYPE_CHECKING:
     from foedus.core.coordination.session import Session
@@ -20,7 +20,7 @@ def diverged(s: Session, failed: Failed) -> Diverged:
     )
 
 
-def node_failed(s: Session, failed: Failed | Lost) -> NodeFailed:
+def node_failed(s: Session, failed: Failed | Refused | Lost) -> NodeFailed:
     """The error for a job that raised."""
     error = NodeFailed(
         f"node {failed.node} failed in round {s.round + 1}: {failed.reason}; the last good model, of round {s.round}, "

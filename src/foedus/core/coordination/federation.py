@@ -205,7 +205,7 @@ class Federation:
         plan = Plan(job, prepare(transforms, self.layout), None)
         call, _ = await self._perform(plan, args, nodes, until, each)
         self._note(call)
-        return [call.why(p) or call.outcomes[p].update for p in range(len(call.nodes))]  # type: ignore[misc]
+        return [call.answer(p) for p in range(len(call.nodes))]
 
     async def map_reduce(
         self,

@@ -140,7 +140,8 @@ class Site:
 def _taken(outcome: Outcome) -> Update:
     """The outcome's update, which is let go of as soon as it is folded."""
     update, outcome.update = outcome.update, None
-    return update  # type: ignore[return-value]
+    assert update is not None
+    return update
 
 
 def receive(plan: Plan, chain: Sequence[Shapes], out: Outcome, state: Mapping[str, Any]) -> None:

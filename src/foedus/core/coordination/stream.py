@@ -176,7 +176,7 @@ class Stream:
         if missing is not None:
             goes_on = isinstance(missing, Refused) or (isinstance(missing, Lost) and s.executor.goes_on)
             if self._failure == "abort" and not goes_on:
-                raise s.driver.error(missing)  # type: ignore[arg-type]
+                raise s.driver.error(missing)
             self.failed.append(missing)
             s.carried.out = (*self.out, flight.node)
             return None

@@ -118,7 +118,7 @@ class Driver(ABC):
         """Whether a run goes on without a node that is lost."""
         return "if not needed"
 
-    def error(self, missing: Failed | Lost) -> Exception:
+    def error(self, missing: Failed | Refused | Lost) -> Exception:
         """The error that ends the run for want of an answer."""
         if isinstance(missing, Failed) and missing.nonfinite:
             return diverged(self._s, missing)

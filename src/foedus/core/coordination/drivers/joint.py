@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from foedus.core.coordination.call import Call
 from foedus.core.coordination.drivers.driver import Driver, Trip
@@ -44,7 +44,7 @@ class Joint(Driver):
         call.settle(lambda p: self._spent(call, p))
         return result.acc if call.nodes else None
 
-    def check_stream(self) -> None:
+    def check_stream(self) -> NoReturn:
         raise BadInput(
             "asynchronous work needs somebody to whom updates come as they are ready, and here all nodes join theirs: "
             'use exchange="server"'
@@ -53,7 +53,7 @@ class Joint(Driver):
     def send(
         self, plan: Plan, task: Task, ticket: Any, sizes: tuple[int, int], arrived: Callable[[], None], saved: Any
     ) -> Trip:
-        raise NotImplementedError("see check_stream")
+        self.check_stream()
 
     async def at_peer(self, plan: Plan, placed: Any, task: Task, busy: Callable[[float], None]) -> Outcome:
         raise BadInput("a decentralised program needs no exchange: its peers talk to their neighbours")

@@ -66,7 +66,7 @@ class Wall(Driver):
     def send(
         self, plan: Plan, task: Task, ticket: Any, sizes: tuple[int, int], arrived: Callable[[], None], saved: Any
     ) -> _Watched:
-        trip = _Watched(self, plan, task, sizes)
+        trip = _Watched(self, sizes)
         self.watch(ticket, lambda: None if trip.cancelled else arrived())
         return trip
 
@@ -91,7 +91,7 @@ class Wall(Driver):
     def goes_on(self) -> Goes:
         return "always" if self._s.executor.goes_on else "never"
 
-    def error(self, missing: Failed | Lost) -> Exception:
+    def error(self, missing: Failed | Refused | Lost) -> Exception:
         if not isinstance(missing, Lost):
             return super().error(missing)
         executor = self._s.executor
@@ -122,29 +122,27 @@ class Wall(Driver):
 
     # -- the books ---------------------------------------------------------------------------------------------
 
-    def measured(self, outcome: Outcome | None, work: Work, sizes: tuple[int, int]) -> Costs:
+    def measured(self, outcome: Outcome | None, sizes: tuple[int, int]) -> Costs:
         """What a job cost: as its executor has measured, else what its tensors are and the seconds it took."""
         if outcome is None:
             return Costs() if self._s.executor.apart else Costs(bytes_down=sizes[0], messages_down=1)
         if outcome.costs is not None:
-            cost = outcome.costs.copy()
-        elif self._s.executor.apart:
-            cost = Costs(compute_s=outcome.seconds)
-        else:
-            cost = Costs(
-                bytes_down=sizes[0],
-                bytes_up=0 if isinstance(outcome.missing, Refused) else sizes[1],
-                messages_down=1,
-                messages_up=1,
-                compute_s=outcome.seconds,
-            )
-        cost.samples = work.trained
-        return cost
+            return outcome.costs.copy()
+        if self._s.executor.apart:
+            return Costs(compute_s=outcome.seconds)
+        return Costs(
+            bytes_down=sizes[0],
+            bytes_up=0 if isinstance(outcome.missing, Refused) else sizes[1],
+            messages_down=1,
+            messages_up=1,
+            compute_s=outcome.seconds,
+        )
 
     def _spent(self, call: Call, p: int) -> Costs:
-        work = call.plan.job.work(self._s.roster.size(call.nodes[p]))
         outcome = call.outcomes.get(p)
-        cost = self.measured(outcome, work, (call.bytes_down + call.own_bytes(p), call.bytes_up))
+        cost = self.measured(outcome, (call.bytes_down + call.own_bytes(p), call.bytes_up))
+        if outcome is not None:
+            cost.samples = self._trained(call, p)
         if not self._s.executor.apart and outcome is not None and p in call.arrivals:
             cost.waiting_s = self._s.clock.now - call.arrivals[p]
         return cost
@@ -153,13 +151,12 @@ class Wall(Driver):
 class _Watched:
     """A job that an executor has, of which nobody knows how far it is."""
 
-    def __init__(self, driver: Wall, plan: Plan, task: Task, sizes: tuple[int, int]) -> None:
+    def __init__(self, driver: Wall, sizes: tuple[int, int]) -> None:
         self._driver, self._sizes = driver, sizes
-        self._work = plan.job.work(driver._s.roster.size(task.node))
         self.cancelled = self.there = False
 
     def costs(self, outcome: Outcome) -> Costs:
-        return self._driver.measured(outcome, self._work, self._sizes)
+        return self._driver.measured(outcome, self._sizes)
 
     def snapshot(self) -> None:
         return None
