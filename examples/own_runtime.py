@@ -11,10 +11,10 @@ import cloudpickle
 import torch
 
 import foedus as fd
-from foedus.runtime import Blocks, Engine, Executor, Plan, RealClock, Result, Setup, Site, Virtual, VirtualClock, Wall
+from foedus.engine import Blocks, Engine, Executor, Plan, RealClock, Result, Setup, Site, Virtual, VirtualClock, Wall
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["foedus.runtime", "foedus.jobs"])  # once, not in every worker
+PROCESSES.set_forkserver_preload(["foedus.engine", "foedus.jobs"])  # once, not in every worker
 
 
 def begin(setup: bytes) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import foedus
 
-ALSO = ("experiment", "runtime", "testing")
+ALSO = ("engine", "experiment", "testing")
 """Public modules that ``import foedus`` leaves out."""
 
 CORE = {

@@ -24,7 +24,7 @@ from foedus.core.records.origin import differences, origin
 from foedus.core.records.run import Record
 from foedus.core.records.run import Run as _Run
 from foedus.core.types.model import Model
-from foedus.core.types.policy import Policy, Willing
+from foedus.core.types.policy import Policy
 from foedus.core.types.roster import NodeData, Roster
 from foedus.runtimes import Simulation
 from foedus.sampling import StopRule
@@ -71,7 +71,7 @@ def train(
     checkpoint_every: int = 1,
     evaluate_nodes: int = 0,
     per_node: bool = False,
-    policy: Policy = Willing(),
+    policy: Policy = Policy(),
     config: str | None = None,
     track: Tracker | Sequence[Tracker] = (),
     progress: bool | Callable[[Record], None] = False,

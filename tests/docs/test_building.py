@@ -70,7 +70,7 @@ The end.""")
 def test_every_public_name_has_its_place_in_the_reference():
     pages = api_pages.pages()
     packages = [n for n in foedus.__all__ if isinstance(getattr(foedus, n), ModuleType)]
-    assert {*packages, "experiment", "runtime", "testing", "core", "foedus", "index"} == set(pages)
+    assert {*packages, "engine", "experiment", "testing", "core", "foedus", "index"} == set(pages)
     for name in set(foedus.__all__) - set(packages):
         assert re.search(rf"(auto\w+:: foedus\.{name}$|`{name} <)", pages["foedus"], re.MULTILINE), name
     assert all(name in pages["index"] for name in pages if name != "index")

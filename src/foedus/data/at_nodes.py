@@ -10,12 +10,12 @@ from functools import cached_property
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from foedus.core.coordination.executor import Executor
 from foedus.core.coordination.runtime import Runtime
 from foedus.core.coordination.site import Setup
-from foedus.core.coordination.survey import Survey
+from foedus.core.coordination.survey import Survey, idle_model
 from foedus.core.errors import BadInput
 from foedus.core.types.data import POOLED, TEST, Examples, IndexedRows, digest
 from foedus.core.types.job import NodeState, NodeView, Parts, Rows, Work
@@ -127,7 +127,7 @@ class AtNodes:
 
         It starts the runtime and ends it again: for those who need to know how wide a table is to make a model for it.
         """
-        engine = runtime.start(Setup(Model(nn.ParameterList([torch.zeros(1)])), self))
+        engine = runtime.start(Setup(idle_model(), self))
         try:
             return self.meet(engine.executor)
         finally:

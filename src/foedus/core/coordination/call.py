@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from foedus.core.coordination.executor import Blocks, Outcome, Plan, Task
+from foedus.core.coordination.executor import Blocks, Outcome, Plan, Task, in_groups
+from foedus.core.coordination.population import Drawn
 from foedus.core.coordination.round import Round
 from foedus.core.coordination.session import Session
 from foedus.core.records.ledger import Costs
-from foedus.core.types.aggregator import blocks, groups
 from foedus.core.types.transform import nbytes, shapes_of
 from foedus.core.types.update import Answer, Failed, Late, Lost, Missing, Refused, Tensors
 
@@ -32,7 +32,7 @@ class Call:
     round: Round
     bytes_down: int
     own: Mapping[int, Tensors] = field(default_factory=dict)
-    drawn: Any = None
+    drawn: Drawn | None = None
     counts: list[int] = field(default_factory=list)
     arrivals: dict[int, float] = field(default_factory=dict)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
@@ -59,9 +59,8 @@ class Call:
 
     def tasks(self, accepted: Set[int] | None = None) -> Iterator[Blocks]:
         """All tasks by group and block, or those of the members that were accepted."""
-        spans = blocks(len(self.nodes))
-        for group in groups(len(spans), self.session.executor.workers):
-            yield [[self.task(p) for p in spans[b] if accepted is None or p in accepted] for b in group]
+        every, workers = len(self.nodes), self.session.executor.workers
+        return in_groups(every, workers, lambda p: self.task(p) if accepted is None or p in accepted else None)
 
     def again(self, place: int, spent: Costs) -> None:
         """A member is asked once more: its first attempt is paid for, and another job of its node begins."""

@@ -17,7 +17,7 @@ import torch
 
 from foedus.core.errors import BadInput
 from foedus.core.records.ledger import Costs
-from foedus.core.types.aggregator import Aggregator
+from foedus.core.types.aggregator import Aggregator, Fold, blocks, groups
 from foedus.core.types.job import Job
 from foedus.core.types.model import Model
 from foedus.core.types.roster import Prepare
@@ -205,12 +205,29 @@ class InOrder:
         finally:
             self.cancel()
 
+    def folded(self) -> tuple[list[Outcome], Any]:
+        """All outcomes, and all accumulators merged as they come, so that few are alive (None: nothing was folded)."""
+        folded = None if self._plan.aggregator is None else Fold(self._plan.aggregator)
+        outcomes: list[Outcome] = []
+        for size, result in self.results():
+            outcomes += result.outcomes
+            if folded is not None:
+                folded.group(result.acc, size)
+        return outcomes, None if folded is None else folded.result()
+
     def cancel(self) -> None:
         """Nobody wants the rest."""
         for _, ticket in self._pending:
             if ticket is not None:
                 self._executor.cancel(ticket)
         self._pending.clear()
+
+
+def in_groups(cohort: int, workers: int, task: Callable[[int], Task | None]) -> Iterator[Blocks]:
+    """The tasks of a cohort's places by group and block, each made when its group begins; None where there is none."""
+    spans = blocks(cohort)
+    for group in groups(len(spans), workers):
+        yield [[made for place in spans[block] if (made := task(place)) is not None] for block in group]
 
 
 def answer_shapes(job: Job, model: Model) -> Shapes:

@@ -13,7 +13,7 @@ from torch import Tensor
 from foedus.core.coordination.call import Call
 from foedus.core.coordination.endings import diverged
 from foedus.core.coordination.executor import InOrder, Outcome, Plan, answer_shapes
-from foedus.core.coordination.population import Cohort, Population, Selection, TooFew
+from foedus.core.coordination.population import Cohort, Drawn, Population, Selection, TooFew
 from foedus.core.coordination.round import Round
 from foedus.core.coordination.session import Session
 from foedus.core.coordination.site import finite
@@ -46,7 +46,7 @@ class Reduced(Mapping[str, Tensor]):
     missing: Mapping[int, Missing]
     metrics: Mapping[str, float]
     weight: float = 0.0
-    drawn: Any = None
+    drawn: Drawn | None = None
 
     def __getitem__(self, part: str) -> Tensor:
         return self.parts[part]
@@ -262,13 +262,13 @@ class Federation:
         for node in nodes:
             if node < 0:
                 s.roster.size(node)  # it says so where those rows are in no one place
-        first = asked.first if isinstance(asked, Selection) else None
+        first, drawn = (asked.first, asked.drawn) if isinstance(asked, Selection) else (None, None)
         robust = plan.aggregator is not None and plan.aggregator.robust
         round_ = Round(len(nodes), until, first=first, robust=robust, empty=s.carried.empty_rounds)
         placed = s.executor.place(args)
         self._open += 1
         try:
-            call = Call(s, plan, placed, nodes, round_, nbytes(shapes_of(args)), each or {}, _drawn(asked))
+            call = Call(s, plan, placed, nodes, round_, nbytes(shapes_of(args)), each or {}, drawn)
             acc = await s.driver.perform(call)
         finally:
             self._open -= 1
@@ -344,10 +344,6 @@ class Phased(Protocol):
 
 def _good(call: Call) -> list[Outcome]:
     return [o for o in call.outcomes.values() if o.missing is None]
-
-
-def _drawn(asked: Sequence[int]) -> Any:
-    return getattr(asked, "drawn", None)
 
 
 def _means(outcomes: Any) -> dict[str, float]:

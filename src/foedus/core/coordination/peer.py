@@ -15,7 +15,7 @@ from foedus.core.coordination.executor import Plan, Task
 from foedus.core.coordination.session import Session
 from foedus.core.errors import BadInput, ProgramError
 from foedus.core.records.ledger import Costs
-from foedus.core.time.clock import settle
+from foedus.core.time.clock import AFTER_ALL, settle
 from foedus.core.types.job import Job
 from foedus.core.types.keys import Key
 from foedus.core.types.model import Layout
@@ -365,7 +365,7 @@ class Peer:
         alarm = None
         if deadline is not None:
             # Last among the events of its instant: a message that arrives with the deadline is in time.
-            alarm = self._s.clock.schedule(deadline, 2**62, lambda: settle(woken))
+            alarm = self._s.clock.schedule(deadline, AFTER_ALL, lambda: settle(woken))
         try:
             await woken
         finally:

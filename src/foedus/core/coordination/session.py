@@ -36,7 +36,7 @@ from foedus.core.time.delivery import Deliveries
 from foedus.core.types.job import Job
 from foedus.core.types.keys import Key
 from foedus.core.types.model import Model
-from foedus.core.types.policy import Policy, Willing
+from foedus.core.types.policy import Policy
 from foedus.core.types.roster import Roster
 from foedus.core.types.state import State
 from foedus.core.types.update import Tensors
@@ -79,7 +79,7 @@ class Session:
         seed: int,
         driver: Callable[[Session], Driver],
         options: Options,
-        policy: Policy = Willing(),
+        policy: Policy = Policy(),
         communicates: bool = True,
     ) -> None:
         self.model, self.executor, self.clock = model, executor, clock

@@ -20,7 +20,7 @@ from foedus.core.types.aggregator import Fold
 from foedus.core.types.job import Job, NodeState, NodeView
 from foedus.core.types.keys import Key
 from foedus.core.types.model import Model
-from foedus.core.types.policy import Asked, Policy, Willing
+from foedus.core.types.policy import Asked, Policy
 from foedus.core.types.roster import NodeData, Prepare, RowStore
 from foedus.core.types.transform import Shapes, decode_all, encode_all, shapes_of
 from foedus.core.types.update import Failed, Tensors, Update
@@ -42,7 +42,7 @@ class Setup:
     model: Model
     data: NodeData
     seed: int = 0
-    policy: Policy = field(default_factory=Willing)
+    policy: Policy = field(default_factory=Policy)
 
 
 class Site:

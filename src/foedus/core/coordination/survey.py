@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import nn
 
-from foedus.core.coordination.executor import Blocks, Executor, InOrder, Outcome, Plan, Task
+from foedus.core.coordination.executor import Executor, InOrder, Outcome, Plan, Task, in_groups
 from foedus.core.errors import BadInput, WorkerError
-from foedus.core.types.aggregator import Aggregator, Fold, blocks, groups
+from foedus.core.types.aggregator import Aggregator
 from foedus.core.types.job import Job
 from foedus.core.types.model import Model
 from foedus.core.types.roster import Prepare
 from foedus.core.types.transform import nbytes, shapes_of
 from foedus.core.types.update import Lost, Tensors, Update
+
+
+def idle_model() -> Model:
+    """A model for where there has to be one, though no job looks at it."""
+    return Model(nn.ParameterList([torch.zeros(1)]))
 
 
 @dataclass
@@ -33,8 +37,8 @@ class Survey:
     bytes: int = 0
     messages: int = 0
     _asked: int = 0
-    # Bytes are counted over a model; no job here looks at it.
-    _model: Model = field(default_factory=lambda: Model(nn.ParameterList([torch.zeros(1)])))
+    # Bytes are counted over a model.
+    _model: Model = field(default_factory=idle_model)
 
     def each(self, job: Job, args: Tensors | None = None) -> list[Update]:
         """Every node's answer.
@@ -56,14 +60,10 @@ class Survey:
 
     def _ask(self, job: Job, args: Tensors, aggregator: Aggregator | None) -> tuple[list[Outcome], Any]:
         plan = Plan(job, aggregator=aggregator)
-        folded = None if aggregator is None else Fold(aggregator)
-        outcomes: list[Outcome] = []
+        tasks = in_groups(self.nodes, self.executor.workers, lambda node: Task(node, self._asked, {}))
         placed = self.executor.place(args)
         try:
-            for size, result in InOrder(self.executor, plan, placed, self._tasks()).results():
-                outcomes += result.outcomes
-                if folded is not None:
-                    folded.group(result.acc, size)
+            outcomes, acc = InOrder(self.executor, plan, placed, tasks).folded()
         finally:
             self.executor.release(placed)
         self._asked += 1
@@ -74,9 +74,4 @@ class Survey:
                 who = outcome.node if self.names is None else self.names[outcome.node]
                 kind = WorkerError if isinstance(outcome.missing, Lost) else BadInput
                 raise kind(f"node {who} cannot {self.purpose}: {outcome.missing.reason}")
-        return outcomes, None if folded is None else folded.result()
-
-    def _tasks(self) -> Iterator[Blocks]:
-        spans = blocks(self.nodes)
-        for group in groups(len(spans), self.executor.workers):
-            yield [[Task(n, self._asked, {}) for n in spans[b]] for b in group]
+        return outcomes, acc

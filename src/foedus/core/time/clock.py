@@ -21,6 +21,9 @@ from foedus.core.errors import Deadlock, ProgramError
 
 T = TypeVar("T")
 
+AFTER_ALL = 2**62
+"""The priority of what happens after everything else that is due at its time: above any node's id."""
+
 
 def settle(future: asyncio.Future[None]) -> None:
     """Let whoever awaits the future go on."""

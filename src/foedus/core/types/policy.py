@@ -32,6 +32,7 @@ class Asked:
     aggregator: Aggregator | None
 
 
+@dataclass(frozen=True)
 class Policy:
     """The word of every node of a run: one frozen dataclass that travels to where the nodes are. This one allows all.
 
@@ -54,8 +55,3 @@ class Policy:
     def slowdown(self, node: int) -> float:
         """How many times as long the node's jobs take, from 1 up, on virtual time and on the wall clock alike."""
         return 1.0
-
-
-@dataclass(frozen=True)
-class Willing(Policy):
-    """Every node does what it is asked."""

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from foedus.core.coordination.executor import Blocks, Executor, Plan, Result
 from foedus.core.coordination.site import Setup, Site
-from foedus.core.coordination.survey import Survey
+from foedus.core.coordination.survey import Survey, idle_model
 from foedus.core.errors import BadInput
 from foedus.core.types.data import FederatedDataset
-from foedus.core.types.model import Model
 from foedus.core.types.roster import Prepare
 from foedus.data.tables.files import Reading, listed
 from foedus.data.tables.jobs import Spread, Sum, Sums, Union, Vocabulary, decode, encode
@@ -59,8 +58,7 @@ class _Here(Executor):
     """An executor of rows that are all in this process: the nodes of a table that is divided here."""
 
     def __init__(self, raw: FederatedDataset) -> None:
-        # There has to be a model, though no job here looks at it.
-        self._site = Site(Setup(Model(nn.ParameterList([torch.zeros(1)])), raw))
+        self._site = Site(Setup(idle_model(), raw))
 
     def submit(self, plan: Plan, placed: Any, blocks: Blocks) -> Any:
         return plan, placed, blocks

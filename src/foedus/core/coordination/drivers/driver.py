@@ -12,7 +12,6 @@ from foedus.core.coordination.executor import InOrder, Outcome, Plan, Task
 from foedus.core.coordination.round import Decision, Goes, Raise
 from foedus.core.coordination.session import Session
 from foedus.core.records.ledger import Costs
-from foedus.core.types.aggregator import Fold
 from foedus.core.types.job import Work
 from foedus.core.types.update import Failed, Lost, Refused
 
@@ -81,15 +80,11 @@ class Driver(ABC):
     # -- what drivers have in common ---------------------------------------------------------------------------
 
     def _collect(self, call: Call, running: InOrder) -> Any:
-        """Take all results: outcomes go to the call, accumulators are merged as they come, so that few are alive."""
-        folded = None if call.plan.aggregator is None else Fold(call.plan.aggregator)
-        by_node: dict[int, Outcome] = {}
-        for blocks, result in running.results():
-            by_node.update((o.node, o) for o in result.outcomes)
-            if folded is not None:
-                folded.group(result.acc, blocks)
+        """Take all results: outcomes go to the call, and the merged accumulator is the answer."""
+        outcomes, acc = running.folded()
+        by_node = {o.node: o for o in outcomes}
         call.outcomes = {p: by_node[n] for p, n in enumerate(call.nodes) if n in by_node}
-        return None if folded is None else folded.result()
+        return acc
 
     def _failures(self, call: Call, places: Iterable[int]) -> list[Decision]:
         """What follows from those outcomes that are no answers."""

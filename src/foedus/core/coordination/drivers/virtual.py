@@ -15,7 +15,7 @@ from foedus.core.coordination.drivers.driver import Driver
 from foedus.core.coordination.executor import InOrder, Outcome, Plan, Task
 from foedus.core.coordination.round import Ask, Decision, Raise
 from foedus.core.records.ledger import Costs
-from foedus.core.time.clock import settle
+from foedus.core.time.clock import AFTER_ALL, settle
 from foedus.core.time.delivery import NEVER_ON, Delivery
 from foedus.core.types.job import Work
 from foedus.core.types.policy import Asked
@@ -165,7 +165,7 @@ class _Way:
             if call.round.until.seconds is not None:
                 # Last among the events of its instant: an answer that arrives with the deadline is in time.
                 when = call.began + call.round.until.seconds
-                alarm = call.session.clock.schedule(when, 2**62, lambda: self.obey(call.round.time_is_up()))
+                alarm = call.session.clock.schedule(when, AFTER_ALL, lambda: self.obey(call.round.time_is_up()))
             try:
                 await self._waiting
             finally:

@@ -14,6 +14,7 @@ from foedus.core.coordination.executor import InOrder, Outcome, Plan, Result, Ta
 from foedus.core.coordination.round import Ask, Decision, Goes
 from foedus.core.coordination.session import Session
 from foedus.core.records.ledger import Costs
+from foedus.core.time.clock import AFTER_ALL
 from foedus.core.types.aggregator import MAX_BLOCKS, Fold, blocks
 from foedus.core.types.job import Work
 from foedus.core.types.update import Failed, Lost, Refused
@@ -183,7 +184,7 @@ class _Each:
         deadline = None if seconds is None else call.began + seconds
         alarm = None
         if deadline is not None:
-            alarm = clock.schedule(deadline, 2**62, lambda: self._events.put_nowait((None, clock.now)))
+            alarm = clock.schedule(deadline, AFTER_ALL, lambda: self._events.put_nowait((None, clock.now)))
         try:
             self._obey(call.round.asked())
             while not call.round.closed:

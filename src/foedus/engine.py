@@ -1,4 +1,4 @@
-"""What a runtime of your own is made of: see ``examples/own_runtime.py``; ``foedus.testing`` checks it."""
+"""Engines: what a runtime of your own is made of. See ``examples/own_runtime.py``; ``foedus.testing`` checks it."""
 
 from foedus.core.coordination.drivers import Driver, Joint, Virtual, Wall
 from foedus.core.coordination.executor import Blocks, Executor, Outcome, Plan, Result, Task
