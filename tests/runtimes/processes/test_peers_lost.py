@@ -3,6 +3,7 @@
 Nodes end themselves in a job, before they send anything of that round: so it is known what of theirs was used.
 """
 
+import asyncio
 import logging
 import os
 import signal
@@ -25,8 +26,10 @@ from foedus.core.records.checkpoint import Checkpoint
 from foedus.core.time.clock import RealClock
 from foedus.core.types.job import Work
 from foedus.core.types.update import Update
+from foedus.runtimes.processes.parent.conversation import Conversation
 from foedus.runtimes.processes.parent.decentralised import drive
 from foedus.runtimes.processes.parent.process_group import ProcessGroup
+from foedus.runtimes.processes.wire.messages import Gone
 from foedus.runtimes.simulation.inline import Inline
 from foedus.topologies import Absence, Complete, ErdosRenyi, Exponential, Matrix, OnePeer, Ring, mixing_matrix
 
@@ -256,6 +259,32 @@ class Watched(fd.PushSum):
 
         peer.commit = noted
         await super().__call__(peer)
+
+
+@pytest.fixture
+def told_late(monkeypatch):
+    """The parent's word on who is lost reaches node 3 long after the others."""
+    say = Conversation.say
+
+    def late(self, node, message, *rest, **more):
+        if isinstance(message, Gone) and node == 3:
+            asyncio.get_running_loop().call_later(1.0, say, self, node, message, *rest)
+        else:
+            say(self, node, message, *rest, **more)
+
+    monkeypatch.setattr(Conversation, "say", late)
+
+
+@pytest.mark.parametrize("wire", ["shared", "sockets"])
+def test_who_knows_that_a_node_is_lost_says_so_with_all_that_it_sends(told_late, wire):
+    program = Watched(rounds=40, topology=Exponential(), local=Nudge(((0, 2),)))
+    run = fd.train(program, make_model(), make_data(4), runtime=fd.Processes(wire, lost="skip"))
+    masses = [r.metrics["w"] * r.cohort for r in run.history]
+    # 2 and 3 divide with 0 in round 2, and 3 once more: it has all it waits for. Round 3 it ends by what 1 and 2 send,
+    # which they do when they know.
+    assert masses[:2] == pytest.approx([4, 4], rel=1e-12)
+    assert masses[2] > masses[3]
+    assert masses[4:] == pytest.approx([masses[3]] * 36, rel=1e-12)
 
 
 def test_push_sum_goes_on_without_a_node_that_hangs_and_nothing_is_left(leftovers):

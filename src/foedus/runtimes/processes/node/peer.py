@@ -212,7 +212,7 @@ class _Transport:
             )
         self._kept[m.to, m.seq] = m
         self._out[m.to] += 1
-        self._send(m.to, [m.tag, m.seq, m.sent], dict(m.parts))
+        self._send(m.to, [m.tag, m.seq, m.sent, *self.gone], dict(m.parts))
 
     def failure(self, failed: Failed) -> Exception:
         """The error of a job."""
@@ -255,7 +255,9 @@ class _Transport:
         for message, parts, _ in frames:
             if message is None:
                 continue  # it only gave memory back
-            tag, seq, sent = message
+            tag, seq, sent, *gone = message
+            for lost in gone:
+                self._lose(lost)
             self._in[node] += 1
             self.peer.receive(Message(node, self._me, tag, seq, parts, sent, self.session.clock.now))
 
@@ -298,7 +300,9 @@ class _Transport:
         self._forget(node)
 
     def _lose(self, node: int) -> None:
-        """The parent says that a node is lost, and that the run goes on."""
+        """A node is lost and the run goes on, says the parent, or a neighbour who has heard so before this peer."""
+        if node in self.gone:
+            return
         self._finish(node)
         self.gone.add(node)
         for to, seq in [key for key in self._kept if key[0] == node]:

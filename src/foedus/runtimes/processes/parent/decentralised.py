@@ -5,7 +5,9 @@ commit t, as it does where all peers are in one process; peers do not wait for i
 numbers which messages cross it, and asks their senders for them, so that a run can go on from any of its commits.
 
 When a peer is lost and the run goes on, all others are told; each hears of it when it does, so that what the lost one
-sent last may have reached some and not others. Commits that it had made count; in later ones it has no weight.
+sent last may have reached some and not others. Whoever knows says so with all that it sends, so that nobody has a
+message of a neighbour that knows and does not know itself. Commits that the lost one had made count; in later ones it
+has no weight.
 """
 
 from __future__ import annotations
