@@ -42,7 +42,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-LOADED = ("core", "aggregators", "jobs", "models", "optimizers", "programs", "runtimes", "sampling", "transforms")
+LOADED = (
+    "core", "aggregators", "data", "jobs", "models", "optimizers", "programs", "runtimes", "sampling", "testing",
+    "transforms",
+)  # fmt: skip
 """Packages whose modules a run's processes need: the warm process imports what this one has imported of them."""
 
 AT_LOAD = (
@@ -405,20 +408,19 @@ def main(fd: int, module: str | None = None) -> NoReturn:
     os.chdir("/")
     given = {os.path.abspath(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p}
     path = [p for p in sys.path if p not in given]
+    import numpy.random
     import torch  # noqa: F401
 
     asked, _ = _receive(sock)
-    for name in asked["import"]:
-        # What cannot be imported here is none of a child's, or will say so there.
-        with contextlib.suppress(Exception):
-            importlib.import_module(name)
+    tried: set[str] = set()
+    _load(asked["import"], tried)
     fork = _Fork.prepare()
-    gc.collect()
-    gc.freeze()  # a collection in a child would copy every page that it looks at
     sock.sendall(_ANSWER.pack(fork is not None))
     while True:
         asked, fds = _receive(sock)
         assert fork is not None
+        if asked["module"].startswith("foedus."):
+            _load([asked["module"], f"{asked['module']}.__main__"], tried)
         os.sched_setaffinity(0, asked["cores"])
         pid = fork()
         if pid == 0:
@@ -426,6 +428,19 @@ def main(fd: int, module: str | None = None) -> NoReturn:
         for given_fd in fds:
             os.close(given_fd)
         sock.sendall(_ANSWER.pack(pid))
+
+
+def _load(modules: list[str], tried: set[str]) -> None:
+    """Import what children would import each for themselves."""
+    new = [name for name in modules if name not in tried]
+    tried.update(new)
+    for name in new:
+        # What cannot be imported here is none of a child's, or will say so there.
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    if new:
+        gc.collect()
+        gc.freeze()  # a collection in a child would copy every page that it looks at
 
 
 def _receive(sock: socket.socket) -> tuple[Any, list[int]]:
