@@ -23,8 +23,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 demo: $(STAMP) ## train one model across twenty nodes and write report.html (under a minute)
 	$(BIN)/foedus demo
 
-# A file's tests stay together, for they share what is costly to make.
+# A file's tests stay together, for they share what is costly to make. Many start processes, each of which would compile
+# foedus anew where Python is told to write no bytecode.
 test: $(TOOLS) ## run the tests, and the examples in the docstrings, on all cores
+	@$(BIN)/python -m compileall -q src
 	$(BIN)/python -m pytest -n auto --dist loadfile --doctest-modules tests src
 
 test-all: ## run the tests with each Python that foedus supports and that is installed

@@ -20,6 +20,8 @@ def own_runtime():
     module = sys.modules["own_runtime"] = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent))  # its workers import it too
     spec.loader.exec_module(module)
+    # The laws' own programs, too: there are many starts.
+    module.PROCESSES.set_forkserver_preload(["foedus.engine", "foedus.jobs", "foedus.testing", "numpy.random"])
     yield module
     sys.path.remove(str(path.parent))
 

@@ -614,6 +614,7 @@ def test_ctrl_c_and_the_end_of_the_parent(leftovers, tmp_path):
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # these tests may run under nohup
         )
         line = process.stdout.readline()
         nodes = [p for p in psutil.Process(process.pid).children() if p.name() == NODE]
