@@ -408,7 +408,7 @@ def main(fd: int, module: str | None = None) -> NoReturn:
     os.chdir("/")
     given = {os.path.abspath(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p}
     path = [p for p in sys.path if p not in given]
-    import numpy.random
+    import numpy.random  # noqa: F401
     import torch  # noqa: F401
 
     asked, _ = _receive(sock)
