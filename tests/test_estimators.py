@@ -137,6 +137,13 @@ def test_moments_are_those_of_all_rows_whoever_has_them(x, draw):
     assert (deviation[constant] == 1).all()
 
 
+def test_moments_beyond_float64_are_refused_by_column():
+    x = np.array([[1.0, 1e200], [2.0, 3e200]])
+    with pytest.raises(fd.BadInput, match="column 1 holds numbers whose squares are beyond float64"):
+        moments([x[:1], x[1:]])
+    assert np.isfinite(moments([x[:1] / 1e60, x[1:] / 1e60])).all()
+
+
 def test_moments_of_a_mean_that_is_large_beside_its_deviation():
     x = 1e9 + np.random.default_rng(0).normal(size=(1000, 1))
     _, deviation = moments([x[:300], x[300:]])

@@ -275,8 +275,14 @@ def moments(v_NK_of: Sequence[Numbers]) -> tuple[Numbers, Numbers]:
     (array([2., 5.]), array([0.81649658, 1. ]))
     """
     count = sum(len(v) for v in v_NK_of)
-    mean = sum((v.sum(axis=0) for v in v_NK_of), np.zeros(v_NK_of[0].shape[1])) / count
-    squares = sum((np.square(v - mean).sum(axis=0) for v in v_NK_of), np.zeros(len(mean)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = sum((v.sum(axis=0) for v in v_NK_of), np.zeros(v_NK_of[0].shape[1])) / count
+        squares = sum((np.square(v - mean).sum(axis=0) for v in v_NK_of), np.zeros(len(mean)))
+    if not np.isfinite(squares).all():
+        raise BadInput(
+            f"column {int(np.flatnonzero(~np.isfinite(squares))[0])} holds numbers whose squares are beyond float64: "
+            "divide it by a power of ten"
+        )
     deviation = np.sqrt(squares / count)
     # A constant column's mean may be off by rounding: what is left of it is no deviation.
     constant = deviation <= 1e-12 * np.abs(mean)

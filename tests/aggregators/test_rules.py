@@ -1,6 +1,7 @@
 """Mean, median and trimmed mean: their laws, the published vectors, and what they refuse."""
 
 import math
+from dataclasses import dataclass
 
 import hypothesis.strategies as st
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 
 import foedus as fd
 from foedus.core.types.aggregator import MAX_BLOCKS, MergeTree, blocks, fold
-from foedus.testing import check_aggregator
+from foedus.testing import check_aggregator, small
 
 # Reference, section 6: five honest updates and two that are not.
 SEVEN = torch.tensor([[1, 2], [1.2, 1.8], [0.8, 2.2], [1.1, 2.1], [0.9, 1.9], [5, -3], [4, -2.5]])
@@ -147,3 +148,42 @@ def test_summed_updates_are_divided_once() -> None:
     fresh = [u.with_parts({"gradient": u["gradient"].clone()}) for u in us]
     assert fold(fd.Mean(), fresh)[0]["gradient"].tolist() == [3.0]
     assert fold(fd.Mean(weighted=False), us)[0]["gradient"].tolist() == [5.0]
+
+
+LARGE = torch.tensor([[3e38, -1e38, 1.0], [3.4e38, 3e38, 2.0], [3e38, 2e38, 3.0], [3.2e38, 3e38, 6.0]])
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (fd.Mean(), (3.22e38, 2.5e38, 4.0)),
+        (fd.Mean(weighted=False), (3.15e38, 1.75e38, 3.0)),
+        (fd.Median(), (3.1e38, 2.5e38, 2.5)),
+        (fd.TrimmedMean(f=1), (3.1e38, 2.5e38, 2.5)),
+        (fd.TrimmedMean(f=0), (3.15e38, 1.75e38, 3.0)),
+    ],
+    ids=str,
+)
+def test_a_mean_of_large_numbers_is_finite_and_leaves_the_others_as_they_are(rule, expected) -> None:
+    weights = [1.0, 3.0, 1.0, 5.0]
+    got = rule(LARGE, weights)
+    torch.testing.assert_close(got, torch.tensor(expected), rtol=1e-6, atol=0)
+    assert torch.equal(got[2:], rule(LARGE[:, 2:], weights))
+    assert not math.isfinite(fd.Mean()(torch.tensor([[1.0], [math.inf]])).item())  # what is infinite stays so
+
+
+def test_weights_beyond_float64_are_refused() -> None:
+    with pytest.raises(fd.BadInput, match="finite, positive sum"):
+        fd.Mean()(torch.ones(2, 1), [1.7e308, 1.7e308])
+
+
+def test_the_sum_over_a_round_that_overflows_is_said(tmp_path) -> None:
+    @dataclass(frozen=True)
+    class Large(fd.LocalSGD):
+        def __call__(self, node, args):
+            u, state = fd.LocalSGD.__call__(self, node, args)
+            return u.with_parts({k: torch.full_like(v, 3e38) for k, v in u.parts.items()}), state
+
+    problem = small(4)
+    with pytest.raises(fd.Diverged, match=r"sum of the updates overflowed in round 1, although each is finite"):
+        fd.train(fd.FedAvg(rounds=1, local=Large()), problem.model, problem.data)

@@ -56,6 +56,17 @@ def test_booleans_are_two_classes():
     assert data.y.tolist() == [0, 1, 1, 0, 1, 1]
 
 
+@pytest.mark.parametrize("dtype", [bool, np.int64, np.uint8])
+def test_zeros_and_ones_of_several_columns_are_several_labels_a_row(dtype):
+    y = np.array([[0, 1], [1, 1], [0, 0]], dtype)
+    data = arrays(np.ones((3, 2)), y, test=(np.ones((3, 2)), y[::-1].astype(np.float32)))
+    assert data.classes is None
+    assert data.y.dtype == torch.float32
+    assert data.y.tolist() == y.tolist()
+    with pytest.raises(BadInput, match=r"integers of shape \(3, 2\) that are not all 0 or 1.*floats"):
+        arrays(np.ones((3, 2)), 2 * y.astype(int))
+
+
 def test_floats_are_a_regression_even_where_they_are_whole():
     data = arrays(X, Y.astype(float))
     assert data.classes is None

@@ -121,6 +121,8 @@ def test_sizes_come_from_the_data():
     assert given.last == {"inputs": (1, 4, 4), "outputs": 3}
     experiment(of_images).model(dataset(y=torch.randn(30, 2)))
     assert given.last == {"inputs": 6, "outputs": 2}
+    experiment(of_images, loss="bce").model(dataset(y=torch.randn(30, 2).sign().relu()))
+    assert given.last == {"inputs": 6, "outputs": 2}
     experiment(of_images).model(dataset(y=torch.randn(30)))
     assert given.last == {"inputs": 6, "outputs": 1}
 

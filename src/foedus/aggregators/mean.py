@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -66,7 +67,7 @@ class Mean(Callability):
     def read(self, acc: dict[str, Any], state: Any) -> tuple[Tensors, Any]:
         if acc["sum"] is None:
             return {}, state
-        if not acc["weight"] > 0:
-            raise BadInput(f"the weights of the updates sum to {acc['weight']}: a mean needs a positive sum")
+        if not 0 < acc["weight"] < math.inf:
+            raise BadInput(f"the weights of the updates sum to {acc['weight']}: a mean needs a finite, positive sum")
         # torch divides a float32 tensor by a Python number in one correctly rounded operation.
         return {k: torch.div(v, acc["weight"]) for k, v in acc["sum"].items()}, state

@@ -11,7 +11,7 @@ from torch import Tensor
 from foedus.core.errors import BadInput
 from foedus.core.types.aggregator import Callability
 from foedus.core.types.transform import Shapes
-from foedus.core.types.update import Tensors, Update
+from foedus.core.types.update import Tensors, Update, finite
 
 
 class Stack(Callability):
@@ -57,8 +57,18 @@ COLUMNS = 65_536
 
 
 def over_columns(reduce: Callable[[Tensor], Tensor], rows: list[Tensor]) -> Tensor:
-    """Apply a coordinate-wise rule to K tensors of one shape, some columns at a time."""
+    """Apply a coordinate-wise rule to K tensors of one shape, some columns at a time.
+
+    Where a rule's own sums overflow, its answer is that in float64: between finite numbers it is finite.
+    """
     flat = [r.reshape(-1) for r in rows]
     d = flat[0].numel()
-    pieces = [reduce(torch.stack([r[at : at + COLUMNS] for r in flat])) for at in range(0, d, COLUMNS)]
+
+    def reduced(u_KC: Tensor) -> Tensor:
+        made = reduce(u_KC)
+        if finite({"u": made}):
+            return made
+        return made.where(torch.isfinite(made), reduce(u_KC.double()).to(made.dtype))
+
+    pieces = [reduced(torch.stack([r[at : at + COLUMNS] for r in flat])) for at in range(0, d, COLUMNS)]
     return (torch.cat(pieces) if pieces else flat[0].clone()).view(rows[0].shape)

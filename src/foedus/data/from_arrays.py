@@ -36,6 +36,7 @@ def arrays(
     ``Examples`` stay what they are.
     ``y`` decides by its type what is learned. Integers or booleans (N,) are labels 0 .. C-1; ``classes`` is C, by
     default the largest label of training and test rows plus one. Floats (N,) or (N, ...) are targets of a regression.
+    Integers or booleans (N, L) that are 0 or 1 are L labels a row, each true or not: float32 targets, for ``bce``.
     ``node`` (N,) one id per row, integers or strings, for ``Natural()``.
     ``test`` is held-out rows ``(x, y)``; or a fraction in (0, 1) of the rows, drawn always alike (the key is fixed) and
     in proportion to the classes; or None. A node all of whose rows are drawn is no node any more.
@@ -126,6 +127,13 @@ def _targets(values: Any, what: str) -> Tensor:
     a = _array(values, what)
     if a.dtype.kind == "f":
         return _numbers(a, what)
+    if a.ndim == 2 and a.shape[1] > 1:  # several labels a row
+        if bool(((a != 0) & (a != 1)).any()):
+            raise BadInput(
+                f"{what} holds integers of shape {a.shape} that are not all 0 or 1: labels are one a row, (rows,); "
+                "several labels a row are 0 or 1 each; targets of a regression are floats, y.astype(float)"
+            )
+        return _tensor(a, np.float32)
     labels = _tensor(a, np.int64)
     if labels.numel() and int(labels.min()) < 0:
         first = int((labels.flatten() < 0).nonzero()[0])

@@ -174,7 +174,7 @@ class Experiment:
         if isinstance(network.function, nn.Module):
             return copy.deepcopy(network.function)  # what is done to it is this run's affair
         outputs = 1 if loss == "bce" else data.classes
-        if outputs is None:
+        if data.classes is None:
             outputs = math.prod(data.y.shape[1:])
         row = row_shape(data.x)
         known: dict[str, Any] = {"classes": outputs, "outputs": outputs}

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from foedus.core.types.job import NodeState, NodeView, Parts, Work
 from foedus.core.types.keys import Key
-from foedus.core.types.model import Model, as_input
+from foedus.core.types.model import Model, as_input, sum_of
 from foedus.core.types.update import Tensors, Update
 from foedus.jobs.stages import Stage, blocks, largest, output_biases, stages_of
 
@@ -247,8 +247,7 @@ class OutputGradient:
         positions = batch_positions(int(args["seed"]), self.rows, self.batch) if "seed" in args else None
         _, y = node.rows.batch(torch.arange(self.rows) if positions is None else positions)
         output = args["output"].clone().requires_grad_()
-        losses = node.model.row_losses(output, y)
-        loss = losses * len(y) if losses.dim() == 0 else losses.sum()
+        loss = sum_of(node.model.row_losses(output, y), len(y))
         (gradient,) = torch.autograd.grad(loss, output)
         return Update({"gradient": gradient}, len(y), {"loss": loss.item() / len(y)}, node.id), node.state
 

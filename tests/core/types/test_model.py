@@ -536,3 +536,138 @@ def test_accuracy_of_classes():
         module.weight.copy_(torch.from_numpy(np.eye(3, 4, dtype="f")))
     got = evaluate(Model(module), x, y, [(0, 4)])
     assert got["accuracy"] == 1.0  # the last row's outputs tie, and the first class wins
+
+
+# -- several labels a row --------------------------------------------------------------------------------------
+
+
+def labelled(rows=60, nodes=3):
+    """Rows with three labels each, a test set of 30 others, and what sklearn and torch say of a model on them."""
+    g = torch.Generator().manual_seed(5)
+    x = torch.randn(rows + 30, 4, generator=g)
+    y = (x[:, :3] + torch.randn(rows + 30, 3, generator=g) > 0).int()
+    data = fd.data.arrays(x[:rows], y[:rows].numpy(), test=(x[rows:], y[rows:].numpy()))
+    return data, x, y
+
+
+def measured(module, x, y):
+    with torch.no_grad():
+        output = module(x)
+    return {
+        "loss": F.binary_cross_entropy_with_logits(output, y.float()).item(),
+        "accuracy": ((output > 0) == y.bool()).double().mean().item(),
+        "auc": roc_auc_score(y, output, average="macro"),
+    }
+
+
+@pytest.mark.parametrize(
+    "program", [fd.FedAvg(rounds=2), fd.SyncSGD(rounds=2), fd.Centralized(rounds=2), fd.Gossip(rounds=2)]
+)
+def test_the_measures_of_several_labels_are_means_over_rows_and_labels_everywhere(program):
+    data, x, y = labelled()
+    run = fd.train(program, Model(nn.Linear(4, 3), "bce"), data.split(fd.data.IID(), nodes=3), evaluate_nodes=1)
+    want, last = measured(run.model(), x[60:], y[60:]), run.history[-1]
+    assert {k: getattr(last, k) for k in want} == pytest.approx(want, rel=1e-5)
+    if not isinstance(program, fd.Gossip):  # whose nodes have models of their own
+        split = data.split(fd.data.IID(), nodes=3)
+        each = [measured(run.model(), *split.rows(n).batch()) for n in range(3)]
+        at_nodes = {k: run.node_metrics[k] for k in want}
+        assert at_nodes == {k: pytest.approx([e[k] for e in each], rel=1e-5) for k in want}
+
+
+@pytest.mark.parametrize(
+    "job", [fd.LocalSGD(batch_size=None, lr=0.1), fd.Gradient(), Evaluate()], ids=lambda j: type(j).__name__
+)
+def test_training_and_evaluation_agree_on_the_loss_of_several_labels(job):
+    _, x, y = labelled()
+    model = Model(nn.Linear(4, 3), "bce")
+    rows = IndexedRows(x, y.float(), torch.arange(len(x)))
+    u, _ = job(NodeView(0, rows, model, {}, Key(0)), {"w": model.initial})
+    want = measured(Model(model.copy_of(model.initial)).module, x, y)["loss"]
+    assert u.metrics["loss"] == pytest.approx(want, rel=1e-5)
+    if "gradient" in u.parts:  # summed over rows, and a mean over the labels
+        model.load(model.initial)
+        (g, *_) = torch.autograd.grad(F.binary_cross_entropy_with_logits(model.module(x), y.float()), model.parameters)
+        torch.testing.assert_close(u["gradient"][:12].view(3, 4) / len(x), g)
+
+
+def test_a_label_of_one_class_does_not_count_in_the_auc():
+    scores, labels = torch.tensor([[0.1, 1.0], [0.4, 2.0], [0.3, 3.0]]), torch.tensor([[0, 1], [1, 1], [1, 1]])
+    assert area_under_roc(scores, labels) == 1.0
+    assert area_under_roc(scores[:, 1:], labels[:, 1:]) is None
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "auc", "rmse"])
+def test_a_metric_that_does_not_fit_is_refused_with_the_way_to_leave_it_out(metric):
+    shapes = nn.Sequential(nn.Linear(4, 6), nn.Unflatten(1, (2, 3)))
+    with pytest.raises(BadInput, match=rf"{metric} needs .*\(2, 2, 3\).*metrics="):
+        check(shapes, X, torch.zeros(2, 5), lambda o, t: o.flatten(1).mean(1), [metric])
+
+
+# -- a loss that meets all outputs with all targets ------------------------------------------------------------
+
+PAIRING = {
+    "MSELoss": nn.MSELoss(),
+    "L1Loss": nn.L1Loss(),
+    "HuberLoss": nn.HuberLoss(),
+    "PoissonNLLLoss": nn.PoissonNLLLoss(),
+    "difference": lambda o, t: (t - o).square().mean(),
+    "named": lambda o, t: F.mse_loss(input=torch.sigmoid(o), target=2 * t),
+    "in place": lambda o, t: o.clone().sub(t).abs().mean(),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("flat", ["output", "target"])
+@pytest.mark.parametrize("name", PAIRING)
+def test_a_loss_that_broadcasts_outputs_against_targets_is_refused(name, flat, rows):
+    y = torch.zeros(rows) if flat == "target" else torch.zeros(rows, 1)
+    module = nn.Linear(4, 1) if flat == "target" else nn.Sequential(nn.Linear(4, 1), nn.Flatten(0))
+    shapes = r"\(2, 1\).*\(2,\)" if flat == "target" else r"\(2,\).*\(2, 1\)"  # a single row stands there twice
+    with pytest.raises(BadInput, match=rf"every row's target.*output has shape {shapes}.*Give y") as e:
+        check(module, X[:rows], y, PAIRING[name])
+    assert "\n" not in str(e.value)
+    check(module, X[:rows], y, lambda o, t: PAIRING[name](o.flatten(), t.flatten()))  # as the message says
+    check(nn.Linear(4, 1), X[:rows], torch.zeros(rows, 1), PAIRING[name])
+
+
+def test_a_loss_of_pairs_that_means_it_is_none_of_our_business():
+    def ranks(o, t):
+        o, t = o.flatten(), t.flatten()
+        return F.relu(-(o[:, None] - o) * (t[:, None] - t)).mean()
+
+    check(nn.Linear(4, 1), X, torch.tensor([0.0, 1.0]), ranks)
+    check(nn.Linear(4, 1), X, torch.tensor([0.0, 1.0]), lambda o, t: (o - t[None, :]).abs().mean())
+
+
+# -- numbers near the end of float32 ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "job", [fd.LocalSGD(batch_size=None, lr=0.0), fd.Gradient(), Evaluate()], ids=lambda j: type(j).__name__
+)
+@pytest.mark.parametrize("large", [1e37, 3e38])
+def test_the_mean_of_large_losses_is_finite_and_right(job, large):
+    x = torch.zeros(100, 2)
+    y = torch.full((100,), large)
+    model = Model(nn.Linear(2, 1), lambda o, t: (o[:, 0] - t).abs())
+    u, _ = job(NodeView(0, IndexedRows(x, y, torch.arange(100)), model, {}, Key(0)), {"w": model.initial})
+    assert u.metrics["loss"] == pytest.approx(large, rel=1e-6)
+    if "gradient" in u.parts:
+        assert u["gradient"].tolist() == [0.0, 0.0, -100.0]
+
+
+def test_large_losses_of_many_outputs_and_of_classes():
+    y = torch.full((5, 50), 1.5e19)
+    model = Model(nn.Linear(2, 50), "mse")
+    loss = model.mean_loss(torch.zeros(5, 2), y)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(2.25e38, rel=1e-5)
+    assert all(bool(torch.isfinite(g).all()) for g in model.gradients(loss))
+    classes = Model(nn.Linear(2, 2))
+    x, labels = torch.full((8, 2), 1e30), torch.zeros(8, dtype=torch.int64)
+    with torch.no_grad():
+        classes.flat.copy_(torch.tensor([-1e8, 0, 1e8, 0, 0, 0]))
+    assert classes.mean_loss(x, labels).item() == pytest.approx(2e38, rel=1e-5)
+    assert classes.summed_loss(x, labels).item() == pytest.approx(16e38, rel=1e-5)

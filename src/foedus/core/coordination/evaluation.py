@@ -35,7 +35,7 @@ class Evaluate:
     ``accuracy``, ``mse`` and ``auc`` (that of the node's own rows) where the model has those metrics. ``start`` and
     ``stop`` restrict it to some rows, ``held_out`` to those that the node keeps from training (all its rows, where the
     data set has no such rows). ``keep_scores`` answers ``scores`` and ``labels`` of every row instead of a
-    node's ``auc``: for the coordinator's own test set, which does not travel.
+    node's ``auc``: for the coordinator's own test set, which does not travel. ``labels`` is how many a row has.
     """
 
     batch_size: int = 1000
@@ -43,6 +43,7 @@ class Evaluate:
     stop: int | None = None
     keep_scores: bool = False
     held_out: bool = False
+    labels: int = 1
 
     def _range(self, rows: int) -> range:
         return range(min(self.start, rows), rows if self.stop is None else min(self.stop, rows))
@@ -52,7 +53,8 @@ class Evaluate:
 
     def parts(self, model: Model) -> dict[str, tuple[int, ...]]:
         if self.keep_scores and self.stop is not None:
-            return {"scores": (self.stop - self.start,), "labels": (self.stop - self.start,)}
+            shape = (self.stop - self.start,) if self.labels == 1 else (self.stop - self.start, self.labels)
+            return {"scores": shape, "labels": shape}
         return {}
 
     def __call__(self, node: NodeView, args: Tensors) -> tuple[Update, NodeState]:
@@ -68,13 +70,13 @@ class Evaluate:
             for name, value in node.model.sums(output, y).items():
                 sums[name] = sums.get(name, 0.0) + value
             if "auc" in node.model.metrics:
-                scores.append(node.model.scores(output))
-                labels.append(y.flatten().float())  # as announced
+                scores.append(node.model.scores(output, y))
+                labels.append(y.view_as(scores[-1]).float())  # as announced
         n = max(1, len(span))
         metrics = {name: value / n for name, value in sums.items()}
         parts: dict[str, Tensor] = {}
         if scores and self.keep_scores:
-            parts = {"scores": torch.cat(scores), "labels": torch.cat(labels).float()}
+            parts = {"scores": torch.cat(scores), "labels": torch.cat(labels)}
         elif scores:
             auc = area_under_roc(torch.cat(scores), torch.cat(labels))
             if auc is not None:
@@ -153,11 +155,16 @@ def over_nodes(metric: str, values: Sequence[float | None]) -> dict[str, float]:
 def area_under_roc(scores_N: Tensor, labels_N: Tensor) -> float | None:
     """Probability that a row of class 1 scores above one of class 0, ties counting half; None if a class is missing.
 
-    The Mann-Whitney statistic from mid-ranks (Fawcett 2006, https://doi.org/10.1016/j.patrec.2005.10.010).
+    The Mann-Whitney statistic from mid-ranks (Fawcett 2006, https://doi.org/10.1016/j.patrec.2005.10.010). Of several
+    labels a row, (N, L) scores and labels, it is the mean over the labels of which both classes are there.
 
     >>> area_under_roc(torch.tensor([0.1, 0.4, 0.35, 0.8]), torch.tensor([0, 0, 1, 1]))
     0.75
     """
+    if scores_N.dim() > 1:
+        each = [area_under_roc(s, y) for s, y in zip(scores_N.unbind(1), labels_N.unbind(1), strict=True)]
+        known = [a for a in each if a is not None]
+        return fmean(known) if known else None
     positive = labels_N > 0
     n1 = int(positive.sum())
     n0 = len(labels_N) - n1

@@ -16,7 +16,6 @@ from foedus.core.coordination.executor import InOrder, Outcome, Plan, answer_sha
 from foedus.core.coordination.population import Cohort, Drawn, Population, Selection, TooFew
 from foedus.core.coordination.round import Round
 from foedus.core.coordination.session import Session
-from foedus.core.coordination.site import finite
 from foedus.core.coordination.stream import Stream
 from foedus.core.coordination.until import All, Until
 from foedus.core.errors import BadInput, Deadlock, Diverged, NobodyInTime, ProgramError
@@ -26,7 +25,7 @@ from foedus.core.types.keys import Key
 from foedus.core.types.model import Layout
 from foedus.core.types.state import State
 from foedus.core.types.transform import Transform, nbytes, prepare, shapes_of
-from foedus.core.types.update import Answer, Failed, Missing, Tensors
+from foedus.core.types.update import Answer, Failed, Missing, Tensors, finite
 
 WAITS = 10_000
 """So often a cohort waits for nodes to come on before it is given up: some will never be on at once."""
@@ -299,7 +298,8 @@ class Federation:
         finally:
             s.executor.release(placed)
         return Diverged(
-            f"the sum of the updates overflowed in round {s.round + 1}: lower the learning rate or clip updates"
+            f"the sum of the updates overflowed in round {s.round + 1}, although each is finite: float32 ends "
+            "at 3.4e38. Lower the learning rate or clip updates"
         )
 
     def _finish(self, plan: Plan, acc: Any) -> Tensors:

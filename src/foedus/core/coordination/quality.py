@@ -42,11 +42,12 @@ class Quality:
 
     def _on_test_set(self, w_D: Tensor, rows: int) -> dict[str, float]:
         keep = "auc" in self._s.model.metrics
+        labels = self._s.roster.example()[1].numel() if keep else 1
         placed = self._s.executor.place({"w": w_D})
         try:
             tickets = [
                 self._s.executor.submit(
-                    Plan(Evaluate(CHUNK, at, min(at + CHUNK, rows), keep)), placed, [[Task(TEST, 0, {})]]
+                    Plan(Evaluate(CHUNK, at, min(at + CHUNK, rows), keep, labels=labels)), placed, [[Task(TEST, 0, {})]]
                 )
                 for at in range(0, rows, CHUNK)
             ]

@@ -24,7 +24,6 @@ from foedus.core.coordination.evaluation import QUALITY, Evaluate
 from foedus.core.coordination.executor import Executor
 from foedus.core.coordination.node_states import begin_without, bring_home
 from foedus.core.coordination.quality import Quality, better
-from foedus.core.coordination.site import finite
 from foedus.core.errors import BadInput, Diverged, ProgramError
 from foedus.core.records.checkpoint import Checkpoint
 from foedus.core.records.folder import RunFolder
@@ -39,7 +38,7 @@ from foedus.core.types.model import Model
 from foedus.core.types.policy import Policy
 from foedus.core.types.roster import Roster
 from foedus.core.types.state import State
-from foedus.core.types.update import Tensors
+from foedus.core.types.update import Tensors, finite
 
 if TYPE_CHECKING:  # a driver drives a session's calls
     from foedus.core.coordination.drivers import Driver

@@ -23,7 +23,7 @@ from foedus.core.types.model import Model
 from foedus.core.types.policy import Asked, Policy
 from foedus.core.types.roster import NodeData, Prepare, RowStore
 from foedus.core.types.transform import Shapes, decode_all, encode_all, shapes_of
-from foedus.core.types.update import Failed, Tensors, Update
+from foedus.core.types.update import Failed, Tensors, Update, finite
 
 JOB = "job"
 RECEIVED = "@received"
@@ -185,15 +185,6 @@ def _raised(node: int, e: Exception) -> Failed:
 
 def _storage(t: Tensor) -> int:
     return t.untyped_storage().data_ptr()
-
-
-def finite(parts: Tensors) -> bool:
-    """Whether every number is finite."""
-    for v in parts.values():
-        # NaN and infinity survive a sum; the search for them runs only if the sum is suspect (it may just overflow).
-        if v.is_floating_point() and not math.isfinite(v.sum().item()) and not bool(torch.isfinite(v).all()):
-            return False
-    return True
 
 
 def check_state(state: NodeState) -> dict[str, Tensor]:

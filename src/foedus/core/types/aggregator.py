@@ -16,7 +16,7 @@ from torch import Tensor
 
 from foedus.core.errors import BadInput
 from foedus.core.types.transform import Shapes
-from foedus.core.types.update import Tensors, Update
+from foedus.core.types.update import Tensors, Update, finite
 
 MAX_BLOCKS = 32
 """Blocks of a cohort at the most. It bounds the traffic to the coordinator: blocks x D, not nodes x D."""
@@ -84,12 +84,26 @@ class Callability:
 
 
 def fold(aggregator: Aggregator, updates: Sequence[Update], state: Any = None) -> tuple[Tensors, Any]:
-    """Aggregate updates that are all at hand, in the canonical order."""
-    folded = Fold(aggregator)
-    for block in blocks(len(updates)):
-        folded.block(updates[position] for position in block)
-    acc = folded.result()
-    return aggregator.read(aggregator.empty() if acc is None else acc, state)
+    """Aggregate updates that are all at hand, in the canonical order.
+
+    Where a sum of finite numbers overflows, it is made again in float64: their mean is finite, and so it is here.
+    """
+
+    def of(updates: Sequence[Update]) -> tuple[Tensors, Any]:
+        folded = Fold(aggregator)
+        for block in blocks(len(updates)):
+            folded.block(updates[position] for position in block)
+        acc = folded.result()
+        return aggregator.read(aggregator.empty() if acc is None else acc, state)
+
+    total, after = of(updates)
+    if not finite(total) and all(finite(u.parts) for u in updates):
+        wide = [
+            u.with_parts({k: v.double() if v.is_floating_point() else v for k, v in u.parts.items()}) for u in updates
+        ]
+        again, _ = of(wide)
+        total = {k: v if finite({k: v}) else v.where(torch.isfinite(v), again[k].to(v.dtype)) for k, v in total.items()}
+    return total, after
 
 
 def blocks(cohort: int, most: int = MAX_BLOCKS) -> list[range]:

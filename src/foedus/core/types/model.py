@@ -1,6 +1,6 @@
 """Model: an ``nn.Module`` seen as one flat float32 vector, with its loss and its metrics.
 
-Legend: P trainable parameters, B float buffers, D = P + B, N rows of a batch, C classes.
+Legend: P trainable parameters, B float buffers, D = P + B, N rows of a batch, C classes, L labels of a row.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
+from torch.overrides import TorchFunctionMode
 
 from foedus.core.errors import BadInput
 from foedus.core.types.flops import count_flops
@@ -66,10 +68,12 @@ class Model:
                 frozen: they stay where they are and do not travel. A part of the module whose parameters are all
                 frozen stands still: it stays in evaluation mode, and its buffers (batch norm's statistics) neither
                 change nor travel. Integer buffers do not travel either.
-    ``loss``    ``"cross_entropy"`` (integer labels), ``"mse"``, ``"bce"`` (one logit, labels 0 and 1), or a
-                callable ``(output, target)`` that returns the loss of each row (N,), or its mean as a scalar.
+    ``loss``    ``"cross_entropy"`` (integer labels), ``"mse"``, ``"bce"`` (a logit for each label, labels 0 and 1:
+                one label a row (N,), or several (N, L), whose mean is the row's loss), or a callable
+                ``(output, target)`` that returns the loss of each row (N,), or its mean as a scalar.
                 Rows go to the module as ``as_input`` makes them: images may be uint8, tokens integers.
-    ``metrics`` names among ``accuracy``, ``auc``, ``rmse``; by default those that fit the loss.
+    ``metrics`` names among ``accuracy``, ``auc``, ``rmse``; by default those that fit the loss. Where rows have several
+                labels, ``accuracy`` is the share of labels that are right, and ``auc`` the mean over the labels.
 
     >>> model = Model(nn.Linear(3, 2))
     >>> model.layout.size, model.initial.dtype
@@ -237,17 +241,18 @@ class Model:
         """The mean loss of a batch, a scalar with its graph."""
         output = self.forward(x)
         if self.loss == "cross_entropy":
-            return F.cross_entropy(output, y)
+            mean = F.cross_entropy(output, y)
+            return mean if math.isfinite(mean.item()) else mean_of(self.row_losses(output, y))
         rows = self.row_losses(output, y)
-        return rows if rows.dim() == 0 else rows.mean()
+        return rows if rows.dim() == 0 else mean_of(rows)
 
     def summed_loss(self, x: Tensor, y: Tensor) -> Tensor:
-        """The loss of a batch summed over its rows. A callable loss that returns a mean is multiplied by N."""
+        """The loss of a batch summed over its rows; float64 where float32 does not reach so far."""
         output = self.forward(x)
         if self.loss == "cross_entropy":
-            return F.cross_entropy(output, y, reduction="sum")
-        rows = self.row_losses(output, y)
-        return rows * len(y) if rows.dim() == 0 else rows.sum()
+            total = F.cross_entropy(output, y, reduction="sum")
+            return total if math.isfinite(total.item()) else sum_of(self.row_losses(output, y), len(y))
+        return sum_of(self.row_losses(output, y), len(y))
 
     def row_losses(self, output: Tensor, y: Tensor) -> Tensor:
         """The loss of each row (N,), or a scalar mean where a callable loss gives no more."""
@@ -255,9 +260,10 @@ class Model:
             return F.cross_entropy(output, y, reduction="none")
         if self.loss == "mse":
             error = output - y.view_as(output)
-            return error.square().flatten(1).mean(1) if error.dim() > 1 else error.square()
+            return mean_of(error.square().flatten(1), 1) if error.dim() > 1 else error.square()
         if self.loss == "bce":
-            return F.binary_cross_entropy_with_logits(output.flatten(), y.flatten().to(output.dtype), reduction="none")
+            each = F.binary_cross_entropy_with_logits(output.flatten(), y.flatten().to(output.dtype), reduction="none")
+            return each if len(each) == len(y) else mean_of(each.view(len(y), -1), 1)
         rows: Tensor = self.loss(output, y)  # type: ignore[operator]
         if rows.dim() == 0 or rows.shape == (len(y),):
             return rows
@@ -281,7 +287,7 @@ class Model:
         rows = self.row_losses(output, y)
         sums = {"loss": float(rows.double().sum()) * (len(y) if rows.dim() == 0 else 1)}
         if "accuracy" in self.metrics:
-            sums["accuracy"] = float((predicted_classes(output) == y.flatten()).sum())
+            sums["accuracy"] = _right(output, y)
         if "rmse" in self.metrics:
             sums["mse"] = float((output - y.view_as(output)).double().square().sum()) / max(1, output[0].numel())
         return sums
@@ -297,9 +303,11 @@ class Model:
             if training:
                 self.training()
 
-    def scores(self, output: Tensor) -> Tensor:
-        """One score a row (N,), larger for class 1: what the area under the ROC curve is computed from."""
-        return output[:, 1] - output[:, 0] if output.dim() == 2 and output.shape[1] == 2 else output.flatten()
+    def scores(self, output: Tensor, y: Tensor) -> Tensor:
+        """A score for each label, (N,) or (N, L), larger for class 1: what the area under the ROC curve is made of."""
+        if output.numel() == y.numel():
+            return output.flatten() if output.numel() == len(output) else output.flatten(1)
+        return output[:, 1] - output[:, 0]
 
     def check(self, x: Tensor, y: Tensor) -> None:
         """Pass a small batch through model and loss, so that what does not fit is said before anything runs.
@@ -324,20 +332,15 @@ class Model:
                 f"the model must return a row for each of the {len(x)} rows it is given; "
                 f"its output has shape {tuple(output.shape)}"
             )
-        if "auc" in self.metrics and output.numel() not in (len(x), 2 * len(x)):
-            raise BadInput(f"auc needs one output or two classes; the model's output has shape {tuple(output.shape)}")
-        if "rmse" in self.metrics and output.numel() != y.numel():
-            raise BadInput(
-                f"rmse needs one output for every target; the model's output has shape {tuple(output.shape)}"
-            )
         shapes = f"the model's output has shape {tuple(output.shape)}, the target {tuple(y.shape)} {y.dtype}"
         if self.loss == "cross_entropy":
             if output.dim() != 2 or y.dim() != 1 or y.dtype != torch.int64:
                 raise BadInput(f"cross_entropy needs outputs (rows, classes) and integer labels (rows,); {shapes}")
         elif self.loss in ("bce", "mse") and output.numel() != y.numel():
             raise BadInput(f"{self.loss} needs one output for every target; {shapes}")
+        self._check_metrics_fit(output, y, shapes)
         try:
-            loss = self.row_losses(output, y)
+            loss = self.row_losses(output, y) if isinstance(self.loss, str) else self._without_pairs(output, y)
         except BadInput:
             raise
         except Exception as e:
@@ -346,6 +349,38 @@ class Model:
             raise BadInput(
                 "the loss of the initial model is not finite on the first rows: check the data's scale and the loss"
             )
+
+    def _check_metrics_fit(self, output: Tensor, y: Tensor, shapes: str) -> None:
+        """Errors: ``BadInput`` for a metric that cannot be computed of such an output and such targets."""
+        each, of_classes = output.numel() == y.numel(), output.dim() == 2 and y.numel() == len(y)
+        fits = {
+            "accuracy": (each or of_classes, "an output for every label, or (rows, classes) and a label a row"),
+            "auc": (each or (of_classes and output.shape[1] == 2), "an output for every label, or two classes"),
+            "rmse": (each, "one output for every target"),
+        }
+        for name in self.metrics:
+            fit, needs = fits[name]
+            if not fit:
+                raise BadInput(f"{name} needs {needs}; {shapes}: leave it out, Model(..., metrics=[...])")
+
+    def _without_pairs(self, output: Tensor, y: Tensor) -> Tensor:
+        """What a callable loss makes of these rows. Errors: ``BadInput`` if every output meets every row's target.
+
+        torch broadcasts (N, 1) beside (N,) to (N, N): a loss of all pairs, whose minimum is the targets' mean.
+        """
+        if len(y) == 1:
+            output, y = torch.cat([output, output]), torch.cat([y, y])
+        with _Pairs(len(y)) as seen, torch.enable_grad():
+            loss = self.row_losses(output.detach().requires_grad_(), y)
+        if seen.found is not None:
+            a, b = seen.found
+            raise BadInput(
+                f"the loss meets every row's output with every row's target: it puts {a} beside {b}, which broadcasts "
+                f"to {_broadcast(a, b)}; the model's output has shape {tuple(output.shape)}, the target "
+                f"{tuple(y.shape)}. Give y the output's shape, or flatten both in the loss: "
+                "lambda output, target: loss(output.flatten(), target.flatten())"
+            )
+        return loss.detach()
 
     def classes(self, x: Tensor) -> int | None:
         """How many classes the model tells apart, or None for a loss without classes."""
@@ -423,6 +458,69 @@ def _find_engine() -> Callable[..., tuple[Tensor | None, ...]] | None:
 
 
 _ENGINE = _find_engine()
+
+
+class _Pairs(TorchFunctionMode):
+    """Looks on for an operation that meets the outputs (they carry a graph) of N rows with the targets of all.
+
+    That is: both have N rows and as many numbers, but their shapes broadcast to more. (N, 1) beside (1, N) is no
+    accident and passes.
+    """
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self._rows = rows
+        self.found: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        given = [t for t in (*args, *kwargs.values()) if isinstance(t, Tensor)]
+        with torch._C.DisableTorchFunction():
+            for a in given if self.found is None else ():
+                for b in given:
+                    if a.requires_grad and not b.requires_grad and self._meet(tuple(a.shape), tuple(b.shape)):
+                        self.found = tuple(a.shape), tuple(b.shape)
+        return func(*args, **kwargs)
+
+    def _meet(self, a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+        if len(a) == len(b) or a[:1] != (self._rows,) or b[:1] != (self._rows,) or math.prod(a) != math.prod(b):
+            return False
+        together = _broadcast(a, b)
+        return together is not None and math.prod(together) > math.prod(a)
+
+
+def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape that an operation of two such tensors has; None if there is none."""
+    try:
+        return tuple(torch.broadcast_shapes(a, b))  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        return None
+
+
+def mean_of(losses: Tensor, dim: int = 0) -> Tensor:
+    """Their mean over one dimension. Finite losses have a finite one, though their float32 sum may overflow."""
+    mean = losses.mean(dim)
+    if losses.shape[dim] <= 1 or math.isfinite(mean.sum().item()):
+        return mean
+    return losses.double().mean(dim).to(losses.dtype)
+
+
+def sum_of(losses: Tensor, rows: int) -> Tensor:
+    """The sum over so many rows of their losses, or of their mean (a scalar); float64 where float32 overflows.
+
+    A callable loss that returns a mean is multiplied by the rows.
+    """
+    total = losses * rows if losses.dim() == 0 else losses.sum()
+    if math.isfinite(total.item()):
+        return total
+    return losses.double() * rows if losses.dim() == 0 else losses.double().sum()
+
+
+def _right(output: Tensor, y: Tensor) -> float:
+    """Rows whose class is right; of a row with several labels the share that is."""
+    if output.numel() != y.numel() or output.numel() == len(y):
+        return float((predicted_classes(output) == y.flatten()).sum())
+    return float(((output > 0) == y.view_as(output)).flatten(1).double().mean(1).sum())
 
 
 def predicted_classes(output: Tensor) -> Tensor:

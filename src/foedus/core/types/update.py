@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 
 Tensors = Mapping[str, Tensor]
@@ -12,6 +14,15 @@ Tensors = Mapping[str, Tensor]
 
 BUFFERS = "buffers"
 """The part that holds float buffers. It is averaged, and takes no part in norms, distances or server optimisers."""
+
+
+def finite(parts: Tensors) -> bool:
+    """Whether every number is finite."""
+    for v in parts.values():
+        # NaN and infinity survive a sum; the search for them runs only if the sum is suspect (it may just overflow).
+        if v.is_floating_point() and not math.isfinite(v.sum().item()) and not bool(torch.isfinite(v).all()):
+            return False
+    return True
 
 
 @dataclass(frozen=True)
