@@ -32,6 +32,9 @@ from foedus.tracking import About, Tracker, Trackers, settings
 
 log = logging.getLogger("foedus")
 
+NAMED = 10
+"""So many nodes are named in a notice that concerns single nodes."""
+
 
 class Run(_Run):
     """What ``train`` returns: the final model, the history, the ledger, and pictures of them."""
@@ -260,11 +263,23 @@ def _make_run(context: _Context, s: Session, status: str, checkpoint: Checkpoint
         staleness=s.carried.staleness,
         config=context.config,
         origin=context.origin,
-        notices=context.notices,
+        notices=[*context.notices, *(n for n in _left_out(s) if n not in context.notices)],
         preparation=s.roster.preparation,
         node_names=s.roster.node_names,
         class_names=s.roster.class_names,
         _model=s.model,
+    )
+
+
+def _left_out(s: Session) -> list[str]:
+    """Which nodes failed, and the run went on without; the first few by name."""
+    found, names = s.carried.left_out or {}, s.roster.node_names
+    said = [
+        f"node {node if names is None else names[node]} failed in round {t} and was left out: {reason}"
+        for node, (t, reason) in list(found.items())[:NAMED]
+    ]
+    return said + (
+        ["other nodes failed as well and were left out: the ledger counts them"] if len(found) > NAMED else []
     )
 
 

@@ -191,3 +191,112 @@ def test_an_answer_that_was_not_announced_is_refused(transforms) -> None:
 
     with pytest.raises(fd.NodeFailed, match="announced"):
         _train(Asks())
+
+
+# -- an update, a loss or a weight that is NaN -----------------------------------------------------------------
+
+SERVERS = [fd.Simulation(), fd.Simulation(workers=2), fd.Local(workers=2)]
+
+
+@dataclass(frozen=True)
+class _Nan(fd.LocalSGD):
+    """``LocalSGD``, whose second job at node 3 goes wrong: in its update, its loss or its weight."""
+
+    what: str = "update"
+
+    def __call__(self, node: fd.NodeView, args):
+        u, state = fd.LocalSGD.__call__(self, node, args)
+        if node.id == 3 and node.key.path[-1] == 1:
+            match self.what:
+                case "update":
+                    u["delta"][0] = math.nan
+                case "loss":
+                    u.metrics["loss"] = math.inf
+                case "raise":
+                    raise RuntimeError("the disk is full")
+                case "weight":
+                    u = fd.Update(u.parts, math.nan, u.metrics, node.id)
+        return u, state
+
+
+LEFT_OUT = {
+    "update": "node 3 failed in round 2 and was left out: loss or update is NaN or infinite",
+    "loss": "node 3 failed in round 2 and was left out: loss or update is NaN or infinite",
+    "weight": "node 3 failed in round 2 and was left out: weight is nan",
+}
+
+
+@pytest.mark.parametrize("transforms", [(), (fd.Clip(1.0),)], ids=["plain", "clip"])
+@pytest.mark.parametrize("what", LEFT_OUT)
+def test_skip_leaves_out_what_is_nan_and_says_so(what: str, transforms) -> None:
+    program = fd.FedAvg(rounds=3, local=_Nan(what=what), until=fd.All("skip"), transforms=transforms)
+    run = _train(program, per_node=True)
+    assert [r.cohort for r in run.history] == [6, 5, 6]
+    assert bool(torch.isfinite(run.vector).all())
+    assert (run.ledger.total.failed, run.ledger.nodes[3].failed) == (1, 1)
+    assert run.notices == [LEFT_OUT[what]]
+    raised = fd.FedAvg(rounds=3, local=_Nan(what="raise"), until=fd.All("skip"), transforms=transforms)
+    assert run.sha256 == _train(raised).sha256
+
+
+@pytest.mark.parametrize("what", LEFT_OUT)
+def test_without_skip_the_error_names_the_ways_that_help(what: str) -> None:
+    with pytest.raises(fd.Diverged, match=r'node 3.*lr.*Clip.*failure="skip"') as caught:
+        _train(fd.FedAvg(rounds=3, local=_Nan(what=what)))
+    assert "\n" not in str(caught.value)
+    assert len(caught.value.run.history) == 1
+
+
+@pytest.mark.parametrize("runtime", [*SERVERS, fd.Processes(), fd.Processes(exchange="tree")], ids=str)
+def test_every_runtime_goes_on_without_an_update_that_is_nan(runtime) -> None:
+    run = _train(fd.FedAvg(rounds=3, local=_Nan(), until=fd.All("skip")), runtime=runtime)
+    assert [r.cohort for r in run.history] == [6, 5, 6]
+    assert run.sha256 == _train(fd.FedAvg(rounds=3, local=_Nan(), until=fd.All("skip"))).sha256
+    assert run.notices[-1] == LEFT_OUT["update"]
+
+
+def test_retry_asks_again_for_an_update_that_is_nan() -> None:
+    run = _train(fd.FedAvg(rounds=3, local=_Nan(), until=fd.All("retry")))
+    assert [r.cohort for r in run.history] == [6, 6, 6]
+    assert (run.ledger.total.failed, run.notices) == (1, [])
+
+
+@pytest.mark.parametrize("program", [fd.FedAsync, fd.FedBuff, fd.EASGD], ids=lambda p: p.__name__)
+def test_a_stream_goes_on_without_an_update_that_is_nan(program) -> None:
+    options = {"buffer": 2} if program is fd.FedBuff else {}
+    run = _train(program(rounds=12, local=_Nan(), failure="skip", **options), per_node=True)
+    assert run.ledger.nodes[3].failed == 1
+    assert bool(torch.isfinite(run.vector).all())
+    [notice] = run.notices
+    assert notice.startswith("node 3 failed in round ")
+    with pytest.raises(fd.Diverged, match=r'node 3.*failure="skip"'):
+        _train(program(rounds=12, local=_Nan(), **options))
+
+
+@pytest.mark.parametrize("runtime", [fd.Simulation(), fd.Processes()], ids=str)
+def test_a_peer_whose_update_is_nan_is_named(runtime) -> None:
+    with pytest.raises(fd.Diverged, match=r"round 2.*node 3's loss or update is NaN"):
+        _train(fd.Gossip(rounds=3, local=_Nan()), runtime=runtime)
+
+
+def test_a_run_that_goes_on_says_once_who_was_left_out(tmp_path) -> None:
+    program = fd.FedAvg(rounds=4, local=_Nan(), until=fd.All("skip"))
+    _train(program, out=tmp_path / "run", stop=fd.AfterCommits(3))
+    run = _train(program, out=tmp_path / "run", resume=True)
+    assert run.notices == [LEFT_OUT["update"]]
+    assert fd.Run.load(tmp_path / "run").notices == run.notices
+
+
+def test_many_nodes_that_are_left_out_are_not_all_named() -> None:
+    problem = small(12)
+
+    @dataclass(frozen=True)
+    class All(fd.LocalSGD):
+        def __call__(self, node: fd.NodeView, args):
+            u, state = fd.LocalSGD.__call__(self, node, args)
+            return (u.with_parts({k: v * math.nan for k, v in u.parts.items()}) if node.id else u), state
+
+    run = fd.train(fd.FedAvg(rounds=1, local=All(), until=fd.All("skip")), problem.model, problem.data)
+    assert len(run.notices) == 11
+    assert run.notices[0].startswith("node 1 failed")
+    assert "ledger" in run.notices[10]

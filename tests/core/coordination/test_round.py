@@ -115,11 +115,11 @@ def test_an_answer_that_turns_out_to_be_none_opens_a_closed_round_again() -> Non
     assert r.arrived(2) == [Close()]
 
 
-@pytest.mark.parametrize("failure", ["abort", "skip", "retry"])
-def test_nan_ends_the_run_unless_the_rule_is_robust(failure: str) -> None:
+@pytest.mark.parametrize(("failure", "follows"), [("abort", Raise(NAN)), ("skip", None), ("retry", Ask(0))])
+def test_nan_is_a_failure_like_others_and_none_where_the_rule_is_robust(failure: str, follows) -> None:
     r = Round(2, All(failure))
     r.asked()
-    assert r.failed(0, NAN) == [Raise(NAN)]
+    assert r.failed(0, NAN) == ([] if follows is None else [follows])
     r = Round(2, All("abort"), robust=True)
     r.asked()
     assert (r.failed(0, NAN), r.arrived(1)) == ([], [Close()])

@@ -102,6 +102,8 @@ class Call:
             self._charge(place, cost, why)
             if why is None:
                 s.accept_node_state(node, self.outcomes[place].state)
+            elif isinstance(why, Failed):
+                s.note_left_out(why)
 
     def _charge(self, place: int, cost: Costs, why: Missing | None) -> None:
         node = self.nodes[place]

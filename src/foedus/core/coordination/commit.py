@@ -23,6 +23,7 @@ class Carried:
     ``peers``         of a decentralised program, the last cut: see ``commit_cut``.
     ``staleness``     how many updates came with each staleness.
     ``node_metrics``  at the last evaluation at the nodes, what each found: a list over the nodes for every metric.
+    ``left_out``      nodes that failed and without which the run went on: in which round first, and why.
     """
 
     version: int = 0
@@ -31,6 +32,7 @@ class Carried:
     peers: dict[str, Any] | None = None
     staleness: dict[int, int] | None = None
     node_metrics: dict[str, list[float | None]] | None = None
+    left_out: dict[int, tuple[int, str]] | None = None
 
     def as_tree(self) -> dict[str, Any]:
         """For the checkpoint."""

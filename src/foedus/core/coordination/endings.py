@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 def diverged(s: Session, failed: Failed) -> Diverged:
     """The error for an update that is not finite, with advice."""
     return Diverged(
-        f"the run diverged in round {s.round + 1}: node {failed.node}'s loss or update is NaN or infinite; the last "
-        f"good model, of round {s.round}, is kept. Lower the learning rate (lr), clip updates (Clip), or look at that "
-        "node's data"
+        f"the run diverged in round {s.round + 1}: node {failed.node}'s {failed.reason}; the last good model, of round "
+        f"{s.round}, is kept. Lower the learning rate (lr), clip updates (Clip), or look at that node's data; a "
+        'program that takes failure="skip" (or until=All("skip")) goes on without such a node'
     )
 
 

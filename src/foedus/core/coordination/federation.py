@@ -225,12 +225,14 @@ class Federation:
         """
         if isinstance(aggregator, Phased):
             return await aggregator.exchange(self, job, args, nodes, each=each, transforms=transforms, until=until)
-        plan = Plan(job, prepare(transforms, self.layout), aggregator, inspect=aggregator.robust)
+        # Whoever may be left out has to be found before the answers are one sum.
+        inspect = aggregator.robust or until.failure != "abort"
+        plan = Plan(job, prepare(transforms, self.layout), aggregator, inspect=inspect)
         call, acc = await self._perform(plan, args, nodes, until, each)
         parts: Tensors = {}
         if acc is not None:
             parts = self._finish(plan, acc)
-            if not plan.inspect and not finite(parts):
+            if not aggregator.robust and not finite(parts):
                 raise self._culprit(call, args)
         metrics = self._note(call)
         why = {p: call.why(p) for p in range(len(call.nodes))}

@@ -49,7 +49,7 @@ class Round:
     ``members``  how many were asked.
     ``until``    when it is over, and what follows a failure (``All``, ``Quorum``, ``Deadline``).
     ``first``    of an over-selected cohort: only so many answers are wanted.
-    ``robust``   an update that is NaN or infinite is a failure like others (else it ends the run).
+    ``robust``   an update that is NaN or infinite is left out whatever ``until.failure`` says.
     ``empty``    how many rounds before this one ended at their deadline without an answer, in a row.
 
     ``came`` are the places of those that have answered, in order of arrival; ``missing`` those of whom no answer will
@@ -120,11 +120,9 @@ class Round:
 
     def failed(self, place: int, failed: Failed) -> list[Decision]:
         """A member tried and could not, which may show only in an answer that has arrived."""
-        if failed.nonfinite and not self._robust:
-            return [Raise(failed)]
         if self._again(place, failed, can=True):
             return [Ask(place)]
-        if not failed.nonfinite and self.until.failure == "abort":
+        if self.until.failure == "abort" and not (failed.nonfinite and self._robust):
             return [Raise(failed)]
         return self._without(place, failed)
 

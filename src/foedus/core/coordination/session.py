@@ -38,7 +38,7 @@ from foedus.core.types.model import Model
 from foedus.core.types.policy import Policy
 from foedus.core.types.roster import Roster
 from foedus.core.types.state import State
-from foedus.core.types.update import Tensors, finite
+from foedus.core.types.update import Failed, Tensors, finite
 
 if TYPE_CHECKING:  # a driver drives a session's calls
     from foedus.core.coordination.drivers import Driver
@@ -168,6 +168,12 @@ class Session:
             self._staleness.append(staleness)
         if loss is not None and weight > 0:
             self._losses.append((loss, weight))
+
+    def note_left_out(self, failed: Failed) -> None:
+        """The run goes on without the answer of a node that failed. Of each node its first failure is told."""
+        known = self.carried.left_out or {}
+        if failed.node not in known:
+            self.carried.left_out = {**known, failed.node: (self.round + 1, failed.reason)}
 
     def reducer_state(self, name: str, init: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What an aggregator and the transforms remember from round to round."""

@@ -110,14 +110,17 @@ class Site:
                 args = {**args, **task.own}
             does = plan.job if task.node < 0 else partial(self.policy.does, asked, job=plan.job)
             update, job_state = does(view, args)
-            out.weight = float(update.weight)
             out.metrics = {k: float(v) for k, v in update.metrics.items()}
+            if not math.isfinite(update.weight):
+                out.missing = Failed(task.node, f"weight is {update.weight}", nonfinite=True)
+                return out
+            out.weight = float(update.weight)
             check_answer(update, chain[0], plan.job)
             if plan.transforms or not getattr(plan.aggregator, "consumes", False):
                 update = update.with_parts(self._own(update.parts))
             inspect = plan.inspect or bool(plan.transforms)
             if not (math.isfinite(out.metrics.get("loss", 0.0)) and (not inspect or finite(update.parts))):
-                out.missing = Failed(task.node, "its update or its loss is NaN or infinite", nonfinite=True)
+                out.missing = Failed(task.node, "loss or update is NaN or infinite", nonfinite=True)
                 return out
             kept = {JOB: job_state}
             if plan.transforms:
@@ -197,7 +200,7 @@ def check_state(state: NodeState) -> dict[str, Tensor]:
 
 def check_answer(update: Update, shapes: Shapes, job: Job) -> None:
     """Errors: ``BadInput`` for an answer that its job did not announce (its cost was wrong), and for a bad weight."""
-    if not (math.isfinite(update.weight) and update.weight >= 0):
+    if update.weight < 0:
         raise BadInput(f"the weight of its update is {update.weight}, expected a number that is not negative")
     if len(update.parts) != len(shapes) or any(
         name not in shapes or v.shape != shapes[name][0] or v.dtype != shapes[name][1]

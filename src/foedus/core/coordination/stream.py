@@ -178,6 +178,8 @@ class Stream:
             if self._failure == "abort" and not goes_on:
                 raise s.driver.error(missing)
             self.failed.append(missing)
+            if isinstance(missing, Failed):
+                s.note_left_out(missing)
             s.carried.out = (*self.out, flight.node)
             return None
         s.accept_node_state(flight.node, outcome.state)

@@ -13,8 +13,9 @@ ON_FAILURE = ("abort", "skip", "retry")
 class Until:
     """Base of ``All``, ``Quorum`` and ``Deadline``.
 
-    ``failure`` says what happens when a node's job raises: ``"abort"`` the run with the node's name, ``"skip"`` the
-    node, or ``"retry"`` it once, then skip.
+    ``failure`` says what happens when a node's job raises, or its update, loss or weight is NaN or infinite:
+    ``"abort"`` the run with the node's name, ``"skip"`` the node, or ``"retry"`` it once, then skip. Who was left out
+    is in the ledger (``failed``) and in ``Run.notices``. Unless it is ``"abort"``, every update is looked at.
 
     A node that goes off or drops out before it has answered is no fault of the code. With ``"retry"`` it is asked once
     more, when it is back. Else it is missing like one that is late, and the round goes on with those that are left;

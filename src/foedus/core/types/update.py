@@ -90,7 +90,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Failed:
-    """A node tried and could not: its job raised, or (``nonfinite``) its update or loss is NaN or infinite.
+    """A node tried and could not: its job raised, or (``nonfinite``) its update, loss or weight is NaN or infinite.
 
     ``log`` is its traceback.
     """
