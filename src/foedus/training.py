@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from foedus.core.records.run import Run as _Run
 from foedus.core.types.model import Model
 from foedus.core.types.policy import Policy
 from foedus.core.types.roster import NodeData, Roster
+from foedus.core.types.torch_process import one_thread
 from foedus.runtimes import Simulation
 from foedus.sampling import StopRule
 from foedus.tracking import About, Tracker, Trackers, settings
@@ -96,6 +98,9 @@ def train(
     ``track``     trackers that are told of every commit, such as ``TensorBoard()``.
     ``progress``  True shows progress; a callable is given every ``Record``.
 
+    Data and model stay as they are: the run trains a copy of the model, so that several runs may be given the same, in
+    threads or one in another's ``progress``.
+
     Errors: ``BadInput`` before anything runs; ``Diverged``, ``NodeFailed`` and ``WorkerError`` with the run up to its
     last commit in their ``run``; ``Interrupted`` (a ``KeyboardInterrupt``) on Ctrl-C, likewise.
     """
@@ -105,16 +110,16 @@ def train(
         raise BadInput(
             f"data must be divided among nodes, got a {type(data).__name__}: call dataset.split(partition, nodes)"
         )
+    model = model.apart()
     if evaluate_every < 1 or checkpoint_every < 1:
         raise BadInput("evaluate_every and checkpoint_every count commits, from 1 up")
     if evaluate_nodes < 0:
         raise BadInput(f"evaluate_nodes counts commits, from 1 up, or is 0 for never; got {evaluate_nodes}")
     folder, checkpoint = _folder(out, resume, {} if config is None else {saved.CONFIG: config.encode()})
     context = _Context(program, runtime, out, config)
-    threads = torch.get_num_threads()
-    random_state = torch.random.get_rng_state()
-    torch.set_num_threads(1)
     engine: Engine | None = None
+    shared = ExitStack()
+    shared.enter_context(one_thread())
     try:
         roster = data.roster
         if roster is not None:
@@ -160,8 +165,7 @@ def train(
         if folder is not None:
             folder.close()
         context.trackers.__exit__(None, None, None)
-        torch.set_num_threads(threads)
-        torch.random.set_rng_state(random_state)
+        shared.close()
 
 
 @dataclasses.dataclass

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import nn
 
 from foedus.core.errors import BadInput
+from foedus.core.types import torch_process
 from foedus.core.types.keys import Key
 
 
@@ -16,9 +16,7 @@ def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     """What ``build`` makes when torch's generator starts from this seed; the generator is afterwards as it was."""
     if isinstance(seed, bool) or not isinstance(seed, int):
         raise BadInput(f"seed must be an integer, got {seed!r}")
-    # Only the CPU's generator is forked and seeded: torch.manual_seed would touch those of every device.
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(Key(seed).child("first weights").integer())
+    with torch_process.seeded(Key(seed).child("first weights").integer()):
         return build()
 
 

@@ -22,6 +22,7 @@ from foedus.core.types.keys import Key
 from foedus.core.types.model import Model
 from foedus.core.types.policy import Asked, Policy
 from foedus.core.types.roster import NodeData, Prepare, RowStore
+from foedus.core.types.torch_process import DRAWS
 from foedus.core.types.transform import Shapes, decode_all, encode_all, shapes_of
 from foedus.core.types.update import Failed, Tensors, Update, finite
 
@@ -96,9 +97,10 @@ class Site:
         started = time.perf_counter()
         out = Outcome(task.node)
         key = Key(self.seed).child(JOB, task.node, task.count)
-        # Layers such as dropout draw from torch's default generator.
-        torch.default_generator.manual_seed(key.integer())
+        DRAWS.acquire()
         try:
+            # Layers such as dropout draw from torch's default generator.
+            torch.default_generator.manual_seed(key.integer())
             asked = Asked(task.node, task.count, plan.job, plan.transforms, plan.aggregator)
             if task.node >= 0:  # what is no node has no word
                 out.missing = self.policy.refuses(asked)
@@ -131,6 +133,7 @@ class Site:
         except Exception as e:
             out.missing = _raised(task.node, e)
         finally:
+            DRAWS.release()
             out.seconds = time.perf_counter() - started
             if self._real_time and out.missing is None and task.node >= 0:
                 rest = (self.policy.slowdown(task.node) - 1.0) * out.seconds

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from foedus.core.errors import BadInput
+from foedus.core.types.torch_process import seeded
 from foedus.core.types.update import Tensors
 
 POOLED = -1
@@ -309,8 +310,7 @@ def glimpse(x: Tensor | Examples, rows: int) -> Tensor:
     index = torch.arange(n) * len(x) // max(1, n)
     if isinstance(x, Tensor):
         return x[index]
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
+    with seeded(0):
         return x.gather(index)
 
 

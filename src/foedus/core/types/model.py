@@ -156,6 +156,7 @@ class Model:
             "loss": self.loss,
             "metrics": self.metrics,
             "initial": self.initial,
+            "layout": self.layout,
             "fresh": [fresh for *_, fresh in self._local],
             "flops": self._flops,
         }
@@ -165,6 +166,11 @@ class Model:
         self.loss = state["loss"]  # type: ignore[assignment]
         self.metrics = state["metrics"]  # type: ignore[assignment]
         self._bind()
+        if self.layout != state["layout"]:
+            raise BadInput(
+                "the module was changed after it was wrapped: its parameters and buffers were "
+                f"{_listed(state['layout'])}, now they are {_listed(self.layout)}. Wrap it anew, Model(module)"  # type: ignore[arg-type]
+            )
         self.initial = state["initial"]  # type: ignore[assignment]
         fresh: list[Tensor] = state["fresh"]  # type: ignore[assignment]
         self._local = [(*where, b) for (*where, _), b in zip(self._local, fresh, strict=True)]
@@ -214,22 +220,22 @@ class Model:
         """Views of a vector of P (or D) numbers in the shapes of the parameters."""
         return [flat_P[s.start : s.stop].view(s.shape) for s in self.layout.slots[: len(self.parameters)]]
 
+    def apart(self) -> Model:
+        """The same model in memory of its own, so that what is done to the one does not concern the other.
+
+        Errors: ``BadInput`` where the module's tensors are others than when it was wrapped.
+        """
+        return copy.copy(self)
+
     def copy_of(self, vector_D: Tensor) -> nn.Module:
-        """A module of its own with these parameters and buffers, in evaluation mode."""
-        self.load(vector_D)
-        return self._module_apart().eval()
+        """A module of its own with these parameters and buffers, in evaluation mode. This model stays as it is."""
+        made = self.apart()
+        made.load(vector_D)
+        return _with_own_tensors(made.module).eval()
 
     def _module_apart(self) -> nn.Module:
-        """A copy of the module whose tensors have memory of their own. A view would carry the whole vector along."""
         self._heal_buffers()
-        module = copy.deepcopy(self.module)
-        for p in module.parameters():
-            p.data = p.data.clone()
-        for owner in module.modules():
-            for name, b in owner._buffers.items():
-                if b is not None:
-                    owner._buffers[name] = b.clone()
-        return module
+        return _with_own_tensors(copy.deepcopy(self.module))
 
     # -- loss and metrics --------------------------------------------------------------------------------------
 
@@ -458,6 +464,21 @@ def _find_engine() -> Callable[..., tuple[Tensor | None, ...]] | None:
 
 
 _ENGINE = _find_engine()
+
+
+def _listed(layout: Layout) -> str:
+    return ", ".join(f"{s.name} {s.shape}" for s in layout.slots)
+
+
+def _with_own_tensors(module: nn.Module) -> nn.Module:
+    """The module, whose tensors have memory of their own from now on. A view would carry the whole vector along."""
+    for p in module.parameters():
+        p.data = p.data.clone()
+    for owner in module.modules():
+        for name, b in owner._buffers.items():
+            if b is not None:
+                owner._buffers[name] = b.clone()
+    return module
 
 
 class _Pairs(TorchFunctionMode):

@@ -16,6 +16,7 @@ from torch import Tensor
 from foedus.core.errors import BadInput
 from foedus.core.types.data import IndexedRows, glimpse
 from foedus.core.types.keys import Key
+from foedus.core.types.torch_process import seeded
 from foedus.data.partitions.partition import check_fraction, check_nodes, evenly, grouped
 
 if TYPE_CHECKING:
@@ -74,8 +75,7 @@ def _places(dataset: Dataset) -> NDArray[np.float64]:
         direction_F = np.linalg.eigh(x_SF.T @ x_SF)[1][:, -1]
     weight_F = direction_F / scale_F
     rows = IndexedRows(dataset.x, dataset.y, torch.arange(len(dataset)))
-    with torch.random.fork_rng(devices=[]):  # inputs that are augmented: under one fixed seed, and nobody else's
-        torch.default_generator.manual_seed(0)
+    with seeded(0):  # inputs that are augmented: under one fixed seed, and nobody else's
         batches = (rows.batch(at_B)[0] for at_B in torch.split(torch.arange(len(dataset)), BATCH))
         return np.concatenate([(_features(dataset, x_BF) - mean_F) @ weight_F for x_BF in batches])
 

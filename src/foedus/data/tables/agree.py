@@ -19,6 +19,7 @@ from foedus.core.coordination.survey import Survey, idle_model
 from foedus.core.errors import BadInput
 from foedus.core.types.data import FederatedDataset
 from foedus.core.types.roster import Prepare
+from foedus.core.types.torch_process import one_thread
 from foedus.data.tables.files import Reading, listed
 from foedus.data.tables.jobs import Spread, Sum, Sums, Union, Vocabulary, decode, encode
 from foedus.data.tables.recipe import Category, Number, Recipe, Target, label_order
@@ -64,14 +65,8 @@ class _Here(Executor):
         return plan, placed, blocks
 
     def wait(self, ticket: Any) -> Result:
-        # As in any worker: one thread, and every task seeds torch's default generator.
-        threads, state = torch.get_num_threads(), torch.random.get_rng_state()
-        torch.set_num_threads(1)
-        try:
+        with one_thread():  # as in any worker, and every task seeds torch's default generator
             return self._site.run(*ticket)
-        finally:
-            torch.set_num_threads(threads)
-            torch.random.set_rng_state(state)
 
     def watch(self, ticket: Any, done: Callable[[], None]) -> None:
         done()
