@@ -28,6 +28,7 @@ from foedus.core.types.model import Model
 from foedus.core.types.policy import Policy
 from foedus.core.types.roster import NodeData, Roster
 from foedus.core.types.torch_process import one_thread
+from foedus.jobs import one_row
 from foedus.runtimes import Simulation
 from foedus.sampling import StopRule
 from foedus.tracking import About, Tracker, Trackers, settings
@@ -141,12 +142,12 @@ def train(
             driver=engine.driver,
             seed=seed,
             policy=policy,
-            communicates=getattr(program, "communicates", True),
+            communicates=getattr(context.program, "communicates", True),
             options=Options(
                 program=type(program).__qualname__,
                 evaluate_every=evaluate_every,
                 evaluate_nodes=evaluate_nodes,
-                node_evaluation=getattr(program, "node_evaluation", Evaluate(held_out=True)),
+                node_evaluation=getattr(context.program, "node_evaluation", Evaluate(held_out=True)),
                 checkpoint_every=checkpoint_every,
                 per_node=per_node,
                 stop=(stop,) if not isinstance(stop, Sequence) else tuple(stop),
@@ -186,8 +187,12 @@ def _settle(
 ) -> None:
     """What has to be seen to once it is known what the data is. Errors: ``BadInput``."""
     check(context.program, model, roster)
+    context.program, said = one_row.fit(context.program, model, roster)
     context.origin = origin(roster if folder is not None else None)
     context.notices = _notices(folder, resume, context.origin)
+    for notice in said:
+        log.warning("%s", notice)
+    context.notices += [n for n in said if n not in context.notices]
 
 
 def _about(context: _Context, data: NodeData, seed: int, checkpoint: Checkpoint | None) -> About:

@@ -6,7 +6,7 @@ from torch import nn
 
 import foedus as fd
 from foedus.core.types.data import FederatedDataset
-from foedus.models import freeze, mlp
+from foedus.models import freeze, mlp, warm_start
 
 
 def backbone(seed=0):
@@ -99,3 +99,10 @@ def test_workers_and_resumption_do_not_change_a_bit():
     from foedus.testing import check_program
 
     check_program(fd.FedAvg(2, fd.Fixed(3), LOCAL), fd.Model(freeze(backbone(), "0.*")), images(), synchronous=True)
+
+
+def test_lazy_layers_without_a_shape_are_refused_in_one_line():
+    network = nn.Sequential(nn.LazyLinear(2), nn.Linear(2, 2))
+    for use in (lambda: freeze(network, "0.*"), lambda: warm_start(network, {"0.weight": torch.zeros(2, 2)})):
+        with pytest.raises(fd.BadInput, match=r"^0\.weight has no shape yet.*call module\(x\)"):
+            use()

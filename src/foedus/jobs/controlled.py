@@ -35,7 +35,8 @@ class ControlledSGD:
             raise BadInput("this job's learning rate is a schedule: give nodes ControlledSGD(local.at(t))")
         c = args["c"]
         c_i = node.state["c"] if "c" in node.state else torch.zeros_like(c)
-        u, _ = self.local(node, {"w": args["w"], "correction": c - c_i})
-        went = self.local.weight_of_steps(len(node.rows)) * self.local.lr
+        local = self.local.at_node(node)
+        u, _ = local(node, {"w": args["w"], "correction": c - c_i})
+        went = local.weight_of_steps(len(node.rows)) * self.local.lr
         after = c_i - c - u["delta"] / went if went else c_i
         return u.with_parts({**u.parts, "control": after - c_i}), {"c": after}

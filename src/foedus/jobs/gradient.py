@@ -30,6 +30,10 @@ class Gradient:
     def work(self, rows: int) -> Work:
         return Work(trained=rows if self.batch_size is None else min(rows, self.batch_size))
 
+    def smallest_batch(self, rows: int) -> int:
+        """Rows of its only batch, at a node with so many."""
+        return rows if self.batch_size is None else min(rows, self.batch_size)
+
     def parts(self, model: Model) -> dict[str, tuple[int, ...]]:
         return model.layout.answer("gradient")
 

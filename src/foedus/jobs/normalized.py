@@ -23,6 +23,7 @@ class NormalizedSGD:
         return self.local.parts(model)
 
     def __call__(self, node: NodeView, args: Tensors) -> tuple[Update, NodeState]:
-        u, state = self.local(node, args)
-        delta = u["delta"] / self.local.weight_of_steps(len(node.rows))
+        local = self.local.at_node(node)
+        u, state = local(node, args)
+        delta = u["delta"] / local.weight_of_steps(len(node.rows))
         return u.with_parts({**u.parts, "delta": delta}), state

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from foedus.core.errors import BadInput
+from foedus.core.types.model import check_shapes_known
 from foedus.models.names import did_you_mean
 
 
@@ -24,6 +25,7 @@ def freeze(module: nn.Module, *patterns: str) -> nn.Module:
     """
     if not isinstance(module, nn.Module):
         raise BadInput(f"freeze needs a torch.nn.Module, got a {type(module).__name__}: freeze before you wrap it")
+    check_shapes_known(module)
     if not patterns or not all(isinstance(p, str) for p in patterns):
         raise BadInput(f'freeze needs names of parameters, or patterns such as "stem.*"; got {list(patterns)}')
     named = dict(module.named_parameters(remove_duplicate=False))  # a shared parameter goes by each of its names

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from foedus.core.errors import BadInput
+from foedus.core.types.model import check_shapes_known
 from foedus.models.names import did_you_mean
 
 log = logging.getLogger("foedus")
@@ -42,6 +43,7 @@ def warm_start(
     """
     if not isinstance(module, nn.Module):
         raise BadInput(f"warm_start needs a torch.nn.Module, got a {type(module).__name__}: start before you wrap it")
+    check_shapes_known(module)
     if isinstance(source, nn.Module):
         raise BadInput("warm_start needs a file or a state dict, got a module: give module.state_dict()")
     if isinstance(source, Mapping):

@@ -27,6 +27,7 @@ class Centralized:
     rounds: int
     local: LocalSGD = LocalSGD(epochs=1, batch_size=10, lr=0.1)
     communicates = False
+    pooled = True
 
     async def __call__(self, fed: Federation) -> Tensor:
         s = await fed.begin(lambda w: State(w=w))

@@ -377,13 +377,24 @@ def test_tokens_reach_the_embedding():
         (lambda: Model(nn.Linear(2, 2).double()), r"weight is torch\.float64.*module\.float\(\)"),
         (lambda: Model(nn.ReLU()), "no trainable parameter"),
         (lambda: Model(nn.Linear(2, 2).requires_grad_(False)), "no trainable parameter"),
-        (lambda: Model(nn.LazyLinear(2)), "(?i)uninitiali[sz]ed|lazy"),
+        (lambda: Model(nn.LazyLinear(2)), r"^weight has no shape yet.*call module\(x\)"),
+        (lambda: Model(nn.Sequential(nn.Linear(2, 2), nn.LazyBatchNorm1d())), r"^1\.weight has no shape yet.*lazy"),
+        (
+            lambda: Model(nn.Sequential(nn.Linear(2, 2), nn.LazyBatchNorm1d(affine=False))),
+            r"^1\.running_mean has no shape yet.*lazy",
+        ),
     ],
 )
 def test_bad_models_are_refused_in_one_line(make, says):
     with pytest.raises(BadInput, match=says) as e:
         make()
     assert "\n" not in str(e.value)
+
+
+def test_lazy_layers_that_have_seen_a_batch_are_layers_like_others():
+    module = nn.Sequential(nn.LazyLinear(4), nn.LazyBatchNorm1d(), nn.LazyLinear(2))
+    module(torch.randn(3, 5))
+    assert Model(module).layout.size == 5 * 4 + 4 + 4 * 4 + 4 * 2 + 2
 
 
 def check(module, x, y, loss="cross_entropy", metrics=None):

@@ -6,6 +6,7 @@ Legend: P trainable parameters, B float buffers, D = P + B, N rows of a batch, C
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,11 +15,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedParameter
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from foedus.core.errors import BadInput
 from foedus.core.types.flops import count_flops
+from foedus.core.types.torch_process import seeded
 from foedus.core.types.update import BUFFERS, Tensors
 
 Loss = str | Callable[[Tensor, Tensor], Tensor]
@@ -87,6 +90,7 @@ class Model:
             raise BadInput(f"unknown loss {loss!r}: use one of {', '.join(LOSSES)}, or a callable (output, target)")
         if not isinstance(loss, str) and not callable(loss):
             raise BadInput(f"the loss must be a name or a callable (output, target), got a {type(loss).__name__}")
+        check_shapes_known(module)
         try:
             self.module = copy.deepcopy(module)
         except Exception as e:
@@ -98,11 +102,6 @@ class Model:
     # -- the flat vector ---------------------------------------------------------------------------------------
 
     def _bind(self) -> None:
-        lazy = [n for n, p in self.module.named_parameters() if isinstance(p, UninitializedParameter)]
-        if lazy:
-            raise BadInput(
-                f"{lazy[0]} has no shape yet: pass a batch through a module with lazy layers before you wrap it"
-            )
         parameters = [(n, p) for n, p in self.module.named_parameters() if p.requires_grad]
         if not parameters:
             raise BadInput("the model has no trainable parameter: nothing could be learned")
@@ -148,6 +147,7 @@ class Model:
         self.initial: Tensor = self.flat.clone()
         self.views = self.split(self.flat)
         self._flops: float | None = None
+        self._one_row: bool | None = None
 
     def __getstate__(self) -> dict[str, object]:
         # Views do not survive pickling as views; the copy binds its own.
@@ -211,6 +211,23 @@ class Model:
         if not self._learns.training:
             self.module.train()
             self._set_still()
+
+    def trains_on_one_row(self, x_1: Callable[[], Tensor]) -> bool:
+        """Whether it can be trained on a batch of one row. Batch norm cannot where that leaves it with one number a
+        channel, which has no variance. ``x_1`` gives such a batch.
+
+        Found out by a forward pass, once: the model holds nothing sensible until the next ``load``.
+        """
+        if self._one_row is None:
+            self._one_row = True
+            if any(isinstance(m, _BatchNorm) and m not in self._still for m in self.module.modules()):
+                with seeded(0), torch.no_grad():
+                    self.training()
+                    try:
+                        self.forward(x_1())
+                    except ValueError:
+                        self._one_row = False
+        return self._one_row
 
     def _set_still(self) -> None:
         for m in self._still:
@@ -399,6 +416,16 @@ class Model:
         if self._flops is None:
             self._flops = count_flops(lambda: self.outputs(x_1)) / max(1, len(x_1))
         return self._flops
+
+
+def check_shapes_known(module: nn.Module) -> None:
+    """Errors: ``BadInput`` for a module with lazy layers that have seen no batch yet."""
+    for name, t in itertools.chain(module.named_parameters(), module.named_buffers()):
+        if is_lazy(t):
+            raise BadInput(
+                f"{name} has no shape yet, for a lazy layer takes it from the first batch that it sees: call module(x) on "
+                "two or more rows of your data first"
+            )
 
 
 def as_input(x: Tensor) -> Tensor:
