@@ -291,9 +291,10 @@ class Federation:
     def _culprit(self, call: Call, args: Tensors) -> Diverged:
         """The error for an aggregate that is not finite. The jobs are repeated, to find the first node to blame."""
         s, plan = self._s, replace(call.plan, inspect=True)
+        used = {p for p, o in call.outcomes.items() if o.missing is None}
         placed = s.executor.place(args)
         try:
-            for _, result in InOrder(s.executor, plan, placed, call.tasks(call.outcomes.keys())).results():
+            for _, result in InOrder(s.executor, plan, placed, call.tasks(used)).results():
                 for outcome in result.outcomes:
                     if isinstance(outcome.missing, Failed):
                         return diverged(s, outcome.missing)

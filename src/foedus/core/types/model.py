@@ -423,8 +423,8 @@ def check_shapes_known(module: nn.Module) -> None:
     for name, t in itertools.chain(module.named_parameters(), module.named_buffers()):
         if is_lazy(t):
             raise BadInput(
-                f"{name} has no shape yet, for a lazy layer takes it from the first batch that it sees: call module(x) on "
-                "two or more rows of your data first"
+                f"{name} has no shape yet, for a lazy layer takes it from the first batch that it sees: call module(x) "
+                "on two or more rows of your data first"
             )
 
 
