@@ -122,7 +122,9 @@ class Plain:
         return await fd.FedAvg(rounds=2, local=self.job)(fed)
 
 
-@pytest.mark.parametrize("runtime", [fd.Simulation(), fd.Processes()], ids=lambda r: type(r).__name__)
+@pytest.mark.parametrize(
+    "runtime", [fd.Simulation(), pytest.param(fd.Processes(), marks=pytest.mark.slow)], ids=["one", "all"]
+)
 def test_a_last_row_joins_the_batch_before_and_that_is_said(runtime, caplog):
     run = train(local(), data(21, 11, 30), model(), runtime=runtime)
     notice = run.notices[0]

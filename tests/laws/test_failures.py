@@ -195,7 +195,12 @@ def test_an_answer_that_was_not_announced_is_refused(transforms) -> None:
 
 # -- an update, a loss or a weight that is NaN -----------------------------------------------------------------
 
-SERVERS = [fd.Simulation(), fd.Simulation(workers=2), fd.Local(workers=2)]
+RUNTIMES = {
+    "workers": fd.Simulation(workers=2),
+    "wall clock": fd.Local(workers=2),
+    "server": fd.Processes(),
+    "tree": fd.Processes(exchange="tree"),
+}
 
 
 @dataclass(frozen=True)
@@ -247,9 +252,11 @@ def test_without_skip_the_error_names_the_ways_that_help(what: str) -> None:
     assert len(caught.value.run.history) == 1
 
 
-@pytest.mark.parametrize("runtime", [*SERVERS, fd.Processes(), fd.Processes(exchange="tree")], ids=str)
-def test_every_runtime_goes_on_without_an_update_that_is_nan(runtime) -> None:
-    run = _train(fd.FedAvg(rounds=3, local=_Nan(), until=fd.All("skip")), runtime=runtime)
+@pytest.mark.parametrize(
+    "name", ["server", "tree", *(pytest.param(n, marks=pytest.mark.slow) for n in ("workers", "wall clock"))]
+)
+def test_every_runtime_goes_on_without_an_update_that_is_nan(name: str) -> None:
+    run = _train(fd.FedAvg(rounds=3, local=_Nan(), until=fd.All("skip")), runtime=RUNTIMES[name])
     assert [r.cohort for r in run.history] == [6, 5, 6]
     assert run.sha256 == _train(fd.FedAvg(rounds=3, local=_Nan(), until=fd.All("skip"))).sha256
     assert run.notices[-1] == LEFT_OUT["update"]
@@ -273,7 +280,9 @@ def test_a_stream_goes_on_without_an_update_that_is_nan(program) -> None:
         _train(program(rounds=12, local=_Nan(), **options))
 
 
-@pytest.mark.parametrize("runtime", [fd.Simulation(), fd.Processes()], ids=str)
+@pytest.mark.parametrize(
+    "runtime", [fd.Simulation(), pytest.param(fd.Processes(), marks=pytest.mark.slow)], ids=["one", "all"]
+)
 def test_a_peer_whose_update_is_nan_is_named(runtime) -> None:
     with pytest.raises(fd.Diverged, match=r"round 2.*node 3's loss or update is NaN"):
         _train(fd.Gossip(rounds=3, local=_Nan()), runtime=runtime)
