@@ -37,7 +37,7 @@ def test_a_run_comes_back_from_its_folder(data, model, tmp_path):
     assert torch.equal(back.best_vector, run.best_vector)
     for field in (
         "sha256", "history", "status", "seed", "nodes", "sizes", "label_counts", "evaluated_on", "best", "name",
-        "node_metrics", "origin", "notices", "config", "node_names", "class_names",
+        "node_metrics", "origin", "notices", "config", "node_names", "class_names", "objective",
     ):  # fmt: skip
         assert getattr(back, field) == getattr(run, field), field
     assert repr(back.program) == repr(run.program)
@@ -130,7 +130,7 @@ def test_every_node_evaluates_on_what_it_holds_out(data, model, workers):
     assert last["node_worst_decile_accuracy"] == pytest.approx(min(expected))
     # Due in round 3 and, as the last, in round 4.
     assert ["node_mean_accuracy" in r.metrics for r in run.history] == [False, False, True, True]
-    assert run.evaluated_on == "held out"
+    assert run.evaluated_on.rows == "held out"
     plain = fd.train(FEDAVG, model, data)
     assert plain.sha256 == run.sha256
     assert plain.history[-1].bytes_up == run.history[-1].bytes_up

@@ -33,7 +33,7 @@ def test_a_run_is_the_record_of_it_all(data, model):
     assert (run.status, run.name, run.seed, run.nodes) == ("finished", "FedAvg", 3, 5)
     assert run.sizes == data.sizes
     assert sum(map(sum, run.label_counts)) == 45
-    assert run.evaluated_on == "test"
+    assert run.evaluated_on.rows == "test"
     assert [r.round for r in run.history] == [1, 2, 3, 4]
     assert [r.epochs for r in run.history] == [1, 2, 3, 4]
     assert all(r.cohort == 5 for r in run.history)

@@ -18,6 +18,7 @@ import safetensors
 
 from foedus.core.errors import BadInput
 from foedus.core.records.checkpoint import CHECKPOINT, HISTORY, Checkpoint, read_history
+from foedus.core.records.evaluated_on import EvaluatedOn
 from foedus.core.records.folder import ABOUT, LEDGER, RunFolder
 from foedus.core.records.ledger import Costs, Ledger
 from foedus.core.records.lock import in_use
@@ -57,7 +58,8 @@ def about(run: Run) -> dict[str, Any]:
         "rows": sum(run.sizes),
         "label_counts": run.label_counts if few else None,
         "class_names": None if run.class_names is None else list(run.class_names),
-        "evaluated_on": run.evaluated_on,
+        "evaluated_on": asdict(run.evaluated_on),
+        "objective": run.objective,
         "rounds": len(run.history),
         "best": None if run.best is None else asdict(run.best),
         "sha256": run.sha256,
@@ -162,7 +164,8 @@ def glance(path: str | Path, kind: type[R] = Run) -> R:  # type: ignore[assignme
             nodes=read["nodes"],
             sizes=read["sizes"] or [read["rows"]],
             label_counts=read["label_counts"],
-            evaluated_on=read["evaluated_on"],
+            evaluated_on=EvaluatedOn(**read["evaluated_on"]),
+            objective=read["objective"],
             runtime=Described(**read["runtime"]),
             out=folder,
             node_metrics=read["node_metrics"],

@@ -16,7 +16,7 @@ from foedus import models, report, saved
 from foedus.core.coordination.evaluation import Evaluate
 from foedus.core.coordination.program import here
 from foedus.core.coordination.runtime import Engine, Runtime
-from foedus.core.coordination.session import Options, Session
+from foedus.core.coordination.session import EVALUATE_AT, Options, Session
 from foedus.core.coordination.site import Setup
 from foedus.core.errors import BadInput, Diverged, FoedusError, Interrupted, RunEnded, WorkerError
 from foedus.core.records.checkpoint import Checkpoint
@@ -75,6 +75,7 @@ def train(
     stop: StopRule | Sequence[StopRule] = (),
     evaluate_every: int = 1,
     checkpoint_every: int = 1,
+    evaluate_at: str = "program",
     evaluate_nodes: int = 0,
     per_node: bool = False,
     policy: Policy = Policy(),
@@ -90,6 +91,10 @@ def train(
     ``resume``    ``True`` goes on from the checkpoint in ``out``; a ``Run`` or ``Checkpoint`` goes on from that.
     ``stop``      rules that end the run early.
     ``evaluate_every``, ``checkpoint_every``  in commits; the last round is always evaluated.
+    ``evaluate_at``  ``"program"``: quality is measured as the program has it: on the coordinator's test rows, unless
+                  nodes have models of their own. ``"nodes"``: every node measures the model that it has, its own where
+                  it has one, on the rows that it holds out, and quality is the mean over all these rows: so programs
+                  with and without models of nodes' own are measured alike.
     ``evaluate_nodes``  each so many commits (0: never) every node evaluates the model on what it holds out, on its
                   training rows if it holds out none: ``Record.metrics`` gets the mean and the worst tenth over nodes,
                   ``Run.node_metrics`` each node's. A measurement: its time and its bytes are nobody's.
@@ -114,6 +119,8 @@ def train(
     model = model.apart()
     if evaluate_every < 1 or checkpoint_every < 1:
         raise BadInput("evaluate_every and checkpoint_every count commits, from 1 up")
+    if evaluate_at not in EVALUATE_AT:
+        raise BadInput(f"evaluate_at is 'program' or 'nodes', got {evaluate_at!r}")
     if evaluate_nodes < 0:
         raise BadInput(f"evaluate_nodes counts commits, from 1 up, or is 0 for never; got {evaluate_nodes}")
     folder, checkpoint = _folder(out, resume, {} if config is None else {saved.CONFIG: config.encode()})
@@ -146,6 +153,7 @@ def train(
             options=Options(
                 program=type(program).__qualname__,
                 evaluate_every=evaluate_every,
+                evaluate_at=evaluate_at,
                 evaluate_nodes=evaluate_nodes,
                 node_evaluation=getattr(context.program, "node_evaluation", Evaluate(held_out=True)),
                 checkpoint_every=checkpoint_every,
@@ -276,6 +284,7 @@ def _make_run(context: _Context, s: Session, status: str, checkpoint: Checkpoint
         preparation=s.roster.preparation,
         node_names=s.roster.node_names,
         class_names=s.roster.class_names,
+        objective=getattr(context.program, "objective", None),
         _model=s.model,
     )
 

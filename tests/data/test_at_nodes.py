@@ -64,7 +64,7 @@ def test_in_simulation_it_is_the_run_over_all_rows(holdout):
     assert [r.virtual_s for r in run.history] == [r.virtual_s for r in whole.history]
     assert (run.nodes, run.sizes, run.label_counts) == (whole.nodes, whole.sizes, whole.label_counts)
     # What nodes find is that of all rows together, in another order of sums.
-    assert run.evaluated_on == whole.evaluated_on == ("train" if holdout is None else "held out")
+    assert run.evaluated_on.rows == whole.evaluated_on.rows == ("train" if holdout is None else "held out")
     for a, b in zip(run.history, whole.history, strict=True):
         assert a.accuracy == pytest.approx(b.accuracy, rel=1e-6)
         assert a.loss == pytest.approx(b.loss, rel=1e-5)
@@ -131,7 +131,7 @@ def test_rows_that_a_node_holds_out_itself():
         return arrays(X[mine][3:], Y[mine][3:], test=test)
 
     run = train(AtNodes(load, K), evaluate_nodes=1)
-    assert run.evaluated_on == "held out"
+    assert run.evaluated_on.rows == "held out"
     # Node 0 keeps none, and evaluates on none.
     assert [m is None for m in run.node_metrics["loss"]] == [True, False, False, False]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from foedus.core.records.evaluated_on import EvaluatedOn
 from foedus.core.records.ledger import Ledger
 from foedus.core.records.run import Record, Run
 
@@ -56,7 +57,7 @@ def fake(program: Any, history: list[Record], **changes: Any) -> Run:
         "nodes": 3,
         "sizes": [10, 20, 30],
         "label_counts": [[10, 0], [5, 15], [15, 15]],
-        "evaluated_on": "test set, 540 rows",
+        "evaluated_on": EvaluatedOn("test"),
         "runtime": Simulation(),
     }
     known = {f.name for f in fields(Run)}

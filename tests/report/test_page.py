@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 import pytest
 
 from foedus.core.errors import BadInput
+from foedus.core.records.evaluated_on import EvaluatedOn
 from foedus.core.records.run import Record
 from foedus.report import page
 from foedus.report.holdings import RANKS
@@ -164,14 +165,15 @@ class Evil:
 
 def test_everything_is_escaped(tmp_path):
     evil = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
-    runs = {evil: fake(Evil(), learn(5, 0.1, 0.9, 2, up=9), evaluated_on=evil, status=evil, runtime=Evil())}
+    on = EvaluatedOn(evil)
+    runs = {evil: fake(Evil(), learn(5, 0.1, 0.9, 2, up=9), evaluated_on=on, status=evil, runtime=Evil())}
     runs[evil + "2"] = fake(FedAvg(), learn(5, 0.1, 0.9, 2, up=9))
     html = page(runs, tmp_path, title=evil, notes=[evil]).read_text(encoding="utf-8")
     p = Page(html)
     assert html.count("<script") == 1
     assert "<img" not in html
     assert not [a for a in p.attributes if a[1].startswith("on")]
-    assert p.row(evil)[1] == p.row(evil + "2")[1]
+    assert p.row(evil)[1] == p.row(evil + "2")[1].removesuffix(" *")
     assert evil in p.text("notes") or evil in p.text()
 
 
@@ -198,13 +200,14 @@ def test_shares_of_time(tmp_path):
 
 
 def test_how_it_was_run(tmp_path):
-    run = fake(FedAvg(rounds=3), [record(1, 0.5)], evaluated_on="the test set")
+    run = fake(FedAvg(rounds=3), [record(1, 0.5)], evaluated_on=EvaluatedOn("test"), objective="rows")
     said = read(run, tmp_path).text()
     for fact in (
         "FedAvg(rounds=3, lr=0.05)",
         "Simulation(workers=2, network='WAN')",
         run.sha256,
-        "the test set",
+        "the test rows, all together",
+        "by their rows",
         "Python",
     ):
         assert fact in said

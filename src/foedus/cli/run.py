@@ -239,7 +239,10 @@ def _pictures(done: Run, folder: Path) -> Path:
 def _many(cases: list[Case], folder: Path, json: bool, quiet: bool) -> None:
     from foedus.experiment.study import Study
 
-    _conduct(Study.begin(cases, folder), json, quiet)
+    study = Study.begin(cases, folder)
+    for sentence in study.chosen:
+        progress(quiet).print(sentence, markup=False)
+    _conduct(study, json, quiet)
 
 
 def _conduct(study: Study, json: bool, quiet: bool) -> None:

@@ -144,6 +144,7 @@ class Experiment:
             resume=resume,
             stop=(*t.stop, *stop),
             evaluate_every=t.evaluate.every,
+            evaluate_at=t.evaluate.at or "program",
             evaluate_nodes=t.evaluate.nodes,
             checkpoint_every=t.checkpoint.every,
             per_node=t.ledger.per_node,

@@ -23,6 +23,7 @@ from foedus.core.records.run import Record
 from foedus.core.types.data import FederatedDataset
 from foedus.experiment.document import from_text
 from foedus.experiment.experiment import Experiment
+from foedus.experiment.likeness import like_with_like
 from foedus.experiment.sweep import Case
 from foedus.experiment.write import to_toml
 from foedus.report.summary import On
@@ -82,6 +83,8 @@ class Study:
 
     folder: Path
     members: tuple[Member, ...]
+    chosen: tuple[str, ...] = ()
+    """What was chosen for the cases so that they can be compared, in sentences: see ``likeness``."""
 
     @staticmethod
     def begin(cases: Sequence[Case], folder: Path) -> Study:
@@ -91,9 +94,12 @@ class Study:
         """
         if folder.exists() and (not folder.is_dir() or any(p.suffix != ".tmp" for p in folder.iterdir())):
             raise BadInput(f"{folder} already exists: choose another folder, remove it, or go on with it (--resume)")
-        data = _Data()
+        data, held_out = _Data(), []
         for case in cases:
-            case.experiment.check(data.of(case.experiment))
+            divided = data.of(case.experiment)
+            case.experiment.check(divided)
+            held_out.append(divided.nodes_tested_on == "held out")
+        cases, chosen = like_with_like(cases, held_out)
         width = len(str(len(cases)))
         members = tuple(
             Member(
@@ -109,7 +115,7 @@ class Study:
         )
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / saved.STUDY, saved.as_json({"cases": members}))
-        return Study(folder, members)
+        return Study(folder, members, tuple(chosen))
 
     @staticmethod
     def open(folder: Path) -> Study:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from foedus.core.coordination.runtime import Runtime
+from foedus.core.coordination.session import EVALUATE_AT
 from foedus.core.errors import BadInput
 from foedus.core.types.model import Model as CoreModel
 from foedus.data.partitions import Natural, Partition
@@ -130,15 +131,21 @@ class Evaluate:
     """When the model is evaluated.
 
     ``every``  so many commits; the last round always is.
+    ``at``     `"nodes"`: every node measures the model that it has, on the rows that it holds out. `"program"`: as the
+               program has it, most on the data's test rows. Not given, a comparison chooses, and a single run is as the
+               program has it.
     ``nodes``  so many commits, at every node on its own rows; 0 is never.
     """
 
     every: int = 1
     nodes: int = 0
+    at: str | None = None
 
     def __post_init__(self) -> None:
         if self.every < 1:
             raise BadInput(f"every counts commits, from 1 up; got {self.every}")
+        if self.at is not None and self.at not in EVALUATE_AT:
+            raise BadInput(f"at is 'nodes' or 'program', got {self.at!r}")
         if self.nodes < 0:
             raise BadInput(f"nodes counts commits, from 1 up, or 0 for never; got {self.nodes}")
 

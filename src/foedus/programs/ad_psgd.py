@@ -12,6 +12,7 @@ from foedus.core.errors import BadInput
 from foedus.core.types.model import join
 from foedus.core.types.state import State
 from foedus.jobs import LocalSGD
+from foedus.programs.weights import check_objective, length
 from foedus.topologies import Graph, Ring, describe, graph_of, require_connected
 
 ASK, ANSWER = "ask", "answer"
@@ -28,6 +29,8 @@ class AdPsgd:
 
     ``topology``  bipartite and undirected: a ring with an even number of nodes, a torus with even sides, a hypercube.
     ``local``     the step; ``LocalSGD(steps=1)`` is the paper's.
+    ``objective``  ``"nodes"``: all count alike, as in the paper. ``"rows"``: a node\'s step is as many times as long
+                  as it has more rows than the mean of all; choose a rate that suits the largest.
     ``seconds``   a commit every so many seconds of the runtime's clock, with as many steps as each peer manages: the
                   fast do more. None: a commit after every step, so that all take ``rounds`` steps.
 
@@ -39,8 +42,10 @@ class AdPsgd:
     topology: Topology = Ring()
     local: LocalSGD = LocalSGD(steps=1, batch_size=10, lr=0.1)
     seconds: float | None = None
+    objective: str = "nodes"
 
     def __post_init__(self) -> None:
+        check_objective(self.objective)
         if self.seconds is not None and not self.seconds > 0:
             raise BadInput(f"seconds between two commits are more than 0, or None; got {self.seconds}")
 
@@ -89,7 +94,7 @@ class _Node:
         computed = self.peer.run(self.program.local.at(t), {"w": self.s.w})
         u = (await asyncio.gather(computed, self.average()))[0] if self.active else await computed
         self.s = self.s.replace(
-            w=self.s.w + join(u.parts, self.peer.layout),
+            w=self.s.w + length(self.program.objective, self.peer) * join(u.parts, self.peer.layout),
             steps=self.s.steps + 1,
             stale=self.s.stale + self.s.averaged - averaged,
         )

@@ -28,6 +28,7 @@ class Centralized:
     local: LocalSGD = LocalSGD(epochs=1, batch_size=10, lr=0.1)
     communicates = False
     pooled = True
+    objective = "rows"
 
     async def __call__(self, fed: Federation) -> Tensor:
         s = await fed.begin(lambda w: State(w=w))

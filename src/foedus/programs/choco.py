@@ -14,6 +14,7 @@ from foedus.core.types.state import State
 from foedus.core.types.transform import Transform, shapes_of
 from foedus.core.types.update import BUFFERS, Tensors, Update
 from foedus.jobs import LocalSGD
+from foedus.programs.weights import check_objective, length
 from foedus.topologies import Metropolis, Mixing, Ring, Weights, describe, mix
 from foedus.transforms import TopK
 
@@ -29,6 +30,8 @@ class Choco:
 
     ``gamma``     the consensus step, at most 1; the more is lost on the way, the less.
     ``compress``  the compressor Q, such as ``TopK(0.1)``; no error feedback, for x^ is one already.
+    ``objective``  ``"nodes"``: all count alike, as in the paper. ``"rows"``: a node\'s step is as many times as long
+                  as it has more rows than the mean of all; choose a rate that suits the largest.
     ``weights``   W, doubly stochastic.
     """
 
@@ -38,8 +41,10 @@ class Choco:
     gamma: float = 0.5
     compress: Transform = TopK(0.1)
     local: LocalSGD = LocalSGD(steps=1, batch_size=10, lr=0.1)
+    objective: str = "nodes"
 
     def __post_init__(self) -> None:
+        check_objective(self.objective)
         if not (math.isfinite(self.gamma) and 0 < self.gamma <= 1):
             raise BadInput(f"gamma lies in (0, 1], got {self.gamma}")
 
@@ -65,7 +70,7 @@ class Choco:
         s = await peer.begin(lambda w: State(w=w, estimates=dict.fromkeys(sorted(near), w), memory={}))
         for t in peer.rounds(self.rounds):
             u = await peer.run(self.local.at(t), {"w": s.w})
-            w = s.w + join(u.parts, peer.layout)
+            w = s.w + length(self.objective, peer) * join(u.parts, peer.layout)
             difference = _parts(w - s.estimates[peer.id], peer.layout)
             q, memory = self.compress.encode(Update(difference, 1.0), s.memory, peer.key("compress", t))
             sent = await peer.exchange(q.parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -22,7 +23,8 @@ class EASGD:
 
     Every worker keeps parameters x of its own. After the steps of ``local`` it meets the centre c, and a spring
     pulls both: e = rate (x - c), x <- x - e, c <- c + e. What one gains the other loses, so without gradients the
-    sum of all parameters stays. The model is the centre.
+    sum of all parameters stays. The model is the centre. A stronger spring does not make a worker count more: where all
+    are equally often heard it is the mean of the nodes' losses that falls, each counting alike.
 
     ``rate``    the paper's alpha in (0, 1); by default 0.9 / n, its beta being 0.9.
     ``local``   steps between two meetings, the paper's tau: ``LocalSGD(steps=10, ...)``.
@@ -35,6 +37,7 @@ class EASGD:
     commit_every: int | None = None
     transforms: tuple[Transform, ...] = ()
     failure: str = "abort"
+    objective: ClassVar[str] = "nodes"
 
     def __post_init__(self) -> None:
         if self.rate is not None and not 0 < self.rate < 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -21,6 +22,7 @@ from foedus.programs.in_flight import (
     give_work,
     updates_per_commit,
 )
+from foedus.programs.weights import BY_ROWS, check_objective
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class FedAsync:
     from the version that it was given. The paper trains with a proximal term: ``LocalSGD(proximal=...)``.
 
     ``discount``     ``Constant()``, ``Polynomial(p)``: (1 + staleness)^-p, or ``Hinge(slope, grace)``.
+    ``objective``    ``"nodes"``: all count alike, as in the paper. ``"rows"``: a is multiplied by the node's rows over
+                     those of the largest. Either is exact as ``mixing`` goes to 0, if all are equally often heard.
     ``concurrency``  nodes at work at once, drawn at random; by default all.
     ``rounds``, ``commit_every``, ``failure``  as in ``ParameterServer``.
     """
@@ -43,8 +47,10 @@ class FedAsync:
     commit_every: int | None = None
     transforms: tuple[Transform, ...] = ()
     failure: str = "abort"
+    objective: str = "nodes"
 
     def __post_init__(self) -> None:
+        check_objective(self.objective)
         if not 0 < self.mixing <= 1:
             raise BadInput(f"mixing is the share of a new model, above 0 and at most 1; got {self.mixing}")
         check_at_once(self.concurrency)
@@ -62,7 +68,7 @@ class FedAsync:
                 u = await anext(updates, None)
                 if u is None:  # all who were at work have failed, or the run is over
                     continue
-                a = self.mixing * self.discount.factor(u.staleness)
+                a = self._counts(fed.sizes, u.node) * self.mixing * self.discount.factor(u.staleness)
                 w_k = updates.args["w"] + join(u.parts, fed.layout)
                 s = s.replace(w=(1 - a) * s.w + a * w_k)
                 updates.publish(s.w)
@@ -73,3 +79,6 @@ class FedAsync:
                     await fed.commit(s)
             check_over(updates)
         return s.w  # type: ignore[no-any-return]
+
+    def _counts(self, sizes: Sequence[int], node: int) -> float:
+        return sizes[node] / max(sizes) if self.objective == BY_ROWS else 1.0

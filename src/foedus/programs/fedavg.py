@@ -15,6 +15,7 @@ from foedus.core.types.state import State
 from foedus.core.types.transform import Transform
 from foedus.jobs import LocalSGD
 from foedus.optimizers import SGD, ServerOptimizer
+from foedus.programs.weights import objective
 from foedus.sampling import Cohort, Fraction
 
 
@@ -34,6 +35,11 @@ class FedAvg:
     server: ServerOptimizer = SGD(lr=1.0)
     transforms: tuple[Transform, ...] = ()
     until: Until = All()
+
+    @property
+    def objective(self) -> str:
+        """What nodes count: by ``"rows"`` under a mean by rows, under any other rule ``"nodes"`` count alike."""
+        return objective(self.aggregate)
 
     def job(self, t: int) -> Job:
         """What nodes are asked in round t; the one thing in which some of its relatives differ."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -17,6 +18,7 @@ from foedus.jobs import LocalSGD
 from foedus.optimizers import SGD, ServerOptimizer
 from foedus.programs.discounts import Discount, Polynomial
 from foedus.programs.in_flight import check_at_once, check_local, check_over, give_work
+from foedus.programs.weights import objective, weights
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class FedBuff:
     is ``FedAvg`` with the same ``aggregate``.
 
     ``concurrency``  nodes at work at once, drawn at random; by default all that do not wait.
-    ``aggregate``    ``Mean(weighted=False)`` is the paper's; a robust rule works too.
+    ``aggregate``    ``Mean(weighted=False)`` is the paper's; under ``Mean()`` an update counts by its node's rows,
+                     against the mean of all nodes. A robust rule works too.
     ``failure``      ``"abort"``, or ``"skip"`` to go on without a node that failed.
     """
 
@@ -48,6 +51,11 @@ class FedBuff:
             raise BadInput(f"buffer is a number of updates, at least 1; got {self.buffer}")
         check_at_once(self.concurrency)
         check_local(self.local)
+
+    @property
+    def objective(self) -> str:
+        """What nodes count: by ``"rows"`` under a mean by rows, under any other rule ``"nodes"`` count alike."""
+        return objective(self.aggregate)
 
     async def __call__(self, fed: Federation) -> Tensor:
         if self.buffer > fed.nodes:
@@ -71,7 +79,7 @@ class FedBuff:
                 buffer.append(u.with_parts({k: v * factor for k, v in u.parts.items()}))
                 full = len(buffer) == self.buffer
                 if full:
-                    s = self._step(s, buffer)
+                    s = self._step(s, buffer, fed.sizes)
                     buffer = []
                     updates.publish(s.w)
                 # Whoever is idle because others were drawn does not wait for anybody.
@@ -83,9 +91,13 @@ class FedBuff:
             check_over(updates)
         return s.w  # type: ignore[no-any-return]
 
-    def _step(self, s: State, buffer: list[Update]) -> State:
+    def _step(self, s: State, buffer: list[Update], sizes: Sequence[int]) -> State:
         # In the order of nodes, which is the one that a synchronous round has.
         buffer = sorted(buffer, key=lambda u: u.node)
         memory = self.aggregate.init(shapes_of(buffer[0].parts)) if s.joined is None else s.joined
         total, memory = fold(self.aggregate, buffer, memory)
-        return self.server.step(s.replace(joined=memory), total)
+        # What these count against as many on the mean: divided by their own sum alone, a buffer of one would count
+        # every node alike. All nodes together, and nodes that count alike, make exactly 1.
+        everybody = weights(self.aggregate, sizes, range(len(sizes)))
+        factor = sum(everybody[u.node] for u in buffer) * len(sizes) / (sum(everybody) * len(buffer))
+        return self.server.step(s.replace(joined=memory), {k: v * factor for k, v in total.items()})

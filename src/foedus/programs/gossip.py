@@ -15,6 +15,7 @@ from foedus.core.types.state import State
 from foedus.core.types.update import BUFFERS, Update
 from foedus.jobs import Gradient, LocalSGD
 from foedus.jobs.schedules import Schedule
+from foedus.programs.weights import check_objective, length
 from foedus.topologies import Absence, Metropolis, Mixing, Ring, Weights, describe, mix
 from foedus.topologies.weights import TOLERANCE
 
@@ -31,6 +32,8 @@ class Gossip:
     ``weights``     W, doubly stochastic in every round: so the mean of the models follows SGD on the mean gradient.
     ``lr``, ``batch_size``  of the gradient step; of no use with ``local``.
     ``local``       a job such as ``LocalSGD(epochs=5)`` in place of the gradient.
+    ``objective``   ``"nodes"``: all count alike, as in the paper. ``"rows"``: a node\'s step is as many times as long
+                    as it has more rows than the mean of all; choose a rate that suits the largest.
     ``absences``    who is away in which rounds. W is made anew among the others, and who comes back goes on from the
                     model it left with. Nobody waits.
 
@@ -45,10 +48,12 @@ class Gossip:
     batch_size: int | None = 10
     local: LocalSGD | None = None
     absences: tuple[Absence, ...] = ()
+    objective: str = "nodes"
 
     def __post_init__(self) -> None:
         if not callable(self.lr) and not (math.isfinite(self.lr) and self.lr >= 0):
             raise BadInput(f"lr must be a non-negative number or a schedule, got {self.lr}")
+        check_objective(self.objective)
         Gradient(self.batch_size)  # says what is wrong with it
 
     def mixing(self, nodes: int) -> Mixing:
@@ -86,10 +91,11 @@ class Gossip:
                 # Both start from the old models, so they go on at the same time.
                 job, exchange = Gradient(self.batch_size), _mixed(peer, s.w, mixing, t)
                 u, mixed = await asyncio.gather(peer.run(job, {"w": s.w}), exchange)
-                w = _step(mixed, u, self.lr(t) if callable(self.lr) else self.lr, peer.layout.parameters)
+                lr = self.lr(t) if callable(self.lr) else self.lr
+                w = _step(mixed, u, lr * length(self.objective, peer), peer.layout.parameters)
             else:
                 u = await peer.run(self.local.at(t), {"w": s.w})
-                w = await _mixed(peer, s.w + join(u.parts, peer.layout), mixing, t)
+                w = await _mixed(peer, s.w + length(self.objective, peer) * join(u.parts, peer.layout), mixing, t)
             s = s.replace(w=w)
             await peer.commit(s)
         return s.w  # type: ignore[no-any-return]

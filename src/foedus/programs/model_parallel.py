@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ class ModelParallel:
     lr: float | Schedule = 0.1
     batch_size: int | None = None
     steps: int = 1
+    objective: ClassVar[str] = "rows"
 
     def __post_init__(self) -> None:
         if not callable(self.lr) and not (math.isfinite(self.lr) and self.lr >= 0):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -81,6 +81,7 @@ class ParameterServer:
     commit_every: int | None = None
     transforms: tuple[Transform, ...] = ()
     failure: str = "abort"
+    objective: ClassVar[str] = "rows"
 
     def __post_init__(self) -> None:
         check_rate(self.lr)

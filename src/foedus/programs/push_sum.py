@@ -14,6 +14,7 @@ from foedus.core.types.model import join
 from foedus.core.types.state import State
 from foedus.core.types.update import Tensors
 from foedus.jobs import LocalSGD
+from foedus.programs.weights import check_objective, length
 from foedus.topologies import Absence, Exponential, Mixing, Push, describe, mix
 
 LEAST_MASS = 1e-6
@@ -32,6 +33,8 @@ class PushSum:
     as often as it sends: any strongly connected graph does, and the sums of x and w over all peers stay what they are.
 
     ``local``     the step; ``LocalSGD(steps=1)`` is the paper's.
+    ``objective``  ``"nodes"``: all count alike, as in the paper. ``"rows"``: a node\'s step is as many times as long
+                  as it has more rows than the mean of all; choose a rate that suits the largest.
     ``absences``  who is away in which rounds. Who leaves hands x and w over to a neighbour that stays; who comes back
                   is given half of a neighbour's, and so that neighbour's model.
 
@@ -44,6 +47,10 @@ class PushSum:
     topology: Topology = Exponential()
     local: LocalSGD = LocalSGD(steps=1, batch_size=10, lr=0.1)
     absences: tuple[Absence, ...] = ()
+    objective: str = "nodes"
+
+    def __post_init__(self) -> None:
+        check_objective(self.objective)
 
     def mixing(self, nodes: int) -> Mixing:
         """The matrices of all rounds."""
@@ -75,7 +82,8 @@ class PushSum:
                 await peer.commit(s, weight=0.0)
                 continue
             u = await peer.run(self.local.at(t), {"w": s.w})
-            x, mass = await _push(peer, s.x + join(u.parts, peer.layout), s.mass, mixing, t)
+            x = s.x + length(self.objective, peer) * join(u.parts, peer.layout)
+            x, mass = await _push(peer, x, s.mass, mixing, t)
             s = State(w=_model(peer, x, mass, t), x=x, mass=mass)
             await peer.commit(s, weight=s.mass)
         return s.w  # type: ignore[no-any-return]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -41,6 +41,7 @@ class StaleSynchronous:
     batch_size: int | None = None
     transforms: tuple[Transform, ...] = ()
     failure: str = "abort"
+    objective: ClassVar[str] = "rows"
 
     def __post_init__(self) -> None:
         if self.bound < 0:

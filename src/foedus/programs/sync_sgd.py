@@ -16,6 +16,7 @@ from foedus.core.types.state import State
 from foedus.core.types.transform import Transform
 from foedus.jobs import Gradient
 from foedus.jobs.schedules import Schedule
+from foedus.programs.weights import objective
 from foedus.sampling import Cohort, Fixed, Fraction
 
 
@@ -44,6 +45,11 @@ class SyncSGD:
             raise BadInput(f"batch_size must be at least 1, or None for the full batch; got {self.batch_size}")
         if self.backup < 0:
             raise BadInput(f"backup is a number of spare workers, at least 0; got {self.backup}")
+
+    @property
+    def objective(self) -> str:
+        """What nodes count: by ``"rows"`` under a mean by rows, under any other rule ``"nodes"`` count alike."""
+        return objective(self.aggregate)
 
     async def __call__(self, fed: Federation) -> Tensor:
         s = await fed.begin(lambda w: State(w=w))

@@ -1,15 +1,52 @@
-"""What nodes count, for programs that must know it beside the aggregator."""
+"""What nodes count in what a program minimises: by their rows, or all alike."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
 
+from foedus.aggregators import Mean
+from foedus.core.coordination.peer import Peer
+from foedus.core.errors import BadInput
 from foedus.core.types.aggregator import ALIKE, REPORTED, Aggregator
+
+BY_ROWS, BY_NODES = "rows", "nodes"
+"""What programs name as their ``objective``: the mean of the loss over all rows, or of the nodes' mean losses."""
+
+
+def objective(aggregate: Aggregator) -> str:
+    """``"rows"`` under a mean by rows; under any other rule nodes count alike: ``"nodes"``."""
+    return BY_ROWS if getattr(aggregate, "weight_range", ALIKE) == REPORTED else BY_NODES
+
+
+def check_objective(given: str) -> None:
+    """Errors: ``BadInput``."""
+    if given not in (BY_ROWS, BY_NODES):
+        raise BadInput(f'objective is "rows" (nodes count by their rows) or "nodes" (all alike), got {given!r}')
+
+
+def with_objective(program: Any, given: str) -> Any:
+    """The program with another objective, where it has a choice: by its field ``objective``, or by a mean's weights."""
+    if getattr(program, "objective", None) in (given, None) or not is_dataclass(program):
+        return program
+    assert not isinstance(program, type)
+    names = {f.name for f in fields(program)}
+    if "objective" in names:
+        return replace(program, objective=given)
+    if isinstance(getattr(program, "aggregate", None), Mean) and "aggregate" in names:
+        return replace(program, aggregate=Mean(weighted=given == BY_ROWS))
+    return program
+
+
+def length(given: str, peer: Peer) -> float:
+    """How long a peer's step is: where nodes count by rows, its rows against the mean over nodes."""
+    return peer.share if given == BY_ROWS else 1.0
 
 
 def weights(aggregate: Aggregator, sizes: Sequence[int], nodes: Iterable[int]) -> list[float]:
     """What each node's answer counts: its rows under a mean by rows; under any other rule all count alike."""
-    by_rows = getattr(aggregate, "weight_range", ALIKE) == REPORTED
+    by_rows = objective(aggregate) == BY_ROWS
     return [float(sizes[n]) if by_rows else 1.0 for n in nodes]
 
 

@@ -61,7 +61,8 @@ def _run(run: Run) -> dict[str, Any]:
         "seed": run.seed,
         "nodes": run.nodes,
         "rounds": s.last.round,
-        "evaluated_on": str(run.evaluated_on),
+        "evaluated_on": _measured(run),
+        "objective": run.objective,
         "quality": _quality(s, c.metric),
         "costs": _costs(s.last),
         "time_shares": _shares(s.last),
@@ -71,6 +72,11 @@ def _run(run: Run) -> dict[str, Any]:
         "origin": origin_of(run),
         "preparation": _agreed(run),
     }
+
+
+def _measured(run: Run) -> dict[str, str]:
+    on = run.evaluated_on
+    return {"rows": on.rows, "where": on.where, "models": on.models, "auc": on.auc}
 
 
 def _agreed(what: Run | FederatedDataset) -> dict[str, Any] | None:
@@ -113,7 +119,7 @@ def _comparison(c: Comparison) -> dict[str, Any]:
         "higher_is_better": None if c.metric is None else c.metric.higher,
         "target": c.target,
         "networks": _networks(c),
-        "groups": [_group(s) for s in (c.everywhere if c.networks else c.ranked)],
+        "groups": [_group(c, s) for s in (c.everywhere if c.networks else c.ranked)],
     }
 
 
@@ -130,7 +136,7 @@ def _networks(c: Comparison) -> dict[str, Any] | None:
     }
 
 
-def _group(s: Summary) -> dict[str, Any]:
+def _group(c: Comparison, s: Summary) -> dict[str, Any]:
     reached = s.reached
     return {
         "label": s.label,
@@ -140,6 +146,9 @@ def _group(s: Summary) -> dict[str, Any]:
         "role": s.role,
         "seeds": [run.seed for run in s.runs],
         "statuses": [run.status for run in s.runs],
+        "evaluated_on": _measured(s.run),
+        "comparable": not c.odd(s),
+        "objective": s.run.objective,
         "rounds": finite(s.last.round),
         "final": _spread(s.finals),
         "best": _spread(s.bests),

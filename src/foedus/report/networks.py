@@ -54,7 +54,7 @@ def fit(c: Comparison) -> Fit | None:
     """Who is first where; None where settings do not differ in the network, or nothing federated was evaluated."""
     if not c.networks or c.metric is None or c.target is None:
         return None
-    of = {(s.subject, s.network): s for s in c.everywhere if s.network and s.role == TOGETHER and s.final is not None}
+    of = {(s.subject, s.network): s for s in c.everywhere if s.network and s.role == TOGETHER and c.counts(s)}
     if not of:
         return None
     first = {n: _first([s for (_, there), s in of.items() if there == n]) for n in c.networks}

@@ -15,6 +15,8 @@ from foedus.report.units import human_count, human_seconds, three_digits
 from foedus.report.unused import unused
 from foedus.report.verdict import plural
 
+_COUNT = {"rows": "by their rows", "nodes": "alike"}
+
 
 def origin(c: Comparison) -> str:
     """The section as HTML, one collapsible block a setting, and what was the same for all runs: versions, machine."""
@@ -43,6 +45,7 @@ def _block(s: Summary, shared: Mapping[str, str]) -> str:
         ("model", f"{len(run.vector):,} float32 numbers"),
         ("SHA-256 of the model", _each(r.sha256 for r in s.runs)),
         ("evaluated on", _each(str(r.evaluated_on) for r in s.runs)),
+        *([("nodes count", _COUNT.get(run.objective, run.objective))] if run.objective else []),
         ("messages", human_count(s.last.messages)),
         *([("answers not used", unused(s.last))] if unused(s.last) else []),
         ("wall time", human_seconds(s.last.wall_s)),

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from foedus.core.records.run import Record, Run
 from foedus.report.holdings import headline
+from foedus.report.likeness import MARK, marks
+from foedus.report.likeness import said as likeness
 from foedus.report.networks import fit, network_grid, rest_is_on, sentence, signs
 from foedus.report.nodes import fairness
 from foedus.report.nodes import sentence as of_nodes
@@ -108,7 +110,8 @@ def comparison(runs: Runs, target: float | None = None) -> Sheet:
         said.append(race(c, TRAFFIC, WORK))
     words = [Words(" ".join(s for s in said if s)), *(Words(t, "yellow") for t in troubles(c))]
     seeds = [Words(_about_seeds(c), "dim")] if any(s.n > 1 for s in c.programs) else []
-    return Sheet((*_networks(c), _table(c), *seeds, *words))
+    alike = [Words(t, "yellow" if t.startswith(MARK) else "dim") for t in likeness(c)]
+    return Sheet((*_networks(c), _table(c), *seeds, *alike, *words))
 
 
 def _networks(c: Comparison) -> list[Words | Grid]:
@@ -137,8 +140,11 @@ def _table(c: Comparison) -> Grid:
         columns.append(Column("seeds", tuple(str(s.n) for s in rows), 7))
     metric = c.metric
     if metric is not None:
-        columns.append(Column(f"final\n{metric.label}", tuple(metric.spread_text(s.finals) for s in rows)))
-        columns.append(Column("best", tuple(metric.text(s.best) for s in rows), 6))
+        found = marks(c, rows)
+        finals = (f"{metric.spread_text(s.finals)}{m}" for s, m in zip(rows, found, strict=True))
+        columns.append(Column(f"final\n{metric.label}", tuple(finals)))
+        bests = (f"{metric.text(s.best)}{m}" for s, m in zip(rows, found, strict=True))
+        columns.append(Column("best", tuple(bests), 6))
     columns += [
         cost("rounds", lambda r: r.round, human_count, 2),
         cost("up", lambda r: r.bytes_up, human_bytes, 1),

@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import fmean
 
 from foedus.core.errors import BadInput
+from foedus.core.records.evaluated_on import EvaluatedOn, go_together
 from foedus.core.records.run import Record, Run
 from foedus.network import PRESETS
 from foedus.report.seeds import common, mean_record, sd, within_spread
@@ -184,6 +186,16 @@ class Summary:
         return f"{len(self.reaching)} of {self.n} seeds" if 0 < len(self.reaching) < self.n else ""
 
     @property
+    def evaluated_on(self) -> tuple[EvaluatedOn, ...]:
+        """What its runs were measured on, each once: one thing, unless they were started by hand."""
+        return tuple(dict.fromkeys(run.evaluated_on for run in self.runs))
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a run of it diverged: what is left is its last good model, which says nothing of the program."""
+        return any(run.status == "diverged" for run in self.runs)
+
+    @property
     def bytes(self) -> int:
         """Bytes in both directions."""
         return self.last.bytes_up + self.last.bytes_down
@@ -209,6 +221,19 @@ class Comparison:
     everywhere: tuple[Summary, ...]
     network: str | None = None
 
+    @cached_property
+    def alike(self) -> frozenset[EvaluatedOn]:
+        """What most of the settings were measured on, as far as its numbers may stand side by side."""
+        return _alike(self.metric, self.everywhere)
+
+    def odd(self, s: Summary) -> bool:
+        """Whether a setting was measured on other rows than most, or in another way: it is no match for them."""
+        return s.final is not None and not self.alike.issuperset(s.evaluated_on)
+
+    def counts(self, s: Summary) -> bool:
+        """Whether sentences and headlines may be made of it: it has not diverged, and was measured as most were."""
+        return s.final is not None and not s.diverged and not self.odd(s)
+
     @property
     def networks(self) -> tuple[str, ...]:
         """Those that settings differ in, presets first and from fast to slow; none where there are not two."""
@@ -221,8 +246,8 @@ class Comparison:
         )
 
     def with_role(self, role: str) -> list[Summary]:
-        """Those of one role that were evaluated, in order."""
-        return [s for s in self.programs if s.role == role and s.final is not None]
+        """Those of one role that count, in order."""
+        return [s for s in self.programs if s.role == role and self.counts(s)]
 
     @property
     def chosen(self) -> Summary | None:
@@ -312,12 +337,13 @@ def compare(runs: Runs, target: float | None = None) -> Comparison:
     programs = [_summarize(label, group, metric) for label, group in groups.items()]
     if metric is None:
         return _side_by_side(None, None, programs)
+    alike = _alike(metric, programs)
     if target is None:
-        target = _default_target(metric, programs)
+        target = _default_target(metric, [s for s in programs if alike.issuperset(s.evaluated_on)] or programs)
     elif not math.isfinite(target) or (metric.field in ("accuracy", "auc") and not 0 <= target <= 1):
         hint = f"; did you mean {target / 100:g}?" if 1 < target <= 100 else ""
         raise BadInput(f"the target for {metric.label} is a share between 0 and 1, got {target!r}{hint}")
-    return _side_by_side(metric, target, [replace(s, reaching=_reaching(s, metric, target)) for s in programs])
+    return _side_by_side(metric, target, [_with_reaching(s, metric, target, alike) for s in programs])
 
 
 def _side_by_side(metric: Metric | None, target: float | None, everywhere: Sequence[Summary]) -> Comparison:
@@ -379,6 +405,17 @@ def _value(metric: Metric, record: Record) -> float:
     return value
 
 
+def _alike(metric: Metric | None, programs: Sequence[Summary]) -> frozenset[EvaluatedOn]:
+    # One that was measured in several ways is like nobody, itself included.
+    named = [s.evaluated_on[0] for s in programs if len(s.evaluated_on) == 1 and s.final is not None]
+    return go_together(named, "" if metric is None else metric.field)
+
+
+def _with_reaching(s: Summary, metric: Metric, target: float, alike: frozenset[EvaluatedOn]) -> Summary:
+    """The target is in what most were measured by: of another measure nobody can say whether it is reached."""
+    return replace(s, reaching=_reaching(s, metric, target)) if alike.issuperset(s.evaluated_on) else s
+
+
 def _reaching(s: Summary, metric: Metric, target: float) -> tuple[Record, ...]:
     firsts = (
         next((r for r in _evaluated(run, metric) if metric.reaches(_value(metric, r), target)), None) for run in s.runs
@@ -417,8 +454,9 @@ def time_head(programs: Sequence[Summary]) -> str:
 
 
 def _default_target(metric: Metric, programs: Sequence[Summary]) -> float:
-    together = [s.best for s in programs if s.role == TOGETHER and s.best is not None]
-    best = metric.best(together or [s.best for s in programs if s.best is not None])
+    sound = [s for s in programs if s.best is not None and not s.diverged]
+    together = [s.best for s in sound if s.role == TOGETHER and s.best is not None]
+    best = metric.best(together or [s.best for s in sound or programs if s.best is not None])
     assert best is not None
     if metric.higher:
         return round(0.95 * best, 2)

@@ -9,6 +9,7 @@ from statistics import fmean
 
 from foedus.core.records.run import Record
 from foedus.report.figures import Style
+from foedus.report.likeness import MARK, mark, said
 from foedus.report.markup import swatch, text
 from foedus.report.seeds import within_spread
 from foedus.report.summary import MANY, TOGETHER, Comparison, Summary, time_head
@@ -68,7 +69,10 @@ def table(c: Comparison, looks: dict[str, Style]) -> str:
     ]
     if len(parts) > 1:
         parts[1] = f"<details><summary>The other {len(rows) - first:,}</summary>{parts[1]}</details>"
-    return f'<h2>Side by side</h2>{"".join(parts)}<p class="small">{text(_explain(c, quality, goal))}</p>'
+    alike = "".join(
+        f'<p class="{"trouble" if sentence.startswith(MARK) else "small"}">{text(sentence)}</p>' for sentence in said(c)
+    )
+    return f'<h2>Side by side</h2>{"".join(parts)}<p class="small">{text(_explain(c, quality, goal))}</p>{alike}'
 
 
 def head(words: str, *, rowspan: int = 1, colspan: int = 1, css: str = "") -> str:
@@ -81,7 +85,8 @@ def head(words: str, *, rowspan: int = 1, colspan: int = 1, css: str = "") -> st
 
 def _row(c: Comparison, s: Summary, look: Style, quality: str, goal: str) -> str:
     final, best = (c.metric.spread_text(s.finals), c.metric.text(s.best)) if c.metric else (MISSING, MISSING)
-    cells = [cell(f"final {quality}", final), cell(f"best {quality}", best)]
+    sign = mark(c, s)
+    cells = [cell(f"final {quality}", final, note=sign), cell(f"best {quality}", best, note=sign)]
     cells += [cell(k.head, k.write(k.read(s.last))) for k in _COSTS]
     for i, k in enumerate(_TO_TARGET if goal else ()):
         css = "first" if i == 0 else ""

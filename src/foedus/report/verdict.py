@@ -41,8 +41,14 @@ def verdict(c: Comparison) -> str:
         return "Nothing was evaluated, so nothing can be said about quality. " + "; ".join(spent) + "."
     chosen = c.chosen
     if chosen is None:
-        said = [f"{s.who} reached {_reached(c.metric, s)}" for s in c.ranked if s.final is not None][:4]
-        return "No program here worked together and was evaluated. " + _sentence("; ".join(said) + ".")
+        said = [f"{s.who} reached {_reached(c.metric, s)}" for s in c.ranked if c.counts(s)][:4]
+        diverged = [s.label for s in c.programs if s.role == TOGETHER and s.diverged]
+        why = (
+            f"{join(diverged)} diverged, so that nothing can be said of what working together brings."
+            if diverged
+            else "No program here worked together and was evaluated."
+        )
+        return f"{why} {_sentence('; '.join(said) + '.')}" if said else why
     return f"{_quality(c, chosen)} It cost {_price(c, chosen)}.{_means(c)}"
 
 
@@ -195,8 +201,9 @@ def tiles(c: Comparison) -> list[Tile]:
     if s is None or metric is None or s.final is None:
         return [
             Tile(metric.text(p.final) if metric else MISSING, f"{metric.label if metric else 'quality'}, {p.who}")
-            for p in c.ranked[:4]
-        ]
+            for p in c.ranked
+            if metric is None or c.counts(p)
+        ][:4]
     context = f"after {plural(s.last.round, 'round')}"
     if len(s.finals) > 1:
         around = f"{100 * sd(s.finals):.1f} points" if metric.share else f"{sd(s.finals):.2g}"

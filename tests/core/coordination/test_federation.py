@@ -431,7 +431,7 @@ def test_evaluation_takes_no_virtual_time_and_leaves_training_alone(model, data)
 def test_without_a_test_set_the_training_rows_are_evaluated(model, federation):
     data = federation(test=None)
     run = fd.train(fd.FedAvg(rounds=1), model, data)
-    assert run.evaluated_on == "train"
+    assert run.evaluated_on.rows == "train"
     with torch.no_grad():
         hits = (run.model()(data.x).argmax(1) == data.y).double().mean().item()
     assert run.history[-1].accuracy == pytest.approx(hits)

@@ -168,7 +168,7 @@ def test_a_run_is_judged_by_what_nodes_hold_out():
     module = nn.Linear(1, 2)
     data = data.split(IID(), 4, holdout=0.25)
     run = fd.train(fd.FedAvg(rounds=1, local=fd.LocalSGD(lr=0.0)), fd.Model(module), data)
-    assert run.evaluated_on == "held out"
+    assert run.evaluated_on.rows == "held out"
     x, y = data.rows(TEST).batch()
     loss = nn.functional.cross_entropy(run.model()(x), y).item()
     assert run.history[-1].loss == pytest.approx(loss, rel=1e-5)

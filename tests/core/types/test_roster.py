@@ -97,7 +97,7 @@ def test_those_that_join_take_part_from_the_next_round_on(data):
     assert run.nodes == 10
     assert run.sizes == data.sizes
     assert len(run.node_metrics["loss"]) == 10
-    assert run.evaluated_on == data.tested_on
+    assert run.evaluated_on.rows == data.tested_on
     assert all(r.accuracy is not None for r in run.history)
 
 

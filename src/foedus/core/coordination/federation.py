@@ -165,7 +165,8 @@ class Federation:
     ) -> None:
         """End of a step: checkpoint, record, evaluate ``state.w`` if that is due, ask the stop rules.
 
-        ``metrics`` replaces the evaluation of ``state.w``: a program whose model is not one vector knows better.
+        ``metrics`` replaces the evaluation of ``state.w``: a program whose model is not one vector knows better. With
+        one model a node in ``at_nodes`` they are taken for means over these models, each on all the rows.
         ``extra`` metrics stand beside it. ``at_nodes`` is for programs whose nodes have models of their own: the
         arguments of the program's ``node_evaluation``. If all nodes share them, the commit's evaluation is that of all
         nodes, its loss and metrics being means over all the rows that nodes evaluate on. One a node are used only

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 from foedus.core.coordination.executor import Plan, Task
@@ -192,6 +193,14 @@ class Peer:
     def layout(self) -> Layout:
         """What the flat vector holds."""
         return self._s.model.layout
+
+    @cached_property
+    def share(self) -> float:
+        """Its rows against the mean over all nodes: 2 for a node that trains on twice as many as the mean. It is told
+        before the run begins, and does not change when nodes are lost.
+        """
+        sizes = self._s.roster.sizes
+        return sizes[self.id] * len(sizes) / sum(sizes)
 
     @property
     def now(self) -> float:

@@ -26,6 +26,7 @@ from foedus.core.coordination.node_states import begin_without, bring_home
 from foedus.core.coordination.quality import Quality, better
 from foedus.core.errors import BadInput, Diverged, ProgramError
 from foedus.core.records.checkpoint import Checkpoint
+from foedus.core.records.evaluated_on import EvaluatedOn
 from foedus.core.records.folder import RunFolder
 from foedus.core.records.ledger import Ledger
 from foedus.core.records.run import Record
@@ -45,16 +46,22 @@ if TYPE_CHECKING:  # a driver drives a session's calls
 
 log = logging.getLogger("foedus")
 
+EVALUATE_AT = ("program", "nodes")
+"""Where a run's quality may be measured, see ``Options``."""
+
 
 @dataclass
 class Options:
     """How a run is recorded and when it stops. ``program`` is the program's class, which a resumed run must share.
 
+    ``evaluate_at``     ``"program"``: as the program commits. ``"nodes"``: the run's quality is that of all nodes, each
+                        with the model that it has, on the rows that it evaluates on.
     ``evaluate_nodes``  evaluate at the nodes each so many commits, 0 for never; ``node_evaluation`` is the job for it.
     """
 
     program: str = ""
     evaluate_every: int = 1
+    evaluate_at: str = "program"
     evaluate_nodes: int = 0
     node_evaluation: Job = Evaluate(held_out=True)
     checkpoint_every: int = 1
@@ -110,8 +117,8 @@ class Session:
         self.resumed_in_flight: list[Any] = []
         self.resumed_links: dict[str, Any] = {}
         self.carried = Carried()
-        self.tested_on = roster.tested_on
-        """What the program's quality was measured on; see ``Roster.tested_on``."""
+        self.tested_on = self._tested_on(None)
+        """What the program's quality was measured on."""
         self.used = 0
         """Answers used since the last commit."""
         self.best: Record | None = None
@@ -198,12 +205,18 @@ class Session:
         w: Tensor | None = state.w if "w" in state else None
         self.check_finite(state)
         t = self.round + 1
-        quality = {**(metrics or {}), **(extra or {}), **self._measured_staleness()}
-        whole = isinstance(at_nodes, Mapping)
-        if whole:
-            self.tested_on = self.roster.nodes_tested_on
-        tested = w if metrics is None and not whole else None
         given = at_nodes if at_nodes is not None or w is None else {"w": w}
+        # What a program measures by itself, and says nothing of models at nodes, nobody else can measure.
+        able = given is not None and (metrics is None or at_nodes is not None)
+        whole = isinstance(at_nodes, Mapping) or (self.options.evaluate_at == "nodes" and able)
+        if whole:
+            personal = at_nodes is not None or self.options.node_evaluation != Options.node_evaluation
+            self.tested_on = EvaluatedOn(self.roster.nodes_tested_on, "nodes", "own" if personal else "one")
+            metrics = {k: v for k, v in metrics.items() if k not in QUALITY} if metrics else None
+        elif metrics is not None:
+            self.tested_on = self._tested_on(metrics, at_nodes)
+        quality = {**(metrics or {}), **(extra or {}), **self._measured_staleness()}
+        tested = w if metrics is None and not whole else None
         due = self._due(t, self.options.evaluate_every)
         due_nodes = self._due(t, self.options.evaluate_nodes) or (due and whole)
         if tested is not None and due:
@@ -332,6 +345,11 @@ class Session:
             lost=t.lost,
             metrics=others,
         )
+
+    def _tested_on(self, metrics: Mapping[str, float] | None, models: Any = None) -> EvaluatedOn:
+        """On what a commit is evaluated that is not evaluated at the nodes."""
+        own = "one" if metrics is None else "program" if models is None else "each"
+        return EvaluatedOn(self.roster.tested_on, "coordinator" if self.roster.test_rows else "nodes", own)
 
     def evaluate(self, w_D: Tensor) -> dict[str, float]:
         """Loss and metrics on the test set, computed in chunks by the executor, outside the run's clock.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foedus.core.errors import BadInput
+from foedus.core.records.evaluated_on import EvaluatedOn
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 class Record:
     """One commit. Costs are cumulative since the start of the run, as in ``Costs``.
 
-    ``loss``, ``accuracy``, ``auc`` and ``rmse`` are those of the program's model on the test set (on the training
-    rows where there is none), and ``None`` where this commit was not evaluated or the metric does not apply.
+    ``loss``, ``accuracy``, ``auc`` and ``rmse`` are measured as ``Run.evaluated_on`` says, and ``None`` where this
+    commit was not evaluated or the metric does not apply.
     ``metrics`` are others, such as ``staleness_mean`` and ``staleness_max`` of the updates since the last commit.
     ``train_loss`` is the mean that nodes reported while they trained, ``epochs`` the rows they trained on divided by
     the rows there are, ``cohort`` how many answers were used since the last commit. ``median_s`` is the virtual time
@@ -80,6 +81,9 @@ class Run:
     ``vector``   the final model, flat float32: parameters in ``module.parameters()`` order, then float buffers.
     ``history``  one ``Record`` a commit.   ``best``  the evaluated ``Record`` with the best main metric.
     ``checkpoint``  the last commit, whole; ``train(..., resume=run)`` goes on from it.
+    ``evaluated_on``  which rows the quality in ``history`` was measured on, where, and with whose models.
+    ``objective``  what a node counts in what the program minimises: ``"rows"``, as many as it has, or ``"nodes"``, all
+    alike; None where the program does not say, or minimises nothing together.
     ``node_metrics``  what the nodes found when they last evaluated the model: for every metric a value a node.
     ``staleness``  of a program that absorbs updates as they arrive: how many updates had each staleness.
     ``config``   the resolved file that the run was made from (TOML).   ``origin``  versions, CPU, data.
@@ -98,7 +102,7 @@ class Run:
     nodes: int
     sizes: list[int]
     label_counts: list[list[int]] | None
-    evaluated_on: str
+    evaluated_on: EvaluatedOn
     runtime: Any
     out: Path | None = None
     checkpoint: Any = None
@@ -110,6 +114,7 @@ class Run:
     preparation: Any = None
     node_names: tuple[str, ...] | None = None
     class_names: tuple[str, ...] | None = None
+    objective: str | None = None
     _model: Model | None = None
 
     @property
