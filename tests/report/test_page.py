@@ -206,7 +206,7 @@ def test_how_it_was_run(tmp_path):
         "FedAvg(rounds=3, lr=0.05)",
         "Simulation(workers=2, network='WAN')",
         run.sha256,
-        "the test rows, all together",
+        "the test rows",
         "by their rows",
         "Python",
     ):

@@ -51,17 +51,17 @@ def _measured_alike(cases: Sequence[Case], held_out: Sequence[bool]) -> tuple[li
     if not own or len(programs) == 1 or not any(free):
         return list(cases), []
     without = [c for c, held, open_ in zip(cases, held_out, free, strict=True) if open_ and not held]
-    names = _join(_names(own))
+    names, give = _join(_names(own)), "give" if len(_names(own)) > 1 else "gives"
     if without:
         raise BadInput(
-            f"{names} give nodes models of their own, which only they can measure, and the nodes of "
+            f"{names} {give} nodes models of their own, which only they can measure, and the nodes of "
             f"{_join([c.label for c in without])} hold out no rows to measure on: quality on rows that a model was "
             f"trained on does not belong beside others' on rows that were not. Write {HOLDOUT} under [data] (or --set "
             f'data.{HOLDOUT.replace(" ", "")}); or, if each is to be measured as it is by itself, at = "program" under '
             "[evaluate]"
         )
     said = (
-        f"Measured at the nodes: {names} give nodes models of their own, so of every program each node measures the "
+        f"Measured at the nodes: {names} {give} nodes models of their own, so of every program each node measures the "
         "model that it has, on the rows that it holds out."
     )
     return [_at_nodes(c) if open_ else c for c, open_ in zip(cases, free, strict=True)], [said]
@@ -90,15 +90,16 @@ def _minimised_alike(cases: Sequence[Case]) -> tuple[list[Case], list[str]]:
     moved = [a for a, b in zip(changed, cases, strict=True) if a is not b]
     said = []
     if moved:
-        count = {BY_ROWS: "count nodes by their rows", BY_NODES: "count all nodes alike"}[goal]
+        how = {BY_ROWS: "count nodes by their rows", BY_NODES: "count all nodes alike"}[goal]
         said.append(
-            f"One objective: {_join(_names(moved))} {count} here, as the others do. A file that says otherwise is "
-            "left as it is."
+            f"One objective: {_join(_names(moved))} {how} here, as the others do. A file that says how they "
+            "count is left as it is."
         )
     other = [c for c in changed if _objective(c) not in (goal, None)]
     if other:
-        count = {BY_ROWS: "by their rows", BY_NODES: "all alike"}[BY_NODES if goal == BY_ROWS else BY_ROWS]
-        said.append(f"Not so {_join(_names(other))}, where nodes count {count}: it is another objective.")
+        count = {BY_ROWS: "by their rows", BY_NODES: "alike"}
+        theirs = count[BY_NODES if goal == BY_ROWS else BY_ROWS]
+        said.append(f"Not one objective: nodes count {count[goal]}, but {theirs} with {_join(_names(other))}.")
     return changed, said
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -35,7 +36,8 @@ def with_objective(program: Any, given: str) -> Any:
     if "objective" in names:
         return replace(program, objective=given)
     if isinstance(getattr(program, "aggregate", None), Mean) and "aggregate" in names:
-        return replace(program, aggregate=Mean(weighted=given == BY_ROWS))
+        with suppress(BadInput):  # of a program whose weights are its algorithm
+            return replace(program, aggregate=Mean(weighted=given == BY_ROWS))
     return program
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from foedus.report.axis import Axis, log_axis, value_axis
 from foedus.report.figures import REST, Line, Style, curve, line_chart
+from foedus.report.likeness import called
 from foedus.report.markup import text
 from foedus.report.summary import TOGETHER, Comparison, Metric, Summary
 from foedus.report.units import human_bytes, human_count, human_seconds
@@ -74,7 +75,7 @@ def _figure(c: Comparison, looks: dict[str, Style], metric: Metric, y: Axis, f: 
             "sends nothing: a dashed line" if len(silent) == 1 else "send nothing: dashed lines"
         )
         lead += " at the quality reached."
-    if c.target is not None and any(metric.reaches(v, c.target) for s in c.shown for v in s.values):
+    if c.target is not None and any(metric.reaches(v, c.target) for s in c.shown if not c.odd(s) for v in s.values):
         lead += " A ring marks where a curve first reaches the target."
     if any(s.n > 1 for s in c.shown):
         lead += " Lines are means over seeds; a band goes from the lowest seed to the highest."
@@ -97,17 +98,17 @@ def _figure(c: Comparison, looks: dict[str, Style], metric: Metric, y: Axis, f: 
 def _chart(c: Comparison, looks: dict[str, Style], metric: Metric, y: Axis, f: _Figure, p: _Panel) -> str:
     lines = []
     for s in c.programs:
-        line = Line(s.label, looks[s.label])
+        line = Line(called(c, s), looks[s.label])
         back = line.style is REST
         if f.levels and s.role != TOGETHER:
             if s.final is not None and not back:
                 tip = f"{s.label}\n{metric.label} {metric.spread_text(s.finals)}, without communication"
                 around = ((min(s.finals), max(s.finals)),) if len(s.finals) > 1 else ()
-                lines.append(Line(s.label, looks[s.label], tips=(tip,), level=s.final, band=around))
+                lines.append(Line(called(c, s), looks[s.label], tips=(tip,), level=s.final, band=around))
             continue
         pairs = [(float(p.price.read(r)), v) for r, v in zip(s.evaluated, s.values, strict=True)]
         mark = None
-        if c.target is not None and not back:
+        if c.target is not None and not back and not c.odd(s):
             mark = next((i for i, v in enumerate(s.values) if metric.reaches(v, c.target)), None)
         tips = [""] * len(pairs) if back else [_tip(s, metric, i) for i in range(len(pairs))]
         band = () if back or s.n == 1 else tuple(zip(s.low, s.high, strict=True))

@@ -26,6 +26,11 @@ def mark(c: Comparison, s: Summary) -> str:
     return (MARK if c.odd(s) else "") + (DIVERGED if s.diverged else "")
 
 
+def called(c: Comparison, s: Summary) -> str:
+    """A setting's label where drawings name it, with its sign."""
+    return f"{s.label} {mark(c, s)}".rstrip()
+
+
 def said(c: Comparison) -> list[str]:
     """On what quality was measured, and where not; what the programs minimise, and which do not."""
     return [*_measured(c), *_objectives(c)]
@@ -41,8 +46,11 @@ def _measured(c: Comparison) -> list[str]:
     found = []
     if alike:
         ways: dict[str, list[str]] = {}
+        # A model that all share is the one that each node has.
+        at_nodes = next((s.evaluated_on[0] for s in alike if s.evaluated_on[0].models == "own"), None)
         for s in alike:
-            ways.setdefault(s.evaluated_on[0].said(metric.field), []).append(s.label)
+            on = s.evaluated_on[0] if at_nodes is None or s.evaluated_on[0].where != "nodes" else at_nodes
+            ways.setdefault(on.said(metric.field), []).append(s.label)
         each = [way if len(ways) == 1 else f"{way} ({join(who)})" for way, who in ways.items()]
         others = " of all others" if odd else ""
         found.append(f"{metric.title}{others} is that on {'; '.join(each)}.")

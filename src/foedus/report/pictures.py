@@ -11,6 +11,7 @@ from foedus.core.errors import BadInput
 from foedus.core.records.run import Record
 from foedus.report.files import write_whole
 from foedus.report.holdings import Holdings, holdings
+from foedus.report.likeness import called
 from foedus.report.summary import TOGETHER, Comparison, Metric, Runs, Summary, compare
 from foedus.report.units import human_bytes, human_count
 
@@ -161,7 +162,15 @@ def _panel(ax: Any, c: Comparison, read: Callable[[Record], float], x_label: str
     for s in c.programs:
         if s not in c.shown:
             if s.role == TOGETHER or not levels:
-                drawn |= _line(ax, s, read, {"color": _REST, "linewidth": 0.9, "zorder": 1.5}, rest=True, positive=log)
+                drawn |= _line(
+                    ax,
+                    s,
+                    called(c, s),
+                    read,
+                    {"color": _REST, "linewidth": 0.9, "zorder": 1.5},
+                    rest=True,
+                    positive=log,
+                )
             continue
         if s.role == TOGETHER:
             line = {"color": _COLORS[color % len(_COLORS)], "linewidth": 2.0}
@@ -169,7 +178,7 @@ def _panel(ax: Any, c: Comparison, read: Callable[[Record], float], x_label: str
         else:
             line = {"color": _GREYS[grey % 2], "linewidth": 1.6, "linestyle": ("--", ":", "-.")[grey % 3]}
             grey += 1
-        drawn |= _line(ax, s, read, line, level=s.role != TOGETHER and levels, positive=log)
+        drawn |= _line(ax, s, called(c, s), read, line, level=s.role != TOGETHER and levels, positive=log)
     if log and drawn:
         ax.set_xscale("log")
     else:
@@ -200,7 +209,7 @@ def _label(s: str) -> str:
 
 
 def _line(
-    ax: Any, s: Summary, read: Callable[[Record], float], line: dict[str, Any], *, positive: bool,
+    ax: Any, s: Summary, name: str, read: Callable[[Record], float], line: dict[str, Any], *, positive: bool,
     level: bool = False, rest: bool = False,
 ) -> bool:  # fmt: skip
     """Draw one setting; True if there was something to draw. ``rest``: in the background, without name and band."""
@@ -208,7 +217,7 @@ def _line(
         return False
     band = {"color": line["color"], "alpha": 0.17, "linewidth": 0}
     if level:
-        ax.axhline(s.final, label=_label(s.label), **line)
+        ax.axhline(s.final, label=_label(name), **line)
         if len(s.finals) > 1:
             ax.axhspan(min(s.finals), max(s.finals), **band)
         return True
@@ -217,7 +226,7 @@ def _line(
     if not points:
         return False
     xs, ys, low, high = zip(*points, strict=True)
-    ax.plot(xs, ys, label=None if rest else _label(s.label), **line)
+    ax.plot(xs, ys, label=None if rest else _label(name), **line)
     if not rest:
         ax.plot(xs[-1], ys[-1], marker="o", markersize=4.5, color=line["color"])
         if s.n > 1:

@@ -70,7 +70,8 @@ def table(c: Comparison, looks: dict[str, Style]) -> str:
     if len(parts) > 1:
         parts[1] = f"<details><summary>The other {len(rows) - first:,}</summary>{parts[1]}</details>"
     alike = "".join(
-        f'<p class="{"trouble" if sentence.startswith(MARK) else "small"}">{text(sentence)}</p>' for sentence in said(c)
+        f'<p class="{"small odd" if sentence.startswith(MARK) else "small"}">{text(sentence)}</p>'
+        for sentence in said(c)
     )
     return f'<h2>Side by side</h2>{"".join(parts)}<p class="small">{text(_explain(c, quality, goal))}</p>{alike}'
 
@@ -86,7 +87,7 @@ def head(words: str, *, rowspan: int = 1, colspan: int = 1, css: str = "") -> st
 def _row(c: Comparison, s: Summary, look: Style, quality: str, goal: str) -> str:
     final, best = (c.metric.spread_text(s.finals), c.metric.text(s.best)) if c.metric else (MISSING, MISSING)
     sign = mark(c, s)
-    cells = [cell(f"final {quality}", final, note=sign), cell(f"best {quality}", best, note=sign)]
+    cells = [cell(f"final {quality}", final, sign=sign), cell(f"best {quality}", best, sign=sign)]
     cells += [cell(k.head, k.write(k.read(s.last))) for k in _COSTS]
     for i, k in enumerate(_TO_TARGET if goal else ()):
         css = "first" if i == 0 else ""
@@ -102,10 +103,11 @@ def _row(c: Comparison, s: Summary, look: Style, quality: str, goal: str) -> str
     return f'<tr role="row">{who}{"".join(cells)}</tr>'
 
 
-def cell(head: str, value: str, css: str = "", note: str = "") -> str:
-    """A cell as HTML; ``note`` stands below its value, ``head`` before it where a row is a card."""
+def cell(head: str, value: str, css: str = "", note: str = "", sign: str = "") -> str:
+    """A cell as HTML; ``note`` stands below its value, ``sign`` behind it, ``head`` before it where a row is a card."""
     css = f' class="{css.strip()}"' if css.strip() else ""
     shown = f"<span>{text(value)} <small>{text(note)}</small></span>" if note else text(value)
+    shown += f' <span class="sign">{text(sign)}</span>' if sign else ""
     return f'<td role="cell" data-label="{text(head)}"{css}>{shown}</td>'
 
 

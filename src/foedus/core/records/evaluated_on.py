@@ -56,7 +56,7 @@ class EvaluatedOn:
             whose = {"own": "the model that it has", "each": "every node's model", "one": "the model that all share"}
             mean = "; AUC is the mean over nodes, by their rows" if metric == "auc" else ""
             return f"{rows}, at every node with {whose[self.models]}{mean}"
-        return f"{rows}, all together" + (", the mean over the nodes' own models" if self.models == "each" else "")
+        return rows + (", the mean over the nodes' own models" if self.models == "each" else "")
 
     def __str__(self) -> str:
         return self.said()

@@ -1,0 +1,68 @@
+"""``evaluate_at="nodes"``: every node measures the model that it has, whatever the program."""
+
+import numpy as np
+import pytest
+import torch
+
+import foedus as fd
+from foedus import programs
+from foedus.core.records.evaluated_on import EvaluatedOn
+
+LOCAL = fd.LocalSGD(lr=0.1)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fd.Model(torch.nn.Linear(4, 2), metrics=("accuracy", "auc"))
+
+
+@pytest.fixture(scope="module")
+def data():
+    x = np.random.default_rng(0).normal(size=(120, 4)).astype("f")
+    rows = fd.data.arrays(x[:90], (x[:90, 0] > 0).astype(int), test=(x[90:], (x[90:, 0] > 0).astype(int)))
+    return rows.split(fd.data.Dirichlet(alpha=5.0), nodes=3, seed=0, holdout=0.3)
+
+
+def right(model, data, node, w):
+    x, y = data.held_out(node).batch()
+    with torch.no_grad():
+        return (model.copy_of(w)(x).argmax(1) == y).double().mean().item()
+
+
+def test_a_shared_model_on_all_rows_that_are_held_out(model, data):
+    run = fd.train(fd.FedAvg(2, local=LOCAL), model, data, evaluate_at="nodes")
+    assert run.evaluated_on == EvaluatedOn("held out", "nodes", "one")
+    held = data.holdout_sizes
+    expected = np.average([right(model, data, n, run.vector) for n in range(3)], weights=held)
+    assert run.history[-1].accuracy == pytest.approx(expected)
+    assert run.history[-1].auc is not None
+    plain = fd.train(fd.FedAvg(2, local=LOCAL), model, data)
+    assert plain.evaluated_on == EvaluatedOn("test")
+    assert plain.sha256 == run.sha256  # measuring changes nothing
+
+
+def test_nodes_that_train_alone_measure_their_own(model, data):
+    run = fd.train(fd.LocalOnly(2, local=LOCAL), model, data, evaluate_at="nodes")
+    assert run.evaluated_on == EvaluatedOn("held out", "nodes", "own")
+    own = run.checkpoint.tree["state"].models
+    expected = np.average([right(model, data, n, own[n]) for n in range(3)], weights=data.holdout_sizes)
+    assert run.history[-1].accuracy == pytest.approx(expected)
+    assert fd.train(fd.LocalOnly(2, local=LOCAL), model, data).evaluated_on == EvaluatedOn("test", models="each")
+
+
+@pytest.mark.parametrize(
+    "program",
+    [programs.FedPer(2, local=LOCAL, personal=("bias",)), programs.Ditto(2, local=LOCAL),
+     programs.FineTune(2, local=LOCAL), programs.IFCA(2, local=LOCAL), programs.Gossip(2, lr=0.1)],
+    ids=lambda p: type(p).__name__,
+)  # fmt: skip
+def test_all_programs_with_models_at_nodes_are_measured_alike(program, model, data):
+    run = fd.train(program, model, data, evaluate_at="nodes")
+    assert run.evaluated_on == EvaluatedOn("held out", "nodes", "own")
+    found, held = run.node_metrics["accuracy"], data.holdout_sizes
+    assert run.history[-1].accuracy == pytest.approx(np.average(found, weights=held))
+
+
+def test_a_place_that_there_is_not(model, data):
+    with pytest.raises(fd.BadInput, match="evaluate_at is 'program' or 'nodes'"):
+        fd.train(fd.FedAvg(1), model, data, evaluate_at="moon")
