@@ -520,3 +520,37 @@ def test_a_pipe_that_is_closed_early_is_no_error(small, tmp_path):
     child.stdout.close()
     assert b"Traceback" not in child.stderr.read()
     child.wait()
+
+
+PERSONAL = """\
+[data]
+source = "iris"
+split = "iid"
+nodes = 3
+[model]
+network = { mlp = { hidden = [4] } }
+[sweep]
+program = [{ fedavg = { rounds = 2 } }, { fedper = { rounds = 2 } }, { scaffold = { rounds = 2 } }]
+"""
+
+
+def test_a_comparison_with_personal_models_is_on_rows_held_out_and_of_one_objective(foedus, tmp_path):
+    file = tmp_path / "personal.toml"
+    file.write_text(PERSONAL)
+    refused = foedus("compare", file)
+    assert refused.status == 2
+    assert "--set data.holdout=0.2" in refused.err
+    assert not (tmp_path / "runs").exists()
+
+    said = foedus("compare", file, "--set", "data.holdout=0.2", "-o", "c")
+    assert said.status == 0
+    told = " ".join(said.err.split())
+    assert "Measured at the nodes: FedPer gives nodes models of their own" in told
+    assert "One objective: Scaffold counts nodes by their rows here" in told
+    whole = " ".join(said.out.split())
+    assert "Accuracy is that on the rows that nodes hold out, at every node with the model that it has." in whole
+    assert "All that train together minimise the mean loss over all rows" in whole
+    found = json.loads(foedus("show", "c", "--json").out)["groups"]
+    assert [g["comparable"] for g in found] == [True] * 3
+    assert [g["evaluated_on"]["where"] for g in found] == ["nodes"] * 3
+    assert [g["objective"] for g in found] == ["rows"] * 3

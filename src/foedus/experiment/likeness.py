@@ -90,9 +90,10 @@ def _minimised_alike(cases: Sequence[Case]) -> tuple[list[Case], list[str]]:
     moved = [a for a, b in zip(changed, cases, strict=True) if a is not b]
     said = []
     if moved:
-        how = {BY_ROWS: "count nodes by their rows", BY_NODES: "count all nodes alike"}[goal]
+        how = {BY_ROWS: "nodes by their rows", BY_NODES: "all nodes alike"}[goal]
+        names, verb = _names(moved), "count" if len(_names(moved)) > 1 else "counts"
         said.append(
-            f"One objective: {_join(_names(moved))} {how} here, as the others do. A file that says how they "
+            f"One objective: {_join(names)} {verb} {how} here, as the others do. A file that says how they "
             "count is left as it is."
         )
     other = [c for c in changed if _objective(c) not in (goal, None)]
