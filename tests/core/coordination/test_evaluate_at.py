@@ -63,6 +63,14 @@ def test_all_programs_with_models_at_nodes_are_measured_alike(program, model, da
     assert run.history[-1].accuracy == pytest.approx(np.average(found, weights=held))
 
 
+def test_a_run_that_has_ended_and_is_resumed_was_measured_where_it_was(model, data):
+    program = programs.FedPer(2, local=LOCAL, personal=("bias",))
+    run = fd.train(program, model, data)
+    again = fd.train(program, model, data, resume=run)
+    assert again.sha256 == run.sha256
+    assert again.evaluated_on == run.evaluated_on == EvaluatedOn("held out", "nodes", "own")
+
+
 def test_a_place_that_there_is_not(model, data):
     with pytest.raises(fd.BadInput, match="evaluate_at is 'program' or 'nodes'"):
         fd.train(fd.FedAvg(1), model, data, evaluate_at="moon")

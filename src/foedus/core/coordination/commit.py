@@ -22,6 +22,8 @@ class Carried:
     ``empty_rounds``  how many rounds in a row have now ended at their deadline without an answer.
     ``peers``         of a decentralised program, the last cut: see ``commit_cut``.
     ``staleness``     how many updates came with each staleness.
+    ``tested_on``     what the program's quality was measured on, as a table; None: a shared
+                      model, where the roster says.
     ``node_metrics``  at the last evaluation at the nodes, what each found: a list over the nodes for every metric.
     ``left_out``      nodes that failed and without which the run went on: in which round first, and why.
     """
@@ -33,6 +35,7 @@ class Carried:
     staleness: dict[int, int] | None = None
     node_metrics: dict[str, list[float | None]] | None = None
     left_out: dict[int, tuple[int, str]] | None = None
+    tested_on: dict[str, str] | None = None
 
     def as_tree(self) -> dict[str, Any]:
         """For the checkpoint."""

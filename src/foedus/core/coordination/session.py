@@ -117,8 +117,6 @@ class Session:
         self.resumed_in_flight: list[Any] = []
         self.resumed_links: dict[str, Any] = {}
         self.carried = Carried()
-        self.tested_on = self._tested_on(None)
-        """What the program's quality was measured on."""
         self.used = 0
         """Answers used since the last commit."""
         self.best: Record | None = None
@@ -209,12 +207,14 @@ class Session:
         # What a program measures by itself, and says nothing of models at nodes, nobody else can measure.
         able = given is not None and (metrics is None or at_nodes is not None)
         whole = isinstance(at_nodes, Mapping) or (self.options.evaluate_at == "nodes" and able)
+        tested_on: EvaluatedOn | None = None
         if whole:
             personal = at_nodes is not None or self.options.node_evaluation != Options.node_evaluation
-            self.tested_on = EvaluatedOn(self.roster.nodes_tested_on, "nodes", "own" if personal else "one")
+            tested_on = EvaluatedOn(self.roster.nodes_tested_on, "nodes", "own" if personal else "one")
             metrics = {k: v for k, v in metrics.items() if k not in QUALITY} if metrics else None
         elif metrics is not None:
-            self.tested_on = self._tested_on(metrics, at_nodes)
+            tested_on = self._tested_on(metrics, at_nodes)
+        self.carried.tested_on = None if tested_on is None else asdict(tested_on)
         quality = {**(metrics or {}), **(extra or {}), **self._measured_staleness()}
         tested = w if metrics is None and not whole else None
         due = self._due(t, self.options.evaluate_every)
@@ -345,6 +345,12 @@ class Session:
             lost=t.lost,
             metrics=others,
         )
+
+    @property
+    def tested_on(self) -> EvaluatedOn:
+        """What the program's quality was measured on."""
+        known = self.carried.tested_on
+        return self._tested_on(None) if known is None else EvaluatedOn(**known)
 
     def _tested_on(self, metrics: Mapping[str, float] | None, models: Any = None) -> EvaluatedOn:
         """On what a commit is evaluated that is not evaluated at the nodes."""
