@@ -29,7 +29,7 @@ class AdPsgd:
 
     ``topology``  bipartite and undirected: a ring with an even number of nodes, a torus with even sides, a hypercube.
     ``local``     the step; ``LocalSGD(steps=1)`` is the paper's.
-    ``objective``  ``"nodes"``: all count alike, as in the paper. ``"rows"``: a node\'s step is as many times as long
+    ``objective``  ``"nodes"``: all count alike, as in the paper. ``"rows"``: a node's step is as many times as long
                   as it has more rows than the mean of all; choose a rate that suits the largest.
     ``seconds``   a commit every so many seconds of the runtime's clock, with as many steps as each peer manages: the
                   fast do more. None: a commit after every step, so that all take ``rounds`` steps.

@@ -30,7 +30,7 @@ class Choco:
 
     ``gamma``     the consensus step, at most 1; the more is lost on the way, the less.
     ``compress``  the compressor Q, such as ``TopK(0.1)``; no error feedback, for x^ is one already.
-    ``objective``  ``"nodes"``: all count alike, as in the paper. ``"rows"``: a node\'s step is as many times as long
+    ``objective``  ``"nodes"``: all count alike, as in the paper. ``"rows"``: a node's step is as many times as long
                   as it has more rows than the mean of all; choose a rate that suits the largest.
     ``weights``   W, doubly stochastic.
     """

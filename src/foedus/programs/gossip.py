@@ -32,7 +32,7 @@ class Gossip:
     ``weights``     W, doubly stochastic in every round: so the mean of the models follows SGD on the mean gradient.
     ``lr``, ``batch_size``  of the gradient step; of no use with ``local``.
     ``local``       a job such as ``LocalSGD(epochs=5)`` in place of the gradient.
-    ``objective``   ``"nodes"``: all count alike, as in the paper. ``"rows"``: a node\'s step is as many times as long
+    ``objective``   ``"nodes"``: all count alike, as in the paper. ``"rows"``: a node's step is as many times as long
                     as it has more rows than the mean of all; choose a rate that suits the largest.
     ``absences``    who is away in which rounds. W is made anew among the others, and who comes back goes on from the
                     model it left with. Nobody waits.

@@ -33,7 +33,7 @@ class PushSum:
     as often as it sends: any strongly connected graph does, and the sums of x and w over all peers stay what they are.
 
     ``local``     the step; ``LocalSGD(steps=1)`` is the paper's.
-    ``objective``  ``"nodes"``: all count alike, as in the paper. ``"rows"``: a node\'s step is as many times as long
+    ``objective``  ``"nodes"``: all count alike, as in the paper. ``"rows"``: a node's step is as many times as long
                   as it has more rows than the mean of all; choose a rate that suits the largest.
     ``absences``  who is away in which rounds. Who leaves hands x and w over to a neighbour that stays; who comes back
                   is given half of a neighbour's, and so that neighbour's model.
