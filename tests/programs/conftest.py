@@ -48,6 +48,20 @@ def starting_at():
 
 
 @pytest.fixture
+def halves():
+    """``halves(nodes)``: the digits 0-4 at even nodes and 5-9 at odd ones, and a network that learns them."""
+
+    def make(nodes):
+        digits = fd.data.load("digits")
+        pair = torch.arange(len(digits)) % (nodes // 2)
+        data = fd.data.arrays(digits.x, digits.y, node=(2 * pair + (digits.y >= 5)).tolist(), test=0.2)
+        torch.manual_seed(0)
+        return fd.Model(fd.models.mlp(64, 32, 10)), data.split(fd.data.Natural())
+
+    return make
+
+
+@pytest.fixture
 def held():
     """``held(run)``: the state of every peer at the last commit."""
     return lambda run: [b["state"] for b in run.checkpoint.tree["extra"]["peers"]["books"]]

@@ -1,4 +1,4 @@
-"""AD-PSGD: no step is lost, nobody waits for the slow, and a graph on which it could deadlock is refused."""
+"""AD-PSGD: no step is lost, both sides are learned from, and a graph on which it could deadlock is refused."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,8 @@ import torch
 
 import foedus as fd
 from foedus.core.time.cost import Link
-from foedus.programs import AdPsgd
+from foedus.network import CostModel, Device, Links, LogNormal
+from foedus.programs import AdPsgd, Gossip
 from foedus.programs.ad_psgd import active_side
 from foedus.testing import check_program
 from foedus.topologies import Complete, Edges, Exponential, Hypercube, Ring, Star, Torus, graph_of
@@ -66,6 +67,78 @@ def test_no_step_is_lost_and_averaging_conserves_the_sum(topology, network):
     assert float(run.vector) == pytest.approx(-rounds * sum(values) / 8, rel=1e-6)
     assert run.history[-1].metrics["steps"] == rounds
     assert run.ledger.total.jobs == 8 * rounds
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_no_step_is_lost_where_nobody_waits(network, held):
+    # Late: a peer takes steps while its average is under way, which the answer must not undo.
+    values = [3.0, -1.0, 4.0, 1.0, -5.0, 9.0, 2.0, 6.0]
+    model, data = constant_gradients(values)
+    program, runtime = AdPsgd(4, Ring(), STEP, seconds=6.0), fd.Simulation(network=NETWORKS[network])
+    run = fd.train(program, model, data, runtime=runtime)
+    taken = [s.steps for s in held(run)]
+    moved = sum(n * v for n, v in zip(taken, values, strict=True))
+    assert float(run.vector) == pytest.approx(-moved / 8, rel=1e-6)
+    # Whoever is as fast takes as many steps, whichever side it is on: the way of a message slows nobody down.
+    assert network not in ("equal", "late") or taken == [24] * 8
+
+
+STAGGERED = CostModel(Links(1e-4, 1e9, 1e9), Device(samples_per_second=1e4, spread=1.0, jitter=LogNormal(0.3)))
+UNEQUAL = {"ideal": fd.network.IDEAL, "lan": fd.network.LAN, "wan": fd.network.WAN, "staggered": STAGGERED}
+
+
+@pytest.mark.parametrize("network", UNEQUAL)
+@pytest.mark.parametrize(("topology", "nodes"), [(Ring(), 6), (Star(), 5)])
+def test_it_ends_where_gossip_does_whatever_the_network(topology, nodes, network, starting_at):
+    # f_i = (x - i)^2 / 2: the mean of all optima, not of those whose messages or steps take longest.
+    start = starting_at(torch.arange(float(nodes)))
+    job = fd.LocalSGD(steps=1, batch_size=None, lr=0.05)
+    run = fd.train(
+        AdPsgd(100, topology, job), start.model, start.data, evaluate_every=100,
+        runtime=fd.Simulation(network=UNEQUAL[network]),
+    )  # fmt: skip
+    assert float(run.vector) == pytest.approx((nodes - 1) / 2, abs=0.1)
+
+
+def test_it_learns_the_labels_of_both_sides(halves):
+    model, data = halves(6)
+    found = {}
+    for program in (AdPsgd, Gossip):
+        job = fd.LocalSGD(steps=1, batch_size=32, lr=0.3)
+        run = fd.train(program(100, local=job), model, data, evaluate_every=100)
+        found[program] = run.history[-1].accuracy
+    assert found[AdPsgd] > found[Gossip] - 0.05
+
+
+@pytest.mark.parametrize("bound", [0, 1, 3])
+def test_nobody_is_further_ahead_of_a_neighbour_than_the_bound(bound):
+    model, data = constant_gradients([1.0] * 8)
+    log, neighbours = [], Ring().neighbours
+
+    @dataclass(frozen=True)
+    class Logged(AdPsgd):
+        async def __call__(self, peer: fd.Peer):
+            run = peer.run
+
+            async def noted(job, args):
+                log.append(("begins", peer.id))
+                update = await run(job, args)
+                log.append(("ends", peer.id))
+                return update
+
+            peer.run = noted
+            return await super().__call__(peer)
+
+    network = Net((1.0,) * 7 + (9.0,), latency=0.5)
+    fd.train(Logged(6, Ring(), STEP, bound), model, data, runtime=fd.Simulation(network=network))
+    taken, furthest = [0] * 8, 0
+    for what, i in log:
+        if what == "ends":
+            taken[i] += 1
+        else:
+            furthest = max(furthest, *(taken[i] - taken[j] for j in neighbours(i, 8)))
+    assert taken == [6] * 8
+    assert furthest == bound
 
 
 def test_staleness_is_measured():
@@ -140,6 +213,8 @@ def test_what_else_does_not_fit():
         fd.train(AdPsgd(1, Edges([(0, 1), (2, 3)])), model, data)
     with pytest.raises(fd.BadInput, match="more than 0"):
         AdPsgd(1, seconds=0.0)
+    with pytest.raises(fd.BadInput, match="bound is how many steps"):
+        AdPsgd(1, bound=-1)
     with pytest.raises(fd.BadInput, match="a step takes time"):
         fd.train(AdPsgd(1, seconds=1.0), model, data, runtime=fd.Simulation(network=Net((0.0,) * 4)))
 

@@ -105,6 +105,50 @@ def test_messages_under_way_across_a_cut(model, data):
         assert comparable(again) == comparable(whole), k
 
 
+@dataclass(frozen=True)
+class Piled:
+    """Node 0 reads in round t what arrived in round t - 1 or before, most of it at once, without waiting."""
+
+    rounds: int = 4
+
+    async def __call__(self, peer: fd.Peer):
+        s = await peer.begin(lambda w: fd.State(w=w, log=[]))
+        for t in peer.rounds(self.rounds):
+            if peer.id:  # the later their ids, the earlier they send
+                await peer.sleep(0.15 * (6 - peer.id))
+                await peer.send(0, {}, "pile")
+            await peer.sleep(t + 1 - peer.now)  # and all commit at once
+            read = []
+            for _ in range(5 if t and not peer.id else 0):
+                m = await peer.recv("pile")
+                read.append((m.frm, peer.now))
+            s = s.replace(log=[*s.log, read])
+            await peer.commit(s)
+
+
+@dataclass(frozen=True)
+class Alike(Net):
+    """Every message takes the same time."""
+
+    latency: float = 0.0
+
+    def link(self, node, key):
+        return Link(self.latency / 2, float("inf"), float("inf"))
+
+
+@pytest.mark.parametrize("latency", [0.0, 0.1, 0.25])
+def test_an_inbox_is_the_same_after_a_resume(model, data, latency):
+    runtime = fd.Simulation(network=Alike(latency))
+    whole = fd.train(Piled(), model, data, runtime=runtime)
+    log = whole.checkpoint.tree["extra"]["peers"]["books"][0]["state"].log
+    assert [frm for frm, _ in log[1]] == [5, 4, 3, 2, 1]
+    for k in range(1, 4):
+        part = fd.train(Piled(), model, data, runtime=runtime, stop=fd.AfterCommits(k))
+        again = fd.train(Piled(), model, data, runtime=runtime, resume=part)
+        assert again.checkpoint.tree["extra"]["peers"]["books"][0]["state"].log == log, k
+        assert comparable(again) == comparable(whole), k
+
+
 def test_what_arrives_at_one_instant_is_in_the_same_order_after_a_resume(model, federation):
     @dataclass(frozen=True)
     class Even(Net):

@@ -28,6 +28,7 @@ from foedus.runtimes import Processes
 from foedus.runtimes.processes.parent.decentralised import drive
 from foedus.runtimes.processes.parent.process_group import ProcessGroup
 from foedus.runtimes.simulation.inline import Inline
+from foedus.testing import half_squares
 from foedus.topologies import Absence, ErdosRenyi, Exponential, Ring, Star
 
 NODES = 4
@@ -156,6 +157,17 @@ def test_asynchronous_gossip_runs(there, wire):
     assert [s.steps for s in states(run)] == [4, 4, 4, 4]
     # Every step of an active peer made one average, of two.
     assert sum(s.averaged for s in states(run)) == 2 * 2 * 4
+
+
+def test_asynchronous_gossip_learns_from_both_sides():
+    # f_i = (w_0 - i)^2 / 2 at node i of a ring, every other of which asks: the mean of all optima.
+    x, y = np.eye(4, dtype="f")[[0] * 4], np.arange(4, dtype="f")
+    data = fd.data.arrays(x, y, node=list(range(4))).split(fd.data.Natural())
+    start = nn.Linear(4, 1, bias=False)
+    nn.init.zeros_(start.weight)
+    job = fd.LocalSGD(steps=1, batch_size=None, lr=0.1)
+    run = fd.train(fd.AdPsgd(30, local=job), fd.Model(start, half_squares), data, runtime=Processes(slowdown=(1, 4)))
+    assert float(run.vector[0]) == pytest.approx(1.5, abs=0.2)
 
 
 def test_commits_that_are_not_evaluated_hold_numbers(there):

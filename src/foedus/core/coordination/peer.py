@@ -108,6 +108,8 @@ class Books:
     sent: dict[int, int] = field(default_factory=dict)
     taken: list[tuple[int, int]] = field(default_factory=list)
     """``(frm, seq)`` of the messages consumed since the last cut."""
+    inbox: list[tuple[int, int]] = field(default_factory=list)
+    """``(frm, seq)`` of the messages that had arrived by the commit and were not consumed, in their order."""
     count: int = 0
     node_state: dict[str, Any] = field(default_factory=dict)
     costs: Costs = field(default_factory=Costs)
@@ -117,7 +119,8 @@ class Books:
     loss: float | None = None
 
     def copy(self) -> Books:
-        return Books(**{**vars(self), "sent": dict(self.sent), "taken": list(self.taken), "costs": self.costs.copy()})
+        own = {"sent": dict(self.sent), "taken": list(self.taken), "inbox": list(self.inbox)}
+        return Books(**{**vars(self), **own, "costs": self.costs.copy()})
 
     def as_tree(self) -> dict[str, Any]:
         """For the checkpoint."""
@@ -127,7 +130,8 @@ class Books:
     def from_tree(tree: dict[str, Any]) -> Books:
         """The books that ``as_tree`` wrote down, of their own memory."""
         taken = [(frm, seq) for frm, seq in tree["taken"]]
-        return Books(**{**tree, "costs": Costs(**tree["costs"]), "taken": taken}).copy()
+        inbox = [(frm, seq) for frm, seq in tree.get("inbox", ())]  # older checkpoints have none
+        return Books(**{**tree, "costs": Costs(**tree["costs"]), "taken": taken, "inbox": inbox}).copy()
 
 
 class Transport(Protocol):
@@ -408,6 +412,7 @@ class Peer:
         self.books.round += 1
         self.books.time = self.now
         self.books.state, self.books.weight, self.books.metrics = state, float(weight), dict(metrics or {})
+        self.books.inbox = [(m.frm, m.seq) for m in self._inbox]
         self._transport.committed(self)
 
     def receive(self, m: Message) -> None:

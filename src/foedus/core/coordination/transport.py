@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from foedus.core.coordination.cut import commit_cut, consumed, sent_before, without
+from foedus.core.coordination.cut import Number, commit_cut, consumed, sent_before, without
 from foedus.core.coordination.endings import diverged, node_failed
 from foedus.core.coordination.peer import Books, Message, Peer, edges_for, senders_of
 from foedus.core.coordination.session import Session
@@ -34,7 +34,9 @@ class LocalTransport:
         self.peers = [Peer(self, n) for n in range(self.nodes)]
         self._under_way: list[Message] = []
         self._cuts: dict[int, dict[int, Books]] = {}
-        self._dropped: set[tuple[int, int, int]] = set()
+        self._dropped: set[Number] = set()
+        self._there: set[Number] = set()
+        """What had arrived by its receiver's last commit, in a run that is resumed."""
         self.gone: frozenset[int] = frozenset()  # nobody is lost here; a run that is resumed may have lost some before
         saved = session.carried.peers
         if saved:
@@ -51,6 +53,8 @@ class LocalTransport:
         self._under_way.append(m)
         # What arrives at one instant comes by receiver, then by sender: an order that a resumed run finds again.
         priority = m.to + (m.frm + 1) / (self.nodes + 1)
+        if m.number in self._there:
+            priority -= 1
         self.session.clock.schedule(m.arrival, priority, lambda: self.peers[m.to].receive(m))
 
     def failure(self, failed: Failed) -> Exception:
@@ -90,8 +94,18 @@ class LocalTransport:
         self._dropped = {tuple(x) for x in saved["dropped"]}
         self.gone = frozenset(saved.get("gone", ()))
         self.session.clock.restart(min(p.books.time for p in self.peers if p.id not in self.gone))
-        for m in saved["messages"]:
-            self.deliver(Message(**m))
+        # What lay in an inbox at its peer's commit lies there before that peer goes on: also what arrived in the very
+        # instant, and what is yet to be sent again.
+        self._there = {(frm, p.id, seq) for p in self.peers for frm, seq in p.books.inbox}
+        past = list[Message]()
+        for m in (Message(**m) for m in saved["messages"]):
+            if m.number in self._there and m.arrival < self.session.clock.now:
+                past.append(m)
+            else:
+                self.deliver(m)
+        self._under_way += past
+        for m in sorted(past, key=lambda m: self.peers[m.to].books.inbox.index((m.frm, m.seq))):
+            self.peers[m.to].receive(m)
 
 
 async def run_peers(program: Any, session: Session) -> Tensor:
