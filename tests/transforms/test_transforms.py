@@ -54,6 +54,32 @@ def test_clip_bounds_the_norm_and_keeps_the_direction(v: list[float], bound: flo
         torch.testing.assert_close(came.double(), u.double() * (bound / norm), rtol=1e-6, atol=1e-30)
 
 
+def _norm64(v: torch.Tensor) -> float:
+    return math.sqrt(math.fsum(float(x) ** 2 for x in v))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_a_clip_is_a_bound_however_numbers_round(dtype: torch.dtype) -> None:
+    """Equal numbers all round the same way: where that is up, plain scaling ends above the bound."""
+    above = 0
+    for d in range(1, 200, 5):
+        for bound in (1.0, 0.1, 3e-3):
+            u = torch.full((d,), 5.0 / d).to(dtype)
+            plain = u * (bound / _norm64(u))
+            above += _norm64(u) > bound and _norm64(plain) > bound
+            came = _through(fd.Clip(bound), {"delta": u})["delta"]
+            assert _norm64(came) <= bound
+            if _norm64(u) > bound:
+                assert _norm64(came) > 0.9 * bound
+    assert above > 20
+
+
+@settings(deadline=None)
+@given(_vectors(), st.floats(1e-3, 1e4))
+def test_no_clipped_vector_is_longer_than_the_bound(v: list[float], bound: float) -> None:
+    assert _norm64(_through(fd.Clip(bound), {"delta": torch.tensor(v)})["delta"]) <= bound * (1 + 1e-15)
+
+
 def test_clip_at_the_bound_and_at_zero() -> None:
     at = torch.tensor([3.0, 4.0])
     assert torch.equal(_through(fd.Clip(5.0), {"delta": at})["delta"], at)

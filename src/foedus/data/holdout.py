@@ -10,6 +10,7 @@ from torch import Tensor
 
 from foedus.core.errors import BadInput
 from foedus.core.types.keys import Key
+from foedus.core.types.portion import portion
 
 
 def check_fraction(test: Any) -> float | None:
@@ -34,7 +35,7 @@ def holdout(y: Tensor, classes: int | None, fraction: float, key: Key) -> tuple[
     size_C = np.bincount(labels, minlength=classes or 1)
     share_C = size_C * fraction
     take_C = np.floor(share_C).astype(np.int64)
-    wanted = min(max(round(rows * fraction), 1), rows - 1)
+    wanted = min(max(round(portion(fraction, rows)), 1), rows - 1)
     # What is missing goes to the largest remainders; then to classes that lose their last training row by it; never
     # to classes that have none.
     left_C = size_C - take_C

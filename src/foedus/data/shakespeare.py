@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from foedus.core.errors import BadInput
+from foedus.core.types.portion import portion
 from foedus.data.dataset import Dataset
 from foedus.data.holdout import check_fraction
 
@@ -70,7 +71,7 @@ def shakespeare(
     held: list[NDArray[np.int64]] = []
     at = 0
     for name, text in said.items():
-        cut = len(text) - round(len(text) * fraction)
+        cut = len(text) - round(portion(fraction, len(text)))
         starts = np.arange(at, at + cut - width, stride)  # a window and its next character lie before the cut
         if len(starts):
             names.append(name)

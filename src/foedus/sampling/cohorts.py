@@ -10,6 +10,7 @@ import numpy as np
 from foedus.core.coordination.population import Cohort, Drawn, Population, Selection, TooFew
 from foedus.core.errors import BadInput
 from foedus.core.types.keys import Key
+from foedus.core.types.portion import portion
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Fraction:
 
     def draw(self, nodes: int, key: Key) -> tuple[int, ...]:
         _enough(1, nodes, self)
-        return _alike(max(1, round(self.p * nodes)), nodes, key)
+        return _alike(max(1, round(portion(self.p, nodes))), nodes, key)
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class OverSelect:
     @property
     def asked(self) -> int:
         """How many nodes are given the job."""
-        return math.ceil(self.factor * self.k - 1e-9)  # 1.1 times 10 is a little more than 11
+        return math.ceil(portion(self.factor, self.k))
 
     def draw(self, nodes: int, key: Key) -> tuple[int, ...]:
         _enough(self.asked, nodes, self)

@@ -43,10 +43,20 @@ class Clip(Identity):
         size = _norm(clipped)
         if size <= bound:
             return u, state
-        scaled = {k: v * (bound / size) for k, v in clipped.items()}
-        if _norm(scaled) > bound:  # rounding to float32 may lift it a little above
-            scaled = {k: v * (1.0 - 2.0**-22) for k, v in scaled.items()}
+        scaled = _shortened(clipped, bound, size)
         return u.with_parts({k: scaled.get(k, v) for k, v in u.parts.items()}), state
+
+
+def _shortened(parts: Tensors, bound: float, size: float) -> Tensors:
+    """The parts scaled from a norm of ``size`` to one of ``bound``, or a little less where rounding lifts it above."""
+    factor, slack = bound / size, 2.0 * max(torch.finfo(v.dtype).eps for v in parts.values())
+    while True:
+        scaled = {k: v * factor for k, v in parts.items()}
+        if _norm(scaled) <= bound:
+            return scaled
+        # Twice the type's precision is enough for all numbers but the smallest, which it rounds more coarsely.
+        factor *= 1.0 - slack
+        slack = min(0.5, 2.0 * slack)
 
 
 def _norm(parts: Tensors) -> float:

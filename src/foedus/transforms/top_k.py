@@ -11,6 +11,7 @@ from torch import Tensor
 
 from foedus.core.errors import BadInput
 from foedus.core.types.keys import Key
+from foedus.core.types.portion import portion
 from foedus.core.types.transform import Sends, Sensitivity, Shape
 from foedus.core.types.update import Tensors
 from foedus.transforms.per_part import PerPart
@@ -57,7 +58,7 @@ class TopK(PerPart):
 
 def share(fraction: float, d: int) -> int:
     """How many of d numbers a fraction of them is: at least one."""
-    return min(d, max(1, math.ceil(fraction * d)))
+    return min(d, max(1, math.ceil(portion(fraction, d))))
 
 
 def scatter(values_K: Tensor, places_K: Tensor, d: int) -> Tensor:

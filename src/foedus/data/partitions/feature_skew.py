@@ -16,6 +16,7 @@ from torch import Tensor
 from foedus.core.errors import BadInput
 from foedus.core.types.data import IndexedRows, glimpse
 from foedus.core.types.keys import Key
+from foedus.core.types.portion import portion
 from foedus.core.types.torch_process import seeded
 from foedus.data.partitions.partition import check_fraction, check_nodes, evenly, grouped
 
@@ -57,7 +58,7 @@ class FeatureSkew:
         order = shuffled[np.argsort(_places(dataset)[shuffled], kind="stable")]
         node = np.empty(rows, dtype=np.int64)
         node[order] = random.permutation(nodes)[evenly(rows, nodes)]
-        strays = random.permutation(rows)[: rows - round(self.strength * rows)]
+        strays = random.permutation(rows)[: rows - round(portion(self.strength, rows))]
         node[strays] = node[random.permutation(strays)]
         return grouped(node, nodes)
 
