@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from foedus.core.types.roster import Roster
     from foedus.core.types.state import State, replace
     from foedus.core.types.transform import (
+        Contraction,
         Identity,
         Mechanism,
         Sends,
@@ -144,7 +145,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AdPsgd", "AfterCommits", "Aggregator", "All", "Always", "Answer", "Asked", "Availability", "Available",
     "BUFFERS", "BadInput", "Budget", "BySize", "Callability", "Cast", "Centralized", "Chain", "Checkpoint", "Choco",
-    "Clip", "Cohort", "Deadline", "Deadlock", "DelayCompensation", "Denominator", "Difference", "Ditto", "Diverged",
+    "Clip", "Cohort", "Contraction", "Deadline", "Deadlock", "DelayCompensation", "Denominator", "Difference", "Ditto",
+    "Diverged",
     "Drawn", "EASGD", "ErrorFeedback", "Evaluate", "Examples", "Failed", "FeatureParallel", "FedAdagrad", "FedAdam",
     "FedAsync", "FedAvg", "FedAvgM", "FedBN", "FedBuff", "FedDyn", "FedNova", "FedPer", "FedProx", "FedRep",
     "FedYogi", "FederatedClassifier", "FederatedDataset", "FederatedRegressor", "Federation", "FineTune", "Fixed",
@@ -187,7 +189,7 @@ __getattr__, __dir__ = lazily(
         "foedus.core.types.roster": "Roster",
         "foedus.core.types.state": "State replace",
         "foedus.core.types.transform": (
-            "Mechanism Identity Sends Sensitivity Shapes Transform holds_numbers nbytes shapes_of"
+            "Contraction Mechanism Identity Sends Sensitivity Shapes Transform holds_numbers nbytes shapes_of"
         ),
         "foedus.core.types.update": "BUFFERS Answer Failed Late Lost Refused Tensors Update",
         "foedus.core.version": "__version__",

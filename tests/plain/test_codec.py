@@ -34,7 +34,7 @@ from foedus.programs.ifca import ByCluster
 from foedus.runtimes.shipped import shipped, with_types
 from foedus.sampling import Fixed, StopRule
 from foedus.topologies import Edges, Graph, Shape, Weights
-from foedus.transforms import Chain, Clip, ErrorFeedback, Gaussian, PowerSGD, TopK
+from foedus.transforms import Cast, Chain, Clip, ErrorFeedback, Gaussian, PowerSGD
 
 CODEC = Codec(shipped())
 REGISTRY = Registry(shipped().items())
@@ -143,7 +143,7 @@ PLANS = {
     "a job alone": Plan(Gradient(batch_size=3)),
     "all of it": Plan(
         LocalSGD(lr=Cosine(0.1, rounds=5), only=("0.*",)),
-        (Clip(1), Gaussian(0.5), ErrorFeedback(Chain((PowerSGD(2), TopK(0.1))))),
+        (Clip(1), Gaussian(0.5), ErrorFeedback(Chain((PowerSGD(2), Cast())))),
         TrimmedMean(2),
         inspect=False,
     ),

@@ -74,13 +74,15 @@ def test_two_rounds_have_other_places() -> None:
     assert not torch.equal(first, second)
 
 
-def test_scaled_up_it_is_not_for_error_feedback() -> None:
-    with pytest.raises(fd.BadInput, match="unbiased=False"):
-        ErrorFeedback(RandomK(0.1))
-    with pytest.raises(fd.BadInput, match="unbiased=False"):
-        ErrorFeedback(fd.transforms.Chain((RandomK(0.1), fd.transforms.Cast())))
-    ErrorFeedback(RandomK(0.1, unbiased=False))
-    # Why: the residual grows without end.
+def test_error_feedback_does_not_scale_it_up() -> None:
+    v = torch.randn(100, generator=torch.Generator().manual_seed(0))
+    for t in range(3):
+        scaled, plain = (
+            ErrorFeedback(RandomK(0.1, unbiased=unbiased)).encode(fd.Update({"delta": v}, 1.0), {}, fd.Key(t))[1]
+            for unbiased in (True, False)
+        )
+        torch.testing.assert_close(scaled["residual:delta"], plain["residual:delta"], rtol=1e-5, atol=1e-6)
+    # Why: scaled up, the residual grows without end.
     residual = torch.ones(10)
     for t in range(30):
         residual = residual + 1 - _through(RandomK(0.1), residual + 1, fd.Key(t))

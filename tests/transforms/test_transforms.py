@@ -180,6 +180,9 @@ class _Halves(Identity):
     def encode(self, u, state, key):
         return u, {"n": state.get("n", torch.zeros(())) + 1}
 
+    def contraction(self, shapes):
+        return fd.Contraction(1.0)
+
     def init(self, shapes):
         return {"rounds": 0}
 

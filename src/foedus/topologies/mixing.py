@@ -155,6 +155,19 @@ def spectral_gap(W: Tensor) -> float:
     return 1.0 - second_eigenvalue(W)
 
 
+def coupling(W: Tensor) -> tuple[float, float]:
+    """``(rho, beta)``: 1 - ||W - 11^T/n||, by how much disagreement shrinks at least in every single step, and
+    ||I - W||, how far a step moves anybody; spectral norms. With a symmetric W rho is the spectral gap.
+
+    >>> from foedus.topologies import Ring
+    >>> [round(x, 4) for x in coupling(mixing_matrix(Ring(), 8))]
+    [0.1953, 1.3333]
+    """
+    eye, mean = torch.eye(len(W), dtype=W.dtype), torch.full_like(W, 1 / len(W))
+    rho = 1.0 - float(torch.linalg.matrix_norm(W - mean, 2))
+    return (0.0 if rho < 1e-12 else rho), float(torch.linalg.matrix_norm(eye - W, 2))
+
+
 def rate(topology: Topology, nodes: int, weights: Weights | None = None) -> float:
     """|lambda_2| a step: of a topology that changes, the geometric mean over its period."""
     return _rate(Mixing(topology, nodes, weights if weights is not None else Metropolis()))

@@ -9,7 +9,7 @@ import torch
 from foedus.core.errors import BadInput
 from foedus.core.types.job import NodeState
 from foedus.core.types.keys import Key
-from foedus.core.types.transform import Identity, Shapes, holds_numbers
+from foedus.core.types.transform import Contraction, Identity, Shapes, holds_numbers
 from foedus.core.types.update import Update
 
 _TYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -28,6 +28,9 @@ class Cast(Identity):
     def __post_init__(self) -> None:
         if self.dtype not in _TYPES:
             raise BadInput(f"unknown type {self.dtype!r}: use {' or '.join(map(repr, _TYPES))}")
+
+    def contraction(self, shapes: Shapes) -> Contraction | None:
+        return Contraction(1.0 - (torch.finfo(_TYPES[self.dtype]).eps / 2) ** 2, each=True)
 
     def wire(self, shapes: Shapes) -> Shapes:
         half = _TYPES[self.dtype]

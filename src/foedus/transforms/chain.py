@@ -12,6 +12,8 @@ from foedus.core.types.job import NodeState
 from foedus.core.types.keys import Key
 from foedus.core.types.model import Layout
 from foedus.core.types.transform import (
+    LOSSLESS,
+    Contraction,
     Identity,
     Mechanism,
     Sends,
@@ -65,6 +67,17 @@ class Chain(Identity):
             given = sensitivity_after(t, given)
         return given
 
+    def contraction(self, shapes: Shapes) -> Contraction | None:
+        sofar, sends, selects = LOSSLESS, Sends.VECTOR, True
+        for t, given in zip(self.transforms, wire_chain(self.transforms, shapes), strict=False):
+            own = t.contraction(given)
+            if own is None or (sends == Sends.CODE and not own.lossless and not own.each):
+                return None  # of the numbers that a code is made of, nothing can be left out
+            sofar = _both(sofar, own, selects)
+            sends = max(sends, t.sends)
+            selects = selects and (own.lossless or t.sends in (Sends.SAMPLE, Sends.PLACES))
+        return sofar
+
     @property
     def steps(self) -> tuple[Transform, ...]:
         return tuple(steps_of(self.transforms))
@@ -101,3 +114,14 @@ class Chain(Identity):
 
     def _together(self, states: list[NodeState]) -> dict[str, Tensor]:
         return {k: v for i, s in enumerate(states) for k, v in under(f"{i}:", s).items()}
+
+
+def _both(first: Contraction, then: Contraction, selects: bool) -> Contraction:
+    """One contraction after the other. ``selects``: the first only leaves out numbers, and what happens to the others
+    has nothing to do with those (Basu et al. 2019, arXiv:1906.02367). Else by the triangle inequality.
+    """
+    omega = (1 + first.omega) * (1 + then.omega) - 1
+    if selects or then.lossless:
+        return Contraction(first.delta * then.delta, omega, first.each and then.each)
+    lost, lost_then = math.sqrt(1 - first.delta), math.sqrt(1 - then.delta)
+    return Contraction(max(0.0, 1 - (lost + lost_then * (1 + lost)) ** 2), omega, first.each and then.each)

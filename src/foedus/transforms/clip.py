@@ -10,7 +10,7 @@ import torch
 from foedus.core.errors import BadInput
 from foedus.core.types.job import NodeState
 from foedus.core.types.keys import Key
-from foedus.core.types.transform import Identity, Sends, Sensitivity, holds_numbers
+from foedus.core.types.transform import Contraction, Identity, Sends, Sensitivity, Shapes, holds_numbers
 from foedus.core.types.update import Tensors, Update
 
 
@@ -36,6 +36,9 @@ class Clip(Identity):
         own = Sensitivity("l2", self.norm)
         shorter = given is not None and given.norm == own.norm and given.excludes == own.excludes
         return given if shorter and given is not None and given.bound <= own.bound else own
+
+    def contraction(self, shapes: Shapes) -> Contraction | None:
+        return Contraction(0.0)  # the longer an update, the less of it is left
 
     def encode(self, u: Update, state: NodeState, key: Key) -> tuple[Update, NodeState]:
         clipped = {k: v for k, v in u.parts.items() if holds_numbers(k, v.dtype)}

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from foedus.core.errors import BadInput
 from foedus.core.types.job import NodeState
 from foedus.core.types.keys import Key
-from foedus.core.types.transform import holds_numbers, noisy
+from foedus.core.types.transform import Shapes, holds_numbers, noisy
 from foedus.core.types.update import Update
-from foedus.transforms.wrapper import Wrapper, under
+from foedus.transforms.wrapper import SOME, Wrapper, known, scaled_down, under
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,12 @@ class ErrorFeedback(Wrapper):
     """Wrap a compressor: add the residual before it compresses, keep what it dropped as the new residual.
 
     The sum of what was sent plus the residual is the sum of what was to be sent (Stich et al. 2018,
-    arXiv:1809.07599; Karimireddy et al. 2019, arXiv:1901.09847). It is for compressors that drop less than there is
-    (top-k, sign, low rank, casts); around one whose error may be longer than the update (``Ternary``, ``QSGD`` of few
-    levels without buckets) the residual may grow for ever. Costs a vector of state at every node.
+    arXiv:1809.07599; Karimireddy et al. 2019, arXiv:1901.09847). The residual stays bounded around what drops less than
+    there is: top-k, sign, low rank, casts. What is unbiased (``QSGD``, ``Ternary``, ``RandomK``) may drop more, and is
+    scaled down by 1 / (1 + omega) on arrival, so that it does not (``Contraction``); RandomK is then the one that is
+    not scaled up. Costs a vector of state at every node.
 
-    Errors: ``BadInput`` around noise, which it would take back, and around a ``RandomK`` that scales up so much that
-    the residual grows from round to round.
+    Errors: ``BadInput`` around noise, which it would take back, and around what says nothing of how much it drops.
     """
 
     def __post_init__(self) -> None:
@@ -31,11 +31,15 @@ class ErrorFeedback(Wrapper):
                 f"error feedback around {self.inner!r} would take the noise back in the next round: put the noise "
                 "before the error feedback, not in it"
             )
-        if self.inner.gain > 2:
-            raise BadInput(
-                f"error feedback around {self.inner!r} diverges: what is scaled up by more than 2 leaves a residual "
-                "larger than the update; use unbiased=False"
-            )
+        known(self.inner, SOME, "error feedback around")
+
+    def wire(self, shapes: Shapes) -> Shapes:
+        known(self.inner, shapes, "error feedback around")
+        return super().wire(shapes)
+
+    def arrived(self, u: Update, shapes: Shapes, memory: NodeState) -> tuple[Update, NodeState]:
+        got, after = self.inner.receive(u, shapes, memory)
+        return scaled_down(got, shapes, known(self.inner, shapes, "error feedback around")), after
 
     def encode(self, u: Update, state: NodeState, key: Key) -> tuple[Update, NodeState]:
         owed = {k: "residual:" + k for k, v in u.parts.items() if holds_numbers(k, v.dtype)}

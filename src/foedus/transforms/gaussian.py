@@ -13,7 +13,16 @@ from torch import Tensor
 from foedus.core.errors import BadInput
 from foedus.core.types.job import NodeState
 from foedus.core.types.keys import Key
-from foedus.core.types.transform import Identity, Mechanism, Sends, Sensitivity, holds_numbers
+from foedus.core.types.transform import (
+    LOSSLESS,
+    Contraction,
+    Identity,
+    Mechanism,
+    Sends,
+    Sensitivity,
+    Shapes,
+    holds_numbers,
+)
 from foedus.core.types.update import Update
 
 
@@ -39,6 +48,9 @@ class Gaussian(Identity):
 
     def mechanisms(self, given: Sensitivity | None) -> tuple[Mechanism, ...]:
         return (Mechanism("gaussian", self.std, "node", given),)
+
+    def contraction(self, shapes: Shapes) -> Contraction | None:
+        return LOSSLESS  # besides its noise
 
     def encode(self, u: Update, state: NodeState, key: Key) -> tuple[Update, NodeState]:
         std = self.std * (u.weight if u.summed else 1.0)

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from foedus.core.errors import BadInput
 from foedus.core.types.job import NodeState
 from foedus.core.types.keys import Key
-from foedus.core.types.transform import Identity, Shape, Shapes, holds_numbers
+from foedus.core.types.transform import Contraction, Identity, Shape, Shapes, holds_numbers
 from foedus.core.types.update import Tensors, Update
 
 
@@ -33,11 +34,23 @@ class PerPart(Identity):
         """The d numbers that are made of what arrived."""
         raise NotImplementedError
 
+    def loses(self, d: int) -> Contraction:
+        """How near what is unpacked comes to d numbers."""
+        raise NotImplementedError
+
+    def contraction(self, shapes: Shapes) -> Contraction | None:
+        parts = [self.loses(math.prod(shape)) for name, (shape, dtype) in shapes.items() if holds_numbers(name, dtype)]
+        return Contraction(min((c.delta for c in parts), default=1.0), max((c.omega for c in parts), default=0.0))
+
     def wire(self, shapes: Shapes) -> Shapes:
         out: dict[str, Shape] = {}
         for name, (shape, dtype) in shapes.items():
             if holds_numbers(name, dtype):
-                out.update({name + suffix: s for suffix, s in self.packed(math.prod(shape), dtype).items()})
+                packed = {name + suffix: s for suffix, s in self.packed(math.prod(shape), dtype).items()}
+                taken = sorted(packed.keys() & (shapes.keys() - {name}))
+                if taken:
+                    raise BadInput(f"{self!r} cannot come after one of its kind, which sends {taken[0]!r} already")
+                out.update(packed)
             else:
                 out[name] = (shape, dtype)
         return out

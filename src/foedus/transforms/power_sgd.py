@@ -16,7 +16,7 @@ from foedus.core.errors import BadInput
 from foedus.core.types.job import NodeState
 from foedus.core.types.keys import Key
 from foedus.core.types.model import Layout, Slot
-from foedus.core.types.transform import Identity, Sends, Shapes, Transform, holds_numbers
+from foedus.core.types.transform import LOSSLESS, Contraction, Identity, Sends, Shapes, Transform, holds_numbers
 from foedus.core.types.update import Update
 
 
@@ -53,6 +53,12 @@ class PowerSGD(Identity):
 
     def fit(self, layout: Layout) -> Transform:
         return replace(self, slots=tuple(s for s in layout.slots if s.stop <= layout.parameters))
+
+    def contraction(self, shapes: Shapes) -> Contraction | None:
+        numbers = [shape for name, (shape, dtype) in shapes.items() if holds_numbers(name, dtype)]
+        # A projection never leads further away, but the columns that were kept last time may be the wrong ones now.
+        thin = any(p.thin(self.rank) for shape in numbers for p in self._pieces(shape))
+        return Contraction(0.0) if thin else LOSSLESS
 
     def wire(self, shapes: Shapes) -> Shapes:
         return {

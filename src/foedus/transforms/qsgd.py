@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from foedus.core.errors import BadInput
 from foedus.core.types.keys import Key
-from foedus.core.types.transform import Sends, Shape
+from foedus.core.types.transform import Contraction, Sends, Shape
 from foedus.core.types.update import Tensors
 from foedus.transforms.packing import bytes_of, pack_bits, unpack_bits
 from foedus.transforms.per_part import PerPart
@@ -46,6 +47,11 @@ class QSGD(PerPart):
     def bits(self) -> int:
         """Of a number: its level with its sign is one of 2 levels + 1 values."""
         return (2 * self.levels).bit_length()
+
+    def loses(self, d: int) -> Contraction:
+        b = d if self.bucket is None else min(d, self.bucket)
+        omega = min(b / self.levels**2, math.sqrt(b) / self.levels) if b > 1 else 0.0  # one number is its own norm
+        return Contraction(1.0 / (1.0 + omega), omega)
 
     def packed(self, d: int, dtype: torch.dtype) -> Mapping[str, Shape]:
         return {

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from foedus.core.errors import BadInput
 from foedus.core.types.keys import Key
-from foedus.core.types.transform import Sends, Sensitivity, Shape
+from foedus.core.types.transform import Contraction, Sends, Sensitivity, Shape
 from foedus.core.types.update import Tensors
 from foedus.transforms.per_part import PerPart
 from foedus.transforms.top_k import scatter, share
@@ -48,6 +48,10 @@ class RandomK(PerPart):
     def kept(self, d: int) -> int:
         """k for a part of d numbers."""
         return share(self.fraction, d)
+
+    def loses(self, d: int) -> Contraction:
+        kept = self.kept(d) / d if d else 1.0
+        return Contraction(kept, 1.0 / kept - 1.0 if self.unbiased else 0.0)
 
     def packed(self, d: int, dtype: torch.dtype) -> Mapping[str, Shape]:
         return {"": ((self.kept(d),), dtype), _SEED: ((1,), torch.int64)}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from foedus.core.types.keys import Key
-from foedus.core.types.transform import Sends, Shape
+from foedus.core.types.transform import Contraction, Sends, Shape
 from foedus.core.types.update import Tensors
 from foedus.transforms.packing import bytes_of, pack_bits, unpack_bits
 from foedus.transforms.per_part import PerPart
@@ -28,6 +28,9 @@ class Sign(PerPart):
     @property
     def sends(self) -> Sends:
         return Sends.CODE
+
+    def loses(self, d: int) -> Contraction:
+        return Contraction(1.0 / max(1, d))  # one number that is not zero is the worst
 
     def packed(self, d: int, dtype: torch.dtype) -> Mapping[str, Shape]:
         return {"": ((bytes_of(d, 1),), torch.uint8), _SCALE: ((1,), torch.float32)}

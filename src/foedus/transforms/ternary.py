@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from foedus.core.types.keys import Key
-from foedus.core.types.transform import Sends, Shape
+from foedus.core.types.transform import Contraction, Sends, Shape
 from foedus.core.types.update import Tensors
 from foedus.transforms.packing import pack_trits, unpack_trits
 from foedus.transforms.per_part import PerPart
@@ -22,13 +23,18 @@ _LARGEST = "@largest"
 class Ternary(PerPart):
     """Send s = max |v| and for each number its sign with probability |v_i| / s, else zero: five numbers a byte.
 
-    Unbiased, with variance sum of |v_i| (s - |v_i|) (Wen et al. 2017, arXiv:1705.07878; its clipping of gradients,
-    which is not unbiased, is left out).
+    Unbiased, with variance sum of |v_i| (s - |v_i|), at most (sqrt(d) - 1) / 2 ||v||^2 (Wen et al. 2017,
+    arXiv:1705.07878; its clipping of gradients, which is not unbiased, is left out).
     """
 
     @property
     def sends(self) -> Sends:
         return Sends.CODE
+
+    def loses(self, d: int) -> Contraction:
+        # sum |v_i| (s - |v_i|) / ||v||^2 is largest where all but one of the numbers are s / (1 + sqrt(d)).
+        omega = (math.sqrt(max(1, d)) - 1.0) / 2.0
+        return Contraction(1.0 / (1.0 + omega), omega)
 
     def packed(self, d: int, dtype: torch.dtype) -> Mapping[str, Shape]:
         return {"": ((-(-d // 5),), torch.uint8), _LARGEST: ((1,), torch.float32)}

@@ -12,7 +12,7 @@ from torch import Tensor
 from foedus.core.errors import BadInput
 from foedus.core.types.keys import Key
 from foedus.core.types.portion import portion
-from foedus.core.types.transform import Sends, Sensitivity, Shape
+from foedus.core.types.transform import Contraction, Sends, Sensitivity, Shape
 from foedus.core.types.update import Tensors
 from foedus.transforms.per_part import PerPart
 
@@ -43,6 +43,9 @@ class TopK(PerPart):
     def kept(self, d: int) -> int:
         """k for a part of d numbers."""
         return share(self.fraction, d)
+
+    def loses(self, d: int) -> Contraction:
+        return Contraction(self.kept(d) / d if d else 1.0)
 
     def packed(self, d: int, dtype: torch.dtype) -> Mapping[str, Shape]:
         k = self.kept(d)

@@ -73,6 +73,42 @@ class Mechanism:
         return None if self.sensitivity is None else self.std / self.sensitivity.bound
 
 
+@dataclass(frozen=True)
+class Contraction:
+    """How near what arrives comes to the numbers v that were encoded, whatever they are. With C for encode and decode,
+
+        E||C(v) / (1 + omega) - v||^2 <= (1 - delta) ||v||^2.
+
+    ``delta``  in [0, 1]. 1: all arrives; 0: what arrives is never further from v than zero is, and no more is known.
+    ``omega``  0 for what contracts as it is, such as top-k. What is unbiased, E C(v) = v, has a variance of at most
+               omega ||v||^2 instead, which may be much more than ||v||^2: it contracts if scaled down by
+               1 / (1 + omega), and then delta is 1 / (1 + omega).
+    ``each``   holds for every number by itself, as rounding does: also of the factors of a code.
+
+    It is of numbers within the range of their types, up to float32's rounding; noise that hides data is not counted.
+    Methods that remember what was dropped need a contraction, or what they remember grows without end.
+
+    Source: Koloskova et al. (2019, arXiv:1902.00340), assumption 1 and its examples.
+    """
+
+    delta: float
+    omega: float = 0.0
+    each: bool = False
+
+    @property
+    def lossless(self) -> bool:
+        """Whether C(v) is v."""
+        return self.delta == 1.0 and self.omega == 0.0
+
+    @property
+    def unbiased(self) -> bool:
+        """Whether C(v) is v on average."""
+        return math.isclose(self.delta * (1 + self.omega), 1.0)
+
+
+LOSSLESS = Contraction(1.0, each=True)
+
+
 @runtime_checkable
 class Transform(Protocol):
     """A frozen dataclass between a node's job and the fold.
@@ -83,7 +119,7 @@ class Transform(Protocol):
 
     What others have to know before they stand before, after or around it, and what a privacy account reads, it says as
     values: ``sends`` and ``takes``, what its message is and what it can be given; ``sensitivity``, what becomes of a
-    bound; ``mechanisms``, its noise; ``gain``, what decoding multiplies by.
+    bound; ``mechanisms``, its noise; ``gain``, what decoding multiplies by; ``contraction``, how much is lost.
     """
 
     @property
@@ -107,6 +143,12 @@ class Transform(Protocol):
 
     def sensitivity(self, given: Sensitivity | None) -> Sensitivity | None:
         """How much its message is bounded, if what it is given is bounded by ``given``. None: not at all."""
+        ...
+
+    def contraction(self, shapes: Shapes) -> Contraction | None:
+        """How near what arrives comes to an update of these shapes. None: nothing is known, or it depends on more than
+        the update.
+        """
         ...
 
     @property
@@ -160,9 +202,16 @@ class Identity:
         return 1.0
 
     def sensitivity(self, given: Sensitivity | None) -> Sensitivity | None:
+        return given if self._changes_nothing else None
+
+    def contraction(self, shapes: Shapes) -> Contraction | None:
+        return LOSSLESS if self._changes_nothing else None
+
+    @property
+    def _changes_nothing(self) -> bool:
         # Of a transform that changes something and does not say how much, nothing is known.
         ours = (Identity.encode, Identity.decode, Identity.receive)
-        return given if (type(self).encode, type(self).decode, type(self).receive) == ours else None
+        return (type(self).encode, type(self).decode, type(self).receive) == ours
 
     @property
     def steps(self) -> tuple[Transform, ...]:
