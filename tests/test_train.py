@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 import foedus as fd
+from foedus import report
+from foedus.testing import half_squares
 
 
 @pytest.fixture
@@ -186,3 +188,18 @@ def test_train_within_a_running_loop(data, model):
         return inside
 
     assert asyncio.run(notebook()).sha256 == fd.train(FEDAVG, model, data).sha256
+
+
+def test_a_run_that_diverges_in_finite_numbers_says_so(caplog):
+    # (w - 1)^2 / 2 with a rate of 3: every step doubles the distance.
+    module = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(module.weight)
+    data = fd.data.arrays(torch.ones(2, 1), torch.ones(2, 1), node=[0, 1]).split(fd.data.Natural())
+    program = fd.FedAvg(8, local=fd.LocalSGD(steps=1, batch_size=None, lr=3.0))
+    with caplog.at_level("WARNING", logger="foedus"):
+        run = fd.train(program, fd.Model(module, half_squares), data)
+    assert run.status == "finished"
+    assert run.grown == (2.0, 2.0 * 4**7)
+    said = "the loss grew from 2 to 3.28e+04: the run diverged"
+    assert said in caplog.text
+    assert said in " ".join(report.show(run).plain(200).split())

@@ -22,7 +22,7 @@ from foedus.core.errors import BadInput, Diverged, FoedusError, Interrupted, Run
 from foedus.core.records.checkpoint import Checkpoint
 from foedus.core.records.folder import RunFolder
 from foedus.core.records.origin import differences, origin
-from foedus.core.records.run import Record
+from foedus.core.records.run import Record, grew
 from foedus.core.records.run import Run as _Run
 from foedus.core.types.model import Model
 from foedus.core.types.policy import Policy
@@ -228,6 +228,8 @@ def _drive(context: _Context, session: Session, engine: Engine, show: _Progress)
         with show:
             _run(context.program, session, engine)
         finished = run("stopped" if session.stopped else "finished")
+        if finished.grown is not None:
+            log.warning("%s", grew(*finished.grown))
         show.finish(finished)
         return finished
     except KeyboardInterrupt:

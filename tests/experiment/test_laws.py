@@ -65,7 +65,7 @@ def experiments():
         Data,
         source=st.sampled_from(["digits", "breast-cancer"]).flatmap(lambda n: calls(Source, n)),
         split=values(parameters(Data)["split"].hint),
-        nodes=st.integers(9, 30),
+        nodes=st.integers(10, 30),
         seed=st.none() | st.integers(),
     )
     model = st.builds(

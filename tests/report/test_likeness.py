@@ -99,4 +99,4 @@ def test_no_headline_of_a_run_that_diverged(others):
         assert [t.what for t in tiles(c)] == ["accuracy, all data in one place"]
     assert "95" not in verdict(c)
     assert race(c, TRAFFIC) == "" or "fed" not in race(c, TRAFFIC)
-    assert any("before it diverged" in line for line in said(c))
+    assert any("this is what was left" in line for line in said(c))

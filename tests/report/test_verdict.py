@@ -1,6 +1,7 @@
 """The answer in words."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -105,3 +106,36 @@ def test_shares_of_time():
     assert time_shares(measured) == dict.fromkeys(("compute", "serial", "wire", "waiting"), 0.25)
     assert time_shares(Record(1)) is None
     assert time_shares(Record(1, compute_s=math.nan, wire_s=2.0)) == {"compute": 0.0, "wire": 1.0, "waiting": 0.0}
+
+
+def test_nothing_is_claimed_of_a_run_that_diverged_in_finite_numbers():
+    wild = fake(FedAvg(), [replace(record(t, 0.95, bytes_up=1), loss=loss) for t, loss in ((1, 2.0), (2, 4.6e14))])
+    assert wild.grown == (2.0, 4.6e14)
+    said = verdict(compare([POOLED, ALONE, wild]))
+    assert said.startswith("FedAvg diverged, so that nothing can be said of what working together brings.")
+    assert "95" not in said
+    assert "FedAvg: the loss grew from 2 to 4.6e+14: the run diverged" in " ".join(troubles(compare([ALONE, wild])))
+    assert not any("FedAvg" in t.what for t in tiles(compare([ALONE, wild])))
+    # Nor against one, or while another learned.
+    assert "SyncSGD" in verdict(compare([wild, fake(SyncSGD(), [record(9, 0.9, bytes_up=9)])]))
+    mad = fake(LocalOnly(), [replace(record(t, 0.2), loss=loss) for t, loss in ((1, 2.0), (2, 4.6e14))])
+    assert "each node alone" not in verdict(compare([mad, FED]))
+    assert not any("alone" in t.what for t in tiles(compare([mad, FED])))
+
+
+@pytest.mark.parametrize(
+    ("losses", "grown"),
+    [
+        ([2.0, 1999.0], None),
+        ([2.0, None, 2000.0], (2.0, 2000.0)),
+        ([2.0, 1e9, 1.0], None),  # it came back
+        ([0.0, 1.0], None),
+        ([3.0], None),
+        ([None, None], None),
+    ],
+)
+def test_when_a_loss_has_grown(losses, grown):
+    history = [Record(t, loss=loss) for t, loss in enumerate(losses)]
+    assert fake(FedAvg(), history).grown == grown
+    history = [Record(t, train_loss=loss) for t, loss in enumerate(losses)]
+    assert fake(FedAvg(), [*history, Record(9, loss=5.0)]).grown == grown

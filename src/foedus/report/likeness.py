@@ -11,7 +11,7 @@ MARK = "*"
 """Stands at a value that was not measured as the others were."""
 
 DIVERGED = "\N{DAGGER}"
-"""Stands at a value that is what a diverged run had before."""
+"""Stands at a value that is what a diverged run was left with."""
 
 _MEAN = {
     "rows": "the mean loss over all rows (nodes count by their rows)",
@@ -63,7 +63,7 @@ def _measured(c: Comparison) -> list[str]:
             "No sentence and no target here takes it in."
         )
     if any(s.diverged for s in settings):
-        found.append(f"{DIVERGED} What it had before it diverged; no sentence here takes it in.")
+        found.append(f"{DIVERGED} It diverged, and this is what was left; no sentence here takes it in.")
     return found
 
 

@@ -192,8 +192,10 @@ class Summary:
 
     @property
     def diverged(self) -> bool:
-        """Whether a run of it diverged: what is left is its last good model, which says nothing of the program."""
-        return any(run.status == "diverged" for run in self.runs)
+        """Whether a run of it diverged, to what is not finite or to a thousand times its first loss: what is left says
+        nothing of the program.
+        """
+        return any(run.status == "diverged" or run.grown is not None for run in self.runs)
 
     @property
     def bytes(self) -> int:

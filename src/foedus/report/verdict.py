@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from foedus.core.records.run import Record
+from foedus.core.records.run import Record, grew
 from foedus.report.seeds import sd, within_spread
 from foedus.report.summary import ALONE, POOLED, TOGETHER, Comparison, Metric, Summary, network_name
 from foedus.report.units import MISSING, human_bytes, human_count, human_seconds, percent, times
@@ -129,7 +129,8 @@ def troubles(c: Comparison) -> list[str]:
 
 def notices(s: Summary) -> list[str]:
     """What a reader should know of a setting's runs, each notice once."""
-    return list(dict.fromkeys(str(n) for run in s.runs for n in run.notices))
+    grown = (grew(*run.grown) for run in s.runs if run.grown is not None)
+    return list(dict.fromkeys([*(str(n) for run in s.runs for n in run.notices), *grown]))
 
 
 @dataclass(frozen=True)

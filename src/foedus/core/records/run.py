@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from foedus.core.types.model import Model
 
 
+GROWN = 1000.0
+"""By how much a loss is larger at the end than at the beginning where nobody would call that learning."""
+
+
 @dataclass(frozen=True)
 class Record:
     """One commit. Costs are cumulative since the start of the run, as in ``Costs``.
@@ -123,6 +127,18 @@ class Run:
         return self.program.name if isinstance(self.program, Described) else type(self.program).__name__
 
     @property
+    def grown(self) -> tuple[float, float] | None:
+        """The first loss and the last, where the last is a thousand times the first or more: the run has diverged,
+        though all its numbers are finite. The evaluated loss, or where that was not done twice, the one in training.
+        """
+        for series in ([r.loss for r in self.history], [r.train_loss for r in self.history]):
+            known = [x for x in series if x is not None]
+            if len(known) > 1:
+                first, last = known[0], known[-1]
+                return (first, last) if first > 0 and last >= GROWN * first else None
+        return None
+
+    @property
     def sha256(self) -> str:
         """Of the final model's bytes (little-endian float32)."""
         return hashlib.sha256(np.asarray(self.vector).tobytes()).hexdigest()
@@ -141,3 +157,11 @@ class Run:
     def state_dict(self, which: str = "last") -> dict[str, Tensor]:
         """The trained module's parameters and buffers by name."""
         return dict(self.model(which).state_dict())
+
+
+def grew(first: float, last: float) -> str:
+    """What is said of a run whose loss has grown a thousandfold, though it is finite."""
+    return (
+        f"the loss grew from {first:.3g} to {last:.3g}: the run diverged, though its numbers are finite. Lower the "
+        "learning rate (lr), or gamma, or compress less"
+    )
