@@ -161,7 +161,7 @@ def test_asynchronous_gossip_runs(there, wire):
 
 def test_asynchronous_gossip_learns_from_both_sides():
     # f_i = (w_0 - i)^2 / 2 at node i of a ring, every other of which asks: the mean of all optima.
-    x, y = np.eye(4, dtype="f")[[0] * 4], np.arange(4, dtype="f")
+    x, y = np.eye(4, dtype="f")[[0] * 4], np.arange(4, dtype="f")[:, None]
     data = fd.data.arrays(x, y, node=list(range(4))).split(fd.data.Natural())
     start = nn.Linear(4, 1, bias=False)
     nn.init.zeros_(start.weight)
