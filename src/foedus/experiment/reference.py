@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import re
 from collections import deque
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from foedus.experiment.tables import Network, Tables
 from foedus.experiment.write import plain
 from foedus.plain.build import expected
 from foedus.plain.kinds import Kind, Parameter, Shape, parameters, shape
-from foedus.plain.places import quoted
+from foedus.plain.toml import inline
 
 BEGIN, END = "<!-- reference: begin -->", "<!-- reference: end -->"
 
@@ -178,17 +177,3 @@ def _without_defaults(target: Any, fields: dict[str, Any]) -> dict[str, Any]:
         for k, v in fields.items()
         if takes[k].required or plain(takes[k].hint, takes[k].default, (k,)) != v
     }
-
-
-def inline(value: Any) -> str:
-    """A value on one line of TOML."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, list):
-        return f"[{', '.join(map(inline, value))}]"
-    if isinstance(value, dict):
-        inner = ", ".join(f"{quoted(k)} = {inline(v)}" for k, v in value.items())
-        return f"{{ {inner} }}" if inner else "{}"
-    return str(value)

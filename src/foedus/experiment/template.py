@@ -2,90 +2,130 @@
 
 from __future__ import annotations
 
-import json
 import os
+import tomllib
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from foedus.core.errors import BadInput
+from foedus.plain.places import said
+from foedus.plain.toml import inline
 
 TABLES = (".csv", ".tsv", ".txt", ".parquet")
 IMAGES = (".png", ".jpg", ".jpeg")
 MARK = "<-"
 """Stands in the comment of a guess."""
 
-Line = tuple[str, str]
-"""A line of the file, and its comment."""
+
+@dataclass(frozen=True)
+class Said:
+    """A value, and what a comment says of it: words of ours and numbers, never a word of the data's."""
+
+    value: Any
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table of the file: ``fields`` by their keys. A list of ``Said`` is written an element a line."""
+
+    header: str
+    fields: dict[str, Said]
+    comment: str = ""
 
 
 def starter(data: Path | None, file: Path) -> str:
     """The text of ``file``, an experiment on ``data`` (None: on handwritten digits).
 
-    Errors: ``BadInput`` for data that is not there, or that none of the sources can read.
+    Whatever the data's names hold stands in quotes, as a value: the text, read again, says what is meant and no more.
+    Errors: ``BadInput`` for data that is not there, that none of the sources can read, or whose name a file cannot say.
     """
     if data is None:
-        about, lines, binary, flat = "handwritten digits, which come with the library", _digits(), False, True
+        about, fields, binary, flat = "handwritten digits, which come with the library", _digits(), False, True
     else:
-        about, lines, binary, flat = _look(data, file)
-    lr = "lr = 0.1" if flat else "lr = 0.05"
-    local = f"local = {{ epochs = 2, batch_size = 16, {lr} }}"
-    network = 'network = "logistic"' if binary else "network = { mlp = { hidden = [32] } }"
-    blocks: list[list[Line]] = [
-        [("[data]", ""), *lines],
-        [
-            ("[model]", ""),
-            (network if flat else 'network = "resnet"', "sizes are taken from the data; docs/models.md has others"),
-            *([('metrics = ["auc"]', "two classes: the area under the ROC curve says more than accuracy")] * binary),
-        ],
-        [("[runtime.simulation]", ""), ('network = "wan"', "ideal, lan, wan or mobile")],
-        [("[evaluate]", ""), ("nodes = 5", "every fifth round each node evaluates the model on its own rows")],
-        [
-            ("[sweep]", "one run for every program: what nodes have alone, together, and with all data in one place"),
-            ("program = [", ""),
-            (f"  {{ local_only = {{ rounds = 30, {local} }} }},", ""),
-            (f"  {{ fedavg = {{ rounds = 30, {local} }} }},", ""),
-            (f"  {{ centralized = {{ rounds = 30, {local} }} }},", ""),
-            ("]", ""),
-            ("seed = [0, 1, 2]", "repeated, so that the spread is seen"),
-        ],
+        about, fields, binary, flat = _look(data, file)
+    local = {"epochs": 2, "batch_size": 16, "lr": 0.1 if flat else 0.05}
+    program = {"rounds": 30, "local": local}
+    network = Said("logistic" if binary else {"mlp": {"hidden": [32]}} if flat else "resnet")
+    network = replace(network, comment="sizes are taken from the data; docs/models.md has others")
+    metrics = Said(["auc"], "two classes: the area under the ROC curve says more than accuracy")
+    sections = [
+        Section("data", fields),
+        Section("model", {"network": network, **({"metrics": metrics} if binary else {})}),
+        Section("runtime.simulation", {"network": Said("wan", "ideal, lan, wan or mobile")}),
+        Section("evaluate", {"nodes": Said(5, "every fifth round each node evaluates the model on its own rows")}),
+        Section(
+            "sweep",
+            {
+                "program": Said([Said({name: program}) for name in ("local_only", "fedavg", "centralized")]),
+                "seed": Said([0, 1, 2], "repeated, so that the spread is seen"),
+            },
+            "one run for every program: what nodes have alone, together, and with all data in one place",
+        ),
     ]
-    head = f"# An experiment on {about}.\n# Run it: foedus run {file}\n"
-    return head + "".join("\n" + _aligned(block) for block in blocks)
+    text = f"# An experiment on {about}. Run it: foedus run FILE\n" + "".join(map(_written, sections))
+    meant: dict[str, Any] = {}
+    for section in sections:
+        table = meant
+        for part in section.header.split("."):
+            table = table.setdefault(part, {})
+        table |= {k: _plain(v) for k, v in section.fields.items()}
+    if tomllib.loads(text) != meant:
+        raise BadInput("a name in the data cannot be written into a file as it is: give files and columns other names")
+    return text
 
 
-def _aligned(block: list[Line]) -> str:
-    width = min(44, max((len(line) for line, comment in block if comment), default=0))
-    return "".join(f"{line:<{width}}  # {comment}\n" if comment else f"{line}\n" for line, comment in block)
+def _plain(said: Any) -> Any:
+    value = said.value if isinstance(said, Said) else said
+    return [_plain(v) for v in value] if isinstance(value, list) else value
 
 
-def _digits() -> list[Line]:
-    return [
-        ('source = "digits"', "1,797 images of 8 x 8"),
-        ("split = { dirichlet = { alpha = 0.3 } }", "how unequal the nodes are: 100 is alike, 0.1 is not"),
-        ("nodes = 20", ""),
-        ("holdout = 0.2", "every node keeps a fifth of its rows to evaluate on"),
-    ]
+def _written(section: Section) -> str:
+    lines = [(f"[{section.header}]", section.comment)]
+    for key, said in section.fields.items():
+        if isinstance(said.value, list) and any(isinstance(v, Said) for v in said.value):
+            lines.append((f"{key} = [", said.comment))
+            lines += [(f"  {inline(element.value)},", element.comment) for element in said.value]
+            lines.append(("]", ""))
+        else:
+            lines.append((f"{key} = {inline(said.value)}", said.comment))
+    width = min(44, max((len(line) for line, comment in lines if comment), default=0))
+    aligned = (f"{line:<{width}}  # {comment}" if comment else line for line, comment in lines)
+    return "\n" + "".join(f"{line}\n" for line in aligned)
 
 
-def _look(data: Path, file: Path) -> tuple[str, list[Line], bool, bool]:
-    """What the data is, the lines of ``[data]``, whether it has two classes, and whether its rows are flat."""
+def _digits() -> dict[str, Said]:
+    return {
+        "source": Said("digits", "1,797 images of 8 x 8"),
+        **_dealt(),
+        "holdout": Said(0.2, "every node keeps a fifth of its rows to evaluate on"),
+    }
+
+
+def _dealt() -> dict[str, Said]:
+    return {
+        "split": Said({"dirichlet": {"alpha": 0.3}}, "how unequal the nodes are: 100 is alike, 0.1 is not"),
+        "nodes": Said(20),
+    }
+
+
+def _look(data: Path, file: Path) -> tuple[str, dict[str, Said], bool, bool]:
+    """What the data is, the fields of ``[data]``, whether it has two classes, and whether its rows are flat."""
     if not data.exists():
         raise BadInput(f"there is no {data}: name a table, an .npz file, or a folder of tables, idx files or images")
-    path = ("path = " + json.dumps(os.path.relpath(data, file.parent), ensure_ascii=False), "")
+    path = Said(said(os.path.relpath(data, file.parent)))
     names = [p.name.lower() for p in _inside(data)]
     if any(n.removesuffix(".gz").endswith(TABLES) for n in names):
         return _table(data, path)
-    shared: list[Line] = [
-        ("split = { dirichlet = { alpha = 0.3 } }", "how unequal the nodes are: 100 is alike, 0.1 is not"),
-        ("nodes = 20", ""),
-    ]
     if data.suffix == ".npz":
-        return f"{data.name}", [('source = "npz"', ""), path, *shared, ("holdout = 0.2", "")], False, True
+        return "arrays", {"source": Said("npz"), "path": path, **_dealt(), "holdout": Said(0.2)}, False, True
     if any("-idx" in n or ".idx" in n for n in names):
-        return f"the idx files in {data}", [('source = "idx"', ""), path, *shared], False, True
+        return "idx files", {"source": Said("idx"), "path": path, **_dealt()}, False, True
     if any(n.endswith(IMAGES) for n in names):
-        size = ("size = [32, 32]", f"{MARK} every image is brought to this height and width")
-        return f"the images in {data}", [('source = "images"', ""), path, size, *shared], False, False
+        size = Said([32, 32], f"{MARK} every image is brought to this height and width")
+        return "images", {"source": Said("images"), "path": path, "size": size, **_dealt()}, False, False
     raise BadInput(
         f"{data} holds no data that a source can read: a table (.csv, .parquet), an .npz file, idx files, or a folder "
         "of images (.png, .jpg), a folder for each class"
@@ -98,25 +138,24 @@ def _inside(data: Path) -> Iterable[Path]:
     return (p for _, p in zip(range(10_000), data.rglob("*"), strict=False) if p.is_file())
 
 
-def _table(data: Path, path: Line) -> tuple[str, list[Line], bool, bool]:
+def _table(data: Path, path: Said) -> tuple[str, dict[str, Said], bool, bool]:
     from foedus.data.tables import look  # PyArrow takes its time to import
 
     found = look(str(data))
-    lines: list[Line] = [(f"source = {json.dumps(found.source)}", ""), path]
-    lines.append((f"target = {_quoted(found.target.name)}", f"{MARK} to be learned, {found.target.why}"))
+    fields = {
+        "source": Said(found.source),
+        "path": path,
+        "target": Said(found.target.name, f"{MARK} to be learned, {found.target.why}"),
+    }
     if found.node is not None:
-        lines.append((f"node = {_quoted(found.node.name)}", f"{MARK} whose row it is, {found.node.why}"))
+        fields["node"] = Said(found.node.name, f"{MARK} whose row it is, {found.node.why}")
     elif len(found.files) < 2:
-        lines.append(('split = "iid"', f"{MARK} no column names a node: rows are dealt out at random"))
-        lines.append(("nodes = 5", MARK))
-    if found.drop:
-        names = ", ".join(_quoted(g.name) for g in found.drop)
-        lines.append((f"drop = [{names}]", f"{MARK} left out: " + "; ".join(f"{g.name}, {g.why}" for g in found.drop)))
-    lines.append(("holdout = 0.25", "every node keeps a quarter of its rows to evaluate on"))
+        fields["split"] = Said("iid", f"{MARK} no column names a node: rows are dealt out at random")
+        fields["nodes"] = Said(5, MARK)
+    if len(found.drop) == 1:
+        fields["drop"] = Said([found.drop[0].name], f"{MARK} left out, {found.drop[0].why}")
+    elif found.drop:
+        fields["drop"] = Said([Said(g.name, f"{MARK} left out, {g.why}") for g in found.drop])
+    fields["holdout"] = Said(0.25, "every node keeps a quarter of its rows to evaluate on")
     target = next(c for c in found.columns if c.name == found.target.name)
-    rows = f"{found.rows:,} rows of {len(found.columns)} columns"
-    return f"{data.name} ({rows})", lines, target.distinct == 2, True
-
-
-def _quoted(name: str) -> str:
-    return json.dumps(name, ensure_ascii=False)
+    return f"a table, {found.rows:,} rows of {len(found.columns)} columns", fields, target.distinct == 2, True

@@ -16,7 +16,7 @@ import msgspec
 from foedus.core.errors import BadInput, did_you_mean, plain_name
 from foedus.plain.kinds import Call, Kind, Shape, parameters, shape
 from foedus.plain.names import NONE, among, counted
-from foedus.plain.places import Path
+from foedus.plain.places import Path, meant
 from foedus.plain.registry import Registry
 
 FIRST = "\0"
@@ -83,7 +83,7 @@ class Builder:
         if s.kinds and isinstance(value, str) and (self.imports(value) or find(value, self.registry.candidates(s))):
             return self._named(s, value, {}, path, path)
         if s.path and isinstance(value, str) and value:
-            return self.folder / FilePath(value).expanduser()
+            return self.folder / meant(value).expanduser()
         for scalar in sorted(s.scalars, key=lambda h: type(value) is not h):  # 1 stays whole in int | float
             try:
                 return self.scalar(scalar, value)

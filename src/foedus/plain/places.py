@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import re
+import os
+from pathlib import Path as FilePath
+from urllib.parse import quote, unquote_to_bytes
+
+from foedus.plain.toml import key
 
 Path = tuple[str | int, ...]
 """Where a value stands in a table: the keys that lead to it, and its position in a list."""
+
+_URI = "file:"
 
 
 def dotted(path: Path) -> str:
@@ -16,14 +21,32 @@ def dotted(path: Path) -> str:
     'program."mine:Alg".transforms[0].top_k'
     """
     out = ""
-    for key in path:
-        if isinstance(key, int):
-            out += f"[{key}]"
+    for part in path:
+        if isinstance(part, int):
+            out += f"[{part}]"
         else:
-            out += f".{quoted(key)}" if out else quoted(key)
+            out += f".{key(part)}" if out else key(part)
     return out
 
 
-def quoted(key: str) -> str:
-    """A key as TOML has it: in quotes where it needs them."""
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False)
+def said(file: str | FilePath) -> str:
+    r"""A file or folder as a table says it: its path; as a ``file:`` URI (RFC 8089) where that is no UTF-8 text.
+
+    >>> said("data/a.csv"), said("data/\udcff b.csv")
+    ('data/a.csv', 'file:data/%FF%20b.csv')
+    """
+    text = str(file)
+    plain = not text.startswith(_URI) and not any("\ud800" <= c <= "\udfff" for c in text)
+    return text if plain else _URI + quote(os.fsencode(text))
+
+
+def meant(text: str) -> FilePath:
+    r"""The path that ``said`` wrote.
+
+    >>> meant("file:data/%FF%20b.csv") == FilePath("data/\udcff b.csv"), meant("file:///a.csv")
+    (True, PosixPath('/a.csv'))
+    """
+    if not text.startswith(_URI):
+        return FilePath(text)
+    path = text.removeprefix(_URI)
+    return FilePath(os.fsdecode(unquote_to_bytes(path.removeprefix("//"))))

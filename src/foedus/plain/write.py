@@ -12,7 +12,7 @@ from typing import Any
 from foedus.core.errors import BadInput
 from foedus.plain.kinds import Call, Shape, parameters, shape
 from foedus.plain.names import NONE
-from foedus.plain.places import Path, dotted
+from foedus.plain.places import Path, dotted, said
 from foedus.plain.registry import Registry
 
 
@@ -50,7 +50,7 @@ class Writer:
         if isinstance(value, bool | int | float | str | datetime.date | datetime.time):
             return self.scalar(value)
         if isinstance(value, FilePath):
-            return str(value)
+            return said(value)
         if isinstance(value, set | frozenset):
             value = sorted(value)
         if isinstance(value, list | tuple):

@@ -61,7 +61,7 @@ def test_every_guess_has_its_reason(seen):
     found = seen("who,const,when,nothing,a,b", rows)
     assert {g.name: g.why for g in found.drop} == {
         "who": "as it is different in every row: it tells rows apart and teaches nothing",
-        "const": "as it is same in every row",
+        "const": "as it is the same in every row",
         "when": "as it holds dates, which are no numbers until they are made into some",
         "nothing": "as it has no value at all",
     }

@@ -10,7 +10,7 @@ import numpy as np
 
 from foedus.core.errors import BadInput
 from foedus.data.tables.arrow import Cells
-from foedus.data.tables.files import CSV, PARQUET, Paths, Reading, find, listed
+from foedus.data.tables.files import CSV, PARQUET, Paths, Reading, find
 from foedus.data.tables.read import Sheet, read
 from foedus.data.tables.typed import are_dates, are_numbers, canonical
 
@@ -174,5 +174,5 @@ def _useless(c: ColumnLook, sheet: Sheet) -> str | None:
     if c.kind == "text" and c.distinct > 50 and c.distinct * 2 > sheet.rows - c.missing:
         return f"as it is text with {c.distinct:,} different values"
     if c.distinct == 1 and not c.missing:
-        return f"as it is {listed(c.examples)} in every row"
+        return "as it is the same in every row"
     return None
