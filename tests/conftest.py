@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 from hypothesis import settings
@@ -14,6 +15,10 @@ settings.load_profile("any machine")
 
 # Whatever a test starts is known by it (``runtimes/processes/leftovers.py``), one whose parent is gone, too.
 os.environ["FOEDUS_TEST_MARK"] = secrets.token_hex(8)
+
+# What is noted of runs with code of one's own is none of the home's of whoever runs the tests.
+_state = tempfile.TemporaryDirectory(prefix="foedus-tests-")
+os.environ["XDG_STATE_HOME"] = _state.name
 
 
 @pytest.fixture

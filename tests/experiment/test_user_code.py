@@ -284,11 +284,76 @@ def test_what_goes_wrong_only_with_the_data_has_its_place_too(folder):
         e.model(e.data())
 
 
-def test_the_folder_is_searched_first(folder):
+def test_the_folder_takes_no_modules_place(folder, monkeypatch):
+    (folder / "colorsys.py").write_text("raise SystemExit('imported by accident')")
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
     assert str(folder) not in sys.path
     experiment(folder, network='"mine:Net"')
-    assert sys.path[0] == str(folder)
     assert Path(sys.modules["mine_of_foedus"].__file__).parent == folder
+    import colorsys
+
+    assert Path(colorsys.__file__).parent != folder
+    with pytest.raises(BadExperiment, match=r"another module colorsys is loaded already, from .*another name"):
+        experiment(folder, network='"colorsys:Net"')
+
+
+NOT_CALLED = {
+    "Python's own": ('source = "tempfile:mkdtemp"', "2: data.source: tempfile:mkdtemp is Python's own"),
+    "with a field": ('source = { "tempfile:mkdtemp" = { dir = "D" } }', "tempfile:mkdtemp is Python's own"),
+    "by way of a module": (
+        'source = "mine_of_foedus:tempfile.mkdtemp"',
+        "mine_of_foedus:tempfile.mkdtemp is Python's own",
+    ),
+    "of another kind": (
+        'source = "mine_of_foedus:touch"',
+        "mine_of_foedus:touch is not a data source: it makes a str, not",
+    ),
+    "a class of another kind": ('source = "mine_of_foedus:Touch"', "it makes a Touch, not a foedus Dataset"),
+    "rows of Python's own": ('source = "torch"\ndataset = "tempfile:mkdtemp"', "tempfile:mkdtemp is Python's own"),
+    "rows of another kind": ('source = "torch"\ndataset = "mine_of_foedus:Touch"', "it needs __len__ and __getitem__"),
+    "rows with arguments": (
+        'source = "torch"\ndataset = "mine_of_foedus:later"',
+        "mine_of_foedus:later takes arguments",
+    ),
+    "a module": ('source = "torch"\ndataset = "mine_of_foedus:tempfile"', "mine_of_foedus:tempfile is a module"),
+}
+TOUCH = """
+import tempfile
+
+def touch() -> str:
+    return tempfile.mkdtemp()
+
+class Touch:
+    def __init__(self):
+        tempfile.mkdtemp()
+
+def later(n):
+    return touch()
+"""
+
+
+@pytest.mark.parametrize("name", NOT_CALLED)
+def test_what_is_of_another_kind_is_not_called(folder, tmp_path_factory, monkeypatch, name):
+    """Harmless: what would be called makes an empty folder."""
+    source, said = NOT_CALLED[name]
+    place = tmp_path_factory.mktemp("calls")
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    with open(folder / "mine_of_foedus.py", "a") as f:
+        f.write(TOUCH)
+    text = f'[data]\n{source}\nsplit = "iid"\nnodes = 3\n[model]\nnetwork = "logistic"\n[program.fedavg]\nrounds = 1\n'
+    with pytest.raises(BadExperiment) as caught:
+        parse(text, origin="f.toml", folder=folder).data()
+    assert said in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not list(place.iterdir())
+
+
+def test_a_network_of_another_kind_is_not_called(folder):
+    with open(folder / "mine_of_foedus.py", "a") as f:
+        f.write(TOUCH)
+    for name in ("touch", "Touch"):
+        with pytest.raises(BadExperiment, match="is not a neural network: it makes a "):
+            experiment(folder, network=f'"mine:{name}"')
 
 
 def test_a_class_of_a_module_is_written_by_its_name(folder):

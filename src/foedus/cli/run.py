@@ -20,6 +20,10 @@ Networks = Annotated[
     str | None,
     typer.Option("--networks", metavar="NAMES", help="Run every case on each of these: lan,wan,mobile; or all."),
 ]
+AllowCode = Annotated[
+    bool,
+    typer.Option("--allow-code", help="Follow import paths in a folder that was not made here: they run code."),
+]
 RUNS = Path("runs")
 
 LINES = 20
@@ -33,6 +37,7 @@ def run(
     networks: Networks = None,
     out: Out = None,
     resume: Resume = None,
+    allow_code: AllowCode = False,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -42,7 +47,7 @@ def run(
     from foedus import experiment
 
     if resume is not None:
-        _go_on(resume, sets or [], networks, out, json, quiet)
+        _go_on(resume, sets or [], networks, out, allow_code, json, quiet)
         return
     assert file is not None
     cases = _placed(experiment.expand(file, sets or []), networks)
@@ -60,6 +65,7 @@ def compare(
     networks: Networks = None,
     out: Out = None,
     resume: Resume = None,
+    allow_code: AllowCode = False,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -67,7 +73,7 @@ def compare(
     if bool(files) == (resume is not None):
         raise typer.BadParameter("give the FILES of experiments, or --resume FOLDER to go on with a comparison")
     if resume is not None:
-        _go_on(resume, sets or [], networks, out, json, quiet)
+        _go_on(resume, sets or [], networks, out, allow_code, json, quiet)
         return
     from foedus import experiment
 
@@ -78,6 +84,7 @@ def compare(
 @app.command()
 def reproduce(
     folder: Annotated[Path, typer.Argument(help="The folder of a run that was made from a file.")],
+    allow_code: AllowCode = False,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -89,7 +96,7 @@ def reproduce(
     before = Run.load(folder)
     if not before.history:
         _bad(f"{folder} has no commit yet: there is nothing to reproduce")
-    again_of = _experiment(folder, [])
+    again_of = _experiment(folder, [], allow_code)
     data = again_of.data()
     elsewhere = differences(before.origin, origin(data))
     for difference in elsewhere:
@@ -131,12 +138,16 @@ def _folder(out: Path | None, name: str) -> Path:
     return out if out is not None else next_free(name, RUNS)
 
 
-def _experiment(folder: Path, sets: list[str]) -> Experiment:
-    from foedus import experiment, saved
+def _experiment(folder: Path, sets: list[str], allow_code: bool) -> Experiment:
+    """What a folder says was run. Errors: ``BadInput``, also for code in a folder from elsewhere."""
+    from foedus import saved
+    from foedus.experiment.document import from_file
+    from foedus.experiment.made_here import made_here
 
-    if not (folder / saved.CONFIG).exists():
+    file = folder / saved.CONFIG
+    if not file.is_file():
         _bad(f"{folder} does not say what was run ({saved.CONFIG} is missing): was it made by foedus run?")
-    return experiment.read(folder / saved.CONFIG, sets)
+    return from_file(file, sets, code=allow_code or made_here(file.read_bytes())).experiment()
 
 
 def _placed(cases: list[Case], networks: str | None) -> list[Case]:
@@ -152,8 +163,11 @@ def _placed(cases: list[Case], networks: str | None) -> list[Case]:
     return on_networks(cases, list(dict.fromkeys(names)))
 
 
-def _go_on(folder: Path, sets: list[str], networks: str | None, out: Path | None, json: bool, quiet: bool) -> None:
+def _go_on(
+    folder: Path, sets: list[str], networks: str | None, out: Path | None, allow_code: bool, json: bool, quiet: bool
+) -> None:
     from foedus import saved
+    from foedus.experiment.made_here import made_here
     from foedus.experiment.study import Study
 
     if networks is not None:
@@ -165,18 +179,23 @@ def _go_on(folder: Path, sets: list[str], networks: str | None, out: Path | None
     if (folder / saved.STUDY).exists():
         if sets:
             _bad("--set is for a single run: the cases of a comparison stay what they were begun as")
-        _conduct(Study.open(folder), json, quiet)
+        code = allow_code or made_here((folder / saved.STUDY).read_bytes())
+        _conduct(Study.open(folder, code), json, quiet)
     else:
-        _one(_experiment(folder, sets), folder, True, json, quiet)
+        _one(_experiment(folder, sets, allow_code), folder, True, json, quiet)
 
 
 def _one(experiment: Experiment, folder: Path, resume: bool, json: bool, quiet: bool) -> None:
     from foedus import report, saved
     from foedus.core.errors import BadInput, Interrupted, RunEnded, StorageFailed
     from foedus.experiment import to_toml
+    from foedus.experiment.made_here import remember
     from foedus.experiment.study import rounds
 
     data = experiment.data()
+    config = to_toml(experiment)
+    if experiment.names_code:
+        remember(config.encode())
     _announce(experiment, data.nodes, quiet)
     begun = saved.commits(folder)
     failed: RunEnded | None = None
@@ -185,9 +204,7 @@ def _one(experiment: Experiment, folder: Path, resume: bool, json: bool, quiet: 
         with report.LiveTable([experiment.name], progress(quiet), every=max(1, (planned or 0) // LINES)) as table:
             row = table.row(experiment.name, planned, begun)
             try:
-                done: Run = experiment.train(
-                    out=folder, resume=resume, progress=row.update, data=data, config=to_toml(experiment)
-                )
+                done: Run = experiment.train(out=folder, resume=resume, progress=row.update, data=data, config=config)
             except RunEnded as e:
                 failed, done = e, e.run
             row.finish(done)
@@ -237,11 +254,15 @@ def _pictures(done: Run, folder: Path) -> Path:
 
 
 def _many(cases: list[Case], folder: Path, json: bool, quiet: bool) -> None:
+    from foedus import saved
+    from foedus.experiment.made_here import remember
     from foedus.experiment.study import Study
 
     study = Study.begin(cases, folder)
     for sentence in study.chosen:
         progress(quiet).print(sentence, markup=False)
+    if any(case.experiment.names_code for case in cases):
+        remember((folder / saved.STUDY).read_bytes(), *(m.config.encode() for m in study.members))
     _conduct(study, json, quiet)
 
 

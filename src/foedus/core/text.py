@@ -1,7 +1,7 @@
 """Text from elsewhere (names of columns, files, nodes, classes) as it may be shown: nothing in it acts or hides.
 
-A terminal obeys control codes, bidirectional marks reorder what is read, and letters without a width make two names look
-alike (Unicode Technical Report 36; "Trojan Source", Boucher and Anderson, 2021, CVE-2021-42574).
+A terminal obeys control codes, bidirectional marks reorder what is read, and letters without a width make two names
+look alike (Unicode Technical Report 36; "Trojan Source", Boucher and Anderson, 2021, CVE-2021-42574).
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -15,17 +16,22 @@ from foedus.plain.places import Path
 
 
 class FileBuilder(Builder):
-    """Builds what a file says. ``"module:Name"`` is the user's own code, looked for in the folder first."""
+    """Builds what a file says. ``"module:Name"`` is the user's own code.
+
+    ``may_import`` is asked before an import path is followed, and raises ``BadInput`` where it may not be.
+    """
 
     nothing = "foedus has none: name your own, 'module:Name'"
 
-    def __init__(self, folder: FilePath) -> None:
+    def __init__(self, folder: FilePath, may_import: Callable[[str], None]) -> None:
         super().__init__(known(), folder)
+        self._may_import = may_import
 
     def imports(self, name: str) -> bool:
         return ":" in name
 
     def load(self, name: str) -> Any:
+        self._may_import(name)
         return user_code.load(name, self.folder)
 
     def label(self, target: Any, path: Path) -> str:

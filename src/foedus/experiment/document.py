@@ -32,6 +32,7 @@ class Document:
     """``raw``, the tables of a file as TOML has them, and the place of everything in them. ``set`` makes changes.
 
     ``overlays`` are the paths that were set from outside, each with what to call it; the last one counts.
+    ``code`` says whether import paths may be followed, ``imported`` which ones were.
     """
 
     raw: dict[str, Any]
@@ -39,10 +40,12 @@ class Document:
     folder: FilePath
     lines: dict[Path, int] = field(default_factory=dict)
     overlays: list[tuple[Path, str]] = field(default_factory=list)
+    code: bool = True
+    imported: set[str] = field(default_factory=set)
 
     def copy(self) -> Document:
         """Another one whose tables can be changed."""
-        return Document(copy.deepcopy(self.raw), self.origin, self.folder, self.lines, list(self.overlays))
+        return Document(copy.deepcopy(self.raw), self.origin, self.folder, self.lines, list(self.overlays), self.code)
 
     # -- places ----------------------------------------------------------------------------------------------------
 
@@ -109,12 +112,21 @@ class Document:
             here = below
         self.overlays.append((path, label))
 
+    def may_import(self, name: str) -> None:
+        """Note that this import path is to be followed. Errors: ``BadInput`` if none may be."""
+        if not self.code:
+            raise BadInput(
+                f"{name} is code that would run, and this folder was not made here: look at what it is, and if you "
+                "trust whoever made it, say --allow-code"
+            )
+        self.imported.add(name)
+
     # -- objects ---------------------------------------------------------------------------------------------------
 
     def experiment(self) -> Experiment:
         """The experiment. Errors: ``BadExperiment`` with all that can be known to be wrong without the data."""
         tables = {k: v for k, v in self.raw.items() if k != SWEEP}
-        builder = FileBuilder(self.folder)
+        builder = FileBuilder(self.folder, self.may_import)
         folder = tables.pop("folder", None)
         if folder is not None:
             built = builder.build(FilePath, folder, ("folder",))
@@ -147,8 +159,11 @@ def _check_cohorts(t: Tables, builder: Builder, nodes: int) -> None:
 # -- from text and files ---------------------------------------------------------------------------------------------
 
 
-def from_text(text: str, origin: str, folder: FilePath, sets: Sequence[str] = ()) -> Document:
-    """A document. Errors: ``BadExperiment`` for a text that is not TOML, and sets that are none."""
+def from_text(text: str, origin: str, folder: FilePath, sets: Sequence[str] = (), code: bool = True) -> Document:
+    """A document. ``code``: whether import paths may be followed.
+
+    Errors: ``BadExperiment`` for a text that is not TOML, and sets that are none.
+    """
     try:
         tables = tomllib.loads(text.removeprefix("\ufeff"))
         found = lines(text.removeprefix("\ufeff"))
@@ -158,7 +173,7 @@ def from_text(text: str, origin: str, folder: FilePath, sets: Sequence[str] = ()
         raise BadExperiment([Problem(origin, "", "this is nested too deeply to be read")]) from e
     if not tables and not sets:
         raise BadExperiment([Problem(origin, "", "it is empty: an experiment needs [data], [model] and a program")])
-    document = Document(tables, origin, folder.absolute(), found)
+    document = Document(tables, origin, folder.absolute(), found, code=code)
     problems = []
     for given in sets:
         try:
@@ -171,7 +186,7 @@ def from_text(text: str, origin: str, folder: FilePath, sets: Sequence[str] = ()
     return document
 
 
-def from_file(path: str | FilePath, sets: Sequence[str] = ()) -> Document:
+def from_file(path: str | FilePath, sets: Sequence[str] = (), code: bool = True) -> Document:
     """A document. Errors: ``BadExperiment`` for a file that cannot be read as text, and as ``from_text``."""
     file = FilePath(path)
 
@@ -195,7 +210,7 @@ def from_file(path: str | FilePath, sets: Sequence[str] = ()) -> Document:
     except UnicodeDecodeError as e:
         line = raw.count(b"\n", 0, e.start) + 1
         raise BadExperiment([Problem(f"{path}:{line}", "", "this is not UTF-8 text: save it as UTF-8")]) from e
-    return from_text(text, str(path), file.parent, sets)
+    return from_text(text, str(path), file.parent, sets, code)
 
 
 def parse_set(text: str) -> tuple[list[str], Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import inspect
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ from foedus.core.records.run import Record
 from foedus.core.types.data import FederatedDataset, row_shape
 from foedus.core.types.model import Model
 from foedus.data import Dataset, Natural, Table
+from foedus.data.sources import SOURCES
 from foedus.experiment import user_code
 from foedus.experiment.problems import BadExperiment
 from foedus.experiment.tables import Program, Tables, Tracker
@@ -56,6 +56,11 @@ class Experiment:
     def seed(self) -> int:
         """Of everything random."""
         return self.tables.seed
+
+    @property
+    def names_code(self) -> bool:
+        """Whether the file names code to import."""
+        return self._own_code() or (self.document is not None and bool(self.document.imported))
 
     @property
     def program(self) -> Program:
@@ -165,8 +170,9 @@ class Experiment:
             anything = name in takes and shape(takes[name].hint).anything
             if not (anything and isinstance(value, str) and _IMPORT_PATH.fullmatch(value)):
                 return value
-            found = user_code.load(value, folder)
-            return found() if inspect.isroutine(found) or isinstance(found, type) else found
+            if self.document is not None:
+                self.document.may_import(value)
+            return user_code.made(value, folder, of_rows=source.function in SOURCES.values())
 
         return {name: own(name, value) for name, value in source.options.items()}
 

@@ -48,9 +48,9 @@ class Member(msgspec.Struct, frozen=True):
         """The label under which its runs are reported."""
         return self.group if self.network is None else On(self.subject, self.network, self.group)
 
-    def experiment(self, place: Path) -> Experiment:
+    def experiment(self, place: Path, code: bool) -> Experiment:
         """The case's experiment. ``place`` is where its file is said to be when something is wrong with it."""
-        return from_text(self.config, str(place / saved.CONFIG), place).experiment()
+        return from_text(self.config, str(place / saved.CONFIG), place, code=code).experiment()
 
 
 class Row(Protocol):
@@ -79,12 +79,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Study:
-    """Cases in a folder. ``begin`` makes one, ``open`` finds one again."""
+    """Cases in a folder. ``begin`` makes one, ``open`` finds one again. ``code``: its import paths may be followed."""
 
     folder: Path
     members: tuple[Member, ...]
     chosen: tuple[str, ...] = ()
     """What was chosen for the cases so that they can be compared, in sentences: see ``likeness``."""
+    code: bool = True
 
     @staticmethod
     def begin(cases: Sequence[Case], folder: Path) -> Study:
@@ -118,11 +119,11 @@ class Study:
         return Study(folder, members, tuple(chosen))
 
     @staticmethod
-    def open(folder: Path) -> Study:
+    def open(folder: Path, code: bool = True) -> Study:
         """The study in a folder. Errors: ``BadInput`` if there is none."""
         try:
             read = msgspec.json.decode((folder / saved.STUDY).read_bytes(), type=dict[str, tuple[Member, ...]])
-            return Study(folder, read["cases"])
+            return Study(folder, read["cases"], code=code)
         except (OSError, LookupError, msgspec.MsgspecError) as e:
             raise BadInput(f"{folder} holds no study: {saved.STUDY} is missing or damaged ({e})") from e
 
@@ -163,7 +164,7 @@ class Study:
 
     def _conduct(self, member: Member, data: _Data, before: Run | None, table: Table, outcome: Outcome) -> Run | None:
         place = self.folder / member.folder
-        experiment = member.experiment(place)
+        experiment = member.experiment(place, self.code)
         row = table.row(member.label, rounds(experiment), len(before.history) if before is not None else 0)
         try:
             run = experiment.train(

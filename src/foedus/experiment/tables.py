@@ -13,11 +13,15 @@ from torch import Tensor, nn
 from foedus.core.coordination.runtime import Runtime
 from foedus.core.coordination.session import EVALUATE_AT
 from foedus.core.errors import BadInput
+from foedus.core.types.data import FederatedDataset
 from foedus.core.types.model import Model as CoreModel
+from foedus.data.dataset import Dataset
 from foedus.data.partitions import Natural, Partition
 from foedus.data.sources import SOURCES
+from foedus.data.tables import Table
 from foedus.experiment.known import exports
-from foedus.plain.kinds import Call, parameters
+from foedus.plain.build import a
+from foedus.plain.kinds import Call, parameters, returned
 from foedus.plain.names import written
 from foedus.runtimes import Simulation
 from foedus.sampling import StopRule
@@ -44,6 +48,10 @@ class Source(Call):
     def functions(cls) -> dict[str, Any]:
         return dict(SOURCES)
 
+    @classmethod
+    def misfit(cls, target: Any) -> str | None:
+        return super().misfit(target) or _makes_other(target, (Dataset, Table, FederatedDataset), "a foedus Dataset")
+
 
 class Network(Call):
     """A function that makes a module, or a class of modules, and its options.
@@ -62,7 +70,17 @@ class Network(Call):
 
     @classmethod
     def misfit(cls, target: Any) -> str | None:
-        return None if isinstance(target, nn.Module) else super().misfit(target)
+        if isinstance(target, nn.Module):
+            return None
+        return super().misfit(target) or _makes_other(target, (nn.Module,), "a torch.nn.Module")
+
+
+def _makes_other(target: Any, wanted: tuple[type, ...], what: str) -> str | None:
+    """Why calling this would make something else; None if it may make what is wanted."""
+    kinds = returned(target) if isinstance(target, type) or inspect.isroutine(target) else ()
+    if not kinds or any(issubclass(k, wanted) or issubclass(w, k) for k in kinds for w in wanted):
+        return None
+    return f"it makes {a(kinds[0].__name__)}, not {what}"
 
 
 def _makes_module(f: Any) -> bool:

@@ -77,20 +77,20 @@ def starter(data: Path | None, file: Path) -> str:
     return text
 
 
-def _plain(said: Any) -> Any:
-    value = said.value if isinstance(said, Said) else said
+def _plain(field: Any) -> Any:
+    value = field.value if isinstance(field, Said) else field
     return [_plain(v) for v in value] if isinstance(value, list) else value
 
 
 def _written(section: Section) -> str:
     lines = [(f"[{section.header}]", section.comment)]
-    for key, said in section.fields.items():
-        if isinstance(said.value, list) and any(isinstance(v, Said) for v in said.value):
-            lines.append((f"{key} = [", said.comment))
-            lines += [(f"  {inline(element.value)},", element.comment) for element in said.value]
+    for key, field in section.fields.items():
+        if isinstance(field.value, list) and any(isinstance(v, Said) for v in field.value):
+            lines.append((f"{key} = [", field.comment))
+            lines += [(f"  {inline(element.value)},", element.comment) for element in field.value]
             lines.append(("]", ""))
         else:
-            lines.append((f"{key} = {inline(said.value)}", said.comment))
+            lines.append((f"{key} = {inline(field.value)}", field.comment))
     width = min(44, max((len(line) for line, comment in lines if comment), default=0))
     aligned = (f"{line:<{width}}  # {comment}" if comment else line for line, comment in lines)
     return "\n" + "".join(f"{line}\n" for line in aligned)

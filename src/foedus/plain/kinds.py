@@ -133,6 +133,22 @@ def _misfit_signature(function: Any, hint: Any, method: bool = False, typed: boo
     return "its arguments are others" if differ else None
 
 
+def returned(target: Any) -> tuple[type, ...]:
+    """The classes of what a class or function makes when it is called; empty where it does not say.
+
+    >>> def f() -> int | None: ...
+    >>> returned(int), returned(f), returned(lambda: 1)
+    ((<class 'int'>,), (<class 'int'>, <class 'NoneType'>), ())
+    """
+    if isinstance(target, type):
+        return (target,)
+    hint = _hints(target).get("return", Any)
+    parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    kinds = [typing.get_origin(part) or part for part in parts]
+    known = all(isinstance(k, type) and k not in (Any, object) and not is_protocol(k) for k in kinds)
+    return tuple(kinds) if known else ()
+
+
 def is_protocol(hint: Any) -> bool:
     """Whether it is a protocol."""
     return isinstance(hint, type) and bool(getattr(hint, "_is_protocol", False))
