@@ -170,7 +170,7 @@ def glance(path: str | Path, kind: type[R] = Run) -> R:  # type: ignore[assignme
             out=folder,
             node_metrics=read["node_metrics"],
             staleness=None if read["staleness"] is None else {int(k): v for k, v in read["staleness"].items()},
-            config=(folder / CONFIG).read_text() if (folder / CONFIG).exists() else None,
+            config=(folder / CONFIG).read_text(encoding="utf-8") if (folder / CONFIG).exists() else None,
             origin=read["origin"],
             notices=read["notices"],
             preparation=None if read["preparation"] is None else _Prepared(**read["preparation"]),

@@ -243,7 +243,7 @@ def _drive(context: _Context, session: Session, engine: Engine, show: _Progress)
         if getattr(e, "log", ""):
             log.info("%s\n%s", e, e.log)  # type: ignore[attr-defined]
             if out is not None and Path(out).is_dir():
-                (Path(out) / "error.log").write_text(e.log)  # type: ignore[attr-defined]
+                (Path(out) / "error.log").write_text(e.log, encoding="utf-8", errors="backslashreplace")  # type: ignore[attr-defined]
         raise
     except WorkerError as e:
         e.run = run("failed")  # type: ignore[attr-defined]

@@ -1,18 +1,56 @@
-"""The application that commands are added to, and what they share."""
+"""The application that commands are added to, and how everything that they print reaches the terminal.
+
+Names of columns, files, nodes and classes come from elsewhere. Whatever is printed goes through ``output``,
+``progress``, ``tell``, ``say``, ``print_json`` or the handler of ``warnings``, and each shows what would act on a
+terminal, or hide there, as an escape (``core/text.py``).
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
+import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from foedus.core.text import hidden, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+_UsageError: Any = typer.BadParameter.__bases__[0]
+"""What Typer raises for options and arguments that do not fit; it has no name of its own there."""
+
+
+class _Commands(TyperGroup):
+    """The commands, whose usage errors show the words that were given as all else is shown."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        with _usage_visible():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _usage_visible():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _usage_visible() -> Iterator[None]:
+    try:
+        yield
+    except _UsageError as e:
+        e.message = visible(e.message, lines=True)
+        raise
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="foedus",
     help="Train one model on many machines, and see what it costs.",
     no_args_is_help=True,
@@ -47,21 +85,41 @@ def _options(
 
 def output() -> Console:
     """Where results go."""
-    from rich.console import Console
+    from foedus.report.terminal import SafeConsole
 
-    return Console(highlight=False)
+    return SafeConsole()
 
 
 def progress(quiet: bool) -> Console:
     """Where progress goes: standard error, so that results can be piped."""
-    from rich.console import Console
+    from foedus.report.terminal import SafeConsole
 
-    return Console(stderr=True, quiet=quiet, highlight=False)
+    return SafeConsole(stderr=True, quiet=quiet)
+
+
+def tell(*lines: str) -> None:
+    """Lines on standard output."""
+    for line in lines:
+        typer.echo(visible(line))
+
+
+def word(path: Path) -> str:
+    """A path as a word of a command that can be copied into a shell."""
+    return shlex.quote(visible(str(path)))
 
 
 def print_json(what: Any) -> None:
     """One JSON document on standard output. NaN and infinity, which JSON lacks, become null."""
-    typer.echo(json.dumps(_plain(what), indent=2, ensure_ascii=False))
+    plain = _plain(what)
+    text = json.dumps(plain, indent=2, ensure_ascii=False)
+    for c in hidden(text):
+        if c != "\n":  # in a string it is an escape by now
+            text = text.replace(c, json.dumps(c)[1:-1])
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(plain, indent=2)
+    typer.echo(text)
 
 
 def _plain(what: Any) -> Any:
@@ -74,12 +132,31 @@ def _plain(what: Any) -> Any:
     return str(what) if isinstance(what, Path) else what
 
 
-def say(text: object) -> None:
-    """One line, or several, of what went wrong or is worth knowing, on standard error."""
-    lines = str(text).splitlines()
+def say(what: object) -> None:
+    """What went wrong or is worth knowing, on standard error: a line, or of an error with several problems one each."""
+    lines = [visible(str(problem)) for problem in getattr(what, "problems", (what,))]
     if len(lines) == 1:
         print(f"foedus: {lines[0]}", file=sys.stderr)
         return
     print(f"foedus: {len(lines)} problems", file=sys.stderr)
     for line in lines:
         print(f"  {line}", file=sys.stderr)
+
+
+def warnings() -> logging.Handler:
+    """Where warnings of the library go: standard error, each a line."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine("foedus: %(message)s"))
+    return handler
+
+
+class _OneLine(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return visible(super().formatMessage(record))
+
+
+def any_encoding() -> None:
+    """Have standard output and error write an escape for what their encoding lacks, whatever the locale is."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from foedus.cli.app import AsJson, app, output, print_json, progress
+from foedus.cli.app import AsJson, app, output, print_json, progress, say, tell
 
 
 @app.command()
@@ -28,14 +28,15 @@ def demo(
     try:
         runs = run_demo(out, seed, workers, progress(False) if json else output())
     except KeyboardInterrupt:  # Typer would end without a word
-        typer.echo("foedus: the demo was stopped; no page was written", err=True)
+        say("the demo was stopped; no page was written")
         raise typer.Exit(130) from None
     if json:
         print_json({"page": out / "report.html", **report.as_json(runs)})
         return
     quality = {label: 100 * (run.history[-1].accuracy or 0.0) for label, run in runs.items()}
-    typer.echo(
-        f"\nEach node alone {quality['LocalOnly']:.1f} %, together {quality['FedAvg']:.1f} %, "
-        f"all data in one place {quality['Centralized']:.1f} %.  ({time.monotonic() - started:.0f} s)"
+    tell(
+        "",
+        f"Each node alone {quality['LocalOnly']:.1f} %, together {quality['FedAvg']:.1f} %, "
+        f"all data in one place {quality['Centralized']:.1f} %.  ({time.monotonic() - started:.0f} s)",
     )
-    typer.echo(f"The page: {(out / 'report.html').resolve()}")
+    tell(f"The page: {(out / 'report.html').resolve()}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from foedus.cli.app import AsJson, app, print_json
+from foedus.cli.app import AsJson, app, print_json, tell, word
 
 
 @app.command()
@@ -32,8 +32,6 @@ def init(
     if json:
         print_json({"file": str(file), "text": text})
         return
-    typer.echo(text)
+    tell(*text.splitlines(), "")
     marked = f" Look at the lines marked {MARK}, then:" if MARK in text else " Then:"
-    typer.echo(f"Written to {file}.{marked}")
-    typer.echo(f"  foedus data {file}")
-    typer.echo(f"  foedus run {file}")
+    tell(f"Written to {file}.{marked}", f"  foedus data {word(file)}", f"  foedus run {word(file)}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foedus.cli.app import AsJson, Sets, app, output, print_json
+from foedus.cli.app import AsJson, Sets, app, output, print_json, tell, word
 
 if TYPE_CHECKING:
     from foedus.core.records.run import Run
@@ -54,7 +54,7 @@ def report_(
     if json:
         print_json({"page": str(page), **report.as_json(runs, target)})
     else:
-        typer.echo(f"The page: {page.resolve()}")
+        tell(f"The page: {page.resolve()}")
 
 
 @app.command()
@@ -82,7 +82,7 @@ def data(
     else:
         output().print(report.holdings_text(held))
         if written is not None:
-            typer.echo(f"\nThe {'picture' if pictures else 'page'}: {written.resolve()}")
+            tell("", f"The {'picture' if pictures else 'page'}: {written.resolve()}")
 
 
 def _table(path: Path, json: bool) -> None:
@@ -95,8 +95,8 @@ def _table(path: Path, json: bool) -> None:
     if json:
         print_json(asdict(found))
     else:
-        typer.echo("\n".join(found.lines))
-        typer.echo(f"\nWrite an experiment that says so: foedus init {path}")
+        tell(*found.lines)
+        tell("", f"Write an experiment that says so: foedus init {word(path)}")
 
 
 def _also_in(label: str, folder: Path) -> str:
@@ -117,5 +117,5 @@ def _runs(folder: Path) -> Run | dict[str, list[Run]]:
 
     found = Study.open(folder).runs()
     if not found:
-        raise BadInput(f"no case of {folder} has a commit yet: go on with foedus run --resume {folder}")
+        raise BadInput(f"no case of {folder} has a commit yet: go on with foedus run --resume {word(folder)}")
     return {label: [*runs] for label, runs in found.items()}

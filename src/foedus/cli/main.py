@@ -7,16 +7,15 @@ import os
 import sys
 
 from foedus.cli import demo, init, look, run, speedup  # noqa: F401  (each adds its commands)
-from foedus.cli.app import app, say
+from foedus.cli.app import any_encoding, app, say, warnings
 
 
 def main() -> None:
     """Run the command line. Errors that a user can act on are lines, and their status is 2, or 1 if a run failed."""
     from foedus.core.errors import BadInput, FoedusError
 
-    warnings = logging.StreamHandler()
-    warnings.setFormatter(logging.Formatter("foedus: %(message)s"))
-    logging.getLogger("foedus").addHandler(warnings)
+    any_encoding()
+    logging.getLogger("foedus").addHandler(warnings())
     try:
         app()
     except BadInput as e:

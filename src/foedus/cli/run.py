@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foedus.cli.app import AsJson, Quiet, Sets, app, output, print_json, progress, say
+from foedus.cli.app import AsJson, Quiet, Sets, app, output, print_json, progress, say, tell, word
 
 if TYPE_CHECKING:
     from foedus.experiment import Case, Experiment
@@ -119,10 +119,10 @@ def reproduce(
             }
         )
     elif same:
-        typer.echo(f"the same bits after {commits} rounds: SHA-256 {again.sha256}")
+        tell(f"the same bits after {commits} rounds: SHA-256 {again.sha256}")
     else:
         where = "" if first is None else f"; the loss differs from round {first} on"
-        typer.echo(f"not the same: SHA-256 {before.sha256} before, {again.sha256} now{where}")
+        tell(f"not the same: SHA-256 {before.sha256} before, {again.sha256} now{where}")
     raise typer.Exit(0 if same else 1)
 
 
@@ -223,7 +223,7 @@ def _one(experiment: Experiment, folder: Path, resume: bool, json: bool, quiet: 
         else:
             output().print(report.show(done))
             if page is not None:
-                typer.echo(f"\nThe page: {page.resolve()}")
+                tell("", f"The page: {page.resolve()}")
     if failed is not None:
         raise failed
     if unseen is not None:
@@ -297,11 +297,11 @@ def _told(study: Study, outcome: Outcome, json: bool) -> None:
         print_json(report.as_json(outcome.runs))
     else:
         output().print(report.comparison(outcome.runs))
-        typer.echo(f"\nThe page: {page.resolve()}")
+        tell("", f"The page: {page.resolve()}")
 
 
 def _interrupted(folder: Path, at: int | None = None) -> None:
     kept = "" if at is None else f" at round {at}" if at else " before its first commit: nothing was kept"
-    advice = f"; go on with: foedus run --resume {folder}" if folder.exists() and at != 0 else ""
+    advice = f"; go on with: foedus run --resume {word(folder)}" if folder.exists() and at != 0 else ""
     say(f"stopped{kept}{advice}")
     raise typer.Exit(130)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foedus.cli.app import AsJson, Quiet, Sets, app, output, print_json, progress, say
+from foedus.cli.app import AsJson, Quiet, Sets, app, output, print_json, progress, say, tell
 
 if TYPE_CHECKING:
     from foedus.report.speedup import Found
@@ -74,7 +74,7 @@ def speedup(
         print_json(report.as_json(found) | {"out": str(folder)})
     else:
         output().print(report.show(found))
-        typer.echo(f"\nThe page: {page.resolve()}")
+        tell("", f"The page: {page.resolve()}")
     if ended is not None:
         say(f"stopped: {folder} has what was measured by then")
         if isinstance(ended, FoedusError):

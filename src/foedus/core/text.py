@@ -14,7 +14,7 @@ _BLANK = "\u115f\u1160\u3164\uffa0"
 # C0, DEL and C1; what Unicode calls format characters (Cf), tags included; line and paragraph separators; surrogates.
 _HIDDEN = re.compile(
     "[\\x00-\\x1f\\x7f-\\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u2028-\u202e"
-    f"\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff{_BLANK}]"
+    f"\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f{_BLANK}]"
 )
 
 # Persian, the scripts of India, and emoji join letters by these; between any others they only hide.
@@ -44,6 +44,15 @@ def visible(text: str, lines: bool = False) -> str:
         return c.encode("unicode_escape").decode()
 
     return _HIDDEN.sub(shown, text)
+
+
+def readable(file: str) -> str:
+    r"""What a file's name is called where a text is wanted: bytes of it that are no UTF-8 are written as such.
+
+    >>> readable("caf\udce9.csv")
+    'caf\\xe9.csv'
+    """
+    return re.sub("[\ud800-\udfff]", lambda surrogate: visible(surrogate[0]), file)
 
 
 def hidden(text: str) -> list[str]:

@@ -8,4 +8,4 @@ from foedus.experiment.reference import renew
 if __name__ == "__main__":
     for name in sys.argv[1:]:
         page = Path(name)
-        page.write_text(renew(page.read_text()))
+        page.write_text(renew(page.read_text(encoding="utf-8")), encoding="utf-8")

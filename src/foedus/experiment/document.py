@@ -12,6 +12,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from foedus.core.errors import BadInput, plain_name
+from foedus.core.text import readable
 from foedus.core.types.keys import Key
 from foedus.experiment.builder import FileBuilder
 from foedus.experiment.experiment import Experiment
@@ -134,7 +135,7 @@ class Document:
                 builder.folder = built
             elif built is not BAD:
                 builder.fail(("folder",), f"there is no folder {built}")
-        built = builder.build(Tables, {"name": FilePath(self.origin).stem, **tables, "folder": "."}, ())
+        built = builder.build(Tables, {"name": readable(FilePath(self.origin).stem), **tables, "folder": "."}, ())
         if built is not BAD and built.data.nodes is not None:
             _check_cohorts(built, builder, built.data.nodes)
         if builder.problems:
@@ -224,6 +225,8 @@ def parse_set(text: str) -> tuple[list[str], Any]:
     match = re.match(r"""((?:[^="']|"[^"]*"|'[^']*')*)=(.*)""", text, re.DOTALL)
     if match is None:
         raise BadInput("expected KEY=VALUE, such as program.fedavg.rounds=10")
+    if readable(text) != text:
+        raise BadInput("this is no UTF-8 text: write a path's other bytes as a file: URI, such as file:caf%E9.csv")
     key, value = match[1].strip(), match[2].strip()
     keys: list[str] = []
     try:

@@ -14,7 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from foedus.core.records.run import Record, Run
+from foedus.core.text import visible
 from foedus.report.summary import METRICS, Metric
+from foedus.report.terminal import SafeConsole
 from foedus.report.units import MISSING, human_bytes, human_seconds
 
 REFRESH = 8
@@ -148,10 +150,10 @@ class LiveTable:
         every: int | None = None,
         cases: int | None = None,
     ) -> None:
-        self.console = console if console is not None else Console()
+        self.console = console if console is not None else SafeConsole()
         self.terminal = self.console.is_terminal and not self.console.is_dumb_terminal
         self.cases = cases if cases is not None or len(labels) <= _MOST_ROWS else len(labels)
-        self._labels = list(labels)
+        self._labels = [visible(label) for label in labels]
         self._every = every if every is None else max(1, every)
         if every is None and self.cases is None:
             self._every = 1
@@ -175,6 +177,7 @@ class LiveTable:
 
     def row(self, label: str, total_rounds: int | None = None, start: int = 0) -> Row:
         """Begin a program, at round ``start`` where it is resumed. The row before it, if still open, is finished."""
+        label = visible(label)
         for earlier in self._rows.values():
             earlier.finish()
         row = Row(self, label, total_rounds, self._every, start, len(self._rows) + 1)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from foedus.core.errors import BadInput
 from foedus.core.records.run import Record
+from foedus.core.text import visible
 from foedus.report.files import write_whole
 from foedus.report.holdings import Holdings, holdings
 from foedus.report.likeness import called
@@ -205,7 +206,7 @@ def _dress(ax: Any) -> None:
 
 def _label(s: str) -> str:
     # Matplotlib hides labels that start with an underscore, and reads mathematics between dollar signs.
-    return s.lstrip("_").replace("$", r"\$")
+    return visible(s).lstrip("_").replace("$", r"\$")
 
 
 def _line(

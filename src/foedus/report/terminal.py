@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions
@@ -13,6 +14,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
+from foedus.core.text import visible
 from foedus.report.units import MISSING
 
 SPARKS = "▁▂▃▄▅▆▇█"
@@ -23,6 +25,18 @@ _ASCII = dict(zip(SPARKS, ".:-=+*#@", strict=True))
 _ASCII |= {MISSING: "-", "±": "+-", "\N{MINUS SIGN}": "-", "…": "...", "“": '"', "”": '"', BAR: "=", NONE: "_"}
 _GAP = 2
 _NARROWEST, _NAME, _LEAST = 8, 24, 24
+
+
+class SafeConsole(Console):
+    """A console on which names from elsewhere are text: no markup, no emoji, and nothing that acts or hides."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render(self, renderable: Any, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """What is printed, in pieces. The codes for colours and cursor are Rich's own, and made of these later."""
+        for piece in super().render(renderable, options):
+            yield piece if piece.control else Segment(visible(piece.text, lines=True), piece.style)
 
 
 @dataclass(frozen=True)
@@ -117,7 +131,7 @@ def bar(share: float, width: int) -> str:
 
 
 def _glyphs(s: str, fancy: bool) -> str:
-    s = " ".join(s.split("\n"))
+    s = visible(s)
     return s if fancy else "".join(_ASCII.get(c, c) for c in s)
 
 

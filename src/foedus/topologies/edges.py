@@ -40,7 +40,7 @@ class Edges(Shape):
     def read(path: str | Path, directed: bool = False) -> Edges:
         """The edges in a text file: two ids a line, separated by blanks or a comma; ``#`` begins a comment."""
         try:
-            lines = Path(path).read_text().splitlines()
+            lines = Path(path).read_text(encoding="utf-8").splitlines()
         except OSError as e:
             raise BadInput(f"the edge list {path} cannot be read: {e.strerror or e}") from e
         edges = []

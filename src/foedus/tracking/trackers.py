@@ -132,7 +132,7 @@ def _read(folder: Path | None) -> dict[str, Mark]:
     if folder is None or not (folder / MARKS).exists():
         return {}
     try:
-        return {name: Mark(**mark) for name, mark in json.loads((folder / MARKS).read_text()).items()}
+        return {name: Mark(**mark) for name, mark in json.loads((folder / MARKS).read_text(encoding="utf-8")).items()}
     except (OSError, ValueError, TypeError, AttributeError) as e:
         log.warning("%s is damaged, so the run is tracked anew: %s", folder / MARKS, _one_line(e))
         return {}

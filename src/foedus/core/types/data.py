@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from foedus.core.errors import BadInput
+from foedus.core.text import readable
 from foedus.core.types.torch_process import seeded
 from foedus.core.types.update import Tensors
 
@@ -129,6 +130,10 @@ class FederatedDataset:
                 )
         if self.node_names is not None and len(self.node_names) != self.nodes:
             raise BadInput(f"{len(self.node_names)} node names for {self.nodes} nodes")
+        # Names of files and folders may be no text, which reports, and the run's own files, are.
+        self.name = readable(self.name)
+        self.node_names = None if self.node_names is None else tuple(map(readable, self.node_names))
+        self.class_names = None if self.class_names is None else tuple(map(readable, self.class_names))
 
     def _find_bounds(self) -> None:
         # NumPy hands out single numbers ten times faster than torch.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from foedus.core.errors import BadInput, did_you_mean
+from foedus.core.text import readable
 
 Paths = str | Path | Sequence[str | Path]
 
@@ -105,7 +106,7 @@ def _find(given: str, suffixes: tuple[str, ...]) -> list[Path]:
 
 def stem(path: Path) -> str:
     """The file's name without its endings."""
-    return Path(path.name.removesuffix(".gz")).stem
+    return readable(Path(path.name.removesuffix(".gz")).stem)
 
 
 def read_bytes(path: Path) -> bytes:

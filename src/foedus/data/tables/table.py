@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from foedus.core.errors import BadInput, did_you_mean
+from foedus.core.text import readable
 from foedus.core.types.data import FederatedDataset
 from foedus.core.types.keys import Key
 from foedus.data.divide import divide
@@ -317,7 +318,7 @@ def _owners(wanted: TableOptions, sheet: Sheet) -> NDArray[Any] | None:
         paths = [p.path for p in sheet.parts]
         names = [stem(p) for p in paths]
         if len(set(names)) < len(names):
-            names = [f"{p.parent.name}/{stem(p)}" for p in paths]
+            names = [f"{readable(p.parent.name)}/{stem(p)}" for p in paths]
         if len(set(names)) < len(names):
             twice = next(n for n in names if names.count(n) > 1)
             raise BadInput(f"two files would be the node {twice!r}: a node is named after its file, rename one of them")
@@ -394,4 +395,4 @@ def positive_label(labels: Sequence[str], wanted: TableOptions, options: Options
 
 def _read_line(sheet: Sheet) -> str:
     files = str(sheet.parts[0].path) if len(sheet.parts) == 1 else f"{len(sheet.parts)} files"
-    return f"{files}: {sheet.rows:,} rows of {len(sheet.names)} columns"
+    return f"{readable(files)}: {sheet.rows:,} rows of {len(sheet.names)} columns"
