@@ -14,7 +14,7 @@ import textwrap
 import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -536,3 +536,30 @@ def test_ctrl_c_and_kill_leave_nothing_and_lose_nothing(tmp_path, names):
     assert len(set(shas.values())) == 1, shas
     for name in ends:
         assert len((tmp_path / name / "history.jsonl").read_text().splitlines()) == 12
+
+
+def test_a_worker_that_is_killed_between_two_jobs_computed_nothing():
+    """Neither a node, nor the number by which the rows that the model is tested on go."""
+    data = fd.data.load("iris").split(fd.data.IID(), nodes=4)
+
+    def kill(record):
+        for child in psutil.Process().children():
+            if child.name() == "foedus worker":
+                child.kill()
+
+    with pytest.raises(fd.WorkerError, match=r"killed by SIGKILL .* between two jobs$"):
+        fd.train(
+            fd.FedAvg(3), fd.Model(fd.models.logistic(4, 3)), data, runtime=fd.Simulation(workers=2), progress=kill
+        )
+
+
+@pytest.mark.parametrize("program", [fd.Centralized(2), fd.FedAvg(2)])
+def test_what_is_no_node_is_not_called_by_a_number(program):
+    data = fd.data.load("iris").split(fd.data.IID(), nodes=2)
+    program = replace(program, local=fd.LocalSGD(lr=1e30, batch_size=5))
+    with pytest.raises(fd.Diverged) as caught:
+        fd.train(program, fd.Model(fd.models.mlp(4, 8, 3)), data)
+    who = "on all rows in one place, loss or update is NaN" if isinstance(program, fd.Centralized) else "node 0's loss"
+    assert who in str(caught.value)
+    assert "there is no commit yet, so the model is what it was at the start" in str(caught.value)
+    assert "-1" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -22,13 +23,13 @@ def init(
     """Write a commented experiment to start from. Without data it is one on handwritten digits."""
     from foedus.core.errors import BadInput
     from foedus.experiment.template import MARK, starter
+    from foedus.report.files import write_whole
 
     file = out if out is not None else Path(f"{data.stem if data is not None else 'digits'}.toml")
-    if file.exists():
+    if os.path.lexists(file):
         raise BadInput(f"{file} already exists: remove it, or name another with --out")
     text = starter(data, file)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8")
+    write_whole(file, text.encode(), "the experiment")
     if json:
         print_json({"file": str(file), "text": text})
         return

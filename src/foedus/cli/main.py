@@ -12,7 +12,7 @@ from foedus.cli.app import any_encoding, app, say, warnings
 
 def main() -> None:
     """Run the command line. Errors that a user can act on are lines, and their status is 2, or 1 if a run failed."""
-    from foedus.core.errors import BadInput, FoedusError
+    from foedus.core.errors import BadInput, FoedusError, trouble
 
     any_encoding()
     logging.getLogger("foedus").addHandler(warnings())
@@ -28,7 +28,15 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as e:
-        sys.exit(_said(f"{e.strerror or e}: {e.filename}" if e.filename else str(e), 2))
+        sys.exit(_said(_where(e) + trouble(e), 2))
+
+
+def _where(e: OSError) -> str:
+    """The file that it is about, as far as the system says: of a name as long as a page, its two ends."""
+    if e.filename is None:
+        return "a file that was asked for: " if e.errno is not None else ""
+    name = os.fsdecode(e.filename) if isinstance(e.filename, bytes) else str(e.filename)
+    return f"{name if len(name) <= 200 else f'{name[:90]}...{name[-90:]}'}: "
 
 
 def _said(error: object, status: int) -> int:

@@ -98,11 +98,14 @@ def _names(text: str) -> tuple[str, ...]:
 def _check(folder: Path) -> None:
     """Before minutes of measuring: that there will be a place for what they find."""
     from foedus.core.errors import BadInput
+    from foedus.core.records.place import check_new_folder
 
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file: --out names a folder")
     if any((folder / name).exists() for name in FILES):
         raise BadInput(f"{folder} already holds a measurement: choose another folder, or remove it")
+    if not folder.is_dir():
+        check_new_folder(folder, "choose another folder")
 
 
 def _write(found: Found, folder: Path) -> Path:

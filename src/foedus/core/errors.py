@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,7 +22,7 @@ def closest(word: str, known: Iterable[str]) -> str | None:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``"did you mean 'x'? "``, to stand before what else there is; nothing where no known name is close."""
     close = closest(word, known)
-    return "" if close is None else f"did you mean {close!r}? "
+    return "" if close in (None, word) else f"did you mean {close!r}? "
 
 
 def plain_name(name: str) -> str:
@@ -31,6 +32,32 @@ def plain_name(name: str) -> str:
     True
     """
     return name.replace("_", "").replace("-", "").lower()
+
+
+_ADVICE = {
+    errno.ENOENT: "there is no such place: look at how it is written, or choose another",
+    errno.EEXIST: "something is in its way that is no folder: remove it, or choose another place",
+    errno.EISDIR: "it is a folder, and a file is wanted: name another, or remove it",
+    errno.ENOTDIR: "what should be a folder on the way to it is a file: choose another place",
+    errno.EACCES: "you have no permission: have it given to you, or choose another place",
+    errno.EPERM: "you have no permission: have it given to you, or choose another place",
+    errno.EROFS: "this file system can only be read: choose another place",
+    errno.ELOOP: "it is a link that leads back to itself: remove it, or choose another place",
+    errno.ENAMETOOLONG: "the name is too long for this file system: choose a shorter one",
+    errno.ENOSPC: "the disk is full: make room, or choose another place",
+    errno.EDQUOT: "your share of the disk is used up: make room, or choose another place",
+    errno.EMFILE: "too many files are open: raise the limit (ulimit -n)",
+}
+"""What is wrong, and what to do, by the system's number."""
+
+
+def trouble(e: OSError) -> str:
+    """What the system refused, in words that say what to do.
+
+    >>> trouble(IsADirectoryError(21, "Is a directory"))
+    'it is a folder, and a file is wanted: name another, or remove it'
+    """
+    return _ADVICE.get(e.errno or 0) or e.strerror or str(e) or type(e).__name__
 
 
 class FoedusError(Exception):

@@ -23,7 +23,7 @@ class FileBuilder(Builder):
 
     nothing = "foedus has none: name your own, 'module:Name'"
 
-    def __init__(self, folder: FilePath, may_import: Callable[[str], None]) -> None:
+    def __init__(self, folder: FilePath, may_import: Callable[[str], None] = lambda name: None) -> None:
         super().__init__(known(), folder)
         self._may_import = may_import
 

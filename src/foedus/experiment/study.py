@@ -19,6 +19,7 @@ from foedus.core.errors import BadInput, RunEnded, StorageFailed
 from foedus.core.records.checkpoint import write_atomically
 from foedus.core.records.folder import ABOUT, begun
 from foedus.core.records.lock import FolderLock
+from foedus.core.records.place import check_new_folder
 from foedus.core.records.run import Record
 from foedus.core.types.data import FederatedDataset
 from foedus.experiment.document import from_text
@@ -93,8 +94,7 @@ class Study:
 
         Errors: ``BadInput`` if the folder exists and is not empty, or a case cannot be run; nothing is written then.
         """
-        if folder.exists() and (not folder.is_dir() or any(p.suffix != ".tmp" for p in folder.iterdir())):
-            raise BadInput(f"{folder} already exists: choose another folder, remove it, or go on with it (--resume)")
+        check_new_folder(folder, "choose another folder, remove it, or go on with it (--resume)")
         data, held_out = _Data(), []
         for case in cases:
             divided = data.of(case.experiment)

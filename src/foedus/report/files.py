@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from foedus.core.errors import BadInput
+from foedus.core.errors import BadInput, trouble
 
 
 def write_whole(file: Path, content: bytes, what: str) -> Path:
@@ -18,5 +18,5 @@ def write_whole(file: Path, content: bytes, what: str) -> Path:
     except OSError as e:
         with suppress(OSError):
             part.unlink()
-        raise BadInput(f"{what} cannot be written to {file}: {e.strerror or e}; choose another path") from e
+        raise BadInput(f"{what} cannot be written to {file}: {trouble(e)}") from e
     return file

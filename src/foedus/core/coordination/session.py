@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from foedus.core.coordination.commit import Carried, Commit
+from foedus.core.coordination.endings import kept
 from foedus.core.coordination.evaluation import QUALITY, Evaluate
 from foedus.core.coordination.executor import Executor
 from foedus.core.coordination.node_states import begin_without, bring_home
@@ -255,7 +256,7 @@ class Session:
         if "w" in state and not finite({"w": state.w}):
             raise Diverged(
                 f"the model became NaN or infinite in round {self.round + 1}, although every node's update was "
-                f"finite; the last good model, of round {self.round}, is kept. Lower the server's learning rate"
+                f"finite; {kept(self)}. Lower the server's learning rate"
             )
 
     def outcome(self, commit: str) -> Tensor:

@@ -13,6 +13,7 @@ import msgspec
 from foedus.core.errors import BadInput, StorageFailed
 from foedus.core.records.checkpoint import CHECKPOINT, HISTORY, Checkpoint, write_atomically
 from foedus.core.records.lock import LOCK, FolderLock
+from foedus.core.records.place import check_new_folder, why_not_written
 from foedus.core.records.run import Record
 
 LEDGER = "ledger.jsonl"
@@ -47,12 +48,7 @@ class RunFolder:
 
         Errors: ``BadInput`` if the folder exists and is not empty, or could not be made.
         """
-        # Half a file of a process that was killed right at its start is nobody's.
-        if path.exists() and (not path.is_dir() or any(p.suffix != ".tmp" for p in path.iterdir())):
-            raise BadInput(f"{path} already exists: choose another folder, remove it, or resume that run (resume=True)")
-        place = next(p for p in (path, *path.absolute().parents) if p.exists())
-        if not (place.is_dir() and os.access(place, os.W_OK)):
-            raise BadInput(f"{path} cannot be created: {place} is not a folder that can be written to; choose another")
+        check_new_folder(path, "choose another folder, remove it, or resume that run (resume=True)")
         return RunFolder(path, resumed, files)
 
     @staticmethod
@@ -161,10 +157,7 @@ class RunFolder:
                 os.truncate(self.path / name, size)
             except OSError:
                 continue
-        kept = f"commit {self._durable} is kept there" if self._durable else "nothing could be kept"
-        return StorageFailed(
-            f"{self.path} cannot be written to ({e.strerror or e}): {kept}; make room, then resume the run"
-        )
+        return StorageFailed(why_not_written(self.path, e, self._durable))
 
 
 def begun(folder: Path, files: Iterable[str] = ()) -> bool:

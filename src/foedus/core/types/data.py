@@ -21,6 +21,17 @@ POOLED = -1
 """The pseudo-node that holds all rows: the baseline that pools the data."""
 TEST = -2
 """The pseudo-node that holds the test set: rows of no node, else all that nodes hold out, else the training rows."""
+
+
+def called(node: int) -> str:
+    """A node in a sentence; what is no node has no number.
+
+    >>> called(3), called(POOLED), called(TEST)
+    ('node 3', 'all rows in one place', 'the rows that the model is tested on')
+    """
+    return {POOLED: "all rows in one place", TEST: "the rows that the model is tested on"}.get(node, f"node {node}")
+
+
 PROBES = 16
 """How many inputs that are read when asked for are looked at to tell one data set from another."""
 

@@ -16,6 +16,7 @@ import torch
 from foedus.core.coordination.executor import Blocks, Executor, Plan, Result
 from foedus.core.coordination.site import Setup
 from foedus.core.errors import WorkerError
+from foedus.core.types.data import called
 from foedus.core.types.roster import Prepare
 from foedus.core.types.update import Tensors
 from foedus.runtimes.channel import Closed
@@ -31,8 +32,8 @@ QUEUE = 2
 AHEAD = 6
 """Groups in flight for each worker. Results are taken in order: with few, a slow first one keeps the others waiting."""
 
-IDLE = -1_000_000
-"""In the status array: this worker has not begun any node's job."""
+UNUSED, IDLE = -1_000_000, -1_000_001
+"""In the status array, instead of a node: this worker has not begun any job yet, or waits for the next."""
 
 
 class _Ticket:
@@ -74,14 +75,14 @@ class Pool(Executor):
 
     def _start(self, workers: int, setup: Setup, real_time: bool) -> None:
         policy = pickled(setup.policy, lambda e: f"{setup.policy!r} cannot be sent to worker processes: {e}")
-        status = {"node": torch.full((workers,), IDLE, dtype=torch.int64)}
+        status = {"node": torch.full((workers,), UNUSED, dtype=torch.int64)}
         self._payload = Payload(self._segments, setup.model, setup.data, status, "use workers=1")
         for index in range(workers):
             worker = _Worker(index, Child("foedus.runtimes.simulation.worker", self._segments))
             self._processes.append(worker)
             self._by_fd[worker.channel.fileno()] = worker
             self._poll.register(worker.channel.fileno(), select.POLLIN)
-            own = {"seed": setup.seed, "policy": policy, "real_time": real_time, "worker": index}
+            own = {"seed": setup.seed, "policy": policy, "real_time": real_time, "worker": index, "idle": IDLE}
             self._payload.send(worker.channel, own)
         for worker in self._processes:
             self._receive(worker)
@@ -219,5 +220,6 @@ class Pool(Executor):
 
     def _died(self, worker: _Worker) -> WorkerError:
         how, node = worker.child.how_it_ended(), int(self._payload.page["node"][worker.index])
-        what = "before its first job" if node == IDLE else f"while it computed node {node}"
-        return WorkerError(f"worker process {worker.index} (pid {worker.child.pid}) {how} {what}")
+        idle = {UNUSED: "before its first job", IDLE: "between two jobs"}
+        when = idle.get(node) or f"while it computed {'' if node >= 0 else 'on '}{called(node)}"
+        return WorkerError(f"worker process {worker.index} (pid {worker.child.pid}) {how} {when}")

@@ -47,6 +47,7 @@ def _serve(channel: SharedChannel) -> None:
             for tasks in message["blocks"]
         ]
         result = site.run(plans[message["id"]], args, blocks, starting)
+        status[me] = setup["idle"]
         del args, states, own, tensors, blocks
         outcomes, answers = pack(result)
         channel.send({"ticket": message["ticket"], "outcomes": outcomes}, answers)

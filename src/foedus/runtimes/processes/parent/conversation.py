@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from foedus.core.coordination.endings import kept
 from foedus.core.coordination.session import Session
 from foedus.core.errors import BadInput, Diverged, FoedusError, NobodyInTime, NodeFailed, ProgramError
 from foedus.runtimes.channel import Closed
@@ -188,10 +189,7 @@ class Conversation:
 
 def lost_error(s: Session, node: int, how: str, aside: str = "", hint: str = "") -> NodeFailed:
     """The error for a lost node without which the run does not go on."""
-    return NodeFailed(
-        f"node {node}'s process {how} in round {s.round + 1}{aside}; the last good model, of round {s.round}, is "
-        f"kept{hint}"
-    )
+    return NodeFailed(f"node {node}'s process {how} in round {s.round + 1}{aside}; {kept(s)}{hint}")
 
 
 def raised_error(s: Session, node: int, raised: messages.Raised) -> FoedusError:
@@ -200,8 +198,7 @@ def raised_error(s: Session, node: int, raised: messages.Raised) -> FoedusError:
     error = NodeFailed("") if known is None else known(raised.text)
     if known is None:
         error.args = (
-            f"the program failed at node {node} in round {s.round + 1}: {raised.kind}: {raised.text}; the last good "
-            f"model, of round {s.round}, is kept",
+            f"the program failed at node {node} in round {s.round + 1}: {raised.kind}: {raised.text}; {kept(s)}",
         )
     if isinstance(error, NodeFailed):
         error.log = raised.log
