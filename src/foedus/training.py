@@ -31,6 +31,7 @@ from foedus.core.types.torch_process import one_thread
 from foedus.jobs import one_row
 from foedus.runtimes import Simulation
 from foedus.sampling import StopRule
+from foedus.sampling.stopping import stop_rules
 from foedus.tracking import About, Tracker, Trackers, settings
 
 log = logging.getLogger("foedus")
@@ -123,6 +124,7 @@ def train(
         raise BadInput(f"evaluate_at is 'program' or 'nodes', got {evaluate_at!r}")
     if evaluate_nodes < 0:
         raise BadInput(f"evaluate_nodes counts commits, from 1 up, or is 0 for never; got {evaluate_nodes}")
+    rules = stop_rules(stop)
     folder, checkpoint = _folder(out, resume, {} if config is None else {saved.CONFIG: config.encode()})
     context = _Context(program, runtime, out, config)
     engine: Engine | None = None
@@ -158,7 +160,7 @@ def train(
                 node_evaluation=getattr(context.program, "node_evaluation", Evaluate(held_out=True)),
                 checkpoint_every=checkpoint_every,
                 per_node=per_node,
-                stop=(stop,) if not isinstance(stop, Sequence) else tuple(stop),
+                stop=rules,
                 progress=show.update,
                 folder=folder,
             ),

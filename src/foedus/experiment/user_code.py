@@ -32,7 +32,7 @@ def load(name: str, folder: Path) -> Any:
     for part in attribute.split("."):
         if not hasattr(found, part):
             known = [n for n in getattr(found, "__dict__", ()) if not n.startswith("_")]
-            raise BadInput(f"{module_name} has no {part}; {among(part, known, 'it has')}")
+            raise BadInput(f"{module_name} has no {part}; {among(part, known, 'it has', most=20)}")
         found = getattr(found, part)
     called = isinstance(found, type) or inspect.isfunction(found) or inspect.isbuiltin(found) or inspect.ismethod(found)
     if called and _is_pythons(str(getattr(found, "__module__", ""))):

@@ -64,6 +64,8 @@ class Kind:
 
     def misfit(self, target: Any) -> str | None:
         """Why a class, function or instance is not of this kind; None if it is."""
+        if isinstance(target, types.ModuleType):
+            return "it is a module: name something in it"
         if isinstance(self.hint, type) and issubclass(self.hint, Call):
             return self.hint.misfit(target)
         if inspect.isfunction(target):

@@ -32,8 +32,8 @@ def written(target: Any) -> str:
     return module if plain_name(module) == plain_name(own) else snake(own)
 
 
-def among(word: str, known: Iterable[str], what: str = "there are") -> str:
-    """What could be written instead of a wrong name.
+def among(word: str, known: Iterable[str], what: str = "there are", most: int | None = None) -> str:
+    """What could be written instead of a wrong name; of very many names the first ``most``.
 
     >>> among("lokal", ["rounds", "local"])
     "did you mean 'local'? There are: rounds, local"
@@ -42,7 +42,8 @@ def among(word: str, known: Iterable[str], what: str = "there are") -> str:
     """
     known = list(known)
     close = did_you_mean(word, known)
-    return f"{close}{what[0].upper() if close else what[0]}{what[1:]}: {counted(known)}"
+    more = f" and {len(known) - most} more" if most is not None and len(known) > most else ""
+    return f"{close}{what[0].upper() if close else what[0]}{what[1:]}: {counted(known[:most])}{more}"
 
 
 def counted(words: Iterable[str]) -> str:

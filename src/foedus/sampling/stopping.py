@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from foedus.core.coordination.evaluation import QUALITY, SMALLER_IS_BETTER
 from foedus.core.errors import BadInput
 from foedus.core.records.run import Record
+from foedus.core.types.several import several
 
 
 @runtime_checkable
@@ -21,6 +22,16 @@ class StopRule(Protocol):
     def after(self, record: Record, memory: Any) -> tuple[bool, Any]:
         """Whether to stop after this commit, and what to remember."""
         ...
+
+
+def stop_rules(given: Any) -> tuple[StopRule, ...]:
+    """The rules of a run. Errors: ``BadInput`` for what is none."""
+    rules = several(given)
+    for rule in rules:
+        if isinstance(rule, type) or not isinstance(rule, StopRule):
+            hint = f"write {rule.__name__}(...) with its values" if isinstance(rule, type) else "such as Target(0.9)"
+            raise BadInput(f"stop takes rules, got {rule!r}: {hint}, or leave it out")
+    return rules
 
 
 @dataclass(frozen=True)

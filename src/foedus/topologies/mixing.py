@@ -15,6 +15,7 @@ from torch import Tensor
 
 from foedus.core.coordination.peer import Topology
 from foedus.core.errors import BadInput
+from foedus.core.types.several import several
 from foedus.topologies.absences import Absence, away, events
 from foedus.topologies.graph import Graph, graph_of, require_connected
 from foedus.topologies.weights import Metropolis, Rows, Uniform, Weights, require_columns, require_rows
@@ -36,6 +37,12 @@ class Mixing:
     nodes: int
     weights: Weights = Metropolis()
     absences: tuple[Absence, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "absences", several(self.absences))
+        for a in self.absences:
+            if not isinstance(a, Absence):
+                raise BadInput(f"absences takes absences such as Absence(node=0, start=5), got {a!r}")
 
     @cached_property
     def period(self) -> int:

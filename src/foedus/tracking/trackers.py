@@ -12,6 +12,7 @@ from types import TracebackType
 from foedus.core.errors import BadInput, FoedusError
 from foedus.core.records.checkpoint import write_atomically
 from foedus.core.records.run import Record, Run
+from foedus.core.types.several import several
 from foedus.tracking.tracker import About, Mark, OpenTracker, Setting, Tracker, bytes_sent
 
 log = logging.getLogger("foedus")
@@ -44,7 +45,7 @@ class Trackers:
         A tracker that has not seen the run before is told of all commits already made.
         Errors: ``BadInput`` for what is no tracker, a library that is missing, a place that cannot be used.
         """
-        chosen = tuple(trackers) if isinstance(trackers, Sequence) else (trackers,)
+        chosen = several(trackers)
         for t in chosen:
             if isinstance(t, type) or not isinstance(t, Tracker):
                 hint = f"write {t.__name__}() with parentheses" if isinstance(t, type) else "such as TensorBoard()"

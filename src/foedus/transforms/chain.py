@@ -11,6 +11,7 @@ from torch import Tensor
 from foedus.core.types.job import NodeState
 from foedus.core.types.keys import Key
 from foedus.core.types.model import Layout
+from foedus.core.types.several import several
 from foedus.core.types.transform import (
     LOSSLESS,
     Contraction,
@@ -41,6 +42,7 @@ class Chain(Identity):
     transforms: tuple[Transform, ...]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "transforms", several(self.transforms))
         check_order(self.transforms)
 
     @property

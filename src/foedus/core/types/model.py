@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from foedus.core.errors import BadInput
 from foedus.core.types.flops import count_flops
+from foedus.core.types.several import several
 from foedus.core.types.torch_process import seeded
 from foedus.core.types.update import BUFFERS, Tensors
 
@@ -585,10 +586,11 @@ def _check_metrics(loss: Loss, metrics: Sequence[str] | None) -> tuple[str, ...]
     known = {"cross_entropy": ("accuracy",), "bce": ("accuracy", "auc"), "mse": ("rmse",)}
     if metrics is None:
         return known.get(loss, ()) if isinstance(loss, str) else ()
+    metrics = several(metrics)
     for m in metrics:
         if m not in ("accuracy", "auc", "rmse"):
             raise BadInput(f"unknown metric {m!r}: use accuracy, auc or rmse")
-    return tuple(metrics)
+    return metrics
 
 
 def _first_line(e: Exception) -> str:

@@ -14,6 +14,7 @@ from foedus.core.errors import BadInput
 from foedus.core.types.job import NodeState
 from foedus.core.types.keys import Key
 from foedus.core.types.model import Layout
+from foedus.core.types.several import several
 from foedus.core.types.update import BUFFERS, Tensors, Update
 
 Shape = tuple[tuple[int, ...], torch.dtype]
@@ -290,10 +291,14 @@ def holds_numbers(name: str, dtype: torch.dtype) -> bool:
     return name != BUFFERS and dtype.is_floating_point
 
 
-def prepare(transforms: Sequence[Transform], layout: Layout) -> tuple[Transform, ...]:
-    """The transforms of a call, for a model with this layout. Errors: those of ``check_order``."""
-    check_order(transforms)
-    return tuple(t.fit(layout) for t in transforms)
+def prepare(transforms: Transform | Sequence[Transform], layout: Layout) -> tuple[Transform, ...]:
+    """The transforms of a call, for a model with this layout; a single one is a chain of one.
+
+    Errors: those of ``check_order``.
+    """
+    chosen = several(transforms)
+    check_order(chosen)
+    return tuple(t.fit(layout) for t in chosen)
 
 
 _WHY = {

@@ -14,6 +14,7 @@ from foedus.core.coordination.session import Session
 from foedus.core.coordination.site import Setup
 from foedus.core.errors import BadInput, did_you_mean
 from foedus.core.time.clock import RealClock
+from foedus.core.types.several import several
 from foedus.network import Device
 from foedus.runtimes.launch import pickled
 from foedus.runtimes.processes.parent import decentralised, joint_program
@@ -71,6 +72,7 @@ class Processes:
             raise BadInput(
                 f"Processes.patience is {self.patience!r}: hearts beat five times a second, wait at least 1 s"
             )
+        object.__setattr__(self, "slowdown", several(self.slowdown))
         for factor in self.slowdown:
             if not 1 <= factor < float("inf"):
                 raise BadInput(f"Processes.slowdown has a factor {factor!r}: a process can be slowed, from 1 up")
