@@ -330,6 +330,59 @@ def test_when_the_parent_is_killed_all_end_at_once(module, tmp_path, how, when):
     assert all(gone(pid) for pid in pids)
 
 
+RUNS = {
+    "workers": "fd.Simulation(workers=2)",
+    "nodes": "fd.Processes()",
+    "peers": "fd.Processes(exchange='ring')",
+}
+RUN = """
+    import sys
+    import foedus as fd
+    from foedus.runtimes import warm
+    if sys.argv[1] == "one by one":
+        warm._cannot.set()
+    data = fd.data.load("iris").split(fd.data.IID(), nodes=2)
+    model = fd.Model(fd.models.logistic(4, 3))
+    print("now", flush=True)
+    fd.train(fd.FedAvg(10**9), model, data, runtime={})
+"""
+
+
+@pytest.mark.parametrize("run", [None, *(pytest.param(name, marks=pytest.mark.slow) for name in RUNS)])
+@pytest.mark.parametrize("how", ["warm", "one by one"])
+def test_when_the_parent_is_killed_right_after_it_started_some_nothing_is_left_a_second_later(tmp_path, how, run):
+    """Those that have not come to say who they are, let alone to import: they find out by themselves."""
+    code = PARENT if run is None else RUN.replace("{}", RUNS[run])
+    (tmp_path / "parent.py").write_text(textwrap.dedent(code))
+    command = [sys.executable, str(tmp_path / "parent.py"), how, "while they import"]
+    marks = []
+    for wait in (0.0, 0.02, 0.2) if run is None else (0.0,):
+        marks.append(f"{os.getpid()} {how} {run} {wait}")
+        parent = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env={**os.environ, "STARTED_BY": marks[-1]}
+        )
+        parent.stdout.readline()
+        if run is not None:  # until it has started any
+            while not started_by(marks[-1], parent.pid):
+                time.sleep(0.002)
+        time.sleep(wait)
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
+    time.sleep(1.0)
+    assert [started_by(mark) for mark in marks] == [[]] * len(marks)
+
+
+def started_by(mark, parent=0):
+    """Processes with this mark in their environment that run, but the parent."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.pid != parent and process.environ().get("STARTED_BY") == mark:
+                found.append(process.pid)
+    return found
+
+
 def test_until_the_death_signal_is_set_nothing_heavy_is_imported():
     code = "import sys, foedus.runtimes.warm; print({'torch', 'numpy'} & {*sys.modules})"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
