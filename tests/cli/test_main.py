@@ -42,7 +42,11 @@ def test_bad_usage_is_status_2():
         (Diverged("it diverged"), 1, "foedus: it diverged\n"),
         (Interrupted("stopped at commit 3; go on with ..."), 130, "foedus: stopped at commit 3; go on with ...\n"),
         (KeyboardInterrupt(), 130, "foedus: stopped\n"),
-        (PermissionError(13, "Permission denied", "/x"), 2, "foedus: Permission denied: /x\n"),
+        (
+            PermissionError(13, "Permission denied", "/x"),
+            2,
+            "foedus: /x: you have no permission: have it given to you, or choose another place\n",
+        ),
     ],
 )
 def test_errors_are_one_line_and_a_status(monkeypatch, capsys, error, status, line):
