@@ -142,7 +142,8 @@ def test_damaged_gz(tmp_path, damage):
     write(tmp_path, gz=True)
     file = tmp_path / "train-images-idx3-ubyte.gz"
     file.write_bytes(damage(file.read_bytes()))
-    with pytest.raises(BadInput, match=r"train-images-idx3-ubyte\.gz is (damaged, it cannot be unpacked|truncated)"):
+    wrong = r"is damaged, it cannot be unpacked|is truncated|starts with the magic number"
+    with pytest.raises(BadInput, match=rf"train-images-idx3-ubyte\.gz ({wrong})"):
         load("idx", path=tmp_path)
 
 

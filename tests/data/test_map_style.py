@@ -214,7 +214,7 @@ class Endless(IterableDataset):
         (Rows(X[:0], Y[:0]), {}, "a torch dataset is empty: it has no rows"),
         ([1.0, 2.0], {}, r"row 0 of the torch dataset is a float, expected a pair \(x, y\)"),
         ([(1, 2, 3)], {}, r"row 0 of the torch dataset is 3 things, expected a pair \(x, y\)"),
-        ([("text", 0)], {}, "x of row 0 is a str, no numbers: let the transform make a tensor of it"),
+        ([("text", 0)], {}, r"x of row 0 holds text \(dtype <U4\), numbers are needed"),
         (Rows(), {"test": 7}, "test must be a fraction between 0 and 1"),
         (Rows(), {"test": [1]}, "row 0 of the torch dataset is a int"),
         (Rows(), {"test": "test"}, "test must be the dataset itself, got the text 'test'"),

@@ -29,6 +29,18 @@ def main() -> None:
         sys.exit(1)
     except OSError as e:
         sys.exit(_said(_where(e) + trouble(e), 2))
+    except UnicodeEncodeError as e:  # a terminal whose encoding lacks what is to be shown
+        lacking = f"{e.object[e.start : e.end]!a} cannot be written as {e.encoding}"
+        sys.exit(_said(f"{lacking}: set PYTHONIOENCODING=utf-8", 2))
+    except UnicodeError as e:
+        sys.exit(_said(f"what was read is no text: {e}", 2))
+    except (MemoryError, RuntimeError) as e:
+        from foedus.data.memory import available, gib, is_shortage
+
+        if not is_shortage(e):
+            raise
+        limit = gib(available())
+        sys.exit(_said(f"memory ran out (this process can have {limit}): take fewer rows, nodes or a smaller model", 1))
 
 
 def _where(e: OSError) -> str:

@@ -14,6 +14,9 @@ from foedus.core.types.data import Examples, FederatedDataset, check_rows, row_s
 from foedus.data.divide import divide
 from foedus.data.partitions.partition import Partition
 
+MOST_CLASSES = 2**20
+"""More classes than this are refused: every node would count rows of each."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
@@ -49,6 +52,10 @@ class Dataset:
     node_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.classes is not None and self.classes > MOST_CLASSES:
+            raise BadInput(
+                f"classes is {self.classes}, at most {MOST_CLASSES:,} can be told apart: each has an output and a count"
+            )
         _check_part(self.x, self.y, self.classes, "the data")
         if (self.test_x is None) != (self.test_y is None):
             raise BadInput("the test set needs both test_x and test_y, or neither")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,9 @@ from foedus.core.types.keys import Key
 from foedus.data.dataset import Dataset
 from foedus.data.examples import take
 from foedus.data.holdout import holdout
+
+MOST_UNSAID = 2**16
+"""The largest label may mean so many classes, or as many as there are rows; a larger one is no place of a class."""
 
 
 def arrays(
@@ -52,7 +56,7 @@ def arrays(
     def read(values: Any, what: str) -> Tensor | Examples:
         if isinstance(values, Examples) and not hasattr(values, "__array__"):
             return values
-        return _kept(values, what) if keep_dtype else _numbers(values, what)
+        return kept(values, what) if keep_dtype else _numbers(values, what)
 
     x_all, y_all = read(x, "x"), _targets(y, "y")
     x_test, y_test, fraction = _test(test, read)
@@ -78,24 +82,70 @@ def held_out(data: Dataset, fraction: float) -> Dataset:
     )
 
 
+_KINDS = {
+    "U": "text", "S": "bytes", "c": "complex numbers", "M": "dates", "m": "durations", "V": "records with fields",
+}  # fmt: skip
+"""What arrays hold that are no numbers, by NumPy's letter."""
+_NUMBERS = (bool, int, float, np.bool_, np.integer, np.floating)
+"""What single objects are that are numbers."""
+
+
 def _array(values: Any, what: str) -> NDArray[Any]:
     """The values as a numeric array."""
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         if values.dtype.is_floating_point and values.dtype not in (torch.float32, torch.float64):
             values = values.float()  # NumPy has no bfloat16
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise BadInput(f"{what} has masked values: remove or impute them")
     try:
         a = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as e:
         raise BadInput(f"{what} is not an array of numbers: {e}") from e
+    if a.dtype.kind == "O":
+        a = _of_objects(a, what)
     if a.dtype.kind not in "fiub":
-        kind = {"O": "objects", "U": "text", "S": "bytes", "c": "complex numbers"}.get(a.dtype.kind, str(a.dtype))
-        advice = (
-            "names, y = numpy.unique(y, return_inverse=True) numbers them"
-            if what.split()[0] == "y" and a.dtype.kind in "US"
-            else "convert it with .astype(float) or encode its columns as numbers"
+        raise BadInput(
+            f"{what} holds {_KINDS.get(a.dtype.kind, '')} (dtype {a.dtype}), numbers are needed: "
+            + _advice(what, a.dtype.kind)
         )
-        raise BadInput(f"{what} holds {kind} (dtype {a.dtype}), numbers are needed: {advice}")
+    return a
+
+
+def _of_objects(a: NDArray[Any], what: str) -> NDArray[Any]:
+    """Objects (of a list, of a data frame whose columns differ in type) as the numbers that they are."""
+    kinds = {type(value) for value in a.flat}
+    whole = not any(issubclass(k, float | np.floating) for k in kinds)
+    dtype = np.bool_ if kinds <= {bool, np.bool_} else np.int64 if whole else np.float64
+    if not all(issubclass(k, _NUMBERS) for k in kinds):
+        at, value = next((i, v) for i, v in np.ndenumerate(a) if not isinstance(v, _NUMBERS))
+        place = f"row {at[0]}" + "".join(f", column {i}" for i in at[1:]) if at else "its only value"
+        if type(value).__name__ in ("NoneType", "NAType", "NaTType"):  # the others are those of pandas
+            raise BadInput(f"{what} has nothing ({value!r}) in {place}: remove or impute what is missing")
+        raise BadInput(
+            f"{what} holds {reprlib.repr(value)} ({type(value).__name__}) in {place}, numbers are needed: "
+            + _advice(what, "U" if isinstance(value, str | bytes) else "O")
+        )
+    try:
+        return a.astype(dtype)
+    except OverflowError as e:
+        raise BadInput(f"{what} holds integers beyond 2^63 - 1, the largest that a tensor holds") from e
+
+
+def _advice(what: str, kind: str) -> str:
+    """What to do about values of this kind (NumPy's letter)."""
+    if kind in "mM":
+        return "make a number of each, such as days since the first"
+    if what.split()[0] == "y" and kind in "US":
+        return "names, y = numpy.unique(y, return_inverse=True) numbers them"
+    return "convert it with .astype(float) or encode its columns as numbers"
+
+
+def _integers(a: NDArray[Any], what: str) -> NDArray[Any]:
+    """The same, which int64 can hold."""
+    if a.dtype.kind == "u" and a.size and int(a.max()) > (largest := np.iinfo(np.int64).max):
+        at = tuple(int(i) for i in np.argwhere(a > largest)[0])
+        raise BadInput(f"{what} at {at} is {a[at]}, beyond 2^63 - 1, the largest integer that a tensor holds")
     return a
 
 
@@ -116,10 +166,11 @@ def _numbers(values: Any, what: str) -> Tensor:
     return t
 
 
-def _kept(values: Any, what: str) -> Tensor:
+def kept(values: Any, what: str) -> Tensor:
+    """Numbers in their kind: uint8 as it is, other integers int64, all else float32. Errors: ``BadInput``."""
     a = _array(values, what)
     if a.dtype.kind in "iu":
-        return _tensor(a, np.uint8 if a.dtype == np.uint8 else np.int64)
+        return _tensor(a, np.uint8) if a.dtype == np.uint8 else _tensor(_integers(a, what), np.int64)
     return _numbers(a, what)
 
 
@@ -134,7 +185,7 @@ def _targets(values: Any, what: str) -> Tensor:
                 "several labels a row are 0 or 1 each; targets of a regression are floats, y.astype(float)"
             )
         return _tensor(a, np.float32)
-    labels = _tensor(a, np.int64)
+    labels = _tensor(_integers(a, what), np.int64)
     if labels.numel() and int(labels.min()) < 0:
         first = int((labels.flatten() < 0).nonzero()[0])
         raise BadInput(
@@ -166,7 +217,13 @@ def _classes(y: Tensor, y_test: Tensor | None, classes: int | None) -> int | Non
             )
         return None
     if classes is None:
-        return 1 + max(int(t.max()) if t.numel() else 0 for t in (y, y_test) if t is not None)
+        largest = max(int(t.max()) if t.numel() else 0 for t in (y, y_test) if t is not None)
+        if largest >= max(MOST_UNSAID, len(y)):
+            raise BadInput(
+                f"y has the label {largest} in {len(y)} rows: that would be {largest + 1} classes, each with an output "
+                "and a count; names, y = numpy.unique(y, return_inverse=True) numbers labels from 0 up"
+            )
+        return largest + 1
     if isinstance(classes, bool) or not isinstance(classes, int | np.integer) or classes < 1:
         raise BadInput(f"classes must be a positive integer, got {classes!r}")
     return int(classes)
@@ -185,9 +242,9 @@ def _node_ids(node: Any) -> NDArray[Any]:
         if not all(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in ids):
             kinds = ", ".join(sorted({type(i).__name__ for i in ids}))
             raise BadInput(f"node must hold one id per row, all integers or all strings; it holds {kinds}")
-        return a.astype(np.int64)
+        return _of_objects(a, "node").astype(np.int64)
     if a.dtype.kind in "iu":
-        return a.astype(np.int64)
+        return _integers(a, "node").astype(np.int64)
     if a.dtype.kind == "U":
         return a
     raise BadInput(f"node must hold one id per row, all integers or all strings; it has dtype {a.dtype}")

@@ -19,12 +19,14 @@ from foedus.data.files import existing_folder, naming
 from foedus.data.from_arrays import arrays, held_out
 from foedus.data.holdout import check_fraction
 from foedus.data.images import check_size
-from foedus.data.pillow import GREY, pixels
+from foedus.data.pillow import GREY, opened, pixels
 
 
 @dataclass(frozen=True, eq=False)
 class ImageColumn:
     """The pictures of a column, uint8 (C, H, W), read from the memory-mapped files when asked for.
+
+    The column of ``dataset`` is not decoded: it has the bytes or the path of every picture.
 
     ``size`` (H, W) is theirs, or where ``resizes`` is set that to which they are brought.
     """
@@ -43,16 +45,15 @@ class ImageColumn:
         found = self.dataset[index.tolist()][self.column]
         return torch.stack([self._pixels(i, image) for i, image in zip(index.tolist(), found, strict=True)])
 
-    def _pixels(self, i: int, image: Any) -> Tensor:
+    def _pixels(self, i: int, held: Any) -> Tensor:
         what = f"{self.column!r} of row {i}"
-        if image is None:
-            raise BadInput(f"{what} is missing: remove the row")
-        if not self.resizes and (image.height, image.width) != self.size:
-            raise BadInput(
-                f"{what} is {image.height} x {image.width} (height x width), that of row 0 {self.size[0]} x "
-                f"{self.size[1]}: size=({self.size[0]}, {self.size[1]}) resizes them"
-            )
-        return pixels(image, self.size, self.grey, what)
+        with _picture(held, what) as image:
+            if not self.resizes and (image.height, image.width) != self.size:
+                raise BadInput(
+                    f"{what} is {image.height} x {image.width} (height x width), that of row 0 {self.size[0]} x "
+                    f"{self.size[1]}: size=({self.size[0]}, {self.size[1]}) resizes them"
+                )
+            return pixels(image, self.size, self.grey, what)
 
 
 def huggingface(
@@ -144,12 +145,22 @@ def _inputs(rows: Any, columns: Sequence[str], resize: tuple[int, int] | None) -
         return values if values.ndim > 1 else _flat(values, columns[0])[:, None]
     if len(columns) > 1:
         raise BadInput(f"a column of pictures stands alone: x={columns[kinds.index('Image')]!r}")
-    pictures = rows.select_columns(list(columns)).with_format(None)
-    first = pictures[0][columns[0]] if len(pictures) else None
-    if first is None:
-        raise BadInput(f"{columns[0]!r} of row 0 is missing: remove the row")
-    size = resize if resize is not None else (first.height, first.width)
-    return ImageColumn(pictures, columns[0], size, first.mode in GREY, resize is not None)
+    undecoded = type(_feature(rows, columns[0]))(decode=False)
+    pictures = rows.select_columns(list(columns)).cast_column(columns[0], undecoded).with_format(None)
+    with _picture(pictures[0][columns[0]] if len(pictures) else None, f"{columns[0]!r} of row 0") as first:
+        size = resize if resize is not None else (first.height, first.width)
+        return ImageColumn(pictures, columns[0], size, first.mode in GREY, resize is not None)
+
+
+def _picture(held: Any, what: str) -> Any:
+    """A Pillow image of what an undecoded column holds: ``bytes``, or a ``path`` where there are none."""
+    content, path = (held or {}).get("bytes"), (held or {}).get("path")
+    if content is None and path is None:
+        raise BadInput(f"{what} is missing: remove the row")
+    try:
+        return opened(Path(path or ""), content)
+    except BadInput as e:
+        raise BadInput(f"{what}: {e}") from e
 
 
 def _flat(values: NDArray[Any], column: str) -> NDArray[np.float64]:
@@ -165,7 +176,7 @@ def _numbers(rows: Any, column: str) -> NDArray[Any]:
     while hasattr(inner, "feature"):
         inner = inner.feature
     declared = getattr(inner, "dtype", None)
-    dtype = np.dtype(declared) if declared in ("uint8", "float64") else None
+    dtype = np.dtype(declared) if declared in ("uint8", "uint64", "float64") else None
     values = rows.select_columns([column]).with_format("numpy", **({} if dtype is None else {"dtype": dtype}))[:][
         column
     ]

@@ -6,11 +6,9 @@ a big-endian 32-bit integer, then the elements. Images are unsigned bytes in thr
 
 from __future__ import annotations
 
-import gzip
 import math
 import os
 import struct
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +17,9 @@ from numpy.typing import NDArray
 
 from foedus.core.errors import BadInput
 from foedus.data.dataset import Dataset
-from foedus.data.files import existing_folder
+from foedus.data.files import existing_folder, read_bytes
 from foedus.data.from_arrays import arrays
+from foedus.data.memory import fitting
 
 UNSIGNED_BYTE = 0x08
 
@@ -45,14 +44,15 @@ def idx(path: str | os.PathLike[str], flat: bool = True, limit: int | None = Non
         raise BadInput(f'dtype must be "float32" or "uint8", got {dtype!r}')
     folder = existing_folder(path, "the folder that holds the idx files")
     (x, y), (x_test, y_test) = _part(folder, "train"), _part(folder, "t10k")
-    return arrays(
-        _pixels(x[:limit], flat, dtype),
-        y[:limit],
-        test=(_pixels(x_test[:limit], flat, dtype), y_test[:limit]),
-        classes=1 + max(int(y.max()), int(y_test.max())),
-        name=folder.resolve().name,
-        keep_dtype=True,
-    )
+    with fitting(folder):
+        return arrays(
+            _pixels(x[:limit], flat, dtype),
+            y[:limit],
+            test=(_pixels(x_test[:limit], flat, dtype), y_test[:limit]),
+            classes=1 + max(int(y.max()), int(y_test.max())),
+            name=folder.resolve().name,
+            keep_dtype=True,
+        )
 
 
 def _part(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -75,12 +75,12 @@ def _find(folder: Path, stem: str, dimensions: int) -> Path:
 
 
 def read_idx(file: Path, dimensions: int) -> NDArray[np.uint8]:
-    """The unsigned bytes of one idx file (plain, or .gz by its name), in this many dimensions, none of them 0.
+    """The unsigned bytes of one idx file (plain, or a gzip), in this many dimensions, none of them 0.
 
     Errors: ``BadInput`` that names the file and says what is wrong with it. The header is believed only after the
     file has turned out to be as long as it says.
     """
-    raw = _bytes(file)
+    raw = read_bytes(file)
     start = 4 + 4 * dimensions
     if len(raw) < start:
         raise BadInput(f"{file} is truncated: it has {len(raw)} bytes, its header alone needs {start}")
@@ -100,18 +100,6 @@ def read_idx(file: Path, dimensions: int) -> NDArray[np.uint8]:
     if size == 0:
         raise BadInput(f"{file} is empty: its header says {by}")
     return np.frombuffer(raw, dtype=np.uint8, offset=start).reshape(shape)
-
-
-def _bytes(file: Path) -> bytes:
-    try:
-        if file.suffix != ".gz":
-            return file.read_bytes()
-        with gzip.open(file) as f:
-            return f.read()
-    except (EOFError, zlib.error, gzip.BadGzipFile) as e:
-        raise BadInput(f"{file} is damaged, it cannot be unpacked: {e}; fetch it again") from e
-    except OSError as e:
-        raise BadInput(f"{file} cannot be read: {e.strerror or e}") from e
 
 
 def _pixels(images: NDArray[np.uint8], flat: bool, dtype: str) -> NDArray[Any]:

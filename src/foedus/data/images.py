@@ -19,6 +19,7 @@ from foedus.data.dataset import Dataset
 from foedus.data.files import existing_folder
 from foedus.data.from_arrays import held_out
 from foedus.data.holdout import check_fraction
+from foedus.data.memory import check_fits
 from foedus.data.pillow import SUFFIXES, read, size_of
 
 log = logging.getLogger("foedus")
@@ -77,9 +78,11 @@ def images(
     names = tuple(sorted({f.parent.name for f in train_files + test_files}))
     labels = {name: i for i, name in enumerate(names)}
     shape = wanted if wanted is not None else _one_size(train_files + test_files)
+    total = (len(train_files) + len(test_files)) * shape[0] * shape[1] * (1 if grey else 3)
     if in_memory is None:
-        total = (len(train_files) + len(test_files)) * shape[0] * shape[1] * (1 if grey else 3)
         in_memory = total <= MEMORY
+    if in_memory:
+        check_fits(f"{root} with in_memory=True", total)
 
     def rows(files: list[Path]) -> tuple[Tensor | Examples, Tensor]:
         x = ImageFiles(tuple(map(str, files)), shape, grey)

@@ -15,7 +15,7 @@ from torch.utils.data import ConcatDataset, IterableDataset, Subset, TensorDatas
 
 from foedus.core.errors import BadInput
 from foedus.data.dataset import Dataset
-from foedus.data.from_arrays import arrays, held_out
+from foedus.data.from_arrays import arrays, held_out, kept
 from foedus.data.holdout import check_fraction
 from foedus.data.pillow import GREY, is_image, pixels
 
@@ -96,15 +96,9 @@ def as_input(value: Any, what: str) -> Tensor:
     """One input as float32, uint8 or int64."""
     if is_image(value):
         return pixels(value, None, value.mode in GREY, what)
-    try:
-        t = value if isinstance(value, Tensor) else torch.as_tensor(np.asarray(value))
-    except (TypeError, ValueError, RuntimeError) as e:
-        raise BadInput(f"{what} is a {type(value).__name__}, no numbers: let the transform make a tensor of it") from e
-    if t.dtype == torch.uint8:
-        return t
-    if t.is_complex():
-        raise BadInput(f"{what} holds complex numbers: give real ones")
-    return t.to(torch.float32 if t.is_floating_point() or t.dtype == torch.bool else torch.int64)
+    if isinstance(value, Tensor) and value.dtype in (torch.float32, torch.uint8, torch.int64):
+        return value
+    return kept(value, what)
 
 
 @contextmanager
@@ -152,7 +146,11 @@ def _labels(dataset: Any) -> Any:
                 ends = (0, n - 1)
                 if all(np.array_equal(np.asarray(_pair(dataset, i)[1]), np.asarray(said[i])) for i in ends):
                     return said
-            return np.stack([np.asarray(_pair(dataset, i)[1]) for i in range(n)])
+            rows = [np.asarray(_pair(dataset, i)[1]) for i in range(n)]
+    for i, row in enumerate(rows):
+        if row.shape != rows[0].shape:
+            raise BadInput(f"y of row {i} of the torch dataset has shape {row.shape}, that of row 0 {rows[0].shape}")
+    return np.stack(rows)
 
 
 def _said(dataset: Any) -> Any:

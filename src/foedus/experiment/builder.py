@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
+from foedus.core.errors import BadInput
+from foedus.data.sources import SOURCES
 from foedus.experiment import user_code
 from foedus.experiment.known import known
 from foedus.experiment.tables import Data
@@ -44,13 +46,26 @@ class FileBuilder(Builder):
         return self._options_of_source(arguments, path) if target is Data and isinstance(arguments, dict) else arguments
 
     def _options_of_source(self, table: dict[str, Any], path: Path) -> dict[str, Any]:
-        """In ``[data]`` the source's options stand beside the keys of the table itself: put them where they belong."""
+        """In ``[data]`` the source's options stand beside the keys of the table itself: put them where they belong.
+
+        A key that both have, such as ``nodes``, means both: who makes rows for five nodes divides them among five.
+        """
         own = parameters(Data)
         rest = {k: v for k, v in table.items() if not find(k, own)}
         mine = {k: v for k, v in table.items() if k not in rest}
         source = next((k for k in mine if find(k, own) == "source"), None)
         if source is None or not isinstance(mine[source], str) or not mine[source]:
             return table
+        takes = self._takes(mine[source])
+        rest |= {k: v for k, v in mine.items() if k != source and find(k, takes)}
         options = Options(rest, path, tuple(own), f"; {self.label(Data, path)} takes: {counted(own)}")
         mine[source] = Moved((*path, source), {mine[source]: options})
         return mine
+
+    def _takes(self, source: str) -> Mapping[str, Any]:
+        """The parameters of a source, none for one that is not there: whoever builds it says so."""
+        try:
+            target = self.load(source) if self.imports(source) else SOURCES[find(source, SOURCES) or ""]
+        except (BadInput, KeyError):
+            return {}
+        return parameters(target)

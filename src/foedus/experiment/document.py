@@ -14,6 +14,7 @@ from typing import Any
 from foedus.core.errors import BadInput, plain_name
 from foedus.core.text import readable
 from foedus.core.types.keys import Key
+from foedus.data.files import kind_of
 from foedus.experiment.builder import FileBuilder
 from foedus.experiment.experiment import Experiment
 from foedus.experiment.lines import lines
@@ -26,6 +27,8 @@ from foedus.plain.places import Path, dotted
 from foedus.sampling import Cohort
 
 SWEEP = "sweep"
+LARGEST = 1 << 22
+"""Bytes of a file at most."""
 
 
 @dataclass
@@ -194,8 +197,12 @@ def from_file(path: str | FilePath, sets: Sequence[str] = (), code: bool = True)
     def bad(message: str) -> BadExperiment:
         return BadExperiment([Problem(str(path), "", message)])
 
+    kind = kind_of(file)
+    if kind not in ("a file", "a folder", None):  # what a device or a pipe says cannot be read again to go on
+        raise bad(f"this is {kind}: an experiment is a TOML file")
     try:
-        raw = file.read_bytes()
+        with file.open("rb") as f:
+            raw = f.read(LARGEST + 1)
     except FileNotFoundError:
         raise bad("there is no such file") from None
     except IsADirectoryError:
@@ -204,6 +211,10 @@ def from_file(path: str | FilePath, sets: Sequence[str] = (), code: bool = True)
         raise bad("this is a folder" if file.is_dir() else "you have no permission to read it") from e
     except (OSError, ValueError) as e:
         raise bad(f"it cannot be read: {getattr(e, 'strerror', None) or e}") from e
+    if len(raw) > LARGEST:
+        raise bad(
+            f"this has more than {LARGEST:,} bytes: an experiment is a TOML file of some lines, and data has its own"
+        )
     if b"\0" in raw:
         raise bad("this is a binary file: an experiment is a TOML file")
     try:

@@ -87,7 +87,8 @@ class Experiment:
         t = self.tables.data
         with self._placed("data", "source"):
             whole = t.source.function(**self._options())
-            if isinstance(whole, FederatedDataset) and t.split is None and t.nodes is None and t.holdout is None:
+            undivided = t.nodes is not None and "nodes" not in t.source.options
+            if isinstance(whole, FederatedDataset) and t.split is None and t.holdout is None and not undivided:
                 return whole
             if not isinstance(whole, Dataset | Table):
                 raise BadInput(f"{t.source.name} must return a foedus Dataset, it returned a {type(whole).__name__}")

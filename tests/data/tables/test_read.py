@@ -88,7 +88,7 @@ def test_quoted_newlines_and_delimiters_are_part_of_a_cell(write):
         (b"a,b\x00\x01", {}, r"t\.csv is binary, not a CSV: its byte 3 is NUL"),
         (b"PK\x03\x04...", {}, r"a zip or Excel file: save the sheet as CSV"),
         (b"PAR1...", {}, r"a Parquet file: load\(\"parquet\""),
-        (b"\x1f\x8b broken", {}, r"t\.csv cannot be read: "),
+        (b"\x1f\x8b broken", {}, r"t\.csv is damaged, it cannot be unpacked: "),
         ("a,y\né,0\nü,1\n".encode("latin-1"), {}, r"not UTF-8: byte 4 \(0xe9, line 2\).*encoding='latin-1'"),
         (GOOD.encode("utf-16"), {}, r"t\.csv is UTF-16, not UTF-8: .*encoding='utf-16'"),
         ("a,a,y\n1,2,3\n", {}, r"more than one column named 'a'"),

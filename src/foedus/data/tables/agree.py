@@ -20,7 +20,8 @@ from foedus.core.errors import BadInput
 from foedus.core.types.data import FederatedDataset
 from foedus.core.types.roster import Prepare
 from foedus.core.types.torch_process import one_thread
-from foedus.data.tables.files import Reading, listed
+from foedus.data.files import listed
+from foedus.data.tables.files import Reading
 from foedus.data.tables.jobs import Spread, Sum, Sums, Union, Vocabulary, decode, encode
 from foedus.data.tables.recipe import Category, Number, Recipe, Target, label_order
 from foedus.data.tables.schema import Schema
@@ -100,6 +101,7 @@ def agree(survey: Survey, sizes: Sequence[int], schema: Schema, options: Options
 
     columns: list[Number | Category] = []
     lines: list[str] = []
+    place = {name: i for i, name in enumerate(schema.numbers)}
     target = Target(options.target, ignore_case=options.ignore_case)
     for name in (c.name for c in schema.columns):
         if name in found:
@@ -109,7 +111,7 @@ def agree(survey: Survey, sizes: Sequence[int], schema: Schema, options: Options
                 column, line = _category(name, found[name], rows, options)
                 columns.append(column)
         else:
-            i = schema.numbers.index(name)
+            i = place[name]
             m, d, n = float(mean[i]), float(deviation[i]), int(count[i])
             if n == 0:
                 raise _nothing(name, rows)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foedus.core.errors import BadInput
+from foedus.data.memory import check_packed, fitting, is_shortage
 from foedus.data.tables.files import Reading, Text, check_names
 
 
@@ -106,28 +107,50 @@ def read_csv(file: Text, reading: Reading, keep: Callable[[str], bool]) -> dict[
                     f"line {line} of {file.path} has {len(fields)} values, the header {len(file.names)} names: "
                     f"mend the line, or quote a value that holds {file.delimiter!r}"
                 ) from e
-        raise BadInput(f"{file.path} cannot be read as CSV: {str(e).splitlines()[0]}") from e
+        raise _unreadable(file.path, "CSV", e) from e
+    except pa.ArrowException as e:
+        raise _unreadable(file.path, "CSV", e) from e
     return {name: Cells(_clean(_one(table.column(name)), reading)) for name in kept}
 
 
 def read_parquet(path: Path, reading: Reading, keep: Callable[[str], bool]) -> tuple[dict[str, Cells], list[str]]:
     """The columns of a Parquet file whose names are to be kept, and all names.
 
-    Errors: ``BadInput`` for a file that is not Parquet, has no rows, or a column that holds lists or bytes.
+    Errors: ``BadInput`` for a file that is not Parquet, has no rows, or a column that holds lists or bytes; and before
+    anything is read, for one whose metadata promises more than ``memory.packed_limit``.
     """
     pa, parquet = _pyarrow(), _pyarrow("parquet")
     try:
-        with parquet.ParquetFile(path) as file:
+        with fitting(path), parquet.ParquetFile(path) as file:
             names = file.schema_arrow.names
             check_names(path, names)
-            table = file.read(columns=[n for n in names if keep(n)])
-    except (pa.ArrowException, OSError) as e:
-        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
-        raise BadInput(f"{path} cannot be read as Parquet: {reason}") from e
+            kept = [n for n in names if keep(n)]
+            check_packed(path, path.stat().st_size, _promised(file, set(kept)))
+            table = file.read(columns=kept)
+    except BadInput:
+        raise
+    except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as e:  # the last: metadata that is none
+        raise _unreadable(path, "Parquet", e) from e
     if not len(table):
         raise BadInput(f"{path} has names of columns but no rows")
     cells = {name: Cells(_typed(name, path, _one(table.column(name)), reading)) for name in table.column_names}
     return cells, list(names)
+
+
+def _unreadable(path: Path, what: str, e: Exception) -> Exception:
+    """The error of a file that pyarrow cannot read; one about memory stays what it is."""
+    if is_shortage(e):
+        return e
+    return BadInput(f"{path} cannot be read as {what}: {(str(e).splitlines() or [type(e).__name__])[0]}")
+
+
+def _promised(file: Any, names: set[str]) -> int:
+    """The bytes of these columns in memory as metadata has it: at least one a cell, for few cells may fill a column."""
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    columns = [[c for c in map(g.column, range(g.num_columns)) if c.path_in_schema in names] for g in groups]
+    unpacked = sum(c.total_uncompressed_size for of_group in columns for c in of_group)
+    cells = file.metadata.num_rows * len(names)
+    return max(int(unpacked), int(cells))
 
 
 def _one(column: Any) -> Any:

@@ -22,12 +22,13 @@ from foedus.core.types.job import NodeState, NodeView, Parts, Work
 from foedus.core.types.model import Model
 from foedus.core.types.update import Tensors, Update
 from foedus.data.at_nodes import Agreement, AtNodes, Own, Then, divided
+from foedus.data.files import listed
 from foedus.data.tables.agree import PURPOSE, Options, agree
-from foedus.data.tables.files import CSV, PARQUET, listed
+from foedus.data.tables.files import CSV, PARQUET
 from foedus.data.tables.options import TableOptions
 from foedus.data.tables.read import Sheet
 from foedus.data.tables.recipe import Recipe, label_order
-from foedus.data.tables.schema import Column, Schema
+from foedus.data.tables.schema import Column, Kind, Schema
 from foedus.data.tables.table import (
     MOST_CLASSES,
     are_few,
@@ -37,6 +38,7 @@ from foedus.data.tables.table import (
     kind,
     opened,
     positive_label,
+    said_kinds,
 )
 from foedus.data.tables.typed import canonical, numeric_cells
 from foedus.data.told import Told, ask_told
@@ -131,18 +133,19 @@ class Unread:
         """Of every column its name, its kind (None where nothing is in it), the bytes of its longest text, and how
         many of its cells hold something and a number; of a target that may be classes, its labels. No row, no number.
         """
+        said = said_kinds(self.wanted)
         return {
             "rows": len(self),
             "lost": int(self.sheet.cells[self.wanted.target].missing.sum()),
-            "columns": [self._column(name) for name in features(self.wanted, self.sheet)],
+            "columns": [self._column(name, said) for name in features(self.wanted, self.sheet)],
             "target": self._target(),
         }
 
-    def _column(self, name: str) -> dict[str, Any]:
+    def _column(self, name: str, said: Mapping[str, Kind]) -> dict[str, Any]:
         cells = self.sheet.cells[name]
         found, width = None, 1
         if not cells.missing.all():
-            found, width = kind(name, cells, self.sheet, self.wanted), max(map(len, self._spelled(name)))
+            found, width = kind(name, self.sheet, said), max(map(len, self._spelled(name)))
         numeric, filled = numeric_cells(cells)
         return {"name": name, "kind": found, "width": width, "numeric": numeric, "filled": filled}
 
@@ -234,18 +237,18 @@ def _columns(said: list[dict[str, Any]], wanted: TableOptions, names: tuple[str,
     """The columns that are learned from: as in one file of all rows. Errors: ``BadInput``."""
     who = [f"node {n if names is None else names[n]}" for n in range(len(said))]
     first = [c["name"] for c in said[0]["columns"]]
-    for node, s in enumerate(said):
-        have = [c["name"] for c in s["columns"]]
-        if set(have) != set(first):
-            odd = sorted({*have} ^ {*first})[0]
-            has, lacks = (who[0], who[node]) if odd in first else (who[node], who[0])
+    told_of = [{c["name"]: c for c in s["columns"]} for s in said]
+    for node, have in enumerate(told_of):
+        if have.keys() != told_of[0].keys():
+            odd = min(have.keys() ^ told_of[0].keys())
+            has, lacks = (who[0], who[node]) if odd in told_of[0] else (who[node], who[0])
             raise BadInput(
                 f"{has} has a column {odd!r} and {lacks} has none: rename={{...}} gives columns one name, "
                 f"drop=({odd!r},) leaves one out"
             )
     columns = []
     for name in first:
-        told = [c for s in said for c in s["columns"] if c["name"] == name]
+        told = [columns_of[name] for columns_of in told_of]
         kinds = [c["kind"] for c in told]
         text = "text" in kinds
         if not text and "number" not in kinds:

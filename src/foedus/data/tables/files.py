@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import io
 import os
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any
 
 from foedus.core.errors import BadInput, did_you_mean
 from foedus.core.text import readable
+from foedus.data.files import kind_of, listed, read_bytes
+from foedus.data.signatures import LONGEST, format_of
 
 Paths = str | Path | Sequence[str | Path]
 
@@ -55,12 +56,6 @@ class Reading:
             raise BadInput("decimal and delimiter are both ',': a number could not be told from two columns")
 
 
-def listed(names: Iterable[str], most: int = 12) -> str:
-    """Names with commas between, the first few of them."""
-    names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
 def find(path: Paths, suffixes: tuple[str, ...]) -> list[Path]:
     """The files of a path: a file, a folder, a pattern such as ``data/*.csv``, or a list of these; sorted by name.
 
@@ -73,8 +68,7 @@ def find(path: Paths, suffixes: tuple[str, ...]) -> list[Path]:
             f"path must be a file, a folder, a pattern such as 'data/*.csv', or a list of them; got {path!r}"
         )
     found = [f for p in path for f in find(p, suffixes)]
-    if len(set(found)) < len(found):
-        twice = next(f for f in found if found.count(f) > 1)
+    if twice := next((f for f, times in Counter(found).items() if times > 1), None):
         raise BadInput(f"{twice} is named twice: its rows would count twice")
     return found
 
@@ -87,7 +81,9 @@ def _find(given: str, suffixes: tuple[str, ...]) -> list[Path]:
             inside = listed(sorted(p.name for p in path.iterdir()), 5) or "nothing"
             raise BadInput(f"the folder {given} has no file that ends in {', '.join(suffixes)}; it holds {inside}")
         return found
-    if path.exists():
+    if (kind := kind_of(path)) is not None:
+        if kind != "a file":
+            raise BadInput(f"{given} is {kind}: a table is a file, a folder of files, or a pattern")
         return [path]
     if has_magic(given):
         found = sorted(p for p in map(Path, glob(str(path), recursive=True)) if p.is_file())
@@ -107,16 +103,6 @@ def _find(given: str, suffixes: tuple[str, ...]) -> list[Path]:
 def stem(path: Path) -> str:
     """The file's name without its endings."""
     return readable(Path(path.name.removesuffix(".gz")).stem)
-
-
-def read_bytes(path: Path) -> bytes:
-    """All bytes of a file, unpacked if it is a gzip. Errors: ``BadInput`` for one that cannot be read."""
-    try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    except (OSError, EOFError, zlib.error) as e:
-        reason = e.strerror if isinstance(e, OSError) and e.strerror else e
-        raise BadInput(f"{path} cannot be read: {reason}") from e
 
 
 @dataclass(frozen=True)
@@ -184,9 +170,9 @@ def _check_names(path: Path, names: Sequence[str], header_is_data: bool) -> None
         if not name:
             hint = " (pandas writes its index so: use to_csv(..., index=False))" if i == 0 else ""
             raise BadInput(f"column {i + 1} of {path} has no name in the header{hint}: give it one")
-    twice = sorted({n for n in names if names.count(n) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
-        raise BadInput(f"{path} has more than one column named {', '.join(map(repr, twice))}: give each its own name")
+        raise BadInput(f"{path} has more than one column named {listed(map(repr, twice))}: give each its own name")
 
 
 def _all_values(names: Sequence[str]) -> bool:
@@ -200,21 +186,19 @@ def _all_values(names: Sequence[str]) -> bool:
     return sum(map(value, names)) * 2 > len(names)
 
 
-_FORMATS = {
-    b"PAR1": 'a Parquet file: load("parquet", path=...)',
-    b"PK\x03\x04": "a zip or Excel file: save the sheet as CSV",
-    b"\xd0\xcf\x11\xe0": "an old Excel file: save the sheet as CSV",
-    b"%PDF": "a PDF: export the table as CSV",
-    b"SQLite format 3": "a SQLite database: export the table as CSV",
-    b"\x89HDF": "an HDF5 file: export the table as CSV",
+_ADVICE = {
+    "Parquet": 'load("parquet", path=...)',
+    "zip or Excel": "save the sheet as CSV",
+    "pre-2007 Excel": "save the sheet as CSV",
 }
+"""What to do with a file that is no CSV; all others are exported."""
 
 
 def _utf8(path: Path, data: bytes, encoding: str) -> bytes:
     """The bytes as UTF-8 without a byte order mark."""
-    for magic, what in _FORMATS.items():
-        if data.startswith(magic):
-            raise BadInput(f"{path} is {what}")
+    known = format_of(data[:LONGEST])
+    if known is not None and (known in _ADVICE or b"\0" in data):  # a CSV may begin with BM or P1
+        raise BadInput(f"{path} is a {known} file: {_ADVICE.get(known, 'export the table as CSV')}")
     if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
         if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             raise BadInput(f"{path} is UTF-16, not UTF-8: convert it, or pass encoding='utf-16'")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
 from foedus.core.errors import BadInput, did_you_mean
+from foedus.data.files import listed
+from foedus.data.memory import fitting
 from foedus.data.tables.arrow import Cells, read_csv, read_parquet
-from foedus.data.tables.files import CSV, PARQUET, Paths, Reading, find, line_of, listed, open_text
+from foedus.data.tables.files import CSV, PARQUET, Paths, Reading, find, line_of, open_text
 from foedus.data.tables.typed import Place
 
 
@@ -53,22 +56,23 @@ def read(
     Errors: ``BadInput`` for what cannot be read, files with different columns, and a name to rename that no file has.
     """
     files = find(path, suffixes or (*CSV, *PARQUET))
-    known: list[str] = []
+    known: dict[str, None] = {}  # names in order, each once
     sheets: list[dict[str, Cells]] = []
     for file in files:
         parquet = suffixes == PARQUET or (suffixes is None and file.name.lower().endswith(PARQUET))
-        names, cells = _read_one(file, parquet, reading, rename, keep)
-        known += names
+        with fitting(file):
+            names, cells = _read_one(file, parquet, reading, rename, keep)
+        known.update(dict.fromkeys(names))
         sheets.append(cells)
     unused = [old for old in rename if old not in known]
     if unused and suffixes is not None:
         raise BadInput(
-            f"rename: there is no column {unused[0]!r}: {did_you_mean(unused[0], known)}There are {_unique(known)}"
+            f"rename: there is no column {unused[0]!r}: {did_you_mean(unused[0], known)}There are {listed(known)}"
         )
     _check_alike(files, sheets)
     first = sheets[0]
     if not first:
-        raise BadInput(f"{files[0]} has none of the columns that are needed; it has {_unique(known)}")
+        raise BadInput(f"{files[0]} has none of the columns that are needed; it has {listed(known)}")
     parts = tuple(Part(f, len(next(iter(s.values())))) for f, s in zip(files, sheets, strict=True))
     cells = {name: Cells.joined([s[name] for s in sheets]) if len(sheets) > 1 else first[name] for name in first}
     return Sheet(cells, parts, _places(parts, suffixes, reading), tuple(dict.fromkeys(rename.get(n, n) for n in known)))
@@ -89,7 +93,7 @@ def _read_one(
         cells, names = read_csv(text, reading, wanted), list(text.names)
     renamed = {rename.get(name, name): c for name, c in cells.items()}
     if len(renamed) < len(cells):
-        twice = next(new for new in renamed if sum(rename.get(n, n) == new for n in cells) > 1)
+        (twice, _), *_ = Counter(rename.get(name, name) for name in cells).most_common(1)
         raise BadInput(f"rename gives {file} two columns named {twice!r}: drop one of them")
     return names, renamed
 
@@ -121,12 +125,9 @@ def _places(parts: tuple[Part, ...], suffixes: tuple[str, ...] | None, reading: 
 
 def check_known(option: str, names: Collection[str], known: Collection[str]) -> None:
     """Errors: ``BadInput`` for names that are no columns."""
+    there = frozenset(known)
     for name in names:
-        if name not in known:
+        if name not in there:
             raise BadInput(
                 f"{option}: there is no column {name!r}: {did_you_mean(str(name), known)}There are {listed(known)}"
             )
-
-
-def _unique(names: list[str]) -> str:
-    return listed(dict.fromkeys(names))

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from foedus.core.errors import BadInput, did_you_mean
 from foedus.core.types.model import predicted_classes
+from foedus.data.files import listed
 from foedus.data.tables.arrow import Cells
 from foedus.data.tables.files import Paths, Reading
 from foedus.data.tables.read import Sheet, read
@@ -163,7 +164,7 @@ class Recipe:
             if c.name not in sheet.cells:
                 raise BadInput(
                     f"the recipe needs a column {c.name!r}, and the new rows have none: "
-                    f"{did_you_mean(c.name, sheet.cells)}They have {', '.join(sheet.cells) or 'none that it knows'}"
+                    f"{did_you_mean(c.name, sheet.cells)}They have {listed(sheet.cells) or 'none that it knows'}"
                 )
             cells = sheet.cells[c.name]
             if self.missing == "refuse":
@@ -220,7 +221,7 @@ def _sheet(source: Mapping[str, Sequence[Any]], reading: Reading) -> Sheet:
     cells = {str(name): Cells.of(list(values), reading) for name, values in source.items()}
     lengths = {name: len(c) for name, c in cells.items()}
     if len(set(lengths.values())) > 1:
-        raise BadInput(f"the columns have different lengths: {', '.join(f'{n} {k}' for n, k in lengths.items())}")
+        raise BadInput(f"the columns have different lengths: {listed(f'{n} {k}' for n, k in lengths.items())}")
     return Sheet(cells, (), lambda row: f"row {row}")
 
 

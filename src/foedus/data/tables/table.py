@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -17,12 +18,13 @@ from foedus.core.text import readable
 from foedus.core.types.data import FederatedDataset
 from foedus.core.types.keys import Key
 from foedus.data.divide import divide
+from foedus.data.files import listed
 from foedus.data.holdout import holdout as hold_out
+from foedus.data.memory import fitting
 from foedus.data.partitions.natural import Natural
 from foedus.data.partitions.partition import Partition
 from foedus.data.tables.agree import Options, agree_here
-from foedus.data.tables.arrow import Cells
-from foedus.data.tables.files import CSV, PARQUET, Paths, listed, stem
+from foedus.data.tables.files import CSV, PARQUET, Paths, stem
 from foedus.data.tables.options import CsvOptions, TableOptions, taking
 from foedus.data.tables.read import Sheet, check_known, read
 from foedus.data.tables.recipe import label_order, same_label
@@ -143,13 +145,15 @@ def csv(path: Paths, *args: Any, **options: Any) -> Table:
 
     Errors: ``BadInput`` with the file, the line and the column, and what to do about it.
     """
-    return _load(path, CSV, CsvOptions(*args, **options))
+    with fitting(path):
+        return _load(path, CSV, CsvOptions(*args, **options))
 
 
 @taking(TableOptions)
 def parquet(path: Paths, *args: Any, **options: Any) -> Table:
     """A table from Parquet files; everything as in ``csv``. Booleans are text, nulls and NaN are missing."""
-    return _load(path, PARQUET, TableOptions(*args, **options))
+    with fitting(path):
+        return _load(path, PARQUET, TableOptions(*args, **options))
 
 
 def asked(target: str, options: Mapping[str, Any]) -> CsvOptions:
@@ -173,9 +177,9 @@ def _load(path: Paths, suffixes: tuple[str, ...], wanted: TableOptions) -> Table
     lines = [_read_line(sheet)]
     kinds: dict[str, Kind] = {}
     columns: dict[str, NDArray[Any]] = {}
+    said = said_kinds(wanted)
     for name in features(wanted, sheet):
-        cells = sheet.cells[name]
-        kinds[name] = kind(name, cells, sheet, wanted)
+        kinds[name] = kind(name, sheet, said)
         columns[name] = column(name, kinds[name], sheet, options)
     kinds[wanted.target], columns[wanted.target], why = _target(wanted, sheet, options)
     lines.append(why)
@@ -192,7 +196,8 @@ def opened(path: Paths, suffixes: tuple[str, ...], wanted: TableOptions) -> Shee
     """The files read and looked through. Errors: ``BadInput``."""
     options = wanted.preparing()
     _check(wanted, options)
-    sheet = read(path, suffixes, options.reading, dict(options.rename), lambda name: name not in wanted.drop)
+    dropped = frozenset(wanted.drop)
+    sheet = read(path, suffixes, options.reading, dict(options.rename), lambda name: name not in dropped)
     known = sheet.names
     check_known("drop", wanted.drop, known)
     for option, names in (("target", [wanted.target]), ("node", [wanted.node]), ("id", [wanted.id])):
@@ -319,8 +324,7 @@ def _owners(wanted: TableOptions, sheet: Sheet) -> NDArray[Any] | None:
         names = [stem(p) for p in paths]
         if len(set(names)) < len(names):
             names = [f"{readable(p.parent.name)}/{stem(p)}" for p in paths]
-        if len(set(names)) < len(names):
-            twice = next(n for n in names if names.count(n) > 1)
+        if twice := next((n for n, times in Counter(names).items() if times > 1), None):
             raise BadInput(f"two files would be the node {twice!r}: a node is named after its file, rename one of them")
         return np.repeat(np.array(names), [p.rows for p in sheet.parts])
     codes, words = sheet.cells[wanted.node].texts()
@@ -336,11 +340,17 @@ def _owners(wanted: TableOptions, sheet: Sheet) -> NDArray[Any] | None:
     return np.array(words)[codes]
 
 
-def kind(name: str, cells: Cells, sheet: Sheet, wanted: TableOptions) -> Kind:
+def said_kinds(wanted: TableOptions) -> dict[str, Kind]:
+    """The columns of which the options say what they are."""
+    return {**{name: "text" for name in wanted.text}, **{name: "number" for name in wanted.numeric}}
+
+
+def kind(name: str, sheet: Sheet, said: Mapping[str, Kind]) -> Kind:
     """Whether a column is of numbers or of text. Errors: ``BadInput`` for one that is neither."""
-    if cells.missing.all() or name not in (*wanted.text, *wanted.numeric):
+    cells = sheet.cells[name]
+    if cells.missing.all() or name not in said:
         return kind_of(name, cells, sheet.place)
-    return "text" if name in wanted.text else "number"
+    return said[name]
 
 
 def are_few(different: Collection[float]) -> bool:
