@@ -357,3 +357,30 @@ def test_sparse_rows_and_no_fit_are_refused(iris):
     for estimator in (FederatedClassifier(), FederatedRegressor()):
         with pytest.raises(NotFittedError):
             estimator.predict(x)
+
+
+@pytest.mark.parametrize(("kind", "classes"), [("Int64", [0, 1]), ("boolean", [False, True]), ("string", ["0", "1"])])
+def test_columns_of_a_frame_keep_their_labels(kind, classes):
+    pandas = pytest.importorskip("pandas")
+    x, y = np.arange(20.0).reshape(10, 2), pandas.Series([0, 1] * 5)
+    y = y.astype(str).astype(kind) if kind == "string" else y.astype(kind)
+    model = FederatedClassifier(rounds=1).fit(pandas.DataFrame(x).astype("Float64"), y)
+    assert model.classes_.tolist() == classes
+    assert type(model.predict(x).tolist()[0]) is type(classes[0])
+
+
+def test_what_a_frame_holds_that_is_no_number_is_said():
+    pandas = pytest.importorskip("pandas")
+    x, y = np.arange(20.0).reshape(10, 2), pandas.Series([0, 1] * 5)
+    dates = pandas.DataFrame({"born": pandas.date_range("2020-01-01", periods=10)})
+    with pytest.raises(fd.BadInput, match=r"column 'born' holds dates or durations"):
+        FederatedClassifier(rounds=1).fit(dates, y)
+    for named in (y.astype(str).astype("string").where(y == 0, None), pandas.Series([0, None] * 5, dtype=object)):
+        gaps = named.astype(object).where(named.notna(), pandas.NA)
+        with pytest.raises(fd.BadInput, match="y has nothing in row 1"):
+            FederatedClassifier(rounds=1).fit(x, gaps)
+        with pytest.raises(fd.BadInput, match="groups has nothing in row 1"):
+            FederatedClassifier(rounds=1).fit(x, y, groups=gaps)
+    for mixed in ([0, "b"], ["a", 1]):
+        with pytest.raises(ValueError, match="all numbers or all strings|Unknown label type"):
+            FederatedClassifier(rounds=1).fit(x, np.array(mixed * 5, dtype=object))

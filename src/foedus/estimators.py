@@ -159,7 +159,7 @@ class _Federated(BaseEstimator):  # type: ignore[misc]
     def _outputs(self, X: Any) -> Numbers:
         """The network's outputs (N, K), in double precision: then a row's does not depend on the rows beside it."""
         check_is_fitted(self, "network_")
-        x_NF = validate_data(self, X, reset=False, dtype=np.float64)
+        x_NF = validate_data(self, _undated(X), reset=False, dtype=np.float64)
         network = copy.deepcopy(self.network_).double().eval()
         with torch.no_grad():
             output = network(torch.from_numpy((x_NF - self._x_mean) / self._x_scale))
@@ -199,10 +199,13 @@ class FederatedClassifier(ClassifierMixin, _Federated):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> FederatedClassifier:
         """Train. ``X`` (N, F), ``y`` (N,) labels of any kind, ``groups`` (N,) the name of each row's node."""
-        X, y = validate_data(self, X, y, dtype=np.float64)
+        X, y = validate_data(self, _undated(X), _plain(y, "y"), dtype=np.float64)
         y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
-        classes, label_N = np.unique(y, return_inverse=True)
+        try:
+            check_classification_targets(y)
+            classes, label_N = np.unique(y, return_inverse=True)
+        except TypeError as e:
+            raise BadInput(f"y must be all numbers or all strings: {e}") from e
         if len(classes) < 2:
             raise BadInput(f"y holds one class, {classes[0]!r}: a classifier needs at least two to tell apart")
         if self._is_warm() and not np.array_equal(classes, self.classes_):
@@ -245,7 +248,8 @@ class FederatedRegressor(RegressorMixin, _Federated):  # type: ignore[misc]
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> FederatedRegressor:
         """Train. ``X`` (N, F), ``y`` (N,) or (N, K) numbers, ``groups`` (N,) the name of each row's node."""
-        X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
+        y = _plain(_undated(y), "y")
+        X, y = validate_data(self, _undated(X), y, dtype=np.float64, multi_output=True, y_numeric=True)
         y = y.astype(np.float64)
         if self._is_warm() and self._y_shape != y.shape[1:]:
             raise BadInput(f"warm_start: a row of y had shape {self._y_shape}, now it has {y.shape[1:]}")
@@ -291,6 +295,7 @@ def moments(v_NK_of: Sequence[Numbers]) -> tuple[Numbers, Numbers]:
 
 def _nodes(groups: Any, rows: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """The names of the groups, sorted, and the node of each row (N,): its group's place among them."""
+    groups = _plain(groups, "groups")
     named = column_or_1d(check_array(groups, ensure_2d=False, dtype=None, input_name="groups"))
     if len(named) != rows:
         raise BadInput(f"groups must name the node of each of the {rows} rows; it has {len(named)} entries")
@@ -299,6 +304,32 @@ def _nodes(groups: Any, rows: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
     except TypeError as e:
         raise BadInput(f"groups must be all numbers or all strings: {e}") from e
     return names, node_N.astype(np.int64)
+
+
+def _plain(column: Any, what: str) -> Any:
+    """A column of a data frame as the array that it stands for: its integers and booleans without gaps stay such.
+
+    Errors: ``BadInput`` for gaps that have no number (pandas.NA), of which scikit-learn asks whether they are true.
+    """
+    a = column.to_numpy() if hasattr(column, "to_numpy") else column
+    if isinstance(a, np.ndarray) and a.dtype.kind == "O":
+        gaps = [at for at, value in np.ndenumerate(a) if type(value).__name__ in ("NAType", "NaTType", "NoneType")]
+        if gaps:
+            raise BadInput(f"{what} has nothing in row {gaps[0][0]}: remove or impute what is missing")
+    return a
+
+
+def _undated(values: Any) -> Any:
+    """The same. Errors: ``BadInput`` for dates and durations, which scikit-learn makes numbers of without a word."""
+    columns: Any = getattr(values, "dtypes", None)  # of a data frame
+    named = columns.items() if hasattr(columns, "items") else [("", getattr(values, "dtype", None))]
+    for name, dtype in named:
+        if getattr(dtype, "kind", "") in ("M", "m"):
+            column = f"column {name!r}" if name != "" else "it"
+            raise BadInput(
+                f"{column} holds dates or durations ({dtype}): make a number of each, such as days since the first"
+            )
+    return values
 
 
 def _float32(v: Numbers) -> torch.Tensor:

@@ -182,6 +182,60 @@ def test_the_type_is_kept_where_asked(kind, kept):
     assert arrays(torch.from_numpy(x), Y, test=0.5, keep_dtype=True).test_x.dtype == kept
 
 
+@pytest.mark.parametrize("kind", ["<u2", ">u2", "<u4", "<u8", ">i4", "i1"])
+def test_integers_that_torch_lacks_are_tokens(kind):
+    assert arrays(X.astype(kind), Y.astype(kind), keep_dtype=True).x.tolist() == X.tolist()
+    assert arrays(X, Y.astype(kind)).y.tolist() == Y.tolist()
+    assert arrays(X, Y, node=Y.astype(kind)).node.tolist() == Y.tolist()
+
+
+@pytest.mark.parametrize("kind", ["<f2", ">f4", ">f8", "longdouble"])
+def test_numbers_that_torch_lacks_are_float32(kind):
+    assert arrays(X.astype(kind), X.astype(kind)).x.tolist() == X.tolist()
+
+
+@pytest.mark.parametrize("what", ["x", "y", "node"])
+def test_integers_that_int64_cannot_hold_are_refused(what):
+    given = {"x": X, "y": Y, "node": Y, "keep_dtype": True}
+    large = np.array(given[what], dtype=np.uint64)
+    large.flat[-1] = 2**63
+    with pytest.raises(BadInput, match=rf"{what} at \(5,.*\) is 9223372036854775808, beyond 2\^63 - 1"):
+        arrays(**(given | {what: large}))
+
+
+@pytest.mark.parametrize("largest", [2**16, 10**9, 2**63 - 1])
+def test_a_label_is_a_place_among_classes(largest):
+    """Every class has an output and a count at every node: nobody means a billion of them by ten rows."""
+    y = np.append(Y[:-1], largest)
+    with pytest.raises(BadInput, match=rf"y has the label {largest} in 6 rows: .*numpy\.unique"):
+        arrays(X, y)
+    with pytest.raises(BadInput, match=r"classes is .*, at most 1,048,576 can be told apart"):
+        arrays(X, Y, classes=2**21)
+    assert arrays(X, np.append(Y[:-1], 2**16 - 1)).classes == 2**16
+
+
+def test_frames_are_numbers_or_one_line():
+    pd = pytest.importorskip("pandas")
+    numbers = pd.DataFrame(
+        {"a": pd.array([1, 2] * 3, "Int64"), "b": [0.5] * 6, "c": pd.array([True, False] * 3, "boolean")}
+    )
+    assert arrays(numbers, pd.Series(Y).astype("Int64")).x[:2].tolist() == [[1.0, 0.5, 1.0], [2.0, 0.5, 0.0]]
+    assert arrays(X, pd.Series(Y).astype("category")).y.tolist() == Y.tolist()
+    named = pd.Series(list("abcabc"))
+    for y, message in (
+        (named, r"y holds 'a' \(str\) in row 0.*numpy\.unique"),
+        (named.astype("category"), r"y holds 'a' \(str\) in row 0"),
+        (named.astype("string").where(named != "a"), r"y has nothing \(.*\) in row 0: remove or impute|y holds"),
+        (pd.Series([0, None, 1] * 2, dtype=object), r"y has nothing \(None\) in row 1: remove or impute"),
+        (pd.Series([0, 2**70, 1] * 2, dtype=object), r"y holds integers beyond 2\^63 - 1"),
+        (np.ma.masked_array(Y, mask=Y == 1), r"y has masked values"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            arrays(X, y)
+    with pytest.raises(BadInput, match=r"x holds 'u' \(str\) in row 0, column 1"):
+        arrays(pd.DataFrame({"a": [1] * 6, "b": ["u"] * 6}), Y)
+
+
 def test_pixels_are_shared_where_they_are_kept():
     x = torch.zeros(6, 2, dtype=torch.uint8)
     assert arrays(x, Y, keep_dtype=True).x.data_ptr() == x.data_ptr()

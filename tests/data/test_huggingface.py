@@ -1,5 +1,6 @@
 """Hugging Face data sets on disk, written by the real library."""
 
+import io
 import os
 import socket
 import subprocess
@@ -235,3 +236,23 @@ def test_without_the_library(tmp_path):
     assert done.stdout.strip() == f"{tmp_path} needs the library datasets: pip install 'foedus[huggingface]'", (
         done.stderr
     )
+
+
+def test_only_formats_that_files_name_are_opened(tmp_path):
+    """Pillow can open many more, some by other programs; a data set says nothing of which it holds."""
+    told = io.BytesIO()
+    picture(0).save(told, format="TGA")
+    path = pictures(tmp_path, [{"bytes": told.getvalue(), "path": None}] * 4)
+    with pytest.raises(BadInput, match="'image' of row 0: .* is no picture or a broken one"):
+        load("huggingface", path=path, x="image")
+
+
+def test_labels_of_text_and_gaps(tmp_path):
+    for name, labels, message in (
+        ("text", ["a", "b", "a"], r"y holds text|y holds 'a'"),
+        ("gaps", ["a", None, "a"], r"column 'label' holds|y h"),
+        ("large", np.array([2**63, 1, 2], np.uint64), r"y at \(0,\) is 9223372036854775808, beyond"),
+    ):
+        hf.Dataset.from_dict({"x": [1.0, 2.0, 3.0], "label": labels}).save_to_disk(tmp_path / name)
+        with pytest.raises(BadInput, match=message):
+            load("huggingface", path=tmp_path / name, x="x")

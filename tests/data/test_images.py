@@ -1,6 +1,7 @@
 """Picture folders: pixels exactly, classes and nodes from the folders, broken files named."""
 
 import logging
+import struct
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from PIL import Image
 
 import foedus as fd
 from foedus.core.errors import BadInput
-from foedus.data import Natural, load
+from foedus.data import Natural, load, memory
+from foedus.data.pillow import FORMATS
 
 
 def picture(n, shape=(4, 6, 3)):
@@ -196,3 +198,39 @@ def test_pictures_where_they_should_not_be(zoo):
     (zoo / "empty").mkdir()
     with pytest.raises(BadInput, match=r"has no pictures: expected class/picture\.png, with one of \.png"):
         load("images", path=zoo / "empty")
+
+
+def test_only_the_format_that_a_suffix_names_is_opened(zoo):
+    """Pillow can open many more than these, some by other programs."""
+    Image.new("RGB", (6, 4)).save(zoo / "dog" / "a.png", format="JPEG")
+    with pytest.raises(BadInput, match=r"dog/a\.png is a JPEG file, not PNG: name it after what it is, or remove it"):
+        load("images", path=zoo)
+    Image.new("RGB", (6, 4)).save(zoo / "dog" / "a.png", format="TGA")  # which has no beginning of its own
+    with pytest.raises(BadInput, match=r"dog/a\.png is no picture or a broken one"):
+        load("images", path=zoo)
+    (zoo / "dog" / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 6 4\n")
+    with pytest.raises(BadInput, match=r"dog/a\.png is a PostScript file, not PNG"):
+        load("images", path=zoo)
+
+
+def test_every_suffix_opens_its_format(tmp_path):
+    (tmp_path / "a").mkdir()
+    for suffix, name in FORMATS.items():
+        Image.new("RGB", (6, 4), (9, 9, 9)).save(tmp_path / "a" / f"p{suffix}", format=name)
+    assert len(load("images", path=tmp_path)) == len(FORMATS)
+
+
+def test_a_picture_that_says_it_has_a_billion_pixels_is_refused(tmp_path):
+    (tmp_path / "a").mkdir()
+    Image.new("L", (1, 1)).save(tmp_path / "a" / "p.bmp")
+    content = bytearray((tmp_path / "a" / "p.bmp").read_bytes())
+    content[18:26] = struct.pack("<ii", 32_000, 32_000)  # width and height, of one pixel
+    (tmp_path / "a" / "p.bmp").write_bytes(content)
+    with pytest.raises(BadInput, match=r"p\.bmp says that it has more than 89,478,485 pixels"):
+        load("images", path=tmp_path)
+
+
+def test_pictures_that_are_to_be_in_memory_have_to_fit(zoo, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 100)
+    with pytest.raises(BadInput, match=r"zoo with in_memory=True takes .* of memory"):
+        load("images", path=zoo, in_memory=True)

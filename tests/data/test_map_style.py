@@ -234,3 +234,23 @@ def test_rows_of_different_shapes_are_named():
     x = torch_dataset([(torch.zeros(2), 0), (torch.zeros(3), 1)]).x
     with pytest.raises(BadInput, match=r"row 1 of the torch dataset has shape \(3,\) torch\.float32, row 0 \(2,\)"):
         x.gather(torch.arange(2))
+
+
+@pytest.mark.parametrize("kind", ["<u2", ">u2", "<u8", ">i4", "<f2", ">f8", "longdouble", "O"])
+def test_rows_of_any_type_are_the_numbers_they_are(kind):
+    rows = np.arange(8).reshape(4, 2)
+    data = torch_dataset([(row.astype(kind), i % 2) for i, row in enumerate(rows)])
+    assert data.x.gather(torch.arange(4)).tolist() == rows.tolist()
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.array(["a", "b"], object), "y holds text"),
+        ([[1], [1, 2]], r"y of row 1 of the torch dataset has shape \(2,\), that of row 0 \(1,\)"),
+        ([0, None], r"y has nothing \(None\) in row 1"),
+    ],
+)
+def test_labels_that_are_no_numbers(y, message):
+    with pytest.raises(BadInput, match=message):
+        torch_dataset(list(zip(torch.eye(2), y, strict=True)))

@@ -1,11 +1,12 @@
 """What is wrong with a file: all of it, each with its place."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from foedus.core.errors import BadInput
-from foedus.experiment import BadExperiment, parse, read
+from foedus.experiment import BadExperiment, document, parse, read
 
 GOOD = """\
 seed = 0
@@ -402,3 +403,12 @@ def test_of_two_sets_the_last_counts():
 def test_all_sets_are_looked_at():
     assert len(problems(GOOD, ["x", "y", "seed=1"])) == 2
     assert len(problems(GOOD, ["data.nodes=x", "seed=y"])) == 2
+
+
+def test_only_files_are_experiments_and_not_large_ones(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.toml")
+    for path, kind in ((tmp_path / "pipe.toml", "a pipe"), (Path("/dev/zero"), "a device")):
+        assert refused(path) == f"{path}: this is {kind}: an experiment is a TOML file"
+    monkeypatch.setattr(document, "LARGEST", 100)
+    (tmp_path / "large.toml").write_text("# " + "x" * 100)
+    assert "this has more than 100 bytes" in refused(tmp_path / "large.toml")

@@ -11,7 +11,7 @@ import foedus as fd
 from foedus import models, programs
 from foedus.core.errors import BadInput
 from foedus.core.types.data import FederatedDataset
-from foedus.data import IID, Dataset, arrays
+from foedus.data import IID, Dataset, arrays, load
 from foedus.experiment import BadExperiment, Experiment, known, parse, to_toml
 from foedus.experiment.tables import Data, Model, Network, Source, Tables
 
@@ -265,3 +265,30 @@ def test_a_holdout_of_every_node():
     e = parse(TEXT, ["data.holdout=0.25"])
     assert isinstance(e.data(), FederatedDataset)
     assert sum(e.data().sizes) == pytest.approx(0.75 * 1438, abs=4)
+
+
+SYNTHETIC = """
+data = { source = "synthetic", nodes = 4 }
+model = { network = { mlp = { widths = [4] } } }
+program = { fedavg = { rounds = 1 } }
+"""
+
+
+def test_a_key_that_the_source_takes_as_well_means_both():
+    data = parse(SYNTHETIC).data()
+    assert data.sizes == load("synthetic", nodes=4).split(fd.data.Natural()).sizes
+    assert parse(SYNTHETIC, ["data.nodes=2"]).data().nodes == 2
+    seeded = parse(SYNTHETIC, ["data.seed=3"])
+    assert seeded.data().sizes == load("synthetic", nodes=4, seed=3).split(fd.data.Natural()).sizes
+    assert parse(to_toml(seeded)) == seeded
+    with pytest.raises(BadExperiment, match=r"data\.nodes: .*got 0"):
+        parse(SYNTHETIC, ["data.nodes=0"]).data()
+
+
+def test_nodes_are_a_source_s_own_where_it_divides_the_rows_itself(tmp_path):
+    (tmp_path / "own.py").write_text(
+        "from foedus.data import IID, load\n"
+        "def rows(nodes: int):\n    return load('digits').split(IID(), nodes=nodes)\n"
+    )
+    e = parse(SYNTHETIC.replace('"synthetic"', '"own:rows"'), folder=tmp_path)
+    assert e.data().nodes == 4

@@ -29,9 +29,9 @@ def main() -> None:
         sys.exit(1)
     except OSError as e:
         sys.exit(_said(_where(e) + trouble(e), 2))
-    except UnicodeEncodeError as e:  # a terminal whose encoding lacks what is to be shown
+    except UnicodeEncodeError as e:  # where the locale's encoding lacks what is to be written
         lacking = f"{e.object[e.start : e.end]!a} cannot be written as {e.encoding}"
-        sys.exit(_said(f"{lacking}: set PYTHONIOENCODING=utf-8", 2))
+        sys.exit(_said(f"{lacking}: set PYTHONUTF8=1", 2))
     except UnicodeError as e:
         sys.exit(_said(f"what was read is no text: {e}", 2))
     except (MemoryError, RuntimeError) as e:

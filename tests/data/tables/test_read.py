@@ -5,6 +5,8 @@ import gzip
 import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +15,8 @@ import pytest
 
 from foedus.core.errors import BadInput
 from foedus.data import IID, Dirichlet, Natural, Table, load
+from foedus.data.tables.files import check_names
+from foedus.data.tables.read import check_known
 
 GOOD = "a,b,y\n1,x,0\n2,z,1\n3,x,1\n"
 
@@ -316,3 +320,22 @@ def test_without_pyarrow_it_says_what_to_install(write, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(BadInput, match="pip install pyarrow"):
         read(write(GOOD))
+
+
+def test_names_of_columns_are_compared_in_linear_time(write):
+    names = [f"c{i}" for i in range(60_000)]
+    started = time.process_time()
+    check_names(Path("wide.csv"), names)
+    check_known("drop", names, names)
+    with pytest.raises(BadInput, match=r"more than one column named 'c0', 'c1', .* and 59988 more"):
+        check_names(Path("wide.csv"), names + names)
+    assert time.process_time() - started < 5  # a name against all others takes a minute
+
+
+def test_a_table_of_many_columns_is_read_and_split(write):
+    names = ",".join(f"c{i}" for i in range(2000))
+    rows = "".join(",".join(str((i * r) % 7 / 2) for i in range(2000)) + "\n" for r in range(1, 9))
+    table = load(
+        "csv", path=write(f"{names}\n{rows}"), target="c5", drop=[f"c{i}" for i in range(1000, 2000)], test=None
+    )
+    assert table.split(IID(), nodes=2).x.shape == (8, 999)
