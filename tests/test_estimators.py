@@ -382,5 +382,5 @@ def test_what_a_frame_holds_that_is_no_number_is_said():
         with pytest.raises(fd.BadInput, match="groups has nothing in row 1"):
             FederatedClassifier(rounds=1).fit(x, y, groups=gaps)
     for mixed in ([0, "b"], ["a", 1]):
-        with pytest.raises(ValueError, match="all numbers or all strings|Unknown label type"):
+        with pytest.raises(ValueError, match=r"all numbers or all strings|Unknown label type"):
             FederatedClassifier(rounds=1).fit(x, np.array(mixed * 5, dtype=object))

@@ -243,7 +243,7 @@ def test_only_formats_that_files_name_are_opened(tmp_path):
     told = io.BytesIO()
     picture(0).save(told, format="TGA")
     path = pictures(tmp_path, [{"bytes": told.getvalue(), "path": None}] * 4)
-    with pytest.raises(BadInput, match="'image' of row 0: .* is no picture or a broken one"):
+    with pytest.raises(BadInput, match=r"'image' of row 0: .* is no picture or a broken one"):
         load("huggingface", path=path, x="image")
 
 

@@ -274,13 +274,13 @@ program = { fedavg = { rounds = 1 } }
 """
 
 
-def test_a_key_that_the_source_takes_as_well_means_both():
+def test_nodes_are_the_source_s_where_nothing_divides_its_rows_anew():
     data = parse(SYNTHETIC).data()
     assert data.sizes == load("synthetic", nodes=4).split(fd.data.Natural()).sizes
     assert parse(SYNTHETIC, ["data.nodes=2"]).data().nodes == 2
-    seeded = parse(SYNTHETIC, ["data.seed=3"])
-    assert seeded.data().sizes == load("synthetic", nodes=4, seed=3).split(fd.data.Natural()).sizes
-    assert parse(to_toml(seeded)) == seeded
+    assert parse(to_toml(parse(SYNTHETIC))) == parse(SYNTHETIC)
+    divided = parse(SYNTHETIC, ["data.split=iid"]).data()
+    assert (divided.nodes, sum(divided.sizes)) == (4, len(load("synthetic")))  # rows of its 30 nodes, dealt to four
     with pytest.raises(BadExperiment, match=r"data\.nodes: .*got 0"):
         parse(SYNTHETIC, ["data.nodes=0"]).data()
 

@@ -48,7 +48,7 @@ class FileBuilder(Builder):
     def _options_of_source(self, table: dict[str, Any], path: Path) -> dict[str, Any]:
         """In ``[data]`` the source's options stand beside the keys of the table itself: put them where they belong.
 
-        A key that both have, such as ``nodes``, means both: who makes rows for five nodes divides them among five.
+        Where no ``split`` divides them anew, ``nodes`` is for a source that makes rows of so many nodes, too.
         """
         own = parameters(Data)
         rest = {k: v for k, v in table.items() if not find(k, own)}
@@ -56,8 +56,8 @@ class FileBuilder(Builder):
         source = next((k for k in mine if find(k, own) == "source"), None)
         if source is None or not isinstance(mine[source], str) or not mine[source]:
             return table
-        takes = self._takes(mine[source])
-        rest |= {k: v for k, v in mine.items() if k != source and find(k, takes)}
+        if not any(find(k, own) == "split" for k in mine) and "nodes" in self._takes(mine[source]):
+            rest |= {k: v for k, v in mine.items() if find(k, own) == "nodes"}
         options = Options(rest, path, tuple(own), f"; {self.label(Data, path)} takes: {counted(own)}")
         mine[source] = Moved((*path, source), {mine[source]: options})
         return mine

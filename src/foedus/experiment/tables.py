@@ -94,7 +94,7 @@ def _makes_module(f: Any) -> bool:
 
 @dataclass(frozen=True)
 class Data:
-    """Whose data. The options of the source stand in the same table; one that both have, such as ``nodes``, means both.
+    """Whose data. The options of the source stand in the same table. Without ``split``, ``nodes`` is one of them, too.
 
     ``source``   a data set by name, or a function of your own that returns a ``Dataset``.
     ``split``    how its rows are divided among nodes; by default by the source's node column, if it has one.
