@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import runpy
 import subprocess
 import sys
@@ -44,6 +45,27 @@ def test_the_benchmark_runs(name: str, tmp_path: Path) -> None:
         assert len(results["rows"]) > 30
     # Only what is written beside the page is left behind.
     assert {p.stem for p in tmp_path.iterdir()} == {page.stem}
+
+
+def test_the_fuzzer_tells_faults_and_mutates_the_same_way_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    fuzz = SimpleNamespace(**runpy.run_path(str(BENCHMARKS / "fuzz.py")))
+    for status, said, seconds, memory, trained, fault in (
+        (2, "foedus: no", 1.0, 0, False, None),
+        (1, "Traceback (most recent call last):\n", 1.0, 0, False, "traceback"),
+        (70, "", 1.0, 0, False, "status 70"),
+        (0, "", 11.0, 0, False, "too slow"),
+        (0, "", 11.0, 0, True, None),
+        (0, "", 1.0, 2**32, True, "too much memory"),
+        (-11, "", 1.0, 0, True, "ended by signal 11"),
+        (-9, "", 1.0, 0, False, "ended by signal 9"),
+    ):
+        assert fuzz.fault_of(status, said, seconds, memory, trained) == fault
+    valid = {".toml": b"a = 1\n[b]\nc = [1, 2]\n", ".json": b'{"a": {"b": [1, 2.5]}}\n', ".csv": b"a,b\n1,2\n3,4\n"}
+    for suffix, content in valid.items():
+        made = [[fuzz.MUTATE[suffix](random.Random(i), content) for i in range(40)] for _ in range(2)]
+        assert made[0] == made[1]
+        assert len({*made[0]} - {content}) > 20
 
 
 def test_data_that_is_missing_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,8 +21,8 @@ from foedus.data.from_arrays import arrays
 from foedus.data.memory import check_packed, fitting
 
 _DAMAGE = (
-    OSError, ValueError, EOFError, SyntaxError, TypeError, KeyError, IndexError, OverflowError,
-    NotImplementedError, RuntimeError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile,
+    OSError, ValueError, EOFError, KeyError, IndexError, OverflowError, NotImplementedError, RuntimeError, struct.error,
+    zlib.error, lzma.LZMAError, zipfile.BadZipFile,
 )  # fmt: skip
 """What zipfile and NumPy raise for archives and headers that are none."""
 
@@ -117,7 +117,10 @@ def _header(f: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     version = np.lib.format.read_magic(f)
     # Version 3 differs from 2 in how it writes names of fields, which no array of numbers or text has.
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(f)
+    try:
+        shape, _, dtype = read(f)
+    except Exception as e:  # a header is a Python literal: what is none fails in as many ways as Python has
+        raise ValueError(_line(e)) from e
     return shape, dtype
 
 
