@@ -431,7 +431,7 @@ def main() -> None:
     parser.add_argument("--only", help="names of specimens, with commas between")
     parser.add_argument("--keep", type=Path, help="folder for the files of every fault")
     args = parser.parse_args()
-    count = args.count or args.scale.of(5000, 500, 2 * len(SPECIMENS))
+    count = args.count or args.scale.of(5000, 500, len(SPECIMENS))
     specimens = [s for s in SPECIMENS if args.only is None or s.name in args.only.split(",")]
     torch.set_num_threads(1)
     warm()
