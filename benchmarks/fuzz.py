@@ -235,7 +235,7 @@ SPECIMENS = (
     Specimen("idx", tuple(f"{name}.gz" for name in IDX), OF_DATA),
     Specimen("idx plain", IDX, OF_DATA),
     Specimen("parquet", ("t.parquet",), (*OF_DATA, ("data", "t.parquet"))),
-    Specimen("images", ("i/a/0.png", "i/b/1.png"), OF_DATA),
+    Specimen("images", ("i/a/0.png", "i/b/1.png"), (DATA,)),
     Specimen("run", RECORDS, OF_RUN),
     Specimen("study", ("r/study.json",), OF_RUN),
 )  # fmt: skip
