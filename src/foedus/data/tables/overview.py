@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from foedus.core.errors import BadInput
-from foedus.data.files import listed
 from foedus.data.tables.arrow import Cells
 from foedus.data.tables.files import CSV, PARQUET, Paths, Reading, find
 from foedus.data.tables.read import Sheet, read
