@@ -23,12 +23,12 @@ os.environ["XDG_STATE_HOME"] = _state.name
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 64 KiB of its own, where the system lets us make one."""
+    """A file system of 96 KiB of its own, where the system lets us make one."""
     place = tmp_path / "disk"
     place.mkdir()
     if not shutil.which("mount"):
         pytest.skip("there is no mount here")
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)], capture_output=True)
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(place)], capture_output=True)
     if made.returncode:
         pytest.skip("this system lets only its administrator make a file system")
     yield place

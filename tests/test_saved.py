@@ -12,6 +12,7 @@ from torch import nn
 import foedus as fd
 from foedus.core.coordination.evaluation import over_nodes
 from foedus.core.records.lock import FolderLock
+from foedus.core.records.typed import as_record
 
 FEDAVG = fd.FedAvg(rounds=4, local=fd.LocalSGD(lr=0.2))
 
@@ -106,6 +107,107 @@ def test_a_damaged_folder_is_one_clear_line(data, model, tmp_path, name, content
     with pytest.raises(fd.BadInput, match=says) as e:
         fd.Run.load(tmp_path / "run")
     assert "\n" not in str(e.value)
+
+
+GONE = object()
+
+
+def places(told, path=()):
+    """The path of everything in a JSON value; of a list its first element stands for all."""
+    if path:
+        yield path
+    inner = told.items() if isinstance(told, dict) else enumerate(told[:1]) if isinstance(told, list) else ()
+    for key, value in inner:
+        yield from places(value, (*path, key))
+
+
+def changed(told, path, value):
+    told = json.loads(json.dumps(told))
+    at = told
+    for key in path[:-1]:
+        at = at[key]
+    if value is GONE:
+        del at[path[-1]]
+    else:
+        at[path[-1]] = value
+    return told
+
+
+def looked_at(folder, page=None):
+    """What every look at a folder does: it works, or is one line that names the file. Returns that."""
+    try:
+        run = fd.Run.load(folder)
+        fd.report.show(run)
+        fd.report.as_json(run)
+        if page is not None:
+            run.report(page)
+    except fd.BadInput as e:
+        return str(e)
+    return ""
+
+
+@pytest.fixture
+def of_all_kinds(data, model, tmp_path):
+    """The folder of a run with something in every field of its files, which says no digests of them."""
+    fd.train(FEDAVG, model, data, out=tmp_path / "run", evaluate_nodes=1, per_node=True, stop=fd.AfterCommits(3))
+    told = json.loads((tmp_path / "run" / "run.json").read_text())
+    (tmp_path / "run" / "run.json").write_text(json.dumps(told | {"lines": None}))
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    ("values", "whole_page"),
+    [
+        pytest.param((None, "x", [[]]), False, id="some"),
+        pytest.param((None, "x", -1, 1.5, True, [], {}, ["x"], {"a": 1}, [[]], 10**30, GONE), True, id="all",
+                     marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["run.json", "history.jsonl", "ledger.jsonl"])
+def test_a_field_of_a_wrong_type_is_one_line_that_names_it(of_all_kinds, tmp_path, name, values, whole_page):
+    file, refused = of_all_kinds / name, 0
+    lines = [file.read_text()] if name == "run.json" else file.read_text().splitlines()
+    at = len(lines) // 2  # the second of three lines
+    for path in places(json.loads(lines[at])):
+        for value in values:
+            if path[0] == "node_metrics" and type(value) is list:
+                continue  # any numbers may be there
+            other = [*lines[:at], json.dumps(changed(json.loads(lines[at]), path, value)), *lines[at + 1 :]]
+            file.write_text("\n".join(other) + "\n")
+            says = looked_at(of_all_kinds, tmp_path / "page.html" if whole_page else None)
+            refused += bool(says)
+            if says:
+                assert f"{name} is damaged" in says
+                assert "\n" not in says
+                assert name == "run.json" or "in line 2" in says
+    assert refused > 20
+
+
+def test_what_is_wrong_is_named(of_all_kinds):
+    line = of_all_kinds / "history.jsonl"
+    line.write_text(line.read_text().replace('"accuracy":', '"accuracy":"', 1).replace(',"auc"', '","auc"', 1))
+    assert "history.jsonl is damaged in line 1: field accuracy: Expected `float | null`, got `str`" in looked_at(
+        of_all_kinds
+    )
+    told = json.loads((of_all_kinds / "run.json").read_text())
+    (of_all_kinds / "run.json").write_text(json.dumps(changed(told, ("ledger", "nodes", "0", "jobs"), "9")))
+    assert "field ledger.nodes.jobs: Expected `int`, got `str`" in looked_at(of_all_kinds)
+
+
+@pytest.mark.parametrize("name", ["history.jsonl", "ledger.jsonl"])
+def test_one_bit_of_a_figure_is_not_shown_as_another(data, model, tmp_path, name):
+    out = tmp_path / "run"
+    fd.train(FEDAVG, model, data, out=out)
+    whole = (out / name).read_bytes()
+    at = whole.rindex(b'"bytes_up":') + len(b'"bytes_up":')
+    (out / name).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    with pytest.raises(fd.BadInput, match=f"{name} was changed"):
+        fd.Run.load(out)
+
+
+def test_a_figure_that_is_no_number_comes_back_as_such():
+    """JSON has no NaN: it is written as null."""
+    assert math.isnan(as_record({"round": 1, "metrics": {"odd": None}}).metrics["odd"])
 
 
 def test_no_folder_no_run(tmp_path):

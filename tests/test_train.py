@@ -98,7 +98,8 @@ def test_the_folder_holds_the_record_of_it_all(data, model, tmp_path):
     run = fd.train(FEDAVG, model, data, out=tmp_path / "a" / "b")
     assert run.out == tmp_path / "a" / "b"
     assert sorted(p.name for p in run.out.iterdir()) == [
-        "best.safetensors", "checkpoint.safetensors", "history.jsonl", "ledger.jsonl", "model.safetensors", "run.json",
+        "best.safetensors", "checkpoint.safetensors", "history.jsonl", "ledger.jsonl", "model.safetensors",
+        "previous.safetensors", "run.json",
     ]  # fmt: skip
     lines = [json.loads(line) for line in (run.out / "history.jsonl").read_text().splitlines()]
     assert [x["round"] for x in lines] == [1, 2, 3, 4]

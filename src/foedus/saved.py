@@ -17,12 +17,15 @@ import numpy as np
 import safetensors
 
 from foedus.core.errors import BadInput
-from foedus.core.records.checkpoint import CHECKPOINT, HISTORY, Checkpoint, read_history
+from foedus.core.records.appended import Mark, digest
+from foedus.core.records.checkpoint import Checkpoint, there_is_one
 from foedus.core.records.evaluated_on import EvaluatedOn
-from foedus.core.records.folder import ABOUT, LEDGER, RunFolder
+from foedus.core.records.folder import ABOUT, RunFolder
 from foedus.core.records.ledger import Costs, Ledger
+from foedus.core.records.lines import HISTORY, LEDGER, LINES, belonging, each_line
 from foedus.core.records.lock import in_use
 from foedus.core.records.run import Described, Record, Run
+from foedus.core.records.typed import as_record, as_type
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,6 +73,7 @@ def about(run: Run) -> dict[str, Any]:
         "node_metrics": run.node_metrics if few else None,
         "staleness": run.staleness,
         "ledger": run.ledger.as_tree() if few else {**run.ledger.as_tree(), "nodes": {}},
+        "config": None if run.config is None else digest(run.config.encode()),
     }
 
 
@@ -84,7 +88,7 @@ def save(run: Run, folder: RunFolder) -> None:
         folder.write(MODEL, model_file(run._model, run.vector))
         if run.best is not None:
             folder.write(BEST, model_file(run._model, run.best_vector))
-    folder.write(ABOUT, as_json(about(run)))
+    folder.write(ABOUT, as_json(about(run) | {"lines": folder.marks() if run.history else None}))
 
 
 def model_file(model: Model, vector_D: Tensor) -> bytes:
@@ -109,13 +113,83 @@ def read_vector(path: Path) -> np.ndarray:
     return np.concatenate(pieces)
 
 
-def told(folder: Path) -> tuple[dict[str, str], list[str]]:
-    """Origin and notices of a run that is to be resumed; nothing if they cannot be read, for it can do without."""
+class _Named(msgspec.Struct):
+    name: str
+    text: str
+
+
+class _Prepared(msgspec.Struct):
+    lines: list[str]
+    bytes: int
+
+
+class _Books(msgspec.Struct):
+    total: Costs
+    nodes: dict[int, Costs]
+    virtual_s: float
+    wall_s: float
+    median_s: float = 0.0
+
+
+class About(msgspec.Struct):
+    """``run.json``: see ``about``. ``lines`` are the marks of the files of lines, once the run has ended."""
+
+    program: _Named
+    runtime: _Named
+    status: str
+    seed: int
+    nodes: int
+    node_names: list[str] | None
+    sizes: list[int] | None
+    rows: int
+    label_counts: list[list[int]] | None
+    class_names: list[str] | None
+    evaluated_on: EvaluatedOn
+    objective: str | None
+    rounds: int
+    best: dict[str, Any] | None
+    sha256: str
+    parameters: int
+    origin: dict[str, str]
+    notices: list[str]
+    preparation: _Prepared | None
+    node_metrics: dict[str, list[float | None]] | None
+    staleness: dict[int, int] | None
+    ledger: _Books
+    config: str | None = None
+    lines: dict[str, Mark] | None = None
+
+    def __post_init__(self) -> None:
+        """Errors: ``ValueError`` for lists of which one has something for each node, or class, and another has not."""
+        nodes: dict[str, list[Any] | None] = {
+            "node_names": self.node_names,
+            "sizes": self.sizes,
+            "label_counts": self.label_counts,
+        }
+        classes: dict[str, list[Any] | None] = {"class_names": self.class_names}
+        classes |= {f"label_counts[{node}]": row for node, row in enumerate(self.label_counts or ())}
+        widths = {len(row) for row in self.label_counts or ()}
+        for lists, expected in ((nodes, {self.nodes}), (classes, widths)):
+            for name, values in lists.items():
+                if values is not None and expected and expected != {len(values)}:
+                    raise ValueError(
+                        f"field {name} has {len(values)} values, expected {' or '.join(map(str, expected))}"
+                    )
+        for name, found in (self.node_metrics or {}).items():
+            if len(found) > self.nodes:  # there are fewer where nodes have joined since
+                raise ValueError(f"field node_metrics.{name} has {len(found)} values, expected {self.nodes}")
+
+
+def read_about(folder: Path) -> About:
+    """What ``run.json`` of a folder says. Errors: ``BadInput`` that names the field which is not what it must be."""
+    path = folder / ABOUT
     try:
-        read = msgspec.json.decode((folder / ABOUT).read_bytes())
-        return read["origin"], read["notices"]
-    except (OSError, LookupError, TypeError, ValueError):
-        return {}, []
+        return as_type(About, msgspec.json.decode(path.read_bytes()))
+    except (ValueError, OSError, RecursionError) as e:
+        raise BadInput(
+            f"{path} is damaged or of another version: {e}; restore it from a copy, or remove it: "
+            "resuming the run writes it anew"
+        ) from e
 
 
 def commits(folder: Path) -> int:
@@ -145,72 +219,79 @@ def glance(path: str | Path, kind: type[R] = Run) -> R:  # type: ignore[assignme
     if not (folder / ABOUT).is_file():
         what = "is not a folder" if not folder.is_dir() else f"holds no run: {ABOUT} is missing"
         raise BadInput(f"{folder} {what}; name the folder that a run was written to")
+    read = read_about(folder)
+    history: list[Record] = _each(folder, HISTORY, read)
+    ledger = _ledger(folder, read)
+    if history:
+        ledger.virtual_s, ledger.wall_s = history[-1].virtual_s, history[-1].wall_s
+    vector, best = _vectors(folder, ended=read.status != "running")
+    return kind(
+        program=Described(read.program.name, read.program.text),
+        vector=vector,
+        history=history,
+        ledger=ledger,
+        best=_best(folder, read),
+        best_vector=best,
+        status="killed" if read.status == "running" and not in_use(folder) else read.status,
+        seed=read.seed,
+        nodes=read.nodes,
+        sizes=read.sizes or [read.rows],
+        label_counts=read.label_counts,
+        evaluated_on=read.evaluated_on,
+        objective=read.objective,
+        runtime=Described(read.runtime.name, read.runtime.text),
+        out=folder,
+        node_metrics=read.node_metrics,
+        staleness=read.staleness,
+        config=_config(folder),
+        origin=read.origin,
+        notices=read.notices,
+        preparation=read.preparation,
+        node_names=None if read.node_names is None else tuple(read.node_names),
+        class_names=None if read.class_names is None else tuple(read.class_names),
+    )
+
+
+def _config(folder: Path) -> str | None:
     try:
-        read = msgspec.json.decode((folder / ABOUT).read_bytes())
-        history = read_history(folder) if (folder / HISTORY).exists() else []
-        status = read["status"]
-        if status == "running" and not in_use(folder):
-            status = "killed"
-        vector, best = _vectors(folder)
-        return kind(
-            program=Described(**read["program"]),
-            vector=vector,
-            history=history,
-            ledger=_ledger(folder, read, history),
-            best=None if read["best"] is None else Record(**read["best"]),
-            best_vector=best,
-            status=status,
-            seed=read["seed"],
-            nodes=read["nodes"],
-            sizes=read["sizes"] or [read["rows"]],
-            label_counts=read["label_counts"],
-            evaluated_on=EvaluatedOn(**read["evaluated_on"]),
-            objective=read["objective"],
-            runtime=Described(**read["runtime"]),
-            out=folder,
-            node_metrics=read["node_metrics"],
-            staleness=None if read["staleness"] is None else {int(k): v for k, v in read["staleness"].items()},
-            config=(folder / CONFIG).read_text(encoding="utf-8") if (folder / CONFIG).exists() else None,
-            origin=read["origin"],
-            notices=read["notices"],
-            preparation=None if read["preparation"] is None else _Prepared(**read["preparation"]),
-            node_names=None if read["node_names"] is None else tuple(read["node_names"]),
-            class_names=None if read["class_names"] is None else tuple(read["class_names"]),
-        )
-    except BadInput:
-        raise
-    except (LookupError, TypeError, ValueError, OSError) as e:
-        raise BadInput(f"{folder / ABOUT} is damaged or of another version ({type(e).__name__}: {e})") from e
+        return (folder / CONFIG).read_text(encoding="utf-8") if (folder / CONFIG).exists() else None
+    except (OSError, ValueError) as e:
+        raise BadInput(f"{folder / CONFIG} cannot be read as text: {e}; restore it from a copy") from e
 
 
-def _vectors(folder: Path) -> tuple[Any, Any]:
-    """The last model and the best: of the end, or else of the last checkpoint."""
-    if (folder / MODEL).exists():
+def _best(folder: Path, read: About) -> Record | None:
+    try:
+        return None if read.best is None else as_record(read.best)
+    except ValueError as e:
+        raise BadInput(f"{folder / ABOUT} is damaged: best: {e}; restore it from a copy") from e
+
+
+def _each(folder: Path, name: str, read: About) -> list[Any]:
+    """What a file of lines says; that of a run which has ended is what it was then. Errors: ``BadInput``."""
+    path = folder / name
+    mark = (read.lines or {}).get(name) if read.status != "running" else None
+    data = belonging(path, mark) if mark is not None else path.read_bytes() if path.exists() else b""
+    return list(each_line(path, data, LINES[name]))
+
+
+def _vectors(folder: Path, ended: bool) -> tuple[Any, Any]:
+    """The last model and the best: of the end, or of the last checkpoint."""
+    if ended and (folder / MODEL).exists():
         last = read_vector(folder / MODEL)
         return last, read_vector(folder / BEST) if (folder / BEST).exists() else last
-    if not (folder / CHECKPOINT).exists():
+    if not there_is_one(folder):
         return _NOTHING, _NOTHING
     tree = Checkpoint.load(folder).tree
     last = np.asarray(tree["state"].w) if "w" in tree["state"] else _NOTHING
     return last, last if tree["best_w"] is None else np.asarray(tree["best_w"])
 
 
-class _Prepared(msgspec.Struct):
-    lines: list[str]
-    bytes: int
-
-
-def _ledger(folder: Path, read: dict[str, Any], history: list[Record]) -> Ledger:
+def _ledger(folder: Path, read: About) -> Ledger:
     """The books as of the last line of the ledger; those by node as of the end, if there was one."""
     ledger = Ledger()
-    tree = read["ledger"]
-    ledger.nodes = {int(k): Costs(**v) for k, v in tree["nodes"].items()}
+    ledger.nodes = read.ledger.nodes
     ledger.per_node = bool(ledger.nodes)
-    lines = (folder / LEDGER).read_bytes().split(b"\n")[:-1] if (folder / LEDGER).exists() else []
+    lines = _each(folder, LEDGER, read)
     if lines:
-        last = msgspec.json.decode(lines[-1])
-        last.pop("round")
-        ledger.total = Costs(**last)
-    if history:
-        ledger.virtual_s, ledger.wall_s = history[-1].virtual_s, history[-1].wall_s
+        ledger.total = lines[-1]
     return ledger

@@ -19,9 +19,10 @@ from foedus.core.coordination.runtime import Engine, Runtime
 from foedus.core.coordination.session import EVALUATE_AT, Options, Session
 from foedus.core.coordination.site import Setup
 from foedus.core.errors import BadInput, Diverged, FoedusError, Interrupted, RunEnded, WorkerError
-from foedus.core.records.checkpoint import Checkpoint
-from foedus.core.records.folder import RunFolder
-from foedus.core.records.origin import differences, origin
+from foedus.core.interrupts import heard_once, held_back
+from foedus.core.records.checkpoint import Checkpoint, Found
+from foedus.core.records.folder import ABOUT, RunFolder
+from foedus.core.records.origin import Circumstances, check_origin, differences, flat, origin
 from foedus.core.records.run import Record, grew
 from foedus.core.records.run import Run as _Run
 from foedus.core.types.model import Model
@@ -64,6 +65,7 @@ class Run(_Run):
         return models.to_onnx(self.model(which), example_x, path)
 
 
+@heard_once()
 def train(
     program: Any,
     model: Model,
@@ -73,6 +75,7 @@ def train(
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool | Run | Checkpoint = False,
+    accept_changes: bool = False,
     stop: StopRule | Sequence[StopRule] = (),
     evaluate_every: int = 1,
     checkpoint_every: int = 1,
@@ -89,7 +92,9 @@ def train(
     ``data``      a data set that was split among nodes, or one whose rows are only at the nodes: ``AtNodes``.
     ``runtime``   where it runs; ``Simulation()`` by default.
     ``out``       a folder for history, checkpoint and models, created at the first commit; it must not exist.
-    ``resume``    ``True`` goes on from the checkpoint in ``out``; a ``Run`` or ``Checkpoint`` goes on from that.
+    ``resume``    ``True`` goes on from the checkpoint in ``out``; a ``Run`` or ``Checkpoint`` goes on from that. What
+                  is given differently than before is told in ``Run.notices``.
+    ``accept_changes``  go on although the data is not what it was, or a newer foedus wrote the checkpoint.
     ``stop``      rules that end the run early.
     ``evaluate_every``, ``checkpoint_every``  in commits; the last round is always evaluated.
     ``evaluate_at``  ``"program"``: quality is measured as the program has it: on the coordinator's test rows, unless
@@ -125,22 +130,24 @@ def train(
     if evaluate_nodes < 0:
         raise BadInput(f"evaluate_nodes counts commits, from 1 up, or is 0 for never; got {evaluate_nodes}")
     rules = stop_rules(stop)
-    folder, checkpoint = _folder(out, resume, {} if config is None else {saved.CONFIG: config.encode()})
-    context = _Context(program, runtime, out, config)
+    folder, found, checkpoint = _folder(out, resume, {} if config is None else {saved.CONFIG: config.encode()})
+    context = _Context(program, model, runtime, policy, out, config, accept_changes)
+    if found is not None and found.damage:
+        context.notice(f"{found.damage}; the run goes on from commit {found.checkpoint.tree['round']}, the one before")
     engine: Engine | None = None
     shared = ExitStack()
     shared.enter_context(one_thread())
     try:
         roster = data.roster
         if roster is not None:
-            _settle(context, model, roster, folder, resume)
+            _settle(context, roster, folder)
         about = _about(context, data, seed, checkpoint)
         context.trackers = Trackers.open(track, about, None if out is None else Path(out))
         show = _Progress(program, progress, context.trackers)
         engine = (runtime if runtime is not None else Simulation()).start(Setup(model, data, seed, policy))
         if roster is None:  # only the nodes know what the data is
             roster = data.meet(engine.executor)
-            _settle(context, model, roster, folder, resume)
+            _settle(context, roster, folder)
         context.notices += [n for n in engine.notices if n not in context.notices]
         session = Session(
             model=model,
@@ -167,16 +174,19 @@ def train(
         )
         if checkpoint is not None:
             session.restore(checkpoint)
+            _go_on(context, checkpoint)
+        session.options.circumstances = context.circumstances
         if folder is not None:
             folder.about = lambda: saved.about(_make_run(context, session, "running", None))
         return _drive(context, session, engine, show)
     finally:
-        if engine is not None:
-            engine.executor.close()
-        if folder is not None:
-            folder.close()
-        context.trackers.__exit__(None, None, None)
-        shared.close()
+        with held_back():
+            if engine is not None:
+                engine.executor.close()
+            if folder is not None:
+                folder.close()
+            context.trackers.__exit__(None, None, None)
+            shared.close()
 
 
 @dataclasses.dataclass
@@ -184,25 +194,58 @@ class _Context:
     """What a run is told by, besides its session."""
 
     program: Any
+    model: Model
     runtime: Any
+    policy: Policy
     out: str | Path | None
     config: str | None
+    accept_changes: bool
     origin: dict[str, str] = dataclasses.field(default_factory=dict)
     notices: list[str] = dataclasses.field(default_factory=list)
     trackers: Trackers = dataclasses.field(default_factory=lambda: Trackers([], None))
 
+    @property
+    def circumstances(self) -> Circumstances:
+        """As checkpoints tell them."""
+        runtime = self.runtime if self.runtime is not None else Simulation()
+        told = settings(program=self.program, loss=self.model.loss, runtime=runtime, policy=self.policy)
+        return Circumstances(self.origin, flat(told), self.config, tuple(self.notices))
 
-def _settle(
-    context: _Context, model: Model, roster: Roster, folder: RunFolder | None, resume: bool | Run | Checkpoint
-) -> None:
+    def notice(self, *texts: str) -> None:
+        """Say what a reader of the run should know: now, and once in the run."""
+        for text in texts:
+            log.warning("%s", text)
+            if text not in self.notices:
+                self.notices.append(text)
+
+
+def _settle(context: _Context, roster: Roster, folder: RunFolder | None) -> None:
     """What has to be seen to once it is known what the data is. Errors: ``BadInput``."""
-    check(context.program, model, roster)
-    context.program, said = one_row.fit(context.program, model, roster)
+    check(context.program, context.model, roster)
+    context.program, said = one_row.fit(context.program, context.model, roster)
+    context.notice(*said)
     context.origin = origin(roster if folder is not None else None)
-    context.notices = _notices(folder, resume, context.origin)
-    for notice in said:
-        log.warning("%s", notice)
-    context.notices += [n for n in said if n not in context.notices]
+
+
+def _go_on(context: _Context, before: Checkpoint) -> None:
+    """What is said of a run that goes on otherwise than it began. Errors: ``BadInput`` for what is not accepted."""
+    then, now = before.circumstances, context.circumstances
+    if not context.accept_changes:
+        check_origin(then.origin, now.origin)
+    context.notices[:0] = [n for n in then.notices if n not in context.notices]
+    done = before.tree["round"]
+    if not then.origin:
+        context.notice(
+            f"the checkpoint of commit {done} was written by an older foedus and says nothing of the data and the "
+            "settings that it was made with: whether they are the same was not checked"
+        )
+    context.notice(*differences(then.origin, now.origin))
+    context.notice(
+        *(f"{name} is {to} from commit {done + 1} on; it was {was}" for name, (was, to) in then.changed(now).items())
+    )
+    planned = getattr(context.program, "rounds", None)
+    if isinstance(planned, int) and planned < done:
+        context.notice(f"{done} commits are made, and no more than {planned} were asked for: no further one is made")
 
 
 def _about(context: _Context, data: NodeData, seed: int, checkpoint: Checkpoint | None) -> About:
@@ -305,23 +348,10 @@ def _left_out(s: Session) -> list[str]:
     )
 
 
-def _notices(folder: RunFolder | None, resume: bool | Run | Checkpoint, now: dict[str, str]) -> list[str]:
-    """What is said of a run that goes on elsewhere than it began."""
-    before: dict[str, str] = {}
-    said: list[str] = []
-    if isinstance(resume, _Run):
-        before, said = resume.origin, resume.notices
-    elif resume is True and folder is not None:
-        before, said = saved.told(folder.path)
-    new = differences(before, now)
-    for notice in new:
-        log.warning("%s", notice)
-    return [*said, *(n for n in new if n not in said)]
-
-
 def _folder(
     out: str | Path | None, resume: bool | Run | Checkpoint, files: dict[str, bytes]
-) -> tuple[RunFolder | None, Checkpoint | None]:
+) -> tuple[RunFolder | None, Found | None, Checkpoint | None]:
+    """Where the run is written, what was found there to go on from, and the checkpoint that it goes on from."""
     if isinstance(resume, _Run):
         if resume.checkpoint is None:
             raise BadInput("this run has no commit to go on from: start it anew")
@@ -329,12 +359,14 @@ def _folder(
     if resume is True:
         if out is None:
             raise BadInput("resume=True needs the run's folder: train(..., out=FOLDER, resume=True)")
-        return RunFolder.again(Path(out), files)
+        if (Path(out) / ABOUT).exists():
+            saved.read_about(Path(out))  # nothing of it is needed, and none of it shall be overlooked
+        folder, found = RunFolder.again(Path(out), files)
+        return folder, found, None if found is None else found.checkpoint
     if resume is not False and not isinstance(resume, Checkpoint):
         raise BadInput(f"resume is True (with out=FOLDER), a Run or a Checkpoint; got {resume!r}")
-    if isinstance(resume, Checkpoint):
-        return (None if out is None else RunFolder.fresh(Path(out), files, resume)), resume
-    return (None if out is None else RunFolder.fresh(Path(out), files)), None
+    checkpoint = resume if isinstance(resume, Checkpoint) else None
+    return (None if out is None else RunFolder.fresh(Path(out), files, checkpoint)), None, checkpoint
 
 
 def check(program: Any, model: Model, data: Roster) -> None:

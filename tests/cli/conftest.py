@@ -1,5 +1,6 @@
 """The command line called as a user calls it, in this process: it has imported torch already."""
 
+import signal
 import sys
 from dataclasses import dataclass
 
@@ -43,11 +44,13 @@ def foedus(monkeypatch, capsys, tmp_path):
     def call(*args):
         monkeypatch.setattr(sys, "argv", ["foedus", *map(str, args)])
         capsys.readouterr()
-        status = 0
+        status, heard = 0, signal.getsignal(signal.SIGINT)
         try:
             main()
         except SystemExit as e:
             status = e.code or 0
+        finally:
+            signal.signal(signal.SIGINT, heard)
         said = capsys.readouterr()
         assert "Traceback" not in said.err
         return Said(status, said.out, said.err)

@@ -94,7 +94,7 @@ def ended(folder):
 
 def again(out, *fresh):
     """The command that goes on, or begins if there is nothing yet."""
-    begun = out.exists() and any(p.suffix != ".tmp" for p in out.iterdir())
+    begun = any((out / name).exists() for name in ("config.toml", "study.json"))
     return ["run", "--resume", out] if begun else ["run", *fresh, "-o", out]
 
 

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def test_a_file_becomes_a_run_with_all_that_belongs_to_it(foedus, small, tmp_pat
     folder = tmp_path / "runs" / "small"
     assert sorted(p.name for p in folder.iterdir()) == [
         "best.safetensors", "checkpoint.safetensors", "config.toml", "history.jsonl", "ledger.jsonl",
-        "model.safetensors", "report.html", "run.json", "run.png",
+        "model.safetensors", "previous.safetensors", "report.html", "run.json", "run.png",
     ]  # fmt: skip
     assert f"The page: {folder / 'report.html'}" in said.out
     assert "finished after 6 rounds" in said.out
@@ -93,27 +94,6 @@ def test_a_run_that_fails_has_status_1_and_keeps_what_it_had(foedus, small):
     said = foedus("run", small, "-o", "x", "--set", "program.fedavg.local.lr=1e9")
     assert said.status == 1
     assert re.search(r"foedus: the run diverged in round \d", said.err)
-
-
-def test_ctrl_c_says_how_to_go_on(tmp_path):
-    file = tmp_path / "small.toml"
-    file.write_text(SMALL.replace("rounds = 6", "rounds = 100000"))
-    child = subprocess.Popen(
-        [sys.executable, "-m", "foedus", "run", str(file), "--out", "x"],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while not (tmp_path / "x" / "checkpoint.safetensors").exists():
-        assert child.poll() is None
-    child.send_signal(signal.SIGINT)
-    _, errors = child.communicate(timeout=60)
-    assert child.returncode == 130
-    assert re.fullmatch(r"foedus: stopped at round \d+; go on with: foedus run --resume x", errors.splitlines()[-1]), (
-        errors
-    )
-    assert "Traceback" not in errors
 
 
 # -- several -------------------------------------------------------------------------------------------------------
@@ -371,7 +351,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(foedus, 
     filler.unlink()
     said = foedus("run", "--resume", small_disk / "x", "-q")
     assert said.status == 1  # the run is whole, but its pictures need more than this disk
-    assert "the run is finished, but the plot cannot be written" in said.err
+    assert "the run is finished, but the report cannot be written" in said.err
     assert sha(small_disk / "x") == sha("whole")
 
 
@@ -554,3 +534,126 @@ def test_a_comparison_with_personal_models_is_on_rows_held_out_and_of_one_object
     assert [g["comparable"] for g in found] == [True] * 3
     assert [g["evaluated_on"]["where"] for g in found] == ["nodes"] * 3
     assert [g["objective"] for g in found] == ["rows"] * 3
+
+
+# -- what goes on is what was begun -----------------------------------------------------------------------------------
+
+
+LONGER = ("--set", "stop.after_commits=100")
+
+
+@pytest.fixture
+def stopped(foedus, small):
+    """The folder of a run that was stopped after two commits."""
+    assert foedus("run", small, "-o", "part", "-q", "--set", "stop.after_commits=2").status == 0
+    return Path("part")
+
+
+def edited(folder, before, after):
+    text = (folder / "config.toml").read_text()
+    assert before in text
+    (folder / "config.toml").write_text(text.replace(before, after))
+
+
+def test_a_setting_that_was_changed_by_hand_is_refused_and_named(foedus, stopped):
+    edited(stopped, "lr = 0.05", "lr = 0.06")
+    before = {p.name: p.read_bytes() for p in stopped.iterdir()}
+    said = foedus("run", "--resume", stopped, "-q")
+    assert (said.status, len(said.err.splitlines())) == (2, 1)
+    assert "program.fedavg.local.lr was 0.05 and is 0.06 now" in said.err
+    assert "--set NAME=VALUE" in said.err
+    assert {p.name: p.read_bytes() for p in stopped.iterdir()} == before
+    # Said, it is meant; and the run tells.
+    said = foedus("run", "--resume", stopped, "-q", "--set", "program.fedavg.local.lr=0.06")
+    assert said.status == 0
+    assert "program.fedavg.local.lr is 0.06 from commit 3 on; it was 0.05" in said.err
+    assert said.err.strip().removeprefix("foedus: ") in json.loads((stopped / "run.json").read_text())["notices"]
+    assert foedus("run", "--resume", stopped, "-q").status == 0  # and is what the run is from now on
+
+
+def test_fewer_rounds_than_are_made_is_said(foedus, stopped):
+    said = foedus("run", "--resume", stopped, "-q", "--set", "program.fedavg.rounds=1")
+    assert said.status == 0
+    assert "2 commits are made, and no more than 1 were asked for: no further one is made" in said.err
+    assert len((stopped / "history.jsonl").read_text().splitlines()) == 2
+
+
+def test_what_was_said_is_kept_though_it_was_killed_before_its_next_commit(foedus, stopped, monkeypatch):
+    def killed(self, *args, **kwargs):
+        raise SystemExit(9)
+
+    with monkeypatch.context() as m:
+        m.setattr("foedus.core.records.appended.Appended.append", killed)  # the files before it are written
+        assert foedus("run", "--resume", stopped, "-q", *LONGER, "--set", "program.fedavg.rounds=4").status == 9
+    assert "rounds = 4" in (stopped / "config.toml").read_text()
+    assert foedus("run", "--resume", stopped, "-q").status == 0
+    assert len((stopped / "history.jsonl").read_text().splitlines()) == 4
+
+
+def test_other_labels_in_the_same_rows_are_refused(foedus, tmp_path):
+    table = tmp_path / "table.csv"
+    table.write_text("site,x,y\n" + "".join(f"{i % 3},{i % 7},{i % 2}\n" for i in range(60)))
+    file = tmp_path / "table.toml"
+    file.write_text(
+        'seed = 0\n[data]\nsource = "csv"\npath = "table.csv"\ntarget = "y"\nnode = "site"\n'
+        '[model]\nnetwork = "logistic"\n[program.fedavg]\nrounds = 4\n[stop]\nafter_commits = 2\n'
+    )
+    assert foedus("run", file, "-o", "part", "-q").status == 0
+    text = table.read_text()
+    table.write_text(text[:-2] + ("1" if text[-2] == "0" else "0") + "\n")
+    said = foedus("run", "--resume", "part", "-q")
+    assert (said.status, len(said.err.splitlines())) == (2, 1)
+    assert "the data (rows, labels, or whose they are) is not what the checkpoint was made with" in said.err
+    said = foedus("run", "--resume", "part", "-q", "--accept-changes")
+    assert said.status == 0
+    assert "the data is not as it was" in said.err
+
+
+def test_a_case_that_was_changed_by_hand_is_refused(foedus, small, tmp_path):
+    small.write_text(SMALL + "[sweep]\nseed = [0, 1]\n")
+    assert foedus("run", small, "-o", "x", "-q", "--set", "stop.after_commits=2").status == 0
+    study = tmp_path / "x" / "study.json"
+    study.write_text(study.read_text().replace("lr = 0.05", "lr = 0.07"))
+    for p in (tmp_path / "x").glob("*/run.json"):  # as if they had not ended
+        p.write_text(p.read_text().replace('"stopped"', '"interrupted"'))
+    said = foedus("run", "--resume", "x", "-q")
+    assert said.status == 2
+    assert "program.fedavg.local.lr was 0.05 and is 0.07 now" in said.err
+    assert foedus("run", "--resume", "x", "-q", "--accept-changes").status == 0
+
+
+def test_accept_changes_is_for_a_run_that_goes_on(foedus, small):
+    said = foedus("run", small, "--accept-changes")
+    assert said.status == 2
+    assert "--accept-changes is for a run that goes on" in said.err
+
+
+# -- Ctrl-C ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("moment", ["a commit", pytest.param("the page", marks=pytest.mark.slow)])
+def test_a_few_ctrl_c_still_say_how_to_go_on(tmp_path, moment):
+    """Three within a tenth of a second; the last while the command ends."""
+    file = tmp_path / "small.toml"
+    file.write_text(SMALL.replace("rounds = 6", "rounds = 100000" if moment == "a commit" else "rounds = 3"))
+    child = subprocess.Popen(
+        [sys.executable, "-m", "foedus", "run", str(file), "--out", "x", "-q"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    awaited = tmp_path / "x" / ("checkpoint.safetensors" if moment == "a commit" else "best.safetensors")
+    while not awaited.exists():
+        assert child.poll() is None
+        time.sleep(0.001)
+    for wait in (0.02, 0.03, 0.04):
+        child.send_signal(signal.SIGINT)
+        time.sleep(wait)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 130, errors
+    if moment == "a commit":
+        says = r"foedus: stopped at round \d+; go on with: foedus run --resume x\n"
+    else:  # it may have been drawing the page already, or writing its last files
+        says = r"foedus: stopped.*(: foedus report x|--resume x)\n"
+    assert re.fullmatch(says, errors), errors

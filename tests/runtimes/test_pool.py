@@ -525,7 +525,7 @@ def test_ctrl_c_and_kill_leave_nothing_and_lose_nothing(tmp_path, names):
         assert re.fullmatch(rf'foedus: stopped at commit \d+; go on with .*resume=True.*out="{name}".*\n', err), err
         assert sorted(p.name for p in (tmp_path / name).iterdir()) == [
             "best.safetensors", "checkpoint.safetensors", "history.jsonl", "ledger.jsonl", "model.safetensors",
-            "run.json",
+            "previous.safetensors", "run.json",
         ]  # fmt: skip
     assert not {n for n in set(os.listdir("/dev/shm")) - shm if "foedus" in n or "torch" in n}
     (tmp_path / "slow").unlink()

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 
 from foedus.cli import demo, init, look, run, speedup  # noqa: F401  (each adds its commands)
 from foedus.cli.app import any_encoding, app, say, warnings
+from foedus.core.interrupts import heard_once
+
+INTERRUPTED = 130
+"""The status of a command that Ctrl-C has ended, as shells have it."""
 
 
 def main() -> None:
     """Run the command line. Errors that a user can act on are lines, and their status is 2, or 1 if a run failed."""
+    any_encoding()
+    shown = warnings()
+    logging.getLogger("foedus").addHandler(shown)
+    try:
+        with heard_once():
+            _run()
+    finally:
+        logging.getLogger("foedus").removeHandler(shown)
+
+
+def _run() -> None:
     from foedus.core.errors import BadInput, FoedusError, trouble
 
-    any_encoding()
-    logging.getLogger("foedus").addHandler(warnings())
     try:
         app()
     except BadInput as e:
@@ -23,7 +37,7 @@ def main() -> None:
     except FoedusError as e:
         sys.exit(_said(e, 1))
     except KeyboardInterrupt as e:
-        sys.exit(_said(str(e) or "stopped", 130))
+        sys.exit(_said(str(e) or "stopped", INTERRUPTED))
     except BrokenPipeError:  # whoever read us has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -41,6 +55,10 @@ def main() -> None:
             raise
         limit = gib(available())
         sys.exit(_said(f"memory ran out (this process can have {limit}): take fewer rows, nodes or a smaller model", 1))
+    except SystemExit as e:
+        if e.code == INTERRUPTED:  # all is said: a Ctrl-C more shall not end Python's own end with a traceback
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise
 
 
 def _where(e: OSError) -> str:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from foedus.cli.app import AsJson, Quiet, Sets, app, output, print_json, progress, say, tell, word
 
 if TYPE_CHECKING:
+    from foedus.core.errors import RunEnded
     from foedus.experiment import Case, Experiment
     from foedus.experiment.study import Outcome, Study
     from foedus.training import Run
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for what the run leaves; runs/NAME by default.")]
 Resume = Annotated[Path | None, typer.Option("--resume", help="Go on in this folder, from its last checkpoint.")]
+Accept = Annotated[
+    bool, typer.Option("--accept-changes", help="Go on although the data or settings are not what they were.")
+]
 Networks = Annotated[
     str | None,
     typer.Option("--networks", metavar="NAMES", help="Run every case on each of these: lan,wan,mobile; or all."),
@@ -38,16 +42,18 @@ def run(
     out: Out = None,
     resume: Resume = None,
     allow_code: AllowCode = False,
+    accept_changes: Accept = False,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Run the experiment of a file, with its sweep if it has one; or go on with one that was stopped."""
     if (file is None) == (resume is None):
         raise typer.BadParameter("give the FILE of an experiment, or --resume FOLDER to go on with a run")
+    _only_to_go_on(accept_changes, resume)
     from foedus import experiment
 
     if resume is not None:
-        _go_on(resume, sets or [], networks, out, allow_code, json, quiet)
+        _go_on(resume, sets or [], networks, out, allow_code, accept_changes, json, quiet)
         return
     assert file is not None
     cases = _placed(experiment.expand(file, sets or []), networks)
@@ -66,14 +72,16 @@ def compare(
     out: Out = None,
     resume: Resume = None,
     allow_code: AllowCode = False,
+    accept_changes: Accept = False,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Run several experiments, or a sweep, one after the other, and write one page that compares them."""
     if bool(files) == (resume is not None):
         raise typer.BadParameter("give the FILES of experiments, or --resume FOLDER to go on with a comparison")
+    _only_to_go_on(accept_changes, resume)
     if resume is not None:
-        _go_on(resume, sets or [], networks, out, allow_code, json, quiet)
+        _go_on(resume, sets or [], networks, out, allow_code, accept_changes, json, quiet)
         return
     from foedus import experiment
 
@@ -163,12 +171,27 @@ def _placed(cases: list[Case], networks: str | None) -> list[Case]:
     return on_networks(cases, list(dict.fromkeys(names)))
 
 
+def _only_to_go_on(accept_changes: bool, resume: Path | None) -> None:
+    if accept_changes and resume is None:
+        _bad("--accept-changes is for a run that goes on: give --resume FOLDER")
+
+
 def _go_on(
-    folder: Path, sets: list[str], networks: str | None, out: Path | None, allow_code: bool, json: bool, quiet: bool
+    folder: Path,
+    sets: list[str],
+    networks: str | None,
+    out: Path | None,
+    allow_code: bool,
+    accept_changes: bool,
+    json: bool,
+    quiet: bool,
 ) -> None:
     from foedus import saved
+    from foedus.experiment import to_toml
+    from foedus.experiment.document import parse_set
     from foedus.experiment.made_here import made_here
     from foedus.experiment.study import Study
+    from foedus.experiment.unchanged import check_unchanged
 
     if networks is not None:
         _bad("--networks is for a new run: what is resumed stays on the networks that it was begun on")
@@ -180,53 +203,86 @@ def _go_on(
         if sets:
             _bad("--set is for a single run: the cases of a comparison stay what they were begun as")
         code = allow_code or made_here((folder / saved.STUDY).read_bytes())
-        _conduct(Study.open(folder, code), json, quiet)
-    else:
-        _one(_experiment(folder, sets, allow_code), folder, True, json, quiet)
+        _conduct(Study.open(folder, code), json, quiet, accept_changes)
+        return
+    found = _experiment(folder, sets, allow_code)
+    if not accept_changes:
+        check_unchanged(folder, to_toml(found), [".".join(parse_set(given)[0]) for given in sets])
+    _one(found, folder, True, json, quiet, accept_changes)
 
 
-def _one(experiment: Experiment, folder: Path, resume: bool, json: bool, quiet: bool) -> None:
-    from foedus import report, saved
-    from foedus.core.errors import BadInput, Interrupted, RunEnded, StorageFailed
+def _one(
+    experiment: Experiment, folder: Path, resume: bool, json: bool, quiet: bool, accept_changes: bool = False
+) -> None:
+    from foedus.core.errors import RunEnded
+    from foedus.saved import commits
+
+    done: Run | None = None
+    failed: RunEnded | None = None
+    try:
+        try:
+            done = _trained(experiment, folder, resume, quiet, accept_changes)
+        except RunEnded as e:
+            failed, done = e, e.run
+        _shown(done, folder, failed, json)
+    except KeyboardInterrupt:
+        if done is None:
+            _interrupted(folder, commits(folder))
+        say(f"stopped; the run is {done.status}, and its page is written by: foedus report {word(folder)}")
+        raise typer.Exit(130) from None
+    if failed is not None:
+        raise failed
+
+
+def _trained(experiment: Experiment, folder: Path, resume: bool, quiet: bool, accept_changes: bool) -> Run:
+    from foedus import report
+    from foedus.core.errors import RunEnded
     from foedus.experiment import to_toml
     from foedus.experiment.made_here import remember
     from foedus.experiment.study import rounds
+    from foedus.saved import commits
 
     data = experiment.data()
     config = to_toml(experiment)
     if experiment.names_code:
         remember(config.encode())
     _announce(experiment, data.nodes, quiet)
-    begun = saved.commits(folder)
-    failed: RunEnded | None = None
-    try:
-        planned = rounds(experiment)
-        with report.LiveTable([experiment.name], progress(quiet), every=max(1, (planned or 0) // LINES)) as table:
-            row = table.row(experiment.name, planned, begun)
-            try:
-                done: Run = experiment.train(out=folder, resume=resume, progress=row.update, data=data, config=config)
-            except RunEnded as e:
-                failed, done = e, e.run
-            row.finish(done)
-    except Interrupted as e:
-        _interrupted(folder, e.run.history[-1].round if e.run.history else 0)
+    planned, begun = rounds(experiment), commits(folder)
+    with report.LiveTable([experiment.name], progress(quiet), every=max(1, (planned or 0) // LINES)) as table:
+        row = table.row(experiment.name, planned, begun)
+        try:
+            done: Run = experiment.train(
+                out=folder, resume=resume, accept_changes=accept_changes, progress=row.update, data=data,
+                config=config,
+            )  # fmt: skip
+        except RunEnded as e:
+            row.finish(e.run)
+            raise
+        row.finish(done)
+    return done
+
+
+def _shown(done: Run, folder: Path, failed: RunEnded | None, json: bool) -> None:
+    """Print what came of it, and write its page. Leaves with status 1 if the page of a good run cannot be written."""
+    from foedus import report
+    from foedus.core.errors import BadInput, StorageFailed
+
+    if not done.history:
+        return
+    page = None
     unseen: BadInput | None = None
-    if done.history:
-        page = None
-        if folder.is_dir() and not isinstance(failed, StorageFailed):
-            try:
-                page = _pictures(done, folder)
-            except BadInput as e:  # the run is whole without them
-                unseen = e
-        if json:
-            print_json(report.as_json(done))
-        else:
-            output().print(report.show(done))
-            if page is not None:
-                tell("", f"The page: {page.resolve()}")
-    if failed is not None:
-        raise failed
-    if unseen is not None:
+    if folder.is_dir() and not isinstance(failed, StorageFailed):
+        try:
+            page = _pictures(done, folder)
+        except BadInput as e:  # the run is whole without them
+            unseen = e
+    if json:
+        print_json(report.as_json(done))
+    else:
+        output().print(report.show(done))
+        if page is not None:
+            tell("", f"The page: {page.resolve()}")
+    if unseen is not None and failed is None:
         say(f"the run is {done.status}, but {unseen}")
         raise typer.Exit(1)
 
@@ -266,17 +322,16 @@ def _many(cases: list[Case], folder: Path, json: bool, quiet: bool) -> None:
     _conduct(study, json, quiet)
 
 
-def _conduct(study: Study, json: bool, quiet: bool) -> None:
+def _conduct(study: Study, json: bool, quiet: bool, accept_changes: bool = False) -> None:
     from foedus import report
-    from foedus.core.errors import Interrupted
 
     labels = [m.label for m in study.members]
     try:
         with report.LiveTable(labels, progress(quiet), cases=len(labels)) as table:
-            outcome = study.conduct(table)
-    except Interrupted:
+            outcome = study.conduct(table, accept_changes)
+        _told(study, outcome, json)
+    except KeyboardInterrupt:
         _interrupted(study.folder)
-    _told(study, outcome, json)
     if outcome.errors:
         for label, error in outcome.errors.items():
             say(f"{label}: {error}")
@@ -300,7 +355,7 @@ def _told(study: Study, outcome: Outcome, json: bool) -> None:
         tell("", f"The page: {page.resolve()}")
 
 
-def _interrupted(folder: Path, at: int | None = None) -> None:
+def _interrupted(folder: Path, at: int | None = None) -> NoReturn:
     kept = "" if at is None else f" at round {at}" if at else " before its first commit: nothing was kept"
     advice = f"; go on with: foedus run --resume {word(folder)}" if folder.exists() and at != 0 else ""
     say(f"stopped{kept}{advice}")

@@ -16,7 +16,7 @@ import msgspec
 
 from foedus import saved
 from foedus.core.errors import BadInput, RunEnded, StorageFailed
-from foedus.core.records.checkpoint import write_atomically
+from foedus.core.records.atomic import write_atomically
 from foedus.core.records.folder import ABOUT, begun
 from foedus.core.records.lock import FolderLock
 from foedus.core.records.place import check_new_folder
@@ -26,6 +26,7 @@ from foedus.experiment.document import from_text
 from foedus.experiment.experiment import Experiment
 from foedus.experiment.likeness import like_with_like
 from foedus.experiment.sweep import Case
+from foedus.experiment.unchanged import check_unchanged
 from foedus.experiment.write import to_toml
 from foedus.report.summary import On
 from foedus.training import Run
@@ -127,8 +128,8 @@ class Study:
         except (OSError, LookupError, msgspec.MsgspecError) as e:
             raise BadInput(f"{folder} holds no study: {saved.STUDY} is missing or damaged ({e})") from e
 
-    def conduct(self, table: Table) -> Outcome:
-        """Run every case that has not ended, from where it stands.
+    def conduct(self, table: Table, accept_changes: bool = False) -> Outcome:
+        """Run every case that has not ended, from where it stands. ``accept_changes`` is as in ``train``.
 
         A case that diverges or fails is told in the outcome, and the others go on. Errors: ``StorageFailed`` and
         ``Interrupted`` end the study; it can be conducted again.
@@ -143,7 +144,7 @@ class Study:
                     row = table.row(member.label, len(run.history), len(run.history))
                     row.finish(run)
                 else:
-                    run = self._conduct(member, data, run, table, outcome)
+                    run = self._conduct(member, data, run, table, outcome, accept_changes)
                 if run is not None and run.history:
                     outcome.runs.setdefault(member.reported_as, []).append(run)
         finally:
@@ -162,14 +163,25 @@ class Study:
     def _found(self, member: Member) -> Run | None:
         return Run.load(self.folder / member.folder) if (self.folder / member.folder / ABOUT).exists() else None
 
-    def _conduct(self, member: Member, data: _Data, before: Run | None, table: Table, outcome: Outcome) -> Run | None:
+    def _conduct(
+        self,
+        member: Member,
+        data: _Data,
+        before: Run | None,
+        table: Table,
+        outcome: Outcome,
+        accept_changes: bool,
+    ) -> Run | None:
         place = self.folder / member.folder
         experiment = member.experiment(place, self.code)
+        if not accept_changes:
+            check_unchanged(place, member.config)
         row = table.row(member.label, rounds(experiment), len(before.history) if before is not None else 0)
         try:
             run = experiment.train(
                 out=place,
                 resume=begun(place, (saved.CONFIG,)),
+                accept_changes=accept_changes,
                 progress=row.update,
                 data=data.of(experiment),
                 config=member.config,

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from foedus.core.errors import BadInput, FoedusError
-from foedus.core.records.checkpoint import write_atomically
+from foedus.core.records.atomic import write_atomically
 from foedus.core.records.run import Record, Run
 from foedus.core.types.several import several
 from foedus.tracking.tracker import About, Mark, OpenTracker, Setting, Tracker, bytes_sent

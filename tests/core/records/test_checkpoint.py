@@ -3,17 +3,21 @@
 import json
 import math
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors
+import safetensors.torch
 import torch
 from torch import nn
 
 import foedus as fd
 from foedus.core.records import checkpoint as module
-from foedus.core.records.checkpoint import CHECKPOINT, HISTORY, Checkpoint, write_atomically
+from foedus.core.records.atomic import write_atomically
+from foedus.core.records.checkpoint import BEFORE_DIGESTS, CHECKPOINT, PREVIOUS, Checkpoint, find
+from foedus.core.records.lines import HISTORY, LEDGER
 from foedus.core.types import trees
 
 ROUNDS = 6
@@ -117,7 +121,7 @@ def test_a_crash_before_the_rename_keeps_the_old_file(tmp_path, monkeypatch):
     def crash(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.os, "replace", crash)
+    monkeypatch.setattr(os, "replace", crash)
     with pytest.raises(KeyboardInterrupt):
         write_atomically(path, b"new")
     monkeypatch.undo()
@@ -129,15 +133,17 @@ def test_a_crash_before_the_rename_keeps_the_old_file(tmp_path, monkeypatch):
 def test_what_is_renamed_was_flushed_to_the_disk(tmp_path, monkeypatch):
     calls = []
     sync, move = os.fsync, os.replace
-    monkeypatch.setattr(module.os, "fsync", lambda fd: (calls.append("sync"), sync(fd)))
-    monkeypatch.setattr(module.os, "replace", lambda a, b: (calls.append("rename"), move(a, b)))
+    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("sync"), sync(fd)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("rename"), move(a, b)))
     write_atomically(tmp_path / "file", b"x")
     assert calls == ["sync", "rename", "sync"]
 
 
 @pytest.fixture
 def saved(model, data, tmp_path):
+    """A run's folder after two commits, without the checkpoint of the first."""
     train(model, data, out=tmp_path / "a", stop=fd.AfterCommits(2))
+    (tmp_path / "a" / PREVIOUS).unlink()
     return tmp_path / "a"
 
 
@@ -186,9 +192,117 @@ def test_a_damaged_history_is_refused(model, data, saved, damage):
     assert_refused(lambda: train(model, data, out=saved, resume=True), HISTORY)
 
 
-def test_a_file_of_a_newer_format_is_refused(saved, monkeypatch):
-    monkeypatch.setattr(module, "FORMAT", module.FORMAT + 1)
-    assert_refused(lambda: Checkpoint.load(saved), "format")
+@pytest.mark.parametrize(("other", "says"), [(1, "newer one; update foedus"), (-2, "start the run again elsewhere")])
+def test_a_file_of_another_format_is_refused(model, data, tmp_path, monkeypatch, other, says):
+    monkeypatch.setattr(module, "FORMAT", module.FORMAT + other)
+    train(model, data, out=tmp_path / "a", stop=fd.AfterCommits(2))
+    monkeypatch.undo()
+    assert_refused(lambda: Checkpoint.load(tmp_path / "a"), "format", says)  # and not the one before taken
+
+
+# -- the one before ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"half a checkpoint"])
+@pytest.mark.parametrize("k", [2, 3])
+def test_a_checkpoint_that_is_damaged_or_not_there_has_one_before(model, data, tmp_path, caplog, damage, k):
+    whole, out = train(model, data), tmp_path / "a"
+    train(model, data, out=out, stop=fd.AfterCommits(k))
+    if damage is None:  # as if killed between two renames
+        (out / CHECKPOINT).unlink()
+    else:
+        (out / CHECKPOINT).write_bytes(damage)
+    found = find(out)
+    assert (found.file, found.checkpoint.tree["round"], bool(found.damage)) == (PREVIOUS, k - 1, damage is not None)
+    again = train(model, data, out=out, resume=True, stop=fd.AfterCommits(k))
+    says = f"is damaged or not a checkpoint .* goes on from commit {k - 1}, the one before"
+    assert bool(re.search(says, " ".join(again.notices))) == bool(re.search(says, caplog.text)) == (damage is not None)
+    # What was damaged is not kept as the one before.
+    assert [find(out).checkpoint.tree["round"], module._read(out, PREVIOUS, "").checkpoint.tree["round"]] == [k, k - 1]
+    last = train(model, data, out=out, resume=True)
+    assert last.sha256 == whole.sha256
+    assert [json.loads(x)["round"] for x in (out / HISTORY).read_text().splitlines()] == [1, 2, 3, 4, 5, 6]
+    assert not any("may differ" in n for n in last.notices)
+
+
+def test_both_damaged_is_one_line(model, data, tmp_path):
+    train(model, data, out=tmp_path / "a", stop=fd.AfterCommits(2))
+    for name in (CHECKPOINT, PREVIOUS):
+        (tmp_path / "a" / name).write_bytes(b"nothing")
+    assert_refused(lambda: train(model, data, out=tmp_path / "a", resume=True), CHECKPOINT, "elsewhere")
+
+
+# -- what stands beside it ---------------------------------------------------------------------------------------------
+
+
+def shuffled(path):
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(reversed(lines)))
+
+
+def flipped(path):
+    data = bytearray(path.read_bytes())
+    at = data.index(b":", data.index(b"bytes_up")) + 1  # a digit becomes another
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", [HISTORY, LEDGER])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda p: p.unlink(),
+        lambda p: p.write_bytes(b""),
+        lambda p: p.write_bytes(bytes(range(256))),
+        lambda p: p.write_bytes(p.read_bytes()[:50]),
+        shuffled,
+        flipped,
+    ],
+    ids=["missing", "empty", "noise", "half a line", "shuffled", "one bit"],
+)
+def test_lines_that_are_not_what_the_checkpoint_was_written_after_are_refused(model, data, tmp_path, name, damage):
+    out = tmp_path / "a"
+    train(model, data, out=out, stop=fd.AfterCommits(3))
+    damage(out / name)
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+    assert_refused(lambda: train(model, data, out=out, resume=True), name, "copy")
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", [HISTORY, LEDGER])
+@pytest.mark.parametrize("left", ["no last line", "half a last line", "noise for a last line"])
+def test_a_checkpoint_puts_back_the_line_it_was_written_after(model, data, tmp_path, name, left):
+    out = tmp_path / "a"
+    train(model, data, out=tmp_path / "whole")
+    train(model, data, out=out, stop=fd.AfterCommits(3))
+    *first, last = (out / name).read_bytes().splitlines(keepends=True)
+    end = {"no last line": b"", "half a last line": last[:40], "noise for a last line": bytes(len(last))}[left]
+    (out / name).write_bytes(b"".join(first) + end)
+    train(model, data, out=out, resume=True)
+    assert [json.loads(x)["round"] for x in (out / name).read_text().splitlines()] == [1, 2, 3, 4, 5, 6]
+    assert (out / LEDGER).read_bytes() == (tmp_path / "whole" / LEDGER).read_bytes()
+
+
+def test_a_checkpoint_of_another_run_of_the_same_program_is_refused(model, data, tmp_path):
+    train(model, data, out=tmp_path / "a", stop=fd.AfterCommits(2))
+    other = fd.FedAvg(rounds=ROUNDS, local=fd.LocalSGD(batch_size=4, lr=0.5))
+    train(model, data, other, out=tmp_path / "b", stop=fd.AfterCommits(2))
+    (tmp_path / "a" / CHECKPOINT).write_bytes((tmp_path / "b" / CHECKPOINT).read_bytes())
+    assert_refused(lambda: train(model, data, out=tmp_path / "a", resume=True), HISTORY, "was changed")
+
+
+def test_one_without_digests_says_so(model, data, saved):
+    """As an older foedus wrote them: no more than what must be there is checked."""
+    whole = train(model, data)
+    with safetensors.safe_open(saved / CHECKPOINT, framework="pt") as f:
+        tree, tensors = f.metadata()["tree"], [f.get_tensor(str(i)) for i in range(len(f.keys()))]
+    told = {"format": str(BEFORE_DIGESTS), "tree": tree, "digest": module._digest(tree, tensors)}
+    safetensors.torch.save_file({str(i): t for i, t in enumerate(tensors)}, saved / CHECKPOINT, told)
+    run = train(model, data, out=saved, resume=True)
+    assert run.sha256 == whole.sha256
+    assert any("says nothing of the data and the settings" in n for n in run.notices)
+    (saved / CHECKPOINT).unlink()
+    assert module._read(saved, PREVIOUS, "").checkpoint.circumstances.notices == tuple(run.notices)
 
 
 def test_reading_executes_no_code(saved):

@@ -1,6 +1,7 @@
 """A run's folder: one writer, whole files, and what happens when the disk is full."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -10,11 +11,13 @@ import sys
 import numpy as np
 import pytest
 import torch
+from msgspec import structs
 from torch import nn
 
 import foedus as fd
-from foedus.core.records.checkpoint import CHECKPOINT, HISTORY, Checkpoint
-from foedus.core.records.folder import ABOUT, LEDGER, RunFolder
+from foedus.core.records.checkpoint import CHECKPOINT, Checkpoint, find
+from foedus.core.records.folder import ABOUT, RunFolder
+from foedus.core.records.lines import HISTORY, LEDGER
 from foedus.core.records.lock import LOCK, FolderLock, in_use
 
 FEDAVG = fd.FedAvg(rounds=4, local=fd.LocalSGD(lr=0.2))
@@ -148,21 +151,86 @@ def test_a_run_killed_after_its_last_commit_writes_its_last_files(data, model, t
     assert json.loads((out / ABOUT).read_text())["status"] == "finished"
 
 
+def made_under(folder, **origin):
+    """Let the checkpoint say that it was made under other circumstances."""
+    found = find(folder)
+    then = found.checkpoint.circumstances
+    then = structs.replace(then, origin={**then.origin, **origin})
+    dataclasses.replace(found.checkpoint, circumstances=then).save(folder / CHECKPOINT, found.beside)
+
+
 def test_what_a_resumed_run_does_not_share_with_its_first_part_is_said(data, model, tmp_path, caplog):
     out = tmp_path / "run"
     fd.train(FEDAVG, model, data, out=out, stop=fd.AfterCommits(2))
-    told = json.loads((out / ABOUT).read_text())
-    told["origin"] |= {"torch": "1.0", "CPU": "abacus", "data": "0" * 16}
-    (out / ABOUT).write_text(json.dumps(told))
+    made_under(out, torch="1.0", CPU="abacus", foedus="0.0.1")
     run = fd.train(FEDAVG, model, data, out=out, resume=True)
     assert len(run.notices) == 3
-    for word, notice in zip(("torch", "CPU", "data"), run.notices, strict=True):
+    for word, notice in zip(("foedus", "torch", "CPU"), run.notices, strict=True):
         assert word in notice
         assert "may differ" in notice
         assert notice in caplog.text
     assert json.loads((out / ABOUT).read_text())["notices"] == run.notices
+    # It stays known, and is not said anew of a part that shares it.
+    caplog.clear()
+    again = fd.train(FEDAVG, model, data, out=out, resume=True)
+    assert (again.notices, caplog.text) == (run.notices, "")
     same = fd.train(FEDAVG, model, data, out=tmp_path / "other", stop=fd.AfterCommits(2))
     assert fd.train(FEDAVG, model, data, out=tmp_path / "other", resume=True).notices == same.notices == []
+
+
+def test_a_newer_foedus_is_refused_unless_that_is_meant(data, model, tmp_path):
+    out = tmp_path / "run"
+    fd.train(FEDAVG, model, data, out=out, stop=fd.AfterCommits(2))
+    made_under(out, foedus="99.1")
+    with pytest.raises(fd.BadInput, match=r"foedus 99\.1, which is newer .* update foedus, or .*accept.changes"):
+        fd.train(FEDAVG, model, data, out=out, resume=True)
+    run = fd.train(FEDAVG, model, data, out=out, resume=True, accept_changes=True)
+    assert "foedus is not as it was (99.1 then" in run.notices[0]
+
+
+@pytest.mark.parametrize("what", ["a row", "a label", "a test label"])
+def test_other_data_is_refused_unless_that_is_meant(data, model, tmp_path, what):
+    out = tmp_path / "run"
+    fd.train(FEDAVG, model, data, out=out, stop=fd.AfterCommits(2))
+    changed = {"a row": "x", "a label": "y", "a test label": "test_y"}[what]
+    tensors = {name: getattr(data, name).clone() for name in ("x", "y", "test_x", "test_y")}
+    tensors[changed].view(-1)[0] = 1 - tensors[changed].view(-1)[0]
+    other = dataclasses.replace(data, **tensors)
+    with pytest.raises(fd.BadInput, match=r"the data \(rows, labels, .* is not what .* accept_changes=True") as e:
+        fd.train(FEDAVG, model, other, out=out, resume=True)
+    assert "\n" not in str(e.value)
+    run = fd.train(FEDAVG, model, other, out=out, resume=True, accept_changes=True)
+    assert "the data is not as it was" in run.notices[0]
+    assert fd.train(FEDAVG, model, other, out=out, resume=True).notices == run.notices
+
+
+def test_what_is_given_differently_is_said(data, model, tmp_path, caplog):
+    out = tmp_path / "run"
+    fd.train(FEDAVG, model, data, out=out, stop=fd.AfterCommits(2))
+    other = dataclasses.replace(FEDAVG, local=fd.LocalSGD(lr=0.4))
+    run = fd.train(other, model, data, out=out, resume=True, stop=fd.AfterCommits(3))
+    assert run.notices == ["program.local.lr is 0.4 from commit 3 on; it was 0.2"]
+    assert run.notices[0] in caplog.text
+    run = fd.train(dataclasses.replace(other, rounds=2), model, data, resume=run)
+    assert run.notices[1:] == [
+        "program.rounds is 2 from commit 4 on; it was 4",
+        "3 commits are made, and no more than 2 were asked for: no further one is made",
+    ]
+    assert len(run.history) == 3
+
+
+def test_run_json_can_do_without_but_is_not_overlooked(data, model, tmp_path):
+    """The checkpoint knows all that resuming takes. What is damaged is named all the same."""
+    whole, out = fd.train(FEDAVG, model, data), tmp_path / "run"
+    fd.train(FEDAVG, model, data, out=out, stop=fd.AfterCommits(2))
+    told = json.loads((out / ABOUT).read_text())
+    for content in (b"", b"{", json.dumps(told | {"seed": "0"}).encode()):
+        (out / ABOUT).write_bytes(content)
+        with pytest.raises(fd.BadInput, match=r"run\.json is damaged.*remove it"):
+            fd.train(FEDAVG, model, data, out=out, resume=True)
+    (out / ABOUT).unlink()
+    assert fd.train(FEDAVG, model, data, out=out, resume=True).sha256 == whole.sha256
+    assert json.loads((out / ABOUT).read_text())["status"] == "finished"
 
 
 # -- a disk that is full -------------------------------------------------------------------------------------------
@@ -219,3 +287,27 @@ def test_whatever_write_fails_the_folder_stays_good(data, model, tmp_path, monke
         assert rounds(out / HISTORY) == [1, 2, 3, 4]
     assert failures > 20
     assert run.sha256 == whole.sha256
+
+
+def test_whatever_write_fails_while_it_resumes_the_folder_stays_good(data, model, tmp_path, monkeypatch):
+    """The first flushes are those of files that were there before."""
+    whole, part = fd.train(FEDAVG, model, data), tmp_path / "part"
+    fd.train(FEDAVG, model, data, out=part, stop=fd.AfterCommits(2), config="seed = 0\n")
+    real = os.fsync
+    for n in range(0, 12, 2):
+        calls = iter(range(10**6))
+
+        def fsync(fd_, n=n, calls=calls):
+            if next(calls) == n:
+                raise OSError(28, "No space left on device")
+            real(fd_)
+
+        out = tmp_path / str(n)
+        shutil.copytree(part, out)
+        monkeypatch.setattr(os, "fsync", fsync)
+        with pytest.raises(fd.StorageFailed, match="commit 2 is kept"):
+            fd.train(FEDAVG, model, data, out=out, resume=True, config="seed = 0\n")
+        monkeypatch.undo()
+        assert rounds(out / HISTORY) in ([1, 2], [1, 2, 3])
+        assert fd.train(FEDAVG, model, data, out=out, resume=True, config="seed = 0\n").sha256 == whole.sha256
+        assert rounds(out / HISTORY) == rounds(out / LEDGER) == [1, 2, 3, 4]

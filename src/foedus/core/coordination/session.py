@@ -30,6 +30,8 @@ from foedus.core.records.checkpoint import Checkpoint
 from foedus.core.records.evaluated_on import EvaluatedOn
 from foedus.core.records.folder import RunFolder
 from foedus.core.records.ledger import Ledger
+from foedus.core.records.memory import Memory
+from foedus.core.records.origin import Circumstances
 from foedus.core.records.run import Record
 from foedus.core.time.clock import Clock, settle
 from foedus.core.time.cost import Network
@@ -70,6 +72,7 @@ class Options:
     stop: Sequence[Any] = ()
     progress: Callable[[Record], None] | None = None
     folder: RunFolder | None = None
+    circumstances: Circumstances = Circumstances()
 
 
 class Session:
@@ -414,13 +417,17 @@ class Session:
         self.roster = c.roster
         self.used, self._losses, self._staleness = 0, [], []
         folder = self.options.folder
-        if folder is not None and self.round:
-            folder.settle(self.round, self._to_write)
+        if folder is not None and self.history:  # it may have been interrupted before the folder had its last commit
+            folder.commit(self.history[-1], self.ledger.total.as_dict(), self._to_write)
 
-    def checkpoint(self) -> Checkpoint:
-        """The last commit, whole. Call it right after a commit or after ``roll_back``."""
+    def checkpoint(self, memory: Memory | None = None) -> Checkpoint:
+        """The last commit. Call it right after a commit or after ``roll_back``.
+
+        Whole, or to be written to where ``memory`` is: then with what that wants of the nodes' states.
+        """
         c = self._last
-        home = bring_home(self.executor, self.node_states, c.in_flight)
+        states = self.node_states if memory is None else memory.wanted(self.node_states, self.executor.gone)
+        home = bring_home(self.executor, states, c.in_flight)
         tree: dict[str, Any] = {
             "round": c.round,
             "state": c.state,
@@ -441,11 +448,11 @@ class Session:
         }
         if home.lost:
             tree["lost_memory"] = home.lost
-        return Checkpoint(tree, list(self.history), self.identity)
+        return Checkpoint(tree, list(self.history), self.identity, self.options.circumstances)
 
-    def _to_write(self) -> Checkpoint | None:
+    def _to_write(self, memory: Memory) -> Checkpoint | None:
         """The last commit for the run's folder; None if that shall keep an earlier one, for this is not whole."""
-        made = self.checkpoint()
+        made = self.checkpoint(memory)
         if made.lost_memory and not self.executor.goes_on:
             nodes = ", ".join(map(str, made.lost_memory))
             log.warning(

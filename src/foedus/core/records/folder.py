@@ -1,4 +1,4 @@
-"""A run's folder: one line of history and one of the ledger a commit, and the last durable commit as a whole."""
+"""A run's folder: one line of history and one of the ledger a commit, and the last durable commits as a whole."""
 
 from __future__ import annotations
 
@@ -11,17 +11,33 @@ from typing import Any
 import msgspec
 
 from foedus.core.errors import BadInput, StorageFailed
-from foedus.core.records.checkpoint import CHECKPOINT, HISTORY, Checkpoint, write_atomically
+from foedus.core.interrupts import held_back
+from foedus.core.records.appended import Appended, Mark
+from foedus.core.records.atomic import write_atomically
+from foedus.core.records.checkpoint import (
+    CHECKPOINT,
+    PREVIOUS,
+    Beside,
+    Checkpoint,
+    Found,
+    find,
+    there_is_one,
+)
+from foedus.core.records.lines import HISTORY, LEDGER, LINES
 from foedus.core.records.lock import LOCK, FolderLock
+from foedus.core.records.memory import Memory
 from foedus.core.records.place import check_new_folder, why_not_written
 from foedus.core.records.run import Record
 
-LEDGER = "ledger.jsonl"
 ABOUT = "run.json"
 
 
+Make = Callable[[Memory], Checkpoint | None]
+"""Makes the checkpoint of the last commit: of what nodes remember only what ``memory`` wants. None: it is not whole."""
+
+
 class RunFolder:
-    """``history.jsonl`` and ``ledger.jsonl`` (a line a commit), and ``checkpoint.safetensors``.
+    """``history.jsonl`` and ``ledger.jsonl`` (a line a commit), ``checkpoint.safetensors`` and the one before that.
 
     ``files`` are written first. Nothing is created before the first commit, so that a run that cannot start leaves
     nothing behind. On resuming, lines beyond the checkpoint are cut. One process at a time writes to a folder.
@@ -32,13 +48,20 @@ class RunFolder:
         self.path = path
         self.files = dict(files or {})
         self.about: Callable[[], dict[str, Any]] | None = None
-        self._resumed = resumed
         self._ours = False
         """Whether what stands in the folder is known to be this run's."""
         self._lock = FolderLock(path)
         self._open = False
+        self._found: Found | None = None
+        """The checkpoint that the run goes on from, if it is of this folder."""
+        history = () if resumed is None else resumed.history
+        self._begins_with = {HISTORY: b"".join(_line(asdict(r)) for r in history), LEDGER: b""}
+        self._lines = {name: Appended(path / name, remembers=True) for name in LINES}
+        self._memory = Memory(path)
         self._durable = 0 if resumed is None else resumed.tree["round"]
-        self._sizes: dict[str, int] = {}
+        """The last commit with a checkpoint."""
+        self._lined = dict.fromkeys(self._lines, self._durable)
+        """The last commit with a line, by file."""
         self.broken = False
         """Whether a write failed: what is on the disk is then left as it is."""
 
@@ -52,54 +75,64 @@ class RunFolder:
         return RunFolder(path, resumed, files)
 
     @staticmethod
-    def again(path: Path, files: Mapping[str, bytes] | None = None) -> tuple[RunFolder, Checkpoint | None]:
+    def again(path: Path, files: Mapping[str, bytes] | None = None) -> tuple[RunFolder, Found | None]:
         """To go on with a run, or to begin it anew if it was ended before its first checkpoint.
 
         Errors: ``BadInput`` if there is no run, it is damaged, or another process is writing to it.
         """
-        if begun(path, files or ()) and not (path / CHECKPOINT).exists():
-            found = RunFolder(path, None, files)
-            found._lock.acquire()
-            found._ours = True
-            return found, None
-        if not (path / CHECKPOINT).exists():
+        if not (there_is_one(path) or begun(path, files or ())):
             raise BadInput(f"there is no run to resume in {path}: {CHECKPOINT} is missing")
         lock = FolderLock(path)
         lock.acquire()
         try:
-            checkpoint = Checkpoint.load(path)
+            found = find(path) if there_is_one(path) else None
+            folder = RunFolder(path, None if found is None else found.checkpoint, files)
+            if found is not None:
+                folder._begins_with = found.lines
+                if found.beside.memory is not None:
+                    folder._memory.found(found.beside.memory, found.checkpoint.tree["node_states"])
         except BaseException:
             lock.release()
             raise
-        found = RunFolder(path, checkpoint, files)
-        found._lock, found._ours = lock, True
-        return found, checkpoint
+        folder._lock, folder._ours, folder._found = lock, True, found
+        return folder, found
 
-    def commit(
-        self, record: Record, ledger: Mapping[str, Any], checkpoint: Callable[[], Checkpoint | None] | None
-    ) -> None:
-        """Append a line to each file, then write the checkpoint if this commit has one. Errors: ``StorageFailed``."""
-        try:
-            self._begin()
-            self._append(HISTORY, asdict(record))
-            self._append(LEDGER, {"round": record.round, **ledger})
-            if checkpoint is not None:
-                self._write(record.round, checkpoint())
-        except OSError as e:
-            raise self._failed(e) from e
+    def commit(self, record: Record, ledger: Mapping[str, Any], checkpoint: Make | None) -> None:
+        """Let the folder hold this commit: its line in each file, then, if it is to have one, its checkpoint.
 
-    def settle(self, round: int, checkpoint: Callable[[], Checkpoint | None]) -> None:
-        """A run ends: the checkpoint shall be of its last commit, whatever the cadence was, if there is one of it."""
-        if self._open and not self.broken and self._durable != round:
+        What of it is there already stays, so that a commit which was interrupted can be made good. Errors:
+        ``StorageFailed``.
+        """
+        texts = {HISTORY: asdict(record), LEDGER: {"round": record.round, **ledger}}
+        if self.broken or self._has(record.round, checkpoint is not None):
+            return
+        with held_back():
             try:
-                self._write(round, checkpoint())
+                self._begin()
+                for name, text in texts.items():
+                    if self._lined[name] != record.round:
+                        self._lines[name].append(_line(text))
+                        self._lined[name] = record.round
+                if checkpoint is not None and self._durable != record.round:
+                    self._write(record.round, checkpoint)
             except OSError as e:
                 raise self._failed(e) from e
 
-    def _write(self, round: int, checkpoint: Checkpoint | None) -> None:
-        if checkpoint is not None:
-            checkpoint.save(self.path / CHECKPOINT)
-            self._durable = round
+    def _has(self, round: int, whole: bool) -> bool:
+        return all(lined == round for lined in self._lined.values()) and (self._durable == round or not whole)
+
+    def _write(self, round: int, checkpoint: Make) -> None:
+        made = checkpoint(self._memory)
+        if made is None:
+            return
+        place = self._memory.write(made.tree["node_states"])
+        if place is not None:
+            made.tree["node_states"] = {}
+        made.save(self.path / CHECKPOINT, Beside(self.marks(), place))
+        self._durable = round
+        self._memory.kept(place)
+        for lines in self._lines.values():
+            lines.kept()
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file of the folder, whole, if a run was begun there. Errors: ``StorageFailed``.
@@ -107,11 +140,16 @@ class RunFolder:
         A run that was killed after its last commit has nothing more to commit, but its last files to write.
         """
         if (self._open or self._ours) and not self.broken:
-            try:
-                self._begin()
-                write_atomically(self.path / name, data)
-            except OSError as e:
-                raise self._failed(e) from e
+            with held_back():
+                try:
+                    self._begin()
+                    write_atomically(self.path / name, data)
+                except OSError as e:
+                    raise self._failed(e) from e
+
+    def marks(self) -> dict[str, Mark]:
+        """Of every file of lines, what it holds of the run."""
+        return {name: lines.mark() for name, lines in self._lines.items()}
 
     def close(self) -> None:
         """Let others have the folder."""
@@ -127,34 +165,25 @@ class RunFolder:
         own = {LOCK, HISTORY, LEDGER, ABOUT, *self.files}
         if not self._ours and any(p.name not in own for p in self.path.iterdir()):
             raise BadInput(f"{self.path} has been filled by somebody else meanwhile: choose another folder")
-        for name, data in self.files.items():
-            write_atomically(self.path / name, data)
+        if self._found is not None and self._found.file == PREVIOUS:  # it is the last one now
+            os.replace(self.path / PREVIOUS, self.path / CHECKPOINT)
+        # run.json vouches for files that a resumed run changes: whoever finds another there knows who changed it.
+        there = {name for name in self.files if (self.path / name).exists()}
+        for name in self.files.keys() - there:
+            write_atomically(self.path / name, self.files[name])
         if self.about is not None:
             write_atomically(self.path / ABOUT, msgspec.json.format(msgspec.json.encode(self.about()), indent=1))
-        history = [] if self._resumed is None else self._resumed.history
-        ledger = self.path / LEDGER
-        charged = ledger.read_bytes().split(b"\n")[: len(history)] if ledger.exists() else []
-        self._replace(LEDGER, b"".join(line + b"\n" for line in charged))
-        self._replace(HISTORY, b"".join(_line(asdict(r)) for r in history))
+        for name in there:
+            write_atomically(self.path / name, self.files[name])
+        for name, lines in self._lines.items():
+            lines.begin(self._begins_with[name])
         self._open = True
-
-    def _replace(self, name: str, data: bytes) -> None:
-        write_atomically(self.path / name, data)
-        self._sizes[name] = len(data)
-
-    def _append(self, name: str, line: Mapping[str, Any]) -> None:
-        data = _line(line)
-        with open(self.path / name, "ab") as f:
-            f.write(data)
-            f.flush()
-            os.fsync(f.fileno())
-        self._sizes[name] += len(data)
 
     def _failed(self, e: OSError) -> StorageFailed:
         self.broken = True
-        for name, size in self._sizes.items():  # half a line is none
+        for lines in self._lines.values():  # half a line is none
             try:
-                os.truncate(self.path / name, size)
+                lines.cut()
             except OSError:
                 continue
         return StorageFailed(why_not_written(self.path, e, self._durable))
@@ -165,7 +194,7 @@ def begun(folder: Path, files: Iterable[str] = ()) -> bool:
 
     A process can be killed after any write, the very first one included.
     """
-    names = (ABOUT, LEDGER, HISTORY, *files)
+    names = (LOCK, ABOUT, LEDGER, HISTORY, *files)
     return any((folder / name).exists() or (folder / f"{name}.tmp").exists() for name in names)
 
 

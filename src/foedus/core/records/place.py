@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from foedus.core.errors import BadInput, trouble
+from foedus.core.records.lock import LOCK
 
 
 def check_new_folder(path: Path, instead: str) -> None:
@@ -17,8 +18,8 @@ def check_new_folder(path: Path, instead: str) -> None:
     """
     place = path
     try:
-        # Half a file of a process that was killed right at its start is nobody's.
-        if path.exists() and (not path.is_dir() or any(p.suffix != ".tmp" for p in path.iterdir())):
+        # Half a file, or the lock, of a process that was killed right at its start is nobody's.
+        if path.exists() and (not path.is_dir() or any(p.suffix != ".tmp" and p.name != LOCK for p in path.iterdir())):
             raise BadInput(f"{path} already exists: {instead}")
         for place in (path, *path.absolute().parents):
             if place.is_symlink() and not place.exists():

@@ -25,6 +25,7 @@ from foedus.core.coordination.endings import diverged, node_failed
 from foedus.core.coordination.peer import Books, Message, edges_for, senders_of
 from foedus.core.coordination.session import Session
 from foedus.core.errors import BadInput, Deadlock
+from foedus.core.interrupts import held_back
 from foedus.core.types.state import State
 from foedus.core.types.update import Failed
 from foedus.runtimes.launch import pickled_program
@@ -170,9 +171,10 @@ class _Run:
             # What a lost peer has sent since its last commit is not sent again, and nothing comes to it any more.
             orphans = {k for k in taken | self._dropped if not sent_before(k, cut) and self.gone.isdisjoint(k[:2])}
             crossing = await self._ask_for(self._across(cut) - taken - self._dropped)
-            self._commit(cut, crossing, orphans)
-            self.meters.update((n, meter) for n, (_, meter) in found.items())
-            self._crossing, self._dropped, self._last = crossing, orphans, cut
+            with held_back():  # the last cut here is that of the run's last commit, also when the run ends
+                self._commit(cut, crossing, orphans)
+                self.meters.update((n, meter) for n, (_, meter) in found.items())
+                self._crossing, self._dropped, self._last = crossing, orphans, cut
             self._sent = [b.sent for b in cut]
             self._settle(taken - orphans)
 

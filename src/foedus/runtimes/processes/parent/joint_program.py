@@ -22,6 +22,7 @@ from torch import Tensor
 
 from foedus.core.coordination.session import Session
 from foedus.core.errors import WorkerError
+from foedus.core.interrupts import held_back
 from foedus.core.records.checkpoint import Checkpoint
 from foedus.core.types.trees import owned
 from foedus.runtimes.launch import pickled_program
@@ -183,13 +184,14 @@ class _Run:
             self._books[t] = message, tree["books"]
         if t in self._books and told.keys() >= set(self._members):
             first, books = self._books.pop(t)
-            if first.kept:
-                self.session.node_states.update({n: own for n, own in self._told.pop(t).items() if own})
-            elif self._kept is None and self._remembers(first.account):
-                self._kept = self.session.checkpoint()
-            self._commit(first.account, books)
-            if first.kept:
-                self._kept = None
+            with held_back():  # what nodes remember is of the last of these commits, and none before may be written
+                if first.kept:
+                    self.session.node_states.update({n: own for n, own in self._told.pop(t).items() if own})
+                elif self._kept is None and self._remembers(first.account):
+                    self._kept = self.session.checkpoint()
+                self._commit(first.account, books)
+                if first.kept:
+                    self._kept = None
             self._go_on()
         elif self._losing:
             self._go_on()

@@ -1,0 +1,67 @@
+"""Interrupts: when Ctrl-C is heard. Once, however often it is pressed, and never in the middle of a commit."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+IMPATIENT = 1.0
+"""Seconds after which Ctrl-C is heard again: it may have come to where Python cannot raise, or its end takes long."""
+
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Those whose handlers may raise. SIGINT is the first to be held back and the last to be let go: it comes by hand."""
+
+
+@contextmanager
+def heard_once() -> Iterator[None]:
+    """Meanwhile Ctrl-C pressed several times in a row is one ``KeyboardInterrupt``.
+
+    What it makes end has things to write down, and a second one would end that. After ``IMPATIENT`` seconds it is heard
+    again. In a thread other than the main one, which hears no signals, nothing is done.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if not _main() or not callable(before):
+        yield
+        return
+    last: float | None = None
+
+    def hear(number: int, frame: FrameType | None) -> Any:
+        nonlocal last
+        if last is None or time.monotonic() - last > IMPATIENT:
+            last = time.monotonic()
+            before(number, frame)
+
+    try:
+        signal.signal(signal.SIGINT, hear)
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is hear:  # else somebody has changed it meanwhile, for good
+            signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Meanwhile no signal is heard: those that come are handled at the end, each once."""
+    if not _main():
+        yield
+        return
+    handlers = {s: h for s in _SIGNALS if callable(h := signal.getsignal(s))}
+    came: list[int] = []
+    try:
+        for s in handlers:
+            signal.signal(s, lambda number, frame: came.append(number))
+        yield
+    finally:
+        for s in reversed(handlers):
+            signal.signal(s, handlers[s])
+    for number in dict.fromkeys(came):
+        signal.raise_signal(number)
+
+
+def _main() -> bool:
+    return threading.current_thread() is threading.main_thread()
