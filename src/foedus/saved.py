@@ -25,6 +25,7 @@ from foedus.core.records.ledger import Costs, Ledger
 from foedus.core.records.lines import HISTORY, LEDGER, LINES, belonging, each_line
 from foedus.core.records.lock import in_use
 from foedus.core.records.run import Described, Record, Run
+from foedus.core.records.tensor_file import opened
 from foedus.core.records.typed import as_record, as_type
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def model_file(model: Model, vector_D: Tensor) -> bytes:
 def read_vector(path: Path) -> np.ndarray:
     """The flat vector (D,) of a ``model.safetensors``. Errors: ``BadInput``."""
     try:
-        with safetensors.safe_open(path, framework="np") as f:
+        with opened(path, "np") as f:
             layout = json.loads((f.metadata() or {})["layout"])
             pieces = [f.get_tensor(name).reshape(-1) for name, _, _ in layout["slots"]]
     except (safetensors.SafetensorError, LookupError, TypeError, ValueError, OSError) as e:

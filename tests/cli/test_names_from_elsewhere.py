@@ -90,10 +90,12 @@ def test_an_error_is_one_line_whatever_its_names_are(foedus, tmp_path):
     assert len(said.err.splitlines()) == 1
 
 
-def test_warnings_of_the_library(foedus, capsys):
-    foedus("--version")  # adds the handler
-    logging.getLogger("foedus").warning("%s: left out", NASTY)
-    assert f"foedus: {SHOWN}: left out" in capsys.readouterr().err
+def test_warnings_of_the_library(monkeypatch, foedus):
+    """What is logged while a command runs."""
+    monkeypatch.setattr(
+        sys.modules["foedus.cli.main"], "app", lambda: logging.getLogger("foedus").warning("%s: left out", NASTY)
+    )
+    assert f"foedus: {SHOWN}: left out" in foedus("show", "x").err
 
 
 @pytest.mark.parametrize("cases", [None, 3])
@@ -158,6 +160,7 @@ def test_names_that_are_no_utf8(foedus, bytes_only, monkeypatch):
     assert "r\\xff/report.html" in told("report", "r\udcff")
     assert json.loads(told("show", "r\udcff", "--json"))["out"] == "r\udcff"
     assert "the same bits" in told("reproduce", "r\udcff")
+    assert "finished" in told("run", "--resume", "r\udcff", "--set", "program.fedavg.rounds=3")
     told("compare", *one[:1], "--set", "program.fedavg.rounds=1", "--set", "sweep={ seed = [0, 1] }", "-o", "c\udcff")
     assert "Numbers are means over 2 seeds" in told("show", "c\udcff")
     said = foedus("run", "e\udcff.toml", "--set", "name=\udcff")

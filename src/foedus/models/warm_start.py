@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from foedus.core.errors import BadInput
+from foedus.core.records.tensor_file import opened
 from foedus.core.types.model import check_shapes_known
 from foedus.models.names import did_you_mean
 
@@ -109,7 +109,8 @@ def _read(path: Path) -> Mapping[str, Tensor]:
 
 def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
     try:
-        return safetensors.torch.load_file(path)
+        with opened(path, "pt") as f:
+            return {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError) as e:
         raise BadInput(f"{path} is not a safetensors file: {e}") from e
 

@@ -57,7 +57,7 @@ def test_a_chain_of_one():
 RULE = fd.AfterCommits(1)
 
 
-@pytest.mark.parametrize("given", [RULE, (RULE,), [RULE], {RULE}, iter([RULE])], ids=str)
+@pytest.mark.parametrize("given", [RULE, (RULE,), [RULE], {RULE}, iter([RULE])], ids=lambda given: type(given).__name__)
 def test_stop_rules(given):
     assert len(fd.train(fd.FedAvg(2), model(), DATA, stop=given).history) == 1
 

@@ -23,6 +23,7 @@ from foedus.core.records.lines import HISTORY, LINES, belonging, each_line
 from foedus.core.records.memory import Place
 from foedus.core.records.origin import Circumstances
 from foedus.core.records.run import Record
+from foedus.core.records.tensor_file import opened
 from foedus.core.records.typed import as_type
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def circumstances_in(folder: Path) -> Circumstances:
     """Under which circumstances the last checkpoint was made, read from its head alone: nothing is checked yet."""
     for name in (CHECKPOINT, PREVIOUS):
         try:
-            with safetensors.safe_open(folder / name, framework="np") as f:
+            with opened(folder / name, "np") as f:
                 about = (f.metadata() or {}).get("about", "{}")
             return msgspec.json.decode(about, type=_About).circumstances
         except (safetensors.SafetensorError, ValueError, OSError):
@@ -142,7 +143,7 @@ def _read(folder: Path, name: str, damage: str) -> Found:
 
     path = folder / name
     try:
-        with safetensors.safe_open(path, framework="pt") as f:
+        with opened(path, "pt") as f:
             metadata = f.metadata() or {}
             tensors = [f.get_tensor(str(i)) for i in range(len(f.keys()))]
         _check_format(path, metadata["format"])
