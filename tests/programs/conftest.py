@@ -1,7 +1,7 @@
 """What several tests of programs need: models that start where one wants, what every peer holds, workers in time."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import pytest
 import torch
@@ -127,6 +127,6 @@ def with_failures():
                 fed.stream = lambda job, **options: stream(Breaks(job, nodes, after), **options)
                 return await super().__call__(fed)
 
-        return Failing(**{k: getattr(program, k) for k in program.__dataclass_fields__})
+        return Failing(**{f.name: getattr(program, f.name) for f in fields(program)})
 
     return make

@@ -114,7 +114,9 @@ class LocalSGD:
     def smallest_batch(self, rows: int) -> int:
         """Rows of the smallest batch that it trains on, at a node with so many."""
         count, b, last = self._pass(rows)
-        return b if self.steps is not None and self.steps < count else min(b, last)
+        if self.steps is not None and self.steps < count:
+            return b
+        return last if count == 1 else min(b, last)
 
     def steps_on(self, rows: int) -> int:
         """Gradient steps this job takes on a node with that many rows."""

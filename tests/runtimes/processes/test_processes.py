@@ -20,6 +20,7 @@ from foedus.core.types.state import State
 from foedus.core.types.update import Update
 from foedus.network import CostModel, Device, Exponential, Links
 from foedus.testing import small
+from foedus.training import Run
 
 WAYS = [("server", "shared"), ("server", "sockets"), ("tree", "shared"), ("tree", "sockets")]
 ROUNDING = [("ring", "shared"), ("ring", "sockets"), ("gloo", "sockets")]
@@ -200,7 +201,7 @@ def test_commits_that_are_not_due_are_recorded_all_the_same(tmp_path):
     assert [r.accuracy is None for r in run.history] == [r.accuracy is None for r in expected.history]
     assert torch.allclose(run.vector, expected.vector, atol=1e-6)
     assert all(a.wall_s < b.wall_s for a, b in itertools.pairwise(run.history))
-    assert fd.train.__globals__["Run"].load(tmp_path / "run").sha256 == run.sha256
+    assert Run.load(tmp_path / "run").sha256 == run.sha256
 
 
 # -- asynchronous --------------------------------------------------------------------------------------------------

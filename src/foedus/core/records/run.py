@@ -59,7 +59,7 @@ class Record:
     refused: int = 0
     failed: int = 0
     lost: int = 0
-    metrics: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, int | float] = field(default_factory=dict)
 
     @property
     def clock_s(self) -> float:
