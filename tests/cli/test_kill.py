@@ -24,7 +24,10 @@ FORKS = """
 import json, os, sys
 import matplotlib
 matplotlib.use("Agg")
+import sklearn.datasets
 import foedus.cli, foedus.estimators, foedus.experiment.study, foedus.data.tables
+import foedus.experiment.made_here, foedus.report.live, foedus.report.document, foedus.report.pictures, foedus.report.terminal
+import foedus.runtimes.processes
 from foedus.cli import main
 print("ready", flush=True)
 for line in sys.stdin:
@@ -35,9 +38,10 @@ for line in sys.stdin:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         os.dup2(os.open(asked["progress"], os.O_WRONLY), 2)
         sys.argv = ["foedus", *asked["args"]]
-        status = 0
+        status = 70
         try:
             main()
+            status = 0
         except SystemExit as e:
             status = e.code or 0
         finally:
@@ -79,7 +83,9 @@ def killed(forks, place, draw, *args):
             pass
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    return os.WIFSIGNALED(int(forks.stdout.readline()))
+    status = int(forks.stdout.readline())
+    assert os.WIFSIGNALED(status) or status == 0, os.waitstatus_to_exitcode(status)
+    return os.WIFSIGNALED(status)
 
 
 def sha(folder):

@@ -116,6 +116,7 @@ def test_the_demo_leaves_its_page_and_says_where(demo):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_the_demo_as_json(foedus):
     said = foedus("demo", "--json", "--out", "page")
     assert said.status == 0

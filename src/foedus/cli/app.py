@@ -159,4 +159,5 @@ def any_encoding() -> None:
     """Have standard output and error write an escape for what their encoding lacks, whatever the locale is."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+            with contextlib.suppress(OSError):  # whoever has put another file in its place meanwhile keeps what it does
+                stream.reconfigure(errors="backslashreplace")
