@@ -26,8 +26,8 @@ import matplotlib
 matplotlib.use("Agg")
 import sklearn.datasets
 import foedus.cli, foedus.estimators, foedus.experiment.study, foedus.data.tables
-import foedus.experiment.made_here, foedus.report.live, foedus.report.document, foedus.report.pictures, foedus.report.terminal
-import foedus.runtimes.processes
+import foedus.experiment.made_here, foedus.runtimes.processes
+import foedus.report.document, foedus.report.live, foedus.report.pictures, foedus.report.terminal
 from foedus.cli import main
 print("ready", flush=True)
 for line in sys.stdin:
