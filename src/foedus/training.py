@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from foedus import models, report, saved
-from foedus.core.coordination.evaluation import Evaluate
+from foedus.core.coordination.evaluation import AT_NODES
 from foedus.core.coordination.program import here
 from foedus.core.coordination.runtime import Engine, Runtime
 from foedus.core.coordination.session import EVALUATE_AT, Options, Session
@@ -164,7 +164,7 @@ def train(
                 evaluate_every=evaluate_every,
                 evaluate_at=evaluate_at,
                 evaluate_nodes=evaluate_nodes,
-                node_evaluation=getattr(context.program, "node_evaluation", Evaluate(held_out=True)),
+                node_evaluation=getattr(context.program, "node_evaluation", AT_NODES),
                 checkpoint_every=checkpoint_every,
                 per_node=per_node,
                 stop=rules,

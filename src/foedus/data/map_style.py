@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset, IterableDataset, Subset, TensorDataset
 
 from foedus.core.errors import BadInput
+from foedus.core.types.torch_process import seeded
 from foedus.data.dataset import Dataset
 from foedus.data.from_arrays import arrays, held_out, kept
 from foedus.data.holdout import check_fraction
@@ -138,15 +139,13 @@ def _pair(dataset: Any, i: int) -> tuple[Any, Any]:
 def _labels(dataset: Any) -> Any:
     """One label or target a row: those that the dataset says it has, if they are what it gives, else by a pass."""
     n = len(dataset)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
-        with _all_generators_seeded():
-            said = _said(dataset)
-            if said is not None and len(said) == n:
-                ends = (0, n - 1)
-                if all(np.array_equal(np.asarray(_pair(dataset, i)[1]), np.asarray(said[i])) for i in ends):
-                    return said
-            rows = [np.asarray(_pair(dataset, i)[1]) for i in range(n)]
+    with seeded(0), _all_generators_seeded():
+        said = _said(dataset)
+        if said is not None and len(said) == n:
+            ends = (0, n - 1)
+            if all(np.array_equal(np.asarray(_pair(dataset, i)[1]), np.asarray(said[i])) for i in ends):
+                return said
+        rows = [np.asarray(_pair(dataset, i)[1]) for i in range(n)]
     for i, row in enumerate(rows):
         if row.shape != rows[0].shape:
             raise BadInput(f"y of row {i} of the torch dataset has shape {row.shape}, that of row 0 {rows[0].shape}")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from foedus.core.coordination.evaluation import Evaluate
+from foedus.core.coordination.evaluation import AT_NODES
 from foedus.core.errors import BadInput, plain_name
 from foedus.experiment.experiment import Experiment
 from foedus.experiment.sweep import Case
@@ -36,7 +36,7 @@ def like_with_like(cases: Sequence[Case], held_out: Sequence[bool]) -> tuple[lis
 
 def personal(program: Any) -> bool:
     """Whether nodes have models of their own, that nobody but they can measure."""
-    return getattr(program, "node_evaluation", Evaluate(held_out=True)) != Evaluate(held_out=True)
+    return getattr(program, "node_evaluation", AT_NODES) != AT_NODES
 
 
 def _measured_alike(cases: Sequence[Case], held_out: Sequence[bool]) -> tuple[list[Case], list[str]]:

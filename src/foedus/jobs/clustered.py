@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from foedus.core.coordination.evaluation import Evaluate
+from foedus.core.coordination.evaluation import AT_NODES, Evaluate
 from foedus.core.types.job import NodeState, NodeView, Work
 from foedus.core.types.model import Model
 from foedus.core.types.update import Tensors, Update
@@ -53,7 +53,7 @@ class EvaluateBest:
 
     def __call__(self, node: NodeView, args: Tensors) -> tuple[Update, NodeState]:
         best = args["models"][choose(node, args["models"])]
-        return Evaluate(held_out=True)(node, {"w": best})
+        return AT_NODES(node, {"w": best})
 
 
 def choose(node: NodeView, models_KD: Tensor) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from foedus.core.coordination.evaluation import Evaluate
+from foedus.core.coordination.evaluation import AT_NODES
 from foedus.core.types.job import NodeState, NodeView, Work
 from foedus.core.types.model import Model, join
 from foedus.core.types.update import Tensors, Update
@@ -107,7 +107,7 @@ class EvaluateOwn:
 
     def __call__(self, node: NodeView, args: Tensors) -> tuple[Update, NodeState]:
         division = Division.of(node.model.layout, self.own)
-        return Evaluate(held_out=True)(node, {"w": whole(node, args["w"], division)})
+        return AT_NODES(node, {"w": whole(node, args["w"], division)})
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class TuneAndEvaluate:
     def __call__(self, node: NodeView, args: Tensors) -> tuple[Update, NodeState]:
         u, _ = self.local(node, args)
         tuned_D = args["w"] + join(u.parts, node.model.layout)
-        return Evaluate(held_out=True)(node, {"w": tuned_D})
+        return AT_NODES(node, {"w": tuned_D})
 
 
 def whole(node: NodeView, w_D: Tensor, division: Division) -> Tensor:

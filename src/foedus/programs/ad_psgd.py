@@ -9,10 +9,9 @@ from torch import Tensor
 
 from foedus.core.coordination.peer import Peer, Topology
 from foedus.core.errors import BadInput
-from foedus.core.types.model import join
 from foedus.core.types.state import State
 from foedus.jobs import LocalSGD
-from foedus.programs.weights import check_objective, length
+from foedus.programs.weights import check_objective, moved
 from foedus.topologies import Graph, Ring, describe, graph_of, require_connected
 
 ASK, ANSWER, STEPPED = "ask", "answer", "stepped"
@@ -120,7 +119,7 @@ class _Node:
         if with_average:
             await self.end_average()
         self.s = self.s.replace(
-            w=self.s.w + length(self.program.objective, self.peer) * join(u.parts, self.peer.layout),
+            w=self.s.w + moved(self.program.objective, self.peer, u),
             steps=self.s.steps + 1,
             stale=self.s.stale + self.s.averaged - averaged,
         )

@@ -16,7 +16,7 @@ from foedus.core.types.state import State
 from foedus.core.types.transform import Contraction, Transform, prepare
 from foedus.core.types.update import BUFFERS, Tensors, Update
 from foedus.jobs import LocalSGD
-from foedus.programs.weights import check_objective, length
+from foedus.programs.weights import check_objective, moved
 from foedus.topologies import Metropolis, Mixing, Ring, Weights, describe, mix
 from foedus.topologies.mixing import LARGEST, coupling
 from foedus.transforms import TopK
@@ -84,7 +84,7 @@ class Choco:
         s = await peer.begin(lambda w: State(w=w, estimates=dict.fromkeys(sorted(near), w), memory={}))
         for t in peer.rounds(self.rounds):
             u = await peer.run(self.local.at(t), {"w": s.w})
-            w = s.w + length(self.objective, peer) * join(u.parts, peer.layout)
+            w = s.w + moved(self.objective, peer, u)
             difference = _parts(w - s.estimates[peer.id], peer.layout)
             q, memory = compress.encode(Update(difference, 1.0), s.memory, peer.key("compress", t))
             sent = await peer.exchange(q.parts)

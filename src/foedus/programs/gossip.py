@@ -10,12 +10,11 @@ from torch import Tensor
 
 from foedus.core.coordination.peer import Peer, Topology
 from foedus.core.errors import BadInput
-from foedus.core.types.model import join
 from foedus.core.types.state import State
 from foedus.core.types.update import BUFFERS, Update
 from foedus.jobs import Gradient, LocalSGD
 from foedus.jobs.schedules import Schedule
-from foedus.programs.weights import check_objective, length
+from foedus.programs.weights import check_objective, length, moved
 from foedus.topologies import Absence, Metropolis, Mixing, Ring, Weights, describe, mix
 from foedus.topologies.weights import TOLERANCE
 
@@ -95,7 +94,7 @@ class Gossip:
                 w = _step(mixed, u, lr * length(self.objective, peer), peer.layout.parameters)
             else:
                 u = await peer.run(self.local.at(t), {"w": s.w})
-                w = await _mixed(peer, s.w + length(self.objective, peer) * join(u.parts, peer.layout), mixing, t)
+                w = await _mixed(peer, s.w + moved(self.objective, peer, u), mixing, t)
             s = s.replace(w=w)
             await peer.commit(s)
         return s.w  # type: ignore[no-any-return]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from foedus.aggregators import Mean
-from foedus.core.coordination.evaluation import Evaluate
+from foedus.core.coordination.evaluation import AT_NODES
 from foedus.core.coordination.federation import Federation
 from foedus.core.errors import BadInput
 from foedus.core.types.aggregator import Aggregator
@@ -50,7 +50,7 @@ class IFCA(FedAvg):
     @property
     def node_evaluation(self) -> Job:
         """What ``train(evaluate_nodes=...)`` asks of nodes."""
-        return EvaluateBest(self.clusters) if self.clusters > 1 else Evaluate(held_out=True)
+        return EvaluateBest(self.clusters) if self.clusters > 1 else AT_NODES
 
     def job(self, t: int) -> ClusteredSGD:
         return ClusteredSGD(self.local.at(t), self.clusters)

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from foedus.core.coordination.peer import Peer, Topology
 from foedus.core.errors import BadInput, ProgramError
-from foedus.core.types.model import join
 from foedus.core.types.state import State
 from foedus.core.types.update import Tensors
 from foedus.jobs import LocalSGD
-from foedus.programs.weights import check_objective, length
+from foedus.programs.weights import check_objective, moved
 from foedus.topologies import Absence, Exponential, Mixing, Push, describe, mix
 
 LEAST_MASS = 1e-6
@@ -82,7 +81,7 @@ class PushSum:
                 await peer.commit(s, weight=0.0)
                 continue
             u = await peer.run(self.local.at(t), {"w": s.w})
-            x = s.x + length(self.objective, peer) * join(u.parts, peer.layout)
+            x = s.x + moved(self.objective, peer, u)
             x, mass = await _push(peer, x, s.mass, mixing, t)
             s = State(w=_model(peer, x, mass, t), x=x, mass=mass)
             await peer.commit(s, weight=s.mass)

@@ -7,10 +7,14 @@ from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
+from torch import Tensor
+
 from foedus.aggregators import Mean
 from foedus.core.coordination.peer import Peer
 from foedus.core.errors import BadInput
 from foedus.core.types.aggregator import ALIKE, REPORTED, Aggregator
+from foedus.core.types.model import join
+from foedus.core.types.update import Update
 
 BY_ROWS, BY_NODES = "rows", "nodes"
 """What programs name as their ``objective``: the mean of the loss over all rows, or of the nodes' mean losses."""
@@ -44,6 +48,11 @@ def with_objective(program: Any, given: str) -> Any:
 def length(given: str, peer: Peer) -> float:
     """How long a peer's step is: where nodes count by rows, its rows against the mean over nodes."""
     return peer.share if given == BY_ROWS else 1.0
+
+
+def moved(given: str, peer: Peer, u: Update) -> Tensor:
+    """How far a peer's model moves by a job's ``delta``: by as many times it as its step is long."""
+    return length(given, peer) * join(u.parts, peer.layout)
 
 
 def weights(aggregate: Aggregator, sizes: Sequence[int], nodes: Iterable[int]) -> list[float]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from foedus.core.types.data import FederatedDataset
 from foedus.core.types.model import Model
+from foedus.core.types.torch_process import seeded
 from foedus.data import Dirichlet, Natural, arrays, load
 
 
@@ -78,7 +79,6 @@ def small(nodes: int = 6, rows: int = 150) -> Problem:
     assert isinstance(digits.x, Tensor)
     assert isinstance(digits.test_x, Tensor)
     data = arrays(digits.x[:rows, ::4], digits.y[:rows], test=(digits.x[-60:, ::4], digits.y[-60:]), classes=10)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
+    with seeded(0):
         module = nn.Sequential(nn.Linear(16, 8), _Centre(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 10))
     return Problem(Model(module), data.split(Dirichlet(alpha=1.0), nodes=nodes, seed=0))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from foedus.core.types.job import NodeState
 from foedus.core.types.keys import Key
+from foedus.core.types.torch_process import seeded
 from foedus.core.types.transform import (
     Sensitivity,
     Shapes,
@@ -94,8 +95,7 @@ def _check_passage(
     _check_state(laws, after)
 
     # Torch's own generator must not decide: it is in another state in every worker.
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(key.child("noise").integer())
+    with seeded(key.child("noise").integer()):
         twin, twin_after = transform.encode(u, clone(dict(state)), key)
     law = "the same key gives the same bits"
     laws.same(twin.parts, sent.parts, law)

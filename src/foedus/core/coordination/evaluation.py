@@ -84,6 +84,10 @@ class Evaluate:
         return Update(parts, float(len(span)), metrics, node.id), node.state
 
 
+AT_NODES = Evaluate(held_out=True)
+"""How a node measures a model, where its program has no way of its own."""
+
+
 @dataclass(frozen=True)
 class EvaluateEach:
     """One metric of each of several models on a node's rows; the models are rows of ``args["w"]`` (K, D).

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from foedus.core.coordination.endings import node_failed
-from foedus.core.coordination.evaluation import CHUNK, NODES, QUALITY, SMALLER_IS_BETTER, Evaluate, combine, over_nodes
+from foedus.core.coordination.evaluation import (
+    AT_NODES,
+    CHUNK,
+    NODES,
+    QUALITY,
+    SMALLER_IS_BETTER,
+    Evaluate,
+    combine,
+    over_nodes,
+)
 from foedus.core.coordination.executor import InOrder, Plan, Task
 from foedus.core.errors import BadInput
 from foedus.core.records.run import Record
@@ -35,7 +44,7 @@ class Quality:
 
     def _everywhere(self, w_D: Tensor) -> dict[str, float]:
         tasks = [Task(n, 0, {}) for n in range(self._s.roster.nodes)]
-        answers = self._answers(Evaluate(held_out=True), {"w": w_D}, tasks)
+        answers = self._answers(AT_NODES, {"w": w_D}, tasks)
         if all(a is None for a in answers):
             return {"loss": float("nan")}
         return combine(a for a in answers if a is not None)

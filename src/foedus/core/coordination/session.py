@@ -21,7 +21,7 @@ from torch import Tensor
 
 from foedus.core.coordination.commit import Carried, Commit
 from foedus.core.coordination.endings import kept
-from foedus.core.coordination.evaluation import QUALITY, Evaluate
+from foedus.core.coordination.evaluation import AT_NODES, QUALITY
 from foedus.core.coordination.executor import Executor
 from foedus.core.coordination.node_states import begin_without, bring_home
 from foedus.core.coordination.quality import Quality, better
@@ -66,7 +66,7 @@ class Options:
     evaluate_every: int = 1
     evaluate_at: str = "program"
     evaluate_nodes: int = 0
-    node_evaluation: Job = Evaluate(held_out=True)
+    node_evaluation: Job = AT_NODES
     checkpoint_every: int = 1
     per_node: bool = False
     stop: Sequence[Any] = ()
