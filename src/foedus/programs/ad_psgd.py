@@ -150,8 +150,8 @@ class _Node:
             self.s = self.s.replace(asked=n, given=self.s.w)  # a commit may come before the answer
         m = await peer.recv(ANSWER, self.s.asked)
         assert m is not None
-        moved = m.parts["w"] - self.s.given
-        self.s = self.s.replace(w=self.s.w + moved, averaged=self.s.averaged + 1, asked=None, given=None)
+        change = m.parts["w"] - self.s.given
+        self.s = self.s.replace(w=self.s.w + change, averaged=self.s.averaged + 1, asked=None, given=None)
 
     async def answer(self) -> None:
         """Passive: whoever asks, until all have said that they are done."""
