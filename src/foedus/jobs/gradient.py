@@ -28,7 +28,7 @@ class Gradient:
             raise BadInput(f"batch_size must be at least 1, or None for the full batch; got {self.batch_size}")
 
     def work(self, rows: int) -> Work:
-        return Work(trained=rows if self.batch_size is None else min(rows, self.batch_size))
+        return Work(trained=self.smallest_batch(rows))
 
     def smallest_batch(self, rows: int) -> int:
         """Rows of its only batch, at a node with so many."""
