@@ -111,3 +111,25 @@ def test_every_program_says_which_but_those_that_train_alone():
 def test_an_objective_that_there_is_not(program):
     with pytest.raises(fd.BadInput, match="nodes count by their rows"):
         program(rounds=1, objective="people")
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        programs.Gossip(1, COMPLETE, local=ONE),
+        programs.PushSum(1, COMPLETE, local=ONE),
+        programs.Choco(1, COMPLETE, gamma=1.0, compress=WHOLE, local=ONE),
+    ],
+    ids=lambda p: type(p).__name__,
+)
+def test_statistics_of_batch_norm_are_means_whatever_nodes_count(program):
+    """A longer step is one of the parameters: a variance that went three times as far could become negative."""
+    torch.manual_seed(0)
+    model = fd.Model(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1)), loss="mse")
+    node = [k for k, rows in enumerate((2, 8)) for _ in range(rows)]
+    x = torch.randn(10, 2)
+    data = fd.data.arrays(x, x.sum(1, keepdim=True), node=node).split(fd.data.Natural())
+    rows, nodes = (fd.train(with_objective(program, o), model, data).vector for o in ("rows", "nodes"))
+    p = model.layout.parameters
+    assert not torch.equal(rows[:p], nodes[:p])
+    assert torch.equal(rows[p:], nodes[p:])

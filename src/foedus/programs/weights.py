@@ -51,8 +51,10 @@ def length(given: str, peer: Peer) -> float:
 
 
 def moved(given: str, peer: Peer, u: Update) -> Tensor:
-    """How far a peer's model moves by a job's ``delta``: by as many times it as its step is long."""
-    return length(given, peer) * join(u.parts, peer.layout)
+    """How far a peer's model moves by a job's answer: its parameters as many times as far as its step is long. Float
+    buffers (batch norm's statistics) are means, and go no further than the job says.
+    """
+    return join({**u.parts, "delta": length(given, peer) * u.parts["delta"]}, peer.layout)
 
 
 def weights(aggregate: Aggregator, sizes: Sequence[int], nodes: Iterable[int]) -> list[float]:
