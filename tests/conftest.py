@@ -17,7 +17,7 @@ settings.load_profile("any machine")
 os.environ["FOEDUS_TEST_MARK"] = secrets.token_hex(8)
 
 # What is noted of runs with code of one's own is none of the home's of whoever runs the tests.
-_state = tempfile.TemporaryDirectory(prefix="foedus-tests-")
+_state = tempfile.TemporaryDirectory(prefix="tests-of-foedus-")
 os.environ["XDG_STATE_HOME"] = _state.name
 
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from foedus.core import interrupts
-from foedus.core.interrupts import heard_once, held_back
+from foedus.core.interrupts import heard_once, held_back, unbroken
 
 
 def ctrl_c():
@@ -136,7 +136,7 @@ def test_from_outside_a_whole_burst_is_one():
     code = """
 import os, signal, sys
 from foedus.core import interrupts
-from foedus.core.interrupts import heard_once, held_back
+from foedus.core.interrupts import heard_once, held_back, unbroken
 interrupts.IMPATIENT = 60.0
 heard = 0
 with heard_once():
@@ -159,3 +159,74 @@ print(heard)
     for _ in range(200):
         child.send_signal(signal.SIGINT)
     assert child.communicate("\n", timeout=30)[0] == "1\n"
+
+
+# -- steps ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_step_is_done_before_it_is_heard_also_within_another():
+    done = []
+
+    @unbroken()
+    def step():
+        ctrl_c()
+        done.append("all of it")
+
+    @unbroken()
+    def steps():
+        step()
+        done.append("and the outer one")
+
+    @heard_once()
+    def run():
+        steps()
+        done.append("and no more")
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert done == ["all of it", "and the outer one"]
+    steps_after = []
+    with heard_once(), unbroken():
+        steps_after.append("nothing is left over")
+    assert steps_after
+
+
+def test_a_step_that_does_not_end_is_broken_by_whoever_presses_again(monkeypatch):
+    monkeypatch.setattr(interrupts, "IMPATIENT", 0.05)
+    done = []
+
+    @heard_once()
+    def run():
+        with unbroken():
+            ctrl_c()
+            ctrl_c()  # at once: the same
+            done.append("all of it")
+            time.sleep(0.1)
+            ctrl_c()
+            done.append("and no more")
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert done == ["all of it"]
+    with heard_once(), unbroken():
+        done.append("nothing is left over")
+    assert (unbroken.under_way, unbroken.late) == (0, None)
+
+
+def test_a_step_in_another_thread_holds_nothing_back():
+    inside, over = threading.Event(), threading.Event()
+
+    @unbroken()
+    def step():
+        inside.set()
+        over.wait(10)
+
+    thread = threading.Thread(target=step)
+    thread.start()
+    inside.wait(10)
+    try:
+        with pytest.raises(KeyboardInterrupt), heard_once():
+            ctrl_c()
+    finally:
+        over.set()
+        thread.join()

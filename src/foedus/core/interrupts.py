@@ -1,12 +1,14 @@
-"""Interrupts: when Ctrl-C is heard. Once, however often it is pressed, and never in the middle of a commit."""
+"""Interrupts: when Ctrl-C is heard. Once, however often it is pressed, and never in the middle of a commit or of a
+message.
+"""
 
 from __future__ import annotations
 
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ContextDecorator, contextmanager
 from types import FrameType
 from typing import Any
 
@@ -32,8 +34,13 @@ def heard_once() -> Iterator[None]:
 
     def hear(number: int, frame: FrameType | None) -> Any:
         nonlocal last
-        if last is None or time.monotonic() - last > IMPATIENT:
-            last = time.monotonic()
+        if last is not None and time.monotonic() - last <= IMPATIENT:
+            return
+        last = time.monotonic()
+        if unbroken.under_way and unbroken.late is None:
+            unbroken.late = lambda: before(number, frame)
+        else:  # also where a step takes longer than anybody waits for
+            unbroken.late = None
             before(number, frame)
 
     try:
@@ -42,6 +49,30 @@ def heard_once() -> Iterator[None]:
     finally:
         if signal.getsignal(signal.SIGINT) is hear:  # else somebody has changed it meanwhile, for good
             signal.signal(signal.SIGINT, before)
+
+
+class unbroken(ContextDecorator):
+    """A step that takes no time, and that Ctrl-C is not to leave half done: it is heard when the step is over.
+
+    Without the system calls of ``held_back``, so that it can stand around every message. It knows of the Ctrl-C that
+    ``heard_once`` hears, and only in the main thread; steps may be within steps.
+    """
+
+    under_way = 0
+    late: Callable[[], Any] | None = None
+    """What is to be done at the end of the outermost step."""
+
+    def __enter__(self) -> None:
+        if _main():
+            unbroken.under_way += 1
+
+    def __exit__(self, *_: object) -> None:
+        if not _main():
+            return
+        unbroken.under_way -= 1
+        if not unbroken.under_way and unbroken.late is not None:
+            late, unbroken.late = unbroken.late, None
+            late()
 
 
 @contextmanager

@@ -3,6 +3,7 @@ for checkpoints. To start processes takes a while, so that each test here looks 
 """
 
 import contextlib
+import functools
 import gc
 import itertools
 import logging
@@ -183,9 +184,15 @@ class Counts:
 
 def kept_here():
     """How many states this process keeps, if it is a node's."""
+    return sum(len(w.kept) for w in workers()) if AT_A_NODE else 0
+
+
+@functools.cache
+def workers():
+    """Those of this process, which works for one run after the other: looked for once, as it takes long."""
     from foedus.runtimes.processes.node.worker import _Worker
 
-    return sum(len(o.kept) for o in gc.get_objects() if type(o) is _Worker) if AT_A_NODE else 0
+    return [o for o in gc.get_objects() if type(o) is _Worker]
 
 
 @dataclass(frozen=True)
@@ -241,7 +248,7 @@ def test_an_answer_that_was_not_used_changes_nothing(leftovers, job, until):
     """Tried again, failed, refused, late and called off: nodes remember their accepted answers, and those only."""
     problem = small(nodes=3, rows=30)
     with leftovers(), without_gc():
-        run = fd.train(Rounds(8, job, until), problem.model, problem.data, runtime=fd.Processes(), policy=Sometimes())
+        run = fd.train(Rounds(4, job, until), problem.model, problem.data, runtime=fd.Processes(), policy=Sometimes())
     state, total = run.checkpoint.tree["state"], run.ledger.total
     assert state.wrong == 0
     assert remembered(run) == state.accepted
@@ -264,7 +271,7 @@ def test_an_interrupted_run_goes_back_to_its_last_commit(leftovers):
 
 
 def test_a_node_keeps_few_states_however_long_the_run(leftovers):
-    """50 rounds of two calls each, with evaluations at the nodes in between: three at the most, here as well."""
+    """20 rounds of two calls each, with evaluations at the nodes in between: three at the most, here as well."""
     problem, handles = small(nodes=3, rows=30), []
 
     def commit(record):
@@ -272,7 +279,7 @@ def test_a_node_keeps_few_states_however_long_the_run(leftovers):
 
     with leftovers(), without_gc():
         run = fd.train(
-            Rounds(50), problem.model, problem.data, runtime=fd.Processes(), evaluate_nodes=1, progress=commit
+            Rounds(20), problem.model, problem.data, runtime=fd.Processes(), evaluate_nodes=1, progress=commit
         )
     assert run.checkpoint.tree["state"].most <= 3
     assert max(handles) <= 3 * 3

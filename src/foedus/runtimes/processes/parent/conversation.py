@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from foedus.core.coordination.endings import kept
 from foedus.core.coordination.session import Session
 from foedus.core.errors import BadInput, Diverged, FoedusError, NobodyInTime, NodeFailed, ProgramError
+from foedus.core.interrupts import unbroken
 from foedus.runtimes.channel import Closed
 from foedus.runtimes.launch import refused
 from foedus.runtimes.processes.parent.process_group import ProcessGroup
@@ -102,6 +103,7 @@ class Conversation:
 
     # -- saying ------------------------------------------------------------------------------------------------
 
+    @unbroken()
     def say(self, node: int, message: messages.Message, tree: Any = None, sock: socket.socket | None = None) -> None:
         """Send one node a message, unless it is lost; with a socket, which becomes the node's."""
         if node in self.gone:
@@ -154,6 +156,7 @@ class Conversation:
             raise self.refusal
         return heard
 
+    @unbroken()
     def listen(self, node: int) -> None:
         """Take what a node has said by now."""
         try:
@@ -172,6 +175,7 @@ class Conversation:
                 self._ready.add(node)
             self._hear(Heard(node, message, tree))
 
+    @unbroken()
     def lost(self, node: int, how: str) -> None:
         """A node is lost."""
         if node in self.gone:

@@ -18,6 +18,7 @@ from typing import Any
 
 from foedus.core.coordination.executor import Blocks, Executor, Outcome, Plan, Result, Task
 from foedus.core.coordination.site import RECEIVED, Setup, Site, receive
+from foedus.core.interrupts import unbroken
 from foedus.core.records.ledger import Costs
 from foedus.core.time.clock import RealClock
 from foedus.core.types.aggregator import Fold
@@ -277,6 +278,7 @@ class Server(Executor):
 
     # -- jobs and answers --------------------------------------------------------------------------------------
 
+    @unbroken()
     def _give(self, ticket: _Ticket, index: int, task: Task, placed: Counted) -> None:
         node, talk = task.node, self._talk
         assert talk is not None
@@ -329,6 +331,7 @@ class Server(Executor):
             self._talk.say(node, messages.NodeState(number), new)
         return numbers
 
+    @unbroken()
     def _writable(self, node: int) -> None:
         try:
             if self._wires[node].flush():
@@ -337,6 +340,7 @@ class Server(Executor):
         except Closed:
             self._broken(node)
 
+    @unbroken()
     def _readable(self, node: int) -> None:
         if node in self.gone:
             return
