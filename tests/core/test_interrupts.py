@@ -1,5 +1,6 @@
 """Ctrl-C is heard once, and not while something is held back."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -230,3 +231,62 @@ def test_a_step_in_another_thread_holds_nothing_back():
     finally:
         over.set()
         thread.join()
+
+
+def pressed_at(line):
+    """Two coroutines in a loop, and Ctrl-C before the so-manieth line of asyncio's own code: whether it was heard, and
+    which ends that were begun never came; None where there are fewer lines.
+    """
+    lines, begun, done, heard = 0, set(), set(), False
+
+    async def part(name, future):
+        begun.add(name)
+        try:
+            await asyncio.sleep(0)
+            await future
+            await asyncio.sleep(0.0001)
+        finally:
+            done.add(name)
+
+    def trace(frame, event, arg):
+        nonlocal lines
+        if frame.f_globals["__name__"].startswith("asyncio") and asyncio._get_running_loop() is not None:
+            lines += event == "line"
+            if event == "line" and lines == line:
+                ctrl_c()
+            return trace
+        return None
+
+    loop = asyncio.new_event_loop()
+    future = loop.create_future()
+    tasks = [loop.create_task(part(name, future)) for name in "ab"]
+    loop.call_soon(future.set_result, None)
+    both = asyncio.gather(*tasks, return_exceptions=True)
+    try:
+        with heard_once():
+            sys.settrace(trace)
+            try:
+                loop.run_until_complete(both)
+            finally:
+                sys.settrace(None)
+    except KeyboardInterrupt:
+        heard = True
+    for t in tasks:
+        t.cancel()
+    loop.stop()  # what was to stop it then does so now
+    loop.run_forever()
+    loop.run_until_complete(asyncio.wait(tasks, timeout=5))
+    loop.close()
+    return (heard, begun - done) if lines >= line else None
+
+
+def test_in_the_middle_of_a_loops_own_step_it_is_heard_when_that_is_over(monkeypatch):
+    """What a loop has taken from its queue and not begun would be lost, and whoever waits for it wait for ever."""
+    monkeypatch.setattr(
+        interrupts, "_HELPERS", (*interrupts._HELPERS, __name__.partition(".")[0])
+    )  # the tracer stands in between
+    line = 1
+    while (found := pressed_at(line)) is not None:
+        assert found == (True, set()), line
+        line += 1
+    assert line > 100

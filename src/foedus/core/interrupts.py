@@ -5,6 +5,7 @@ message.
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -37,11 +38,15 @@ def heard_once() -> Iterator[None]:
         if last is not None and time.monotonic() - last <= IMPATIENT:
             return
         last = time.monotonic()
-        if unbroken.under_way and unbroken.late is None:
-            unbroken.late = lambda: before(number, frame)
-        else:  # also where a step takes longer than anybody waits for
+        # Also where it was to be heard later, and that takes longer than anybody waits for.
+        if unbroken.late is not None or not (unbroken.under_way or _within_a_loops_own_step(frame)):
             unbroken.late = None
             before(number, frame)
+            return
+        unbroken.late = lambda: before(number, None)
+        loop = _running_loop()
+        if loop is not None:
+            loop.call_soon_threadsafe(unbroken.hear_late)
 
     try:
         signal.signal(signal.SIGINT, hear)
@@ -49,6 +54,7 @@ def heard_once() -> Iterator[None]:
     finally:
         if signal.getsignal(signal.SIGINT) is hear:  # else somebody has changed it meanwhile, for good
             signal.signal(signal.SIGINT, before)
+        unbroken.hear_late()  # the loop that was to say it has ended first
 
 
 class unbroken(ContextDecorator):
@@ -60,19 +66,48 @@ class unbroken(ContextDecorator):
 
     under_way = 0
     late: Callable[[], Any] | None = None
-    """What is to be done at the end of the outermost step."""
+    """What is to be done when the outermost step is over, or the loop's."""
+
+    @staticmethod
+    def hear_late() -> None:
+        """Do what was to be done later."""
+        if unbroken.late is not None and not unbroken.under_way:
+            late, unbroken.late = unbroken.late, None
+            late()
 
     def __enter__(self) -> None:
         if _main():
             unbroken.under_way += 1
 
     def __exit__(self, *_: object) -> None:
-        if not _main():
-            return
-        unbroken.under_way -= 1
-        if not unbroken.under_way and unbroken.late is not None:
-            late, unbroken.late = unbroken.late, None
-            late()
+        if _main():
+            unbroken.under_way -= 1
+            self.hear_late()
+
+
+def _within_a_loops_own_step(frame: FrameType | None) -> bool:
+    """Whether Ctrl-C came in the middle of asyncio's own code, in a loop that runs.
+
+    What a loop has taken from its queue and not begun would never be done, and whoever waits for it wait for ever, also
+    to be cancelled. In a callback of ours, and in a coroutine, an error is what asyncio is made for.
+    """
+    if _running_loop() is None:
+        return False
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "").partition(".")[0]
+        if module not in _HELPERS:
+            return bool(module == "asyncio")
+        frame = frame.f_back
+    return False
+
+
+_HELPERS = ("selectors", "_weakrefset", "weakref", "contextlib", "enum", "signal", "socket")
+"""What asyncio itself calls, of Python's library in Python."""
+
+
+def _running_loop() -> Any:
+    asyncio = sys.modules.get("asyncio")  # imported by whoever runs a loop
+    return None if asyncio is None else asyncio._get_running_loop()
 
 
 @contextmanager

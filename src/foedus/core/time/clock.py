@@ -188,6 +188,9 @@ def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
     tasks = asyncio.all_tasks(loop)
     for t in tasks:
         t.cancel()
+    # Where Ctrl-C came between the program's end and what asyncio does then, that stops whatever the loop runs next.
+    loop.stop()
+    loop.run_forever()
     if tasks:
         with contextlib.suppress(Deadlock):  # a handler that waits for what will not come is left where it is
             loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
