@@ -32,7 +32,7 @@ from foedus.core.types.torch_process import one_thread
 from foedus.jobs import one_row
 from foedus.runtimes import Simulation
 from foedus.sampling import StopRule
-from foedus.sampling.stopping import stop_rules
+from foedus.sampling.stopping import settled, stop_rules
 from foedus.tracking import About, Tracker, Trackers, settings
 
 log = logging.getLogger("foedus")
@@ -130,6 +130,7 @@ def train(
     if evaluate_nodes < 0:
         raise BadInput(f"evaluate_nodes counts commits, from 1 up, or is 0 for never; got {evaluate_nodes}")
     rules = stop_rules(stop)
+    looking = [settled(rule, model.measures) for rule in rules]
     folder, found, checkpoint = _folder(out, resume, {} if config is None else {saved.CONFIG: config.encode()})
     context = _Context(program, model, runtime, policy, out, config, accept_changes)
     if found is not None and found.damage:
@@ -168,6 +169,7 @@ def train(
                 checkpoint_every=checkpoint_every,
                 per_node=per_node,
                 stop=rules,
+                settled=looking,
                 progress=show.update,
                 folder=folder,
             ),

@@ -62,11 +62,14 @@ def test_like_beside_like_needs_no_mark():
     )
 
 
-def test_an_auc_of_all_rows_is_not_a_mean_over_nodes():
+def test_an_auc_is_of_all_rows_wherever_they_are_and_a_function_of_ones_own_is_not():
     pooled, over_nodes = EvaluatedOn("held out"), EvaluatedOn("held out", "nodes")
-    assert pooled.like(over_nodes, "accuracy")
-    assert not pooled.like(over_nodes, "auc")
-    assert "AUC is the mean over nodes" in over_nodes.said("auc")
+    for metric in ("accuracy", "auc", "f1", "sensitivity_at_threshold_0.3"):
+        assert pooled.like(over_nodes, metric)
+        assert "mean over nodes" not in over_nodes.said(metric)
+    assert not pooled.like(over_nodes, "my_own")
+    assert over_nodes.like(over_nodes, "my_own")
+    assert over_nodes.said("my_own").endswith("; my own is the mean over nodes, by their rows")
     own = EvaluatedOn("held out", "nodes", "own")
     assert not own.like(EvaluatedOn("held out", models="each"), "accuracy")
     assert not EvaluatedOn("test", models="program").like(EvaluatedOn("test"), "accuracy")

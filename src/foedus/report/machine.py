@@ -76,7 +76,7 @@ def _run(run: Run) -> dict[str, Any]:
 
 def _measured(run: Run) -> dict[str, str]:
     on = run.evaluated_on
-    return {"rows": on.rows, "where": on.where, "models": on.models, "auc": on.auc}
+    return {"rows": on.rows, "where": on.where, "models": on.models}
 
 
 def _agreed(what: Run | FederatedDataset) -> dict[str, Any] | None:

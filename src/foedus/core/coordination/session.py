@@ -21,7 +21,7 @@ from torch import Tensor
 
 from foedus.core.coordination.commit import Carried, Commit
 from foedus.core.coordination.endings import kept
-from foedus.core.coordination.evaluation import AT_NODES, QUALITY
+from foedus.core.coordination.evaluation import AT_NODES
 from foedus.core.coordination.executor import Executor
 from foedus.core.coordination.node_states import begin_without, bring_home
 from foedus.core.coordination.quality import Quality, better
@@ -38,6 +38,7 @@ from foedus.core.time.cost import Network
 from foedus.core.time.delivery import Deliveries
 from foedus.core.types.job import Job
 from foedus.core.types.keys import Key
+from foedus.core.types.metric import QUALITY
 from foedus.core.types.model import Model
 from foedus.core.types.policy import Policy
 from foedus.core.types.roster import Roster
@@ -59,6 +60,7 @@ class Options:
 
     ``evaluate_at``     ``"program"``: as the program commits. ``"nodes"``: the run's quality is that of all nodes, each
                         with the model that it has, on the rows that it evaluates on.
+    ``stop``            rules that end the run, as they were given; ``settled``: as they look at this run's metrics.
     ``evaluate_nodes``  evaluate at the nodes each so many commits, 0 for never; ``node_evaluation`` is the job for it.
     """
 
@@ -70,6 +72,7 @@ class Options:
     checkpoint_every: int = 1
     per_node: bool = False
     stop: Sequence[Any] = ()
+    settled: Sequence[Any] = ()
     progress: Callable[[Record], None] | None = None
     folder: RunFolder | None = None
     circumstances: Circumstances = Circumstances()
@@ -215,7 +218,8 @@ class Session:
         if whole:
             personal = at_nodes is not None or self.options.node_evaluation != Options.node_evaluation
             tested_on = EvaluatedOn(self.roster.nodes_tested_on, "nodes", "own" if personal else "one")
-            metrics = {k: v for k, v in metrics.items() if k not in QUALITY} if metrics else None
+            mine = {*QUALITY, *self.model.metrics}
+            metrics = {k: v for k, v in metrics.items() if k not in mine} if metrics else None
         elif metrics is not None:
             tested_on = self._tested_on(metrics, at_nodes)
         self.carried.tested_on = None if tested_on is None else asdict(tested_on)
@@ -237,7 +241,7 @@ class Session:
             if given is not None and (self.options.evaluate_nodes or whole) and not due_nodes:
                 quality |= self._at_nodes(given, whole)
             record = self._record(t, quality)
-        if w is not None and better(record, self.best):
+        if w is not None and better(record, self.best, self.model.measures):
             self.best, self.best_w = record, w.clone()
         self.round, self.state, self._stops = t, state, stops
         self.history.append(record)
@@ -319,7 +323,8 @@ class Session:
         return every > 0 and (t % every == 0 or t == self.planned)
 
     def _ask_to_stop(self, record: Record) -> list[tuple[bool, Any]]:
-        return [rule.after(record, memory) for rule, (_, memory) in zip(self.options.stop, self._stops, strict=True)]
+        rules = self.options.settled or self.options.stop
+        return [rule.after(record, memory) for rule, (_, memory) in zip(rules, self._stops, strict=True)]
 
     def _record(self, round: int, quality: dict[str, float]) -> Record:
         named = {k: quality[k] for k in QUALITY if k in quality}

@@ -7,7 +7,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -112,6 +112,8 @@ class Site:
                 args = {**args, **task.own}
             does = plan.job if task.node < 0 else partial(self.policy.does, asked, job=plan.job)
             update, job_state = does(view, args)
+            if update.sums and not plan.measures:
+                update = replace(update, sums={})
             out.metrics = {k: float(v) for k, v in update.metrics.items()}
             if not math.isfinite(update.weight):
                 out.missing = Failed(task.node, f"weight is {update.weight}", nonfinite=True)

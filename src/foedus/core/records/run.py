@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from foedus.core.types.model import Model
 
 
+_FIELDS = ("loss", "accuracy", "auc", "rmse", "train_loss")
+
 GROWN = 1000.0
 """By how much a loss is larger at the end than at the beginning where nobody would call that learning."""
 
@@ -28,8 +30,9 @@ class Record:
     """One commit. Costs are cumulative since the start of the run, as in ``Costs``.
 
     ``loss``, ``accuracy``, ``auc`` and ``rmse`` are measured as ``Run.evaluated_on`` says, and ``None`` where this
-    commit was not evaluated or the metric does not apply.
-    ``metrics`` are others, such as ``staleness_mean`` and ``staleness_max`` of the updates since the last commit.
+    commit was not evaluated or the metric does not apply. All other metrics of the model are in ``metrics`` by name,
+    as far as they are defined, and so are other numbers, such as ``staleness_mean`` and ``staleness_max`` of the
+    updates since the last commit. ``measured(name)`` looks in both places.
     ``train_loss`` is the mean that nodes reported while they trained, ``epochs`` the rows they trained on divided by
     the rows there are, ``cohort`` how many answers were used since the last commit. ``median_s`` is the virtual time
     after which the median node of each cohort was done: what ``virtual_s`` would be if nobody waited for stragglers.
@@ -60,6 +63,11 @@ class Record:
     failed: int = 0
     lost: int = 0
     metrics: dict[str, int | float] = field(default_factory=dict)
+
+    def measured(self, name: str) -> float | None:
+        """The value of a metric by its name; None where it was not measured."""
+        value = getattr(self, name) if name in _FIELDS else self.metrics.get(name)
+        return None if value is None else float(value)
 
     @property
     def clock_s(self) -> float:
