@@ -27,6 +27,7 @@ from foedus.core.records.lock import in_use
 from foedus.core.records.run import Described, Record, Run
 from foedus.core.records.tensor_file import opened
 from foedus.core.records.typed import as_record, as_type
+from foedus.core.types.metric import Metric, named
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,6 +64,8 @@ def about(run: Run) -> dict[str, Any]:
         "label_counts": run.label_counts if few else None,
         "class_names": None if run.class_names is None else list(run.class_names),
         "evaluated_on": asdict(run.evaluated_on),
+        "metrics": [{k: getattr(m, k) for k in _Measure.__struct_fields__} for m in run.metrics],
+        "usual": run.usual,
         "objective": run.objective,
         "rounds": len(run.history),
         "best": None if run.best is None else asdict(run.best),
@@ -124,6 +127,18 @@ class _Prepared(msgspec.Struct):
     bytes: int
 
 
+class _Measure(msgspec.Struct):
+    name: str
+    label: str
+    higher: bool
+    form: str
+
+    def metric(self) -> Metric:
+        """The metric, whose function, if it was one of the user's own, is not in the folder."""
+        known = named(self.name)
+        return known if known.pooled else Metric(self.name, None, self.higher, self.label, self.form)
+
+
 class _Books(msgspec.Struct):
     total: Costs
     nodes: dict[int, Costs]
@@ -159,6 +174,8 @@ class About(msgspec.Struct):
     ledger: _Books
     config: str | None = None
     lines: dict[str, Mark] | None = None
+    metrics: list[_Measure] | None = None
+    usual: dict[str, float] | None = None
 
     def __post_init__(self) -> None:
         """Errors: ``ValueError`` for lists of which one has something for each node, or class, and another has not."""
@@ -240,6 +257,8 @@ def glance(path: str | Path, kind: type[R] = Run) -> R:  # type: ignore[assignme
         label_counts=read.label_counts,
         evaluated_on=read.evaluated_on,
         objective=read.objective,
+        usual=read.usual,
+        metrics=tuple(m.metric() for m in read.metrics or ()),
         runtime=Described(read.runtime.name, read.runtime.text),
         out=folder,
         node_metrics=read.node_metrics,

@@ -322,6 +322,8 @@ def _make_run(context: _Context, s: Session, status: str, checkpoint: Checkpoint
         sizes=s.roster.sizes,
         label_counts=s.roster.label_counts(),
         evaluated_on=s.tested_on,
+        metrics=s.model.measures,
+        usual=s.carried.usual or None,
         runtime=context.runtime if context.runtime is not None else Simulation(),
         out=None if context.out is None else Path(context.out),
         checkpoint=checkpoint,

@@ -161,6 +161,10 @@ class Known:
         return self.everybody.nodes_tested_on
 
     @property
+    def target_mean(self) -> None:
+        """That of all, of whom some have not joined, is nobody's."""
+
+    @property
     def fingerprint(self) -> str:
         return self.everybody.fingerprint
 

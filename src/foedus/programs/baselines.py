@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -59,7 +60,7 @@ class LocalOnly:
             answers = await asyncio.gather(*(fed.map(job, {"w": w}, (n,)) for n, w in enumerate(before)))
             models = [w + join(_update(u).parts, fed.layout) for w, (u,) in zip(before, answers, strict=True)]
             quality = [await fed.evaluate(w) for w in models]
-            metrics = {k: sum(q[k] for q in quality) / len(quality) for k in quality[0]}
+            metrics = {k: fmean(q[k] for q in quality if k in q) for k in dict.fromkeys(k for q in quality for k in q)}
             s = s.replace(w=torch.stack(models).mean(0), models=models)
             await fed.commit(s, metrics, at_nodes=[{"w": w} for w in models])
         return s.w  # type: ignore[no-any-return]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from foedus.core.types.metric import BOUNDED
 from foedus.report.axis import Axis, log_axis, value_axis
 from foedus.report.figures import REST, Line, Style, curve, line_chart
 from foedus.report.likeness import called
@@ -59,7 +60,7 @@ def curves(c: Comparison, looks: dict[str, Style]) -> str:
     if metric is None:
         return '<p class="lead">Nothing was evaluated, so there are no curves to draw.</p>'
     values = [v for s in c.programs for v in (*s.values, *s.finals, *(_ends(s) if s in c.shown else ()))]
-    ticks = (lambda v: f"{v:g}") if metric.field == "auc" else metric.target_text
+    ticks = (lambda v: f"{v:g}") if metric.form == BOUNDED else metric.target_text
     y = value_axis(values if c.target is None else [*values, c.target], ticks, share=metric.share)
     return "\n".join(_figure(c, looks, metric, y, f) for f in _FIGURES)
 

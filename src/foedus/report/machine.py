@@ -15,7 +15,7 @@ from foedus.report.origin import origin_of
 from foedus.report.prepared import preparation
 from foedus.report.seeds import sd
 from foedus.report.split import QUANTILES
-from foedus.report.summary import METRICS, Comparison, Metric, Runs, Summary, compare
+from foedus.report.summary import Comparison, Metric, Runs, Summary, compare, measures
 from foedus.report.units import finite
 from foedus.report.verdict import time_shares
 
@@ -100,7 +100,7 @@ def _quality(s: Summary, metric: Metric | None) -> dict[str, Any] | None:
 
 def _nodes(run: Run) -> dict[str, dict[str, Any]] | None:
     found = {}
-    for metric in METRICS:
+    for metric in measures([run]):
         values = [v for _, v in node_values(run, metric)]
         if values:
             found[metric.field] = {

@@ -13,7 +13,7 @@ from foedus.report.axis import Axis, value_axis
 from foedus.report.figures import Style
 from foedus.report.markup import text
 from foedus.report.split import node_names
-from foedus.report.summary import METRICS, Comparison, Metric, Summary
+from foedus.report.summary import Comparison, Metric, Summary, measures
 from foedus.report.units import finite, percent
 
 _DOTS = 120
@@ -41,7 +41,7 @@ def node_values(run: Run, metric: Metric) -> list[tuple[int, float]]:
 
 def fairness(programs: Sequence[Summary]) -> tuple[Metric, list[Fairness]] | None:
     """Of all settings that were evaluated at their nodes, by the first metric that any has; None if none was."""
-    for metric in METRICS:
+    for metric in measures(run for s in programs for run in s.runs):
         found = [f for s in programs if (f := _of(s, metric)) is not None]
         if found:
             return metric, found

@@ -54,7 +54,7 @@ def _block(s: Summary, shared: Mapping[str, str]) -> str:
     pairs += [
         (f"{name.replace('_', ' ')}, at the end", three_digits(value))
         for name, value in s.last.metrics.items()
-        if not name.startswith("node_")
+        if not name.startswith("node_") and name not in {m.name for m in s.run.metrics}
     ]
     own = dict.fromkeys(name for r in s.runs for name in origin_of(r) if name not in shared)
     pairs += [(name, _each(origin_of(r).get(name, "not known") for r in s.runs)) for name in own]

@@ -53,6 +53,8 @@ def mean_record(records: Sequence[Record]) -> Record:
         if f.name in _MEASURED:
             known = [v for v in map(finite, values) if v is not None]
             means[f.name] = fmean(known) if known else None
+        elif f.name == "main":
+            means[f.name] = records[-1].main
         elif f.name != "metrics":
             means[f.name] = fmean(values) if all(math.isfinite(v) for v in values) else math.nan
     names = sorted({name for r in records for name in r.metrics})

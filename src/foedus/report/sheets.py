@@ -15,7 +15,7 @@ from foedus.report.nodes import fairness
 from foedus.report.nodes import sentence as of_nodes
 from foedus.report.prepared import preparation
 from foedus.report.split import Split
-from foedus.report.summary import TOGETHER, Comparison, Runs, Summary, compare, time_head
+from foedus.report.summary import TOGETHER, Comparison, Runs, Summary, compare, measures, time_head
 from foedus.report.terminal import NONE, Column, Facts, Grid, Sheet, Words, bar, sparkline
 from foedus.report.units import MISSING, human_bytes, human_count, human_seconds, percent, three_digits
 from foedus.report.unused import unused
@@ -29,6 +29,9 @@ _CURVE, _BAR = 48, 12
 MOST_NODES = 40
 """Nodes that are listed one by one; more are summed up."""
 
+
+_BESIDE = ("loss", "train_loss")
+"""What is not listed beside other metrics."""
 
 DOING = {"compute": "computing", "serial": "serialising", "wire": "on the wire", "waiting": "waiting"}
 """What the parts of node time are called."""
@@ -77,8 +80,11 @@ def _quality(c: Comparison, s: Summary) -> list[tuple[str, str]]:
     found = fairness([s])
     if found is not None:
         facts.append(("nodes", of_nodes(c, *found)))
-    own = [(name.replace("_", " "), three_digits(value)) for name, value in sorted(s.last.metrics.items())]
-    return facts + [(name, value) for name, value in own if not name.startswith("node ")]
+    shown = {m.field: m for m in measures(s.runs) if m.field != metric.field}
+    others = [m for m in shown.values() if m.of(last) is not None and m.field not in _BESIDE]
+    facts += [(m.label, f"{m.text(m.of(last))} in round {last.round:,}") for m in others]
+    own = [(name, value) for name, value in sorted(s.last.metrics.items()) if name not in (*shown, metric.field)]
+    return facts + [(n.replace("_", " "), three_digits(v)) for n, v in own if not n.startswith("node_")]
 
 
 def _costs(s: Summary) -> list[tuple[str, str]]:

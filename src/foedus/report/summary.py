@@ -6,7 +6,7 @@ A setting is run once or with several seeds. Everything below is about the group
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
@@ -14,6 +14,8 @@ from statistics import fmean
 from foedus.core.errors import BadInput
 from foedus.core.records.evaluated_on import EvaluatedOn, go_together
 from foedus.core.records.run import Record, Run
+from foedus.core.types import metric as core
+from foedus.core.types.metric import AMOUNT, BOUNDED, SHARE
 from foedus.network import PRESETS
 from foedus.report.seeds import common, mean_record, sd, within_spread
 from foedus.report.units import MISSING, finite, percent, three_digits
@@ -32,16 +34,24 @@ Runs = Run | Sequence[Run] | Mapping[str, Run | Sequence[Run]]
 
 @dataclass(frozen=True)
 class Metric:
-    """A measure of quality: the field of ``Record`` that holds it, how it is called, and which way is better."""
+    """A measure of quality as people read it: its name in a ``Record``, how it is called, which way is better, and how
+    its values are written (see ``core.types.metric.Metric``).
+    """
 
     field: str
     label: str
     higher: bool
+    form: str = AMOUNT
+
+    @staticmethod
+    def of_core(m: core.Metric) -> Metric:
+        """The same as people read it."""
+        return Metric(m.name, m.label, m.higher, m.form)
 
     @property
     def share(self) -> bool:
         """True where it is shown in per cent."""
-        return self.field == "accuracy"
+        return self.form == SHARE
 
     @property
     def title(self) -> str:
@@ -50,7 +60,7 @@ class Metric:
 
     def of(self, record: Record) -> float | None:
         """The record's value, or None where it was not measured or is not finite."""
-        return finite(getattr(record, self.field))
+        return finite(record.measured(self.field))
 
     def text(self, value: float | None) -> str:
         """The value as people read it."""
@@ -59,7 +69,7 @@ class Metric:
             return MISSING
         if self.share:
             return percent(value)
-        return f"{value:.3f}" if self.field == "auc" else three_digits(value)
+        return f"{value:.3f}" if self.form == BOUNDED else three_digits(value)
 
     def spread_text(self, values: Sequence[float]) -> str:
         """Mean and standard deviation of one value a seed; of a single one the value itself."""
@@ -92,13 +102,16 @@ class Metric:
         return None if not values else (max(values) if self.higher else min(values))
 
 
-METRICS = (
-    Metric("accuracy", "accuracy", True),
-    Metric("auc", "AUC", True),
-    Metric("rmse", "RMSE", False),
-    Metric("loss", "loss", False),
-    Metric("train_loss", "training loss", False),
-)
+METRICS = tuple(Metric.of_core(core.named(name)) for name in (*core.QUALITY, "train_loss"))
+"""What a run may have been measured by that says nothing of its metrics, the main one first."""
+
+
+def measures(runs: Iterable[Run]) -> tuple[Metric, ...]:
+    """What any of these runs may have been measured by, each once, the main one first."""
+    found: dict[str, Metric] = {}
+    for m in (*(Metric.of_core(m) for run in runs for m in run.metrics), *METRICS):
+        found.setdefault(m.field, m)
+    return tuple(found.values())
 
 
 class On(str):
@@ -322,9 +335,9 @@ def named(runs: Runs) -> dict[str, tuple[Run, ...]]:
 
 
 def choose_metric(runs: Sequence[Run]) -> Metric | None:
-    """The first of accuracy, AUC, RMSE, loss, training loss that any run measured; None if none did."""
+    """The first of the runs' metrics, loss and training loss that any run measured; None if none did."""
     records = [r for run in runs for r in run.history]
-    return next((m for m in METRICS if any(m.of(r) is not None for r in records)), None)
+    return next((m for m in measures(runs) if any(m.of(r) is not None for r in records)), None)
 
 
 def compare(runs: Runs, target: float | None = None) -> Comparison:
@@ -342,7 +355,7 @@ def compare(runs: Runs, target: float | None = None) -> Comparison:
     alike = _alike(metric, programs)
     if target is None:
         target = _default_target(metric, [s for s in programs if alike.issuperset(s.evaluated_on)] or programs)
-    elif not math.isfinite(target) or (metric.field in ("accuracy", "auc") and not 0 <= target <= 1):
+    elif not math.isfinite(target) or ((metric.share or metric.field.startswith("auc")) and not 0 <= target <= 1):
         hint = f"; did you mean {target / 100:g}?" if 1 < target <= 100 else ""
         raise BadInput(f"the target for {metric.label} is a share between 0 and 1, got {target!r}{hint}")
     return _side_by_side(metric, target, [_with_reaching(s, metric, target, alike) for s in programs])

@@ -14,7 +14,7 @@ LOCAL = fd.LocalSGD(lr=0.1)
 
 @pytest.fixture(scope="module")
 def model():
-    return fd.Model(torch.nn.Linear(4, 2), metrics=("accuracy", "auc"))
+    return fd.Model(fd.models.logistic(4, 2), metrics=("accuracy", "auc"))
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +80,17 @@ def test_a_place_that_there_is_not(model, data):
 MANY = ["auc", "f1", {"sensitivity": {"specificity": 0.8}}, "average_precision", "balanced_accuracy", "brier"]
 
 
-def test_what_nodes_send_makes_the_measures_of_all_rows_together(data):
+@pytest.fixture(scope="module")
+def noisy():
+    g = np.random.default_rng(1)
+    x = g.normal(size=(150, 4)).astype("f")
+    y = (x[:, 0] + g.normal(size=150) > 0).astype(int)
+    return fd.data.arrays(x, y).split(fd.data.Dirichlet(alpha=5.0), nodes=3, seed=0, holdout=0.4)
+
+
+def test_what_nodes_send_makes_the_measures_of_all_rows_together(noisy):
     """As one coordinator that has all the rows which nodes hold out would have them, within a bin of the scores."""
-    model = fd.Model(torch.nn.Linear(4, 2), metrics=MANY)
+    data, model = noisy, fd.Model(fd.models.logistic(4, 2), metrics=MANY)
     run = fd.train(fd.FedAvg(2, local=LOCAL), model, data, evaluate_at="nodes")
     held = [data.held_out(n).batch() for n in range(3)]
     x, y = torch.cat([x for x, _ in held]), torch.cat([y for _, y in held])
@@ -98,7 +106,7 @@ def test_what_nodes_send_makes_the_measures_of_all_rows_together(data):
 
 
 def test_the_first_metric_is_the_main_one(data):
-    order = fd.Model(torch.nn.Linear(4, 2), metrics=["brier", "accuracy"])
+    order = fd.Model(fd.models.logistic(4, 2), metrics=["brier", "accuracy"])
     run = fd.train(fd.FedAvg(4, local=fd.LocalSGD(lr=2.0)), order, data)
     assert run.best.metrics["brier"] == min(r.metrics["brier"] for r in run.history)
 
@@ -107,7 +115,7 @@ def test_a_function_of_ones_own_sees_all_rows_at_the_coordinator_and_each_node_s
     def hits(outputs, targets):
         return ((outputs[:, 1] > outputs[:, 0]).long() == targets).double().mean()
 
-    model = fd.Model(torch.nn.Linear(4, 2), metrics=[hits, "accuracy"])
+    model = fd.Model(fd.models.logistic(4, 2), metrics=[hits, "accuracy"])
     for where in ("program", "nodes"):
         run = fd.train(fd.FedAvg(1, local=LOCAL), model, data, evaluate_at=where)
         assert run.history[-1].metrics["hits"] == pytest.approx(run.history[-1].accuracy)
@@ -123,6 +131,6 @@ def test_no_statistics_of_rows_go_to_a_program_that_asks_for_an_evaluation(data)
             seen.extend(await fed.map(fd.Evaluate(), {"w": s.w}, range(fed.nodes)))
             await fed.commit(s)
 
-    fd.train(Asks(), fd.Model(torch.nn.Linear(4, 2), metrics=MANY), data)
+    fd.train(Asks(), fd.Model(fd.models.logistic(4, 2), metrics=MANY), data)
     assert len(seen) == 3
     assert all(not u.sums and not u.parts and "auc" in u.metrics for u in seen)

@@ -58,6 +58,7 @@ def test_a_function_is_called_by_its_own_name():
         ({"auc": {"threshold": 0.3}}, "auc takes no option"),
         ({"acuracy": {}}, "unknown metric 'acuracy'"),
         (["f1", "f1_score"], "f1 is named twice"),
+        (Metric("mine"), "the metric 'mine' needs a function"),
         ([lambda o, t: 1, lambda o, t: 2], "own is named twice"),
     ],
 )

@@ -25,6 +25,7 @@ class Carried:
     ``tested_on``     what the program's quality was measured on, as a table; None: a shared
                       model, where the roster says.
     ``node_metrics``  at the last evaluation at the nodes, what each found: a list over the nodes for every metric.
+    ``usual``         what the metrics are of one answer for all rows, once that was measured; empty: nobody knows.
     ``left_out``      nodes that failed and without which the run went on: in which round first, and why.
     """
 
@@ -36,6 +37,7 @@ class Carried:
     node_metrics: dict[str, list[float | None]] | None = None
     left_out: dict[int, tuple[int, str]] | None = None
     tested_on: dict[str, str] | None = None
+    usual: dict[str, float] | None = None
 
     def as_tree(self) -> dict[str, Any]:
         """For the checkpoint."""

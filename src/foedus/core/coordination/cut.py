@@ -22,6 +22,7 @@ from foedus.core.coordination.session import Session
 from foedus.core.errors import BadInput, ProgramError
 from foedus.core.records.ledger import Costs
 from foedus.core.types.data import TEST
+from foedus.core.types.roster import unit_of
 from foedus.core.types.scoring import value
 from foedus.core.types.state import State
 from foedus.core.types.statistics import Statistics
@@ -148,9 +149,11 @@ def _added(answers: list[Update], models: int) -> list[Statistics]:
 
 def _ask(s: Session, models: list[Tensor], each: list[tuple[EvaluateEach, int]]) -> list[Update]:
     """What each job answers at its node. Errors: ``BadInput`` for one that does not, and is not of a lost node."""
-    placed = s.executor.place({"w": torch.stack(models)})
+    placed, unit = s.executor.place({"w": torch.stack(models)}), unit_of(s.roster)
     try:
-        tickets = [s.executor.submit(Plan(job, measures=True), placed, [[Task(n, 0, {})]]) for job, n in each]
+        tickets = [
+            s.executor.submit(Plan(job, measures=True, unit=unit), placed, [[Task(n, 0, {})]]) for job, n in each
+        ]
         outcomes = [s.executor.wait(ticket).outcomes[0] for ticket in tickets]
     finally:
         s.executor.release(placed)

@@ -34,6 +34,9 @@ class Evaluate:
     to some rows, ``held_out`` to those that the node keeps from training (all its rows, where the data set has no such
     rows). ``keep_rows``: the sums hold every row's scores, as metrics of one's own need them, and of the metrics there
     is only the loss: for the coordinator's own test set, which does not travel.
+
+    ``constant``: what is measured is no model, but an answer that is the same for all rows: what one does who knows
+    only what is usual. Rows that are read when asked for are not read for it, and measure nothing.
     """
 
     batch_size: int = 1000
@@ -41,6 +44,7 @@ class Evaluate:
     stop: int | None = None
     keep_rows: bool = False
     held_out: bool = False
+    constant: tuple[float, ...] = ()
 
     def _range(self, rows: int) -> range:
         return range(min(self.start, rows), rows if self.stop is None else min(self.stop, rows))
@@ -61,11 +65,15 @@ class Evaluate:
         """Which rows, and the statistics of the model on them, the rows' scores kept."""
         rows = node.held_out if self.held_out and node.held_out is not None else node.rows
         span = self._range(len(rows))
-        node.model.load(args["w"])
-        parts = []
+        parts: list[Statistics] = []
+        if self.constant and not rows.in_memory:
+            return span, Statistics({})
+        if not self.constant:
+            node.model.load(args["w"])
+        usual = torch.tensor(self.constant)
         for at in range(span.start, span.stop, self.batch_size):
             x, y = rows.batch(torch.arange(at, min(at + self.batch_size, span.stop)))
-            output = node.model.outputs(x)
+            output = usual.expand(len(y), -1) if self.constant else node.model.outputs(x)
             parts.append(node.model.statistics(output, y, node.unit, all=self.keep_rows))
         return span, Statistics.sum(parts)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -15,6 +17,9 @@ from foedus.core.records.run import Record
 from foedus.core.types.data import TEST
 from foedus.core.types.job import Job
 from foedus.core.types.metric import LOSS, QUALITY, Metric, named
+from foedus.core.types.model import Model
+from foedus.core.types.roster import Roster, unit_of
+from foedus.core.types.scoring import values
 from foedus.core.types.statistics import Statistics
 from foedus.core.types.update import Failed, Lost, Refused, Tensors, Update
 
@@ -39,28 +44,46 @@ class Quality:
         rows = self._s.roster.test_rows
         return self._on_test_set(w_D, rows) if rows else self._everywhere(w_D)
 
-    def _everywhere(self, w_D: Tensor) -> dict[str, float]:
+    def usual(self, at_nodes: bool) -> dict[str, float] | None:
+        """What the metrics would be of an answer that is the same for all rows: the shares of the classes, or the
+        targets' mean, among the rows that are trained on. None where these are not known, or rows are not in memory.
+        """
+        constant = usual(self._s.model, self._s.roster)
+        if constant is None:
+            return None
+        measures = tuple(m for m in self._s.model.measures if m.pooled)
+        if self._s.roster.test_rows and not at_nodes:
+            answers = self._on_rows(Evaluate(CHUNK, keep_rows=True, constant=constant), {}, self._s.roster.test_rows)
+        else:
+            answers = self._at_all(replace(AT_NODES, constant=constant), {})
+        return values(measures, together(answers)) or None
+
+    def _plan(self, job: Job) -> Plan:
+        return Plan(job, measures=True, unit=unit_of(self._s.roster))
+
+    def _at_all(self, job: Job, args: Tensors) -> list[Update]:
         tasks = [Task(n, 0, {}) for n in range(self._s.roster.nodes)]
-        answers = self._answers(AT_NODES, {"w": w_D}, tasks)
-        if all(a is None for a in answers):
-            return {"loss": float("nan")}
-        return self._combined([a for a in answers if a is not None])
+        return [a for a in self._answers(job, args, tasks) if a is not None]
+
+    def _everywhere(self, w_D: Tensor) -> dict[str, float]:
+        answers = self._at_all(AT_NODES, {"w": w_D})
+        return self._combined(answers) if answers else {"loss": float("nan")}
 
     def _combined(self, answers: list[Update]) -> dict[str, float]:
         self.found = together(answers)
         return combine(answers, self._s.model.measures, self.found)
 
     def _on_test_set(self, w_D: Tensor, rows: int) -> dict[str, float]:
-        placed = self._s.executor.place({"w": w_D})
+        answers = self._on_rows(Evaluate(CHUNK, keep_rows=True), {"w": w_D}, rows)
+        return self._combined(answers) if answers else {"loss": float("nan")}
+
+    def _on_rows(self, job: Evaluate, args: Tensors, rows: int) -> list[Update]:
+        """Answers of the test set's parts, in order; none where a loss is NaN or infinite."""
+        placed = self._s.executor.place(args)
         try:
-            tickets = [
-                self._s.executor.submit(
-                    Plan(Evaluate(CHUNK, at, min(at + CHUNK, rows), keep_rows=True), measures=True),
-                    placed,
-                    [[Task(TEST, 0, {})]],
-                )
-                for at in range(0, rows, CHUNK)
-            ]
+            spans = [(at, min(at + CHUNK, rows)) for at in range(0, rows, CHUNK)]
+            plans = [self._plan(replace(job, start=start, stop=stop)) for start, stop in spans]
+            tickets = [self._s.executor.submit(plan, placed, [[Task(TEST, 0, {})]]) for plan in plans]
             updates = []
             for ticket in tickets:
                 outcome = self._s.executor.wait(ticket).outcomes[0]
@@ -68,14 +91,14 @@ class Quality:
                     case None:
                         pass
                     case Failed(nonfinite=True):
-                        return {"loss": float("nan")}
+                        return []
                     case missing:
                         raise BadInput(f"the test set could not be evaluated: {missing.reason}")
                 assert outcome.update is not None
                 updates.append(outcome.update)
         finally:
             self._s.executor.release(placed)
-        return self._combined(updates)
+        return updates
 
     def at_nodes(
         self, given: Tensors | Sequence[Tensors], whole: bool
@@ -103,7 +126,7 @@ class Quality:
         answers: list[Update | None] = []
         try:
             groups = ([tasks[at : at + NODES]] for at in range(0, len(tasks), NODES))
-            for _, result in InOrder(self._s.executor, Plan(job, measures=True), placed, groups).results():
+            for _, result in InOrder(self._s.executor, self._plan(job), placed, groups).results():
                 for outcome in result.outcomes:
                     match outcome.missing:
                         case None | Refused() | Failed(nonfinite=True):
@@ -116,6 +139,20 @@ class Quality:
         finally:
             self._s.executor.release(placed)
         return answers
+
+
+def usual(model: Model, roster: Roster) -> tuple[float, ...] | None:
+    """A model's output for a row of which nothing is known; None where nobody tells, or the loss is the user's own."""
+    if model.loss == "mse":
+        return roster.target_mean
+    counts = roster.label_counts()
+    if model.loss == "cross_entropy" and counts is not None:
+        each = [max(float(sum(c)), 0.5) for c in zip(*counts, strict=True)]
+        return tuple(math.log(c / sum(each)) for c in each)
+    if model.loss == "bce":
+        shares = roster.target_mean if counts is None else (sum(c[1] for c in counts) / sum(map(sum, counts)),)
+        return None if shares is None else tuple(math.log(max(p, 1e-6) / max(1 - p, 1e-6)) for p in shares)
+    return None
 
 
 def better(record: Record, best: Record | None, measures: Sequence[Metric]) -> bool:

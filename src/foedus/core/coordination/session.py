@@ -231,6 +231,9 @@ class Session:
             quality |= self.evaluate(tested)
         if given is not None and due_nodes:
             quality |= self._at_nodes(given, whole)
+        if due and self.carried.usual is None:
+            with self.off_the_clock():
+                self.carried.usual = self._quality.usual(whole) or {}
         self.ledger.virtual_s = self.driver.virtual_s(self.clock.now if now is None else now)
         self.ledger.wall_s = self._wall_before + time.perf_counter() - self._wall_started - self._outside
         record = self._record(t, quality)
@@ -353,6 +356,7 @@ class Session:
             failed=t.failed,
             lost=t.lost,
             metrics=others,
+            main=next((k for k in (*self.model.metrics, *QUALITY) if k in quality), None),
         )
 
     @property

@@ -107,7 +107,8 @@ class Site:
                 if out.missing is not None:
                     return out
             rows, held = self.data.rows(task.node), self.data.held_out(task.node)
-            view = NodeView(task.node, rows, self.model, task.state.get(JOB, {}), key, held)
+            unit = None if plan.unit is None else torch.tensor(plan.unit, dtype=torch.float64)
+            view = NodeView(task.node, rows, self.model, task.state.get(JOB, {}), key, held, unit)
             if task.own:
                 args = {**args, **task.own}
             does = plan.job if task.node < 0 else partial(self.policy.does, asked, job=plan.job)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from foedus.core.records.ledger import Ledger
+    from foedus.core.types.metric import Metric
     from foedus.core.types.model import Model
 
 
@@ -37,7 +38,8 @@ class Record:
     the rows there are, ``cohort`` how many answers were used since the last commit. ``median_s`` is the virtual time
     after which the median node of each cohort was done: what ``virtual_s`` would be if nobody waited for stragglers.
     On the real clock ``virtual_s`` is 0, and time is ``wall_s``. ``late``, ``refused``, ``failed`` and ``lost`` count
-    the jobs whose answer was not used, by why.
+    the jobs whose answer was not used, by why. ``main`` is the name of the metric that the run is judged by, where this
+    commit was evaluated.
     """
 
     round: int
@@ -63,6 +65,7 @@ class Record:
     failed: int = 0
     lost: int = 0
     metrics: dict[str, int | float] = field(default_factory=dict)
+    main: str | None = None
 
     def measured(self, name: str) -> float | None:
         """The value of a metric by its name; None where it was not measured."""
@@ -94,6 +97,9 @@ class Run:
     ``history``  one ``Record`` a commit.   ``best``  the evaluated ``Record`` with the best main metric.
     ``checkpoint``  the last commit, whole; ``train(..., resume=run)`` goes on from it.
     ``evaluated_on``  which rows the quality in ``history`` was measured on, where, and with whose models.
+    ``metrics``  what its quality is measured by, the main metric first; none of a run that says nothing of it.
+    ``usual``  what the metrics would be of one answer for all rows, the classes' shares or the targets' mean among the
+    rows that are trained on; None where that is not known.
     ``objective``  what a node counts in what the program minimises: ``"rows"``, as many as it has, or ``"nodes"``, all
     alike; None where the program does not say, or minimises nothing together.
     ``node_metrics``  what the nodes found when they last evaluated the model: for every metric a value a node.
@@ -127,6 +133,8 @@ class Run:
     node_names: tuple[str, ...] | None = None
     class_names: tuple[str, ...] | None = None
     objective: str | None = None
+    metrics: tuple[Metric, ...] = ()
+    usual: dict[str, float] | None = None
     _model: Model | None = None
 
     @property

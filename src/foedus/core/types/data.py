@@ -178,6 +178,13 @@ class FederatedDataset:
         """How many different rows nodes train on: a row that several nodes have counts once."""
         return len(self._owned)
 
+    @cached_property
+    def target_mean(self) -> tuple[float, ...] | None:
+        """The mean of each target over the rows that nodes train on; None for classes."""
+        if self.classes is not None:
+            return None
+        return tuple(self.y[self._owned.long()].reshape(self.rows_owned, -1).double().mean(0).tolist())
+
     @property
     def tested_on(self) -> str:
         """What ``TEST`` stands for: ``"test"``, ``"held out"`` (by all nodes together) or ``"train"``."""
@@ -281,7 +288,7 @@ class FederatedDataset:
 
     def shell(self) -> FederatedDataset:
         """Itself without its tensors, what was found out by looking at them, and how a table became numbers."""
-        left_out = {*self.tensors(), "preparation", "fingerprint"}
+        left_out = {*self.tensors(), "preparation", "fingerprint", "target_mean"}
         made = copy.copy(self)
         made.__dict__ = {k: v for k, v in vars(self).items() if k not in left_out and not k.startswith("_")}
         return made

@@ -58,7 +58,7 @@ class NodeView:
     """All that a job may touch at a node: its rows, the resident model, its own state and its own randomness.
 
     ``held_out``: the rows that the node keeps from training, or None where the data set has no such rows.
-    ``unit``: what 1 in each target (K,) is in the target's own unit; None where targets are as they were given.
+    ``unit``: of a measurement, what 1 in each target (K,) is in its own unit; None where targets are not scaled.
     """
 
     id: int

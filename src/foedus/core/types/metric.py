@@ -55,6 +55,12 @@ class Metric:
     def __repr__(self) -> str:
         return f"Metric({self.label})"
 
+    def __call__(self, outputs: object, targets: object) -> object:
+        """What the function says. Errors: ``BadInput`` for a metric that is made of sums over rows."""
+        if self.function is None:
+            raise BadInput(f"{self.name} is made of sums over rows: foedus.core.types.scoring.values computes it")
+        return self.function(outputs, targets)
+
     @property
     def pooled(self) -> bool:
         """Whether it is made of sums over rows: then what nodes find becomes that of all their rows together. One that
@@ -142,6 +148,8 @@ def metric(given: Any) -> Metric:
     """
     match given:
         case Metric():
+            if given.function is None and given.kind not in _KNOWN:
+                raise BadInput(f"the metric {given.name!r} needs a function, Metric({given.name!r}, function)")
             return given
         case str():
             return _by_name(given)

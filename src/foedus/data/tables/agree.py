@@ -55,6 +55,12 @@ class Preparation:
     bytes: int
     messages: int
 
+    @property
+    def unit(self) -> tuple[float, ...] | None:
+        """What 1 in a target of numbers is in its own unit; None where it is not scaled."""
+        target = self.recipe.target
+        return None if target.labels is not None or target.scale == 1.0 else (target.scale,)
+
 
 class _Here(Executor):
     """An executor of rows that are all in this process: the nodes of a table that is divided here."""
