@@ -134,3 +134,15 @@ def test_no_statistics_of_rows_go_to_a_program_that_asks_for_an_evaluation(data)
     fd.train(Asks(), fd.Model(fd.models.logistic(4, 2), metrics=MANY), data)
     assert len(seen) == 3
     assert all(not u.sums and not u.parts and "auc" in u.metrics for u in seen)
+
+
+@pytest.mark.parametrize("where", ["program", "nodes"])
+def test_what_always_the_same_answer_would_be_worth_is_measured_on_the_same_rows(data, where):
+    model = fd.Model(fd.models.logistic(4, 2), metrics=["accuracy", "auc", "f1"])
+    run = fd.train(fd.FedAvg(2, local=LOCAL), model, data, evaluate_at=where)
+    counts = np.sum(run.label_counts, axis=0)
+    y = data.test_y if where == "program" else torch.cat([data.held_out(n).batch()[1] for n in range(3)])
+    often = int(counts.argmax())
+    assert run.usual["accuracy"] == pytest.approx((y == often).double().mean().item())
+    assert run.usual["auc"] == 0.5
+    assert fd.train(fd.FedAvg(2, local=LOCAL), model, data, evaluate_at=where, resume=run).usual == run.usual

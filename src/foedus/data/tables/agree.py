@@ -39,7 +39,7 @@ class Options:
     missing: str = "impute"
     mark_missing: bool = True
     scale: bool = True
-    scale_target: bool = False
+    scale_target: bool = True
     max_categories: int = 100
     ignore_case: bool = True
     reading: Reading = Reading()
@@ -125,7 +125,8 @@ def agree(survey: Survey, sizes: Sequence[int], schema: Schema, options: Options
             if name == options.target:
                 if options.scale_target:
                     target = Target(name, shift=m, scale=d or 1.0)
-                line += "; scaled" if options.scale_target else "; not scaled (scale_target=True does)"
+                scaled = "; scaled, and errors are told in its own unit"
+                line += scaled if options.scale_target else "; not scaled (scale_target=True does)"
             else:
                 number = _number(name, m, d, rows - n, options)
                 columns.append(number)

@@ -134,8 +134,8 @@ def csv(path: Paths, *args: Any, **options: Any) -> Table:
     from a name in the file to the name used here and in all other options. A column is of numbers if all its cells are;
     ``text`` and ``numeric`` say it yourself (codes such as 1, 2, 3 that are no amounts are text).
     *Target.* ``task`` is ``"classification"`` or ``"regression"``; by default text and few different integers are
-    classes. ``positive`` is the label of class 1. Rows without a target are left out. ``scale_target`` scales the
-    target of a regression.
+    classes. ``positive`` is the label of class 1. Rows without a target are left out. ``scale_target`` scales
+    the target of a regression while it is trained; errors are told in its own unit.
     *Cells.* ``missing_values`` are read as nothing there, whatever their case; ``missing="impute"`` puts in the mean or
     the most frequent text and (``mark_missing``) marks it in a feature of its own, ``"refuse"`` is an error instead.
     ``scale`` standardises numbers. ``max_categories``: of a column with more different texts, the rarest share the
