@@ -19,6 +19,7 @@ import safetensors
 from foedus.core.errors import BadInput
 from foedus.core.records.appended import Mark, digest
 from foedus.core.records.checkpoint import Checkpoint, there_is_one
+from foedus.core.records.curves import Curves
 from foedus.core.records.evaluated_on import EvaluatedOn
 from foedus.core.records.folder import ABOUT, RunFolder
 from foedus.core.records.ledger import Costs, Ledger
@@ -66,6 +67,7 @@ def about(run: Run) -> dict[str, Any]:
         "evaluated_on": asdict(run.evaluated_on),
         "metrics": [{k: getattr(m, k) for k in _Measure.__struct_fields__} for m in run.metrics],
         "usual": run.usual,
+        "curves": {k: None if c is None else c.as_tree() for k, c in run.curves.items()},
         "objective": run.objective,
         "rounds": len(run.history),
         "best": None if run.best is None else asdict(run.best),
@@ -176,6 +178,7 @@ class About(msgspec.Struct):
     lines: dict[str, Mark] | None = None
     metrics: list[_Measure] | None = None
     usual: dict[str, float] | None = None
+    curves: dict[str, Curves | None] | None = None
 
     def __post_init__(self) -> None:
         """Errors: ``ValueError`` for lists of which one has something for each node, or class, and another has not."""
@@ -258,6 +261,7 @@ def glance(path: str | Path, kind: type[R] = Run) -> R:  # type: ignore[assignme
         evaluated_on=read.evaluated_on,
         objective=read.objective,
         usual=read.usual,
+        curves=read.curves or {},
         metrics=tuple(m.metric() for m in read.metrics or ()),
         runtime=Described(read.runtime.name, read.runtime.text),
         out=folder,

@@ -21,6 +21,7 @@ from foedus.core.coordination.site import Setup
 from foedus.core.errors import BadInput, Diverged, FoedusError, Interrupted, RunEnded, WorkerError
 from foedus.core.interrupts import heard_once, held_back
 from foedus.core.records.checkpoint import Checkpoint, Found
+from foedus.core.records.curves import Curves
 from foedus.core.records.folder import ABOUT, RunFolder
 from foedus.core.records.origin import Circumstances, check_origin, differences, flat, origin
 from foedus.core.records.run import Record, grew
@@ -324,6 +325,7 @@ def _make_run(context: _Context, s: Session, status: str, checkpoint: Checkpoint
         evaluated_on=s.tested_on,
         metrics=s.model.measures,
         usual=s.carried.usual or None,
+        curves={k: None if c is None else Curves(**c) for k, c in (s.carried.curves or {}).items()},
         runtime=context.runtime if context.runtime is not None else Simulation(),
         out=None if context.out is None else Path(context.out),
         checkpoint=checkpoint,

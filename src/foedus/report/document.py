@@ -14,6 +14,7 @@ from foedus.report.clock import clock
 from foedus.report.curves import curves
 from foedus.report.figures import styles
 from foedus.report.files import write_whole
+from foedus.report.goodness import goodness
 from foedus.report.holdings import figure, headline, holdings, split_tiles, who_holds_what
 from foedus.report.markup import text
 from foedus.report.networks import networks
@@ -64,6 +65,7 @@ def render(c: Comparison, title: str, notes: Sequence[str] = ()) -> str:
         networks(c, looks),
         table(c, looks),
         curves(c, looks),
+        goodness(c, looks),
         each_node(c, looks),
         clock(c),
         staleness(c, looks),

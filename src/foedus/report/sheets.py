@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from foedus.core.records.run import Record, Run
+from foedus.report.goodness import guessing
 from foedus.report.holdings import headline
 from foedus.report.likeness import MARK, marks
 from foedus.report.likeness import said as likeness
@@ -80,6 +81,8 @@ def _quality(c: Comparison, s: Summary) -> list[tuple[str, str]]:
     found = fairness([s])
     if found is not None:
         facts.append(("nodes", of_nodes(c, *found)))
+    if (worth := guessing(c)) != "":
+        facts.append(("baseline", worth.removeprefix("To compare with: ")))
     shown = {m.field: m for m in measures(s.runs) if m.field != metric.field}
     others = [m for m in shown.values() if m.of(last) is not None and m.field not in _BESIDE]
     facts += [(m.label, f"{m.text(m.of(last))} in round {last.round:,}") for m in others]

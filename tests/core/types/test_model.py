@@ -21,7 +21,7 @@ from foedus.core.types.data import FederatedDataset, IndexedRows
 from foedus.core.types.job import NodeView
 from foedus.core.types.keys import Key
 from foedus.core.types.model import Model, as_input, join
-from foedus.core.types.scoring import area_under_roc
+from foedus.core.types.ranking import area_under_roc
 from foedus.testing import same_history
 
 

@@ -15,8 +15,9 @@ from torch import nn
 from foedus import Model
 from foedus.core.errors import BadInput
 from foedus.core.types.metric import Metric
-from foedus.core.types.scoring import needs, rankings, value, values
-from foedus.core.types.statistics import Statistics, edges, measured
+from foedus.core.types.ranking import edges
+from foedus.core.types.scoring import needs, value, values
+from foedus.core.types.statistics import Statistics, measured
 
 N = 400
 
@@ -136,7 +137,7 @@ def test_it_is_that_of_sklearn_where_rows_are_kept(kind, name):
 def tolerance(name, s):
     """What bins may cost: nothing to counts and sums, for ranks half the pairs that share a bin."""
     if name in ("roc_auc", "auc", "roc_auc_ovr", "roc_auc_ovr_weighted"):
-        return max(float((r.negatives * r.positives).sum()) / 2 / math.prod(r.sizes) for r in rankings(s)) + 1e-12
+        return max(float((r.negatives * r.positives).sum()) / 2 / math.prod(r.sizes) for r in s.rankings) + 1e-12
     if "median" in name:
         return 0.05  # 1 / 32 of an octave, about two
     # A precision at the end of a bin stands for those within it; a cut may lie within a bin.

@@ -26,6 +26,7 @@ class Carried:
                       model, where the roster says.
     ``node_metrics``  at the last evaluation at the nodes, what each found: a list over the nodes for every metric.
     ``usual``         what the metrics are of one answer for all rows, once that was measured; empty: nobody knows.
+    ``curves``        of the last evaluation over all rows, and of the best commit's.
     ``left_out``      nodes that failed and without which the run went on: in which round first, and why.
     """
 
@@ -38,6 +39,7 @@ class Carried:
     left_out: dict[int, tuple[int, str]] | None = None
     tested_on: dict[str, str] | None = None
     usual: dict[str, float] | None = None
+    curves: dict[str, dict[str, Any] | None] | None = None
 
     def as_tree(self) -> dict[str, Any]:
         """For the checkpoint."""

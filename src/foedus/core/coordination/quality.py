@@ -30,12 +30,19 @@ if TYPE_CHECKING:
 class Quality:
     """Evaluates models for a session. What it takes is no part of the run's time.
 
-    ``found``: the statistics of the last evaluation over all rows, their scores kept where the coordinator has them.
+    ``take`` gives the statistics of the last evaluation over all rows, once.
     """
 
     def __init__(self, session: Session) -> None:
         self._s = session
-        self.found = Statistics({})
+        self._found = Statistics({})
+
+    def take(self) -> Statistics | None:
+        """The statistics of the last evaluation over all rows, their scores kept where the coordinator has them; None
+        where there was none since they were last taken.
+        """
+        found, self._found = self._found, Statistics({})
+        return found if found.tensors else None
 
     def of(self, w_D: Tensor) -> dict[str, float]:
         """Loss and metrics on the test set; without one that the coordinator has, means over all rows that nodes
@@ -70,8 +77,8 @@ class Quality:
         return self._combined(answers) if answers else {"loss": float("nan")}
 
     def _combined(self, answers: list[Update]) -> dict[str, float]:
-        self.found = together(answers)
-        return combine(answers, self._s.model.measures, self.found)
+        self._found = together(answers)
+        return combine(answers, self._s.model.measures, self._found)
 
     def _on_test_set(self, w_D: Tensor, rows: int) -> dict[str, float]:
         answers = self._on_rows(Evaluate(CHUNK, keep_rows=True), {"w": w_D}, rows)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from foedus.core.coordination.commit import Carried, Commit
+from foedus.core.coordination.drawn import curves
 from foedus.core.coordination.endings import kept
 from foedus.core.coordination.evaluation import AT_NODES
 from foedus.core.coordination.executor import Executor
@@ -43,6 +44,7 @@ from foedus.core.types.model import Model
 from foedus.core.types.policy import Policy
 from foedus.core.types.roster import Roster
 from foedus.core.types.state import State
+from foedus.core.types.statistics import Statistics
 from foedus.core.types.update import Failed, Tensors, finite
 
 if TYPE_CHECKING:  # a driver drives a session's calls
@@ -227,10 +229,12 @@ class Session:
         tested = w if metrics is None and not whole else None
         due = self._due(t, self.options.evaluate_every)
         due_nodes = self._due(t, self.options.evaluate_nodes) or (due and whole)
+        self._quality.take()  # what the program has had evaluated by itself is not this commit's
         if tested is not None and due:
             quality |= self.evaluate(tested)
         if given is not None and due_nodes:
             quality |= self._at_nodes(given, whole)
+        found = self._quality.take()
         if due and self.carried.usual is None:
             with self.off_the_clock():
                 self.carried.usual = self._quality.usual(whole) or {}
@@ -244,8 +248,11 @@ class Session:
             if given is not None and (self.options.evaluate_nodes or whole) and not due_nodes:
                 quality |= self._at_nodes(given, whole)
             record = self._record(t, quality)
-        if w is not None and better(record, self.best, self.model.measures):
+            found = self._quality.take() or found
+        is_best = w is not None and better(record, self.best, self.model.measures)
+        if w is not None and is_best:
             self.best, self.best_w = record, w.clone()
+        self._keep_curves(found, is_best)
         self.round, self.state, self._stops = t, state, stops
         self.history.append(record)
         self.stopped = any(stop for stop, _ in stops)
@@ -260,6 +267,15 @@ class Session:
                 folder.commit(record, self.ledger.total.as_dict(), self._to_write if durable else None)
         if self.options.progress is not None:
             self.options.progress(record)
+
+    def _keep_curves(self, found: Statistics | None, is_best: bool) -> None:
+        """Of the last evaluation over all rows, and of the best commit's: nothing, where that had none."""
+        if found is None and not is_best:
+            return
+        drawn = None if found is None else curves(found, self.round + 1)
+        tree = None if drawn is None else drawn.as_tree()
+        best = tree if is_best else (self.carried.curves or {}).get("best")
+        self.carried.curves = {"last": tree, "best": best}
 
     def check_finite(self, state: State) -> None:
         """Errors: ``Diverged`` if the model to be committed is NaN or infinite."""

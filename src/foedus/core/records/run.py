@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foedus.core.errors import BadInput
+from foedus.core.records.curves import Curves
 from foedus.core.records.evaluated_on import EvaluatedOn
 
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ class Run:
     ``checkpoint``  the last commit, whole; ``train(..., resume=run)`` goes on from it.
     ``evaluated_on``  which rows the quality in ``history`` was measured on, where, and with whose models.
     ``metrics``  what its quality is measured by, the main metric first; none of a run that says nothing of it.
+    ``curves``  ROC and calibration curve, and who was taken for whom, of the ``"last"`` evaluation and of the
+    ``"best"`` commit's, as far as the metrics have them measured.
     ``usual``  what the metrics would be of one answer for all rows, the classes' shares or the targets' mean among the
     rows that are trained on; None where that is not known.
     ``objective``  what a node counts in what the program minimises: ``"rows"``, as many as it has, or ``"nodes"``, all
@@ -135,6 +138,7 @@ class Run:
     objective: str | None = None
     metrics: tuple[Metric, ...] = ()
     usual: dict[str, float] | None = None
+    curves: dict[str, Curves | None] = field(default_factory=dict)
     _model: Model | None = None
 
     @property

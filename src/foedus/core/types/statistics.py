@@ -6,13 +6,15 @@ labels a row), B bins, w the weight of a row.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from foedus.core.types.ranking import Ranking, edges, of_class
 
 CALIBRATION_BINS = 10
 """Even bins of a probability in which what was said is compared with what was found."""
@@ -29,17 +31,6 @@ found by bins of the probability; scores by class; sums of errors; sizes of erro
 LOSS = "loss"
 
 _ROW_BY_ROW = ("scores", "labels", "weights", "deviations", "outputs", "targets")
-
-
-@functools.cache
-def edges() -> Tensor:
-    """Where bins of scores end (B - 1,), float64, as log odds: every thousandth of the probability, and beyond the
-    first and the last of them every tenth of the log odds, to 1e-12 and 1 - 1e-12.
-    """
-    p = torch.arange(1, 1000, dtype=torch.float64) / 1000
-    middle = torch.log(p / (1 - p))
-    tail = torch.arange(1, 208, dtype=torch.float64) / 10 + middle[-1]
-    return torch.cat([-tail.flip(0), middle, tail])
 
 
 @dataclass(frozen=True)
@@ -79,6 +70,15 @@ class Statistics:
     def rows(self) -> float:
         """How many rows, or their weight."""
         return float(self.tensors["rows"]) if "rows" in self.tensors else 0.0
+
+    @cached_property
+    def rankings(self) -> tuple[Ranking, ...]:
+        """One for each score that rows have: of two classes one, else one a class or label; none if they have none."""
+        if "scores" in self:
+            labels, weights = self["labels"], self.tensors.get("weights")
+            columns = enumerate(self["scores"].unbind(1))
+            return tuple(Ranking.of(column, of_class(labels, k), weights) for k, column in columns)
+        return tuple(map(Ranking.binned, self["histogram"])) if "histogram" in self else ()
 
     def __add__(self, other: Statistics) -> Statistics:
         if not self.tensors or not other.tensors:
@@ -186,11 +186,6 @@ def scores(output: Tensor, y: Tensor) -> Tensor:
         return (output[:, 1] - output[:, 0]).unsqueeze(1)
     log_p = output.double().log_softmax(1)
     return log_p - torch.log1p(-log_p.exp())
-
-
-def of_class(labels: Tensor, k: int) -> Tensor:
-    """Whether each row (N,) counts as positive for the k-th score: by its labels (N, S), or by its class (N,)."""
-    return labels[:, k] if labels.dim() > 1 else labels == k
 
 
 def _total(each_N: Tensor, w: Tensor | None) -> Tensor:
