@@ -70,10 +70,9 @@ class Evaluate:
             return span, Statistics({})
         if not self.constant:
             node.model.load(args["w"])
-        usual = torch.tensor(self.constant)
         for at in range(span.start, span.stop, self.batch_size):
             x, y = rows.batch(torch.arange(at, min(at + self.batch_size, span.stop)))
-            output = usual.expand(len(y), -1) if self.constant else node.model.outputs(x)
+            output = torch.tensor(self.constant).expand(len(y), -1) if self.constant else node.model.outputs(x)
             parts.append(node.model.statistics(output, y, node.unit, all=self.keep_rows))
         return span, Statistics.sum(parts)
 

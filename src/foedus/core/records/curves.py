@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 Points = list[tuple[float, float]]
@@ -29,4 +29,4 @@ class Curves:
 
     def as_tree(self) -> dict[str, Any]:
         """For a file or a checkpoint."""
-        return asdict(self)
+        return dict(vars(self))

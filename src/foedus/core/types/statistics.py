@@ -102,6 +102,8 @@ class Statistics:
     def sum(parts: Iterable[Statistics]) -> Statistics:
         """All of them together, added in order; of none there are none. Rows that are kept are joined once."""
         listed = [p for p in parts if p.tensors]
+        if len(listed) == 1:
+            return listed[0]
         total = Statistics({})
         kept = _by_rows(listed[0].tensors) if listed else frozenset[str]()
         if not kept or any(_by_rows(p.tensors) != kept for p in listed):
@@ -144,16 +146,16 @@ def measured(
     w = None if weights_N is None else weights_N.double()
     rows = torch.tensor(float(len(y)), dtype=torch.float64) if w is None else w.sum()
     out = {"rows": rows, LOSS: _total(losses, w) if losses.dim() else losses.double() * rows}
-    if ACCURACY in needs:
-        out[ACCURACY] = _total(right(output, y), w)
-    if needs & {ERRORS, DEVIATIONS}:
-        _errors(out, output, y, needs, w, unit_K)
-    if needs & {BRIER, LOG_LOSS, CALIBRATION}:
-        _probabilities(out, output, y, needs, w)
     if CONFUSION in needs:
         predicted, true = predicted_classes(output), y.flatten().long()
         c = max(2, output.shape[1]) if output.dim() == 2 else 2
         out[CONFUSION] = torch.bincount(true * c + predicted, w, c * c).view(c, c).double()
+    if ACCURACY in needs:
+        out[ACCURACY] = out[CONFUSION].trace() if CONFUSION in out else _total(right(output, y), w)
+    if needs & {ERRORS, DEVIATIONS}:
+        _errors(out, output, y, needs, w, unit_K)
+    if needs & {BRIER, LOG_LOSS, CALIBRATION}:
+        _probabilities(out, output, y, needs, w)
     if SCORES in needs:
         out["scores"] = scores(output, y)
         out["labels"] = y.view_as(out["scores"]) > 0 if y.numel() == out["scores"].numel() else y
@@ -189,7 +191,9 @@ def scores(output: Tensor, y: Tensor) -> Tensor:
 
 
 def _total(each_N: Tensor, w: Tensor | None) -> Tensor:
-    return each_N.sum(dtype=torch.float64) if w is None else each_N.double() @ w
+    if w is not None:
+        return each_N.double() @ w
+    return each_N.sum().double() if each_N.dtype == torch.bool else each_N.sum(dtype=torch.float64)
 
 
 def _errors(
