@@ -12,6 +12,7 @@ import numpy as np
 from foedus.core.errors import BadInput
 from foedus.core.records.curves import Curves
 from foedus.core.records.evaluated_on import EvaluatedOn
+from foedus.core.records.judged import Judged
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -105,6 +106,8 @@ class Run:
     rows that are trained on; None where that is not known.
     ``objective``  what a node counts in what the program minimises: ``"rows"``, as many as it has, or ``"nodes"``, all
     alike; None where the program does not say, or minimises nothing together.
+    ``judged``  the point at which the run is judged, what was measured there, and how far that may be off; None where
+    nothing was evaluated.
     ``node_metrics``  what the nodes found when they last evaluated the model: for every metric a value a node.
     ``staleness``  of a program that absorbs updates as they arrive: how many updates had each staleness.
     ``config``   the resolved file that the run was made from (TOML).   ``origin``  versions, CPU, data.
@@ -139,6 +142,7 @@ class Run:
     metrics: tuple[Metric, ...] = ()
     usual: dict[str, float] | None = None
     curves: dict[str, Curves | None] = field(default_factory=dict)
+    judged: Judged | None = None
     _model: Model | None = None
 
     @property

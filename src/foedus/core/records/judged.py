@@ -1,0 +1,62 @@
+"""Judged: at which round a run is judged, how well it did there, and how far that could be off for the rows' sake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+REPLICATES = 512
+"""Replicates of every value: its standard error is then known to within 3 per cent (one in the square root of 2 B)."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Values on some rows, and how each would have deviated had other rows happened to be judged.
+
+    ``values``      by metric.
+    ``deviations``  by metric, ``REPLICATES`` float32 numbers (little-endian): the sum over rows of the row's
+                    influence on the value times its sign in that replicate. Their mean square estimates the value's
+                    variance, and their mean product with those of another model on the same rows the covariance of
+                    both values, for a row has the same signs wherever it is judged (the multiplier bootstrap; van der
+                    Vaart and Wellner 1996, chapter 2.9).
+    """
+
+    values: dict[str, float] = field(default_factory=dict)
+    deviations: dict[str, bytes] = field(default_factory=dict)
+
+    def deviation(self, metric: str) -> np.ndarray | None:
+        """The deviations of one metric (B,), float64; None where they are not known."""
+        found = self.deviations.get(metric)
+        return None if found is None else np.frombuffer(found, dtype="<f4").astype(np.float64)
+
+
+def as_bytes(deviations_B: np.ndarray) -> bytes:
+    """Deviations as ``Measured`` keeps them."""
+    return np.asarray(deviations_B).astype("<f4").tobytes()
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The point at which a run is judged, and what was measured there.
+
+    ``rounds``   the round; or two, where the halves of the rows chose different ones: each half is judged in the
+                 round that the other half chose.
+    ``how``      ``"held out"``: chosen on rows that nodes hold out, judged on others.   ``"crossed"``: each half of the
+                 rows judged in the round that the other half chose (cross-fitting).   ``"last"``: the last that was
+                 evaluated, for no rows were there to choose on.
+    ``by``       the metric by which it was chosen.
+    ``rows``     how many rows it was judged on; ``rarest``: how many of these are of the rarest class, where there are
+                 classes and it is known.
+    ``here``     at the judged point.   ``last``: on the same rows in the last round that was evaluated.
+    ``nodes``    the same by node, each node's own rows alone, where nodes measured and they are not too many.
+    """
+
+    rounds: tuple[int, ...]
+    how: str
+    by: str
+    rows: int
+    rarest: int | None
+    here: Measured
+    last: Measured
+    nodes: tuple[Measured, ...] | None = None
