@@ -1,10 +1,10 @@
 """Uncertainty: intervals of values and of differences, and what they cover; nothing inside one is claimed.
 
-A run brings a value of each metric at its judged point, and how that value deviates in each of some replicates of the
-rows it was judged on (``core/records/judged.py``). A row deviates alike wherever it is judged, so that differences
-between programs, judged on the same rows, are paired, and so are seeds, as far as their judged rows are the same.
+A run brings a value of each metric at its judged point, and how much each group of the rows that it was judged on moves
+that value (``core/records/judged.py``). A row is in the same group wherever it is judged, so that differences between
+programs, judged on the same rows, are paired, and so are seeds, as far as their judged rows are the same.
 
-Legend: K seeds, B replicates, G groups of runs.
+Legend: K seeds, G groups of rows.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from statistics import NormalDist
 
 import numpy as np
 
-from foedus.core.records.judged import REPLICATES
+from foedus.core.records.judged import Measured
 from foedus.core.records.run import Run
+from foedus.core.types.cells import GROUPS
 
 LEVEL = 0.95
 """Of all intervals."""
@@ -69,7 +70,7 @@ class Sampled:
     """What one run says of a metric.
 
     ``value``       at its judged point.
-    ``deviations``  (B,) of it in each replicate of the judged rows; None where these are not known.
+    ``deviations``  (G,) of it for the rows' sake; None where these are not known.
     ``size``        rows that it rests on: for a value that compares classes, twice those of the rarest.
     """
 
@@ -118,16 +119,15 @@ def worse_at_the_end(run: Run, metric: str, higher: bool) -> Difference | None:
     j = run.judged
     if j is None or j.how == "last" or metric not in j.here.values or metric not in j.last.values:
         return None
-    here, last = (Sampled(m.values[metric], m.deviation(metric), size_of(run, metric)) for m in (j.here, j.last))
-    found = of_pairs([(here, last)], _few([run], metric))
+    found = of_pairs([(_sampled(run, j.here, metric), _sampled(run, j.last, metric))], _few([run], metric))
     return found if found is not None and found.told and (found.value > 0) == higher else None
 
 
 def tied(groups: Sequence[Sequence[Run]], metric: str, higher: bool) -> tuple[int, frozenset[int]] | None:
     """The best of some settings, and all that cannot be told from it (itself among them), as positions in ``groups``.
 
-    The interval is one for all comparisons with the best together (max-t over the replicates; Hsu 1996, multiple
-    comparisons with the best). None where there is no value, or nothing tells a spread.
+    The interval is one for all comparisons with the best together (max-t; Hsu 1996, multiple comparisons with
+    the best). None where there is no value, or nothing tells a spread.
     """
     found = [_all_sampled(runs, metric) for runs in groups]
     known = [i for i, samples in enumerate(found) if samples]
@@ -147,12 +147,20 @@ def tied(groups: Sequence[Sequence[Run]], metric: str, higher: bool) -> tuple[in
 def sampled(run: Run, metric: str) -> Sampled | None:
     """What a run says of a metric: at its judged point, or of an older run in the last round that was evaluated."""
     if run.judged is not None and metric in run.judged.here.values:
-        return Sampled(run.judged.here.values[metric], run.judged.here.deviation(metric), size_of(run, metric))
+        return _sampled(run, run.judged.here, metric)
     for record in reversed(run.history):
         value = getattr(record, metric, None) if metric in _FIELDS else record.metrics.get(metric)
         if value is not None and math.isfinite(value):
             return Sampled(float(value))
     return None
+
+
+def _sampled(run: Run, measured: Measured, metric: str) -> Sampled:
+    """With the deviations that rows would have whose own mean was not taken off: n / (n - 1) of their squares."""
+    size, deviations = size_of(run, metric), measured.deviation(metric)
+    if deviations is not None and size > 1:
+        deviations *= math.sqrt(size / (size - 1))
+    return Sampled(measured.values[metric], deviations, size)
 
 
 def _all_sampled(runs: Sequence[Run], metric: str) -> list[Sampled]:
@@ -236,8 +244,9 @@ def _minus(a: Sampled, b: Sampled) -> Sampled:
 
 
 def _over_seeds(samples: Sequence[Sampled]) -> _Estimate | None:
-    """The variance of a mean over K seeds has two parts. Rows: the mean square of the replicates' mean over the seeds,
-    in which a row that several seeds judged is one row. Training: what seeds differ by beyond what their rows explain.
+    """The variance of a mean over K seeds has two parts. Rows: the sum of squares of the deviations' mean over the
+    seeds, in which a row that several seeds judged is one row. Training: what seeds differ by beyond what their rows
+    explain.
     """
     of_seeds = _deviations(samples)
     if not samples or (of_seeds is None and len(samples) < 2):
@@ -261,28 +270,28 @@ def _trained(samples: Sequence[Sampled]) -> float:
         return 0.0
     between = float(np.var([s.value for s in samples], ddof=1))
     of_seeds = _deviations(samples)
-    return between if of_seeds is None else max(0.0, between - float(of_seeds.var(0, ddof=1).mean()))
+    return between if of_seeds is None else max(0.0, between - float(of_seeds.var(0, ddof=1).sum()))
 
 
 def _deviations(samples: Sequence[Sampled]) -> np.ndarray | None:
-    """(K, B); None if those of one are not known, or there are none."""
+    """(K, G); None if those of one are not known, or there are none."""
     known = [s.deviations for s in samples if s.deviations is not None]
     return np.stack(known) if known and len(known) == len(samples) else None
 
 
 def _apart(a: Sequence[Sampled], b: Sequence[Sampled]) -> np.ndarray:
-    """Deviations (B,) of the difference of two means; 0 where they are not known."""
+    """Deviations (G,) of the difference of two means; 0 where they are not known."""
     ours, theirs = _deviations(a), _deviations(b)
     return np.zeros(1) if ours is None or theirs is None else ours.mean(0) - theirs.mean(0)
 
 
-def _square(deviations_B: np.ndarray) -> float:
-    return float(np.mean(np.square(deviations_B)))
+def _square(deviations_G: np.ndarray) -> float:
+    return float(np.sum(np.square(deviations_G)))
 
 
 def _df_of_rows(size: float) -> float:
-    """Degrees of freedom of a variance that so many rows tell, by way of replicates."""
-    return 1 / (1 / max(1.0, size - 1) + 1 / REPLICATES)
+    """Degrees of freedom of a variance that so many rows tell, by way of groups."""
+    return 1 / (1 / max(1.0, size - 1) + 1 / GROUPS)
 
 
 def _satterthwaite(parts: Sequence[tuple[float, float]]) -> float:
@@ -319,13 +328,18 @@ def _score(e: _Estimate, t: float) -> tuple[float, float]:
 
 
 def _simultaneous(deviations: Sequence[np.ndarray]) -> float:
-    """By how much intervals for all of these at once are wider than each by itself; 1 for one."""
-    sds = [math.sqrt(_square(d)) for d in deviations]
-    scaled = [np.abs(d) / sd for d, sd in zip(deviations, sds, strict=True) if sd > 0 and len(d) > 1]
-    if len(scaled) < 2:
+    """By how much intervals for all of these at once are wider than each by itself; 1 for one.
+
+    What all have in common is kept: the largest of them is looked for in draws with their correlation.
+    """
+    known = np.array([d / math.sqrt(_square(d)) for d in deviations if len(d) > 1 and _square(d) > 0])
+    if len(known) < 2:
         return 1.0
-    largest = np.quantile(np.max(scaled, axis=0), LEVEL)
-    return max(1.0, float(largest) / NormalDist().inv_cdf((1 + LEVEL) / 2))
+    draws = np.abs(known @ np.random.default_rng(0).standard_normal((known.shape[1], _DRAWS)))
+    return max(1.0, float(np.quantile(draws.max(0), LEVEL)) / NormalDist().inv_cdf((1 + LEVEL) / 2))
+
+
+_DRAWS = 4000
 
 
 def _covers(e: _Estimate) -> str:

@@ -6,34 +6,31 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-REPLICATES = 512
-"""Replicates of every value: its standard error is then known to within 3 per cent (one in the square root of 2 B)."""
-
 
 @dataclass(frozen=True)
 class Measured:
-    """Values on some rows, and how each would have deviated had other rows happened to be judged.
+    """Values on some rows, and how each deviates for the sake of the rows that happen to be among them.
 
     ``values``      by metric.
-    ``deviations``  by metric, ``REPLICATES`` float32 numbers (little-endian): the sum over rows of the row's
-                    influence on the value times its sign in that replicate. Their mean square estimates the value's
-                    variance, and their mean product with those of another model on the same rows the covariance of
-                    both values, for a row has the same signs wherever it is judged (the multiplier bootstrap; van der
-                    Vaart and Wellner 1996, chapter 2.9).
+    ``deviations``  by metric, ``GROUPS`` float32 numbers (little-endian): how much each group of rows moves
+                    the value, to first order. The sum of their squares estimates the value's variance; the sum of
+                    their products with those of another model on the same rows the covariance of both values, for a
+                    row falls into the same group wherever it is judged (random groups and their jackknife: Wolter
+                    2007, Introduction to Variance Estimation, chapters 2 and 4).
     """
 
     values: dict[str, float] = field(default_factory=dict)
     deviations: dict[str, bytes] = field(default_factory=dict)
 
     def deviation(self, metric: str) -> np.ndarray | None:
-        """The deviations of one metric (B,), float64; None where they are not known."""
+        """The deviations of one metric (G,), float64; None where they are not known."""
         found = self.deviations.get(metric)
         return None if found is None else np.frombuffer(found, dtype="<f4").astype(np.float64)
 
 
-def as_bytes(deviations_B: np.ndarray) -> bytes:
+def as_bytes(deviations_G: np.ndarray) -> bytes:
     """Deviations as ``Measured`` keeps them."""
-    return np.asarray(deviations_B).astype("<f4").tobytes()
+    return np.asarray(deviations_G).astype("<f4").tobytes()
 
 
 @dataclass(frozen=True)
