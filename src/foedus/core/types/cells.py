@@ -1,8 +1,8 @@
 """Cells: halves and groups that rows fall into, so that a stopping point is chosen on other rows than it is judged on,
 and a value's uncertainty is told by sums over groups.
 
-A **unit** is what was drawn as one: a row, or all rows of a patient. Its number stays the same whatever else is drawn, so
-that seeds and programs that judge a row find it in the same group. Everything follows from the units and their classes;
+A **unit** is what was drawn as one: a row, or all rows of a patient. Its number stays the same whatever else is drawn,
+so that seeds and programs that judge a row find it in the same group. Everything follows from units and their classes;
 nobody has to agree. This page knows no torch, so that a run can be looked at without it.
 
 Legend: N rows.
@@ -37,7 +37,7 @@ def cells(units_N: np.ndarray, strata_N: np.ndarray) -> np.ndarray:
     turn = np.repeat((mixed[order[begins]] >> np.uint64(32)).astype(np.int64), sizes)
     half = np.empty(len(units), dtype=np.int64)
     half[order] = (place + turn) % HALVES
-    return (half * GROUPS + group)[of_row.reshape(-1)]  # type: ignore[no-any-return]
+    return (half * GROUPS + group)[of_row.reshape(-1)]
 
 
 _GROUP, _HALF = 0x9E3779B97F4A7C15, 0xD1B54A32D192ED03
