@@ -389,6 +389,11 @@ class TheirRoster:
         unit = getattr(self.preparation, "unit", None)
         return None if unit is None else (0.0,) * len(unit)
 
+    @property
+    def held_rows(self) -> int:
+        """None in one place."""
+        return 0
+
     @cached_property
     def fingerprint(self) -> str:
         """Of the nodes' digests."""

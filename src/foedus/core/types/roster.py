@@ -73,6 +73,11 @@ class Roster(Protocol):
         ...
 
     @property
+    def held_rows(self) -> int:
+        """Rows that nodes hold out and that are all in one place, beside the coordinator's test set; 0 where not."""
+        ...
+
+    @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that depend on the data."""
         ...
@@ -88,7 +93,7 @@ class Roster(Protocol):
         ...
 
     def size(self, node: int) -> int:
-        """Rows of one node; of ``POOLED`` and ``TEST`` where there is such a place. Errors: ``BadInput``."""
+        """Rows of one node; of ``POOLED``, ``TEST`` and ``HELD`` where there is such a place. Errors: ``BadInput``."""
         ...
 
     def label_counts(self) -> list[list[int]] | None:
