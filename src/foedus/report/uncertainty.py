@@ -295,10 +295,10 @@ def _df_of_rows(size: float) -> float:
 
 
 def _satterthwaite(parts: Sequence[tuple[float, float]]) -> float:
-    """Degrees of freedom of a sum of variances, each with its own (Satterthwaite 1946)."""
+    """Degrees of freedom of a sum of variances, each with its own (Satterthwaite 1946); of none those of the first."""
     total = sum(v for v, _ in parts)
     if total <= 0:
-        return math.inf
+        return parts[0][1]
     rest = sum(v * v / max(1.0, df) for v, df in parts if v > 0)
     return max(1.0, total * total / rest) if rest > 0 else math.inf
 
