@@ -46,7 +46,6 @@ class Judged:
     ``rows``     how many rows it was judged on; ``rarest``: how many of these are of the rarest class, where there are
                  classes and it is known.
     ``here``     at the judged point.   ``last``: on the same rows in the last round that was evaluated.
-    ``nodes``    the same by node, each node's own rows alone, where nodes measured and they are not too many.
     """
 
     rounds: tuple[int, ...]
@@ -56,4 +55,3 @@ class Judged:
     rarest: int | None
     here: Measured
     last: Measured
-    nodes: tuple[Measured, ...] | None = None
