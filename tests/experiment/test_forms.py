@@ -92,9 +92,9 @@ def test_splits(text, split):
 
 def test_options_of_the_source_stand_beside_it_or_under_its_name():
     beside = data("test = 0.5")
-    assert beside.source.options == {"test": 0.5}
-    assert data("test = 'none'").source.options == {"test": None}
-    assert data("").source.options == {"test": 0.2}
+    assert beside.source.options == {"test": 0.5, "test_seed": 0}
+    assert data("test = 'none'").source.options == {"test": None, "test_seed": 0}
+    assert data("").source.options == {"test": 0.2, "test_seed": 0}
     text = "[data]\nsource = { digits = { test = 0.5 } }\n[model]\nnetwork = 'logistic'\n[program.fedavg]\nrounds = 1"
     assert parse(text).tables.data == beside
 
