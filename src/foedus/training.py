@@ -338,6 +338,7 @@ def _make_run(context: _Context, s: Session, status: str, checkpoint: Checkpoint
         node_names=s.roster.node_names,
         class_names=s.roster.class_names,
         objective=getattr(context.program, "objective", None),
+        judged=None if status == "running" else s.judging.judged(s.model.measures),
         _model=s.model,
     )
 

@@ -58,7 +58,8 @@ def diabetes(test: float | None = 0.2, test_seed: int = 0) -> Dataset:
 
     A regression. Columns are standardised by the training rows alone; the target (N,) keeps its units, so that the
     error of a model can be read in them (its mean is 152, its deviation 77). ``test`` is the fraction of rows held
-    out, or None; ``test_seed`` picks the draw. Source: Efron et al., 2004, Least Angle Regression, Annals of Statistics 32(2).
+    out, or None; ``test_seed`` picks the draw.
+    Source: Efron et al., 2004, Least Angle Regression, Annals of Statistics 32(2).
     """
     bunch = _bunch("diabetes", scaled=False)  # scikit-learn's own scaling would look at the test rows
     return _named(

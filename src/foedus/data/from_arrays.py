@@ -43,8 +43,8 @@ def arrays(
     default the largest label of training and test rows plus one. Floats (N,) or (N, ...) are targets of a regression.
     Integers or booleans (N, L) that are 0 or 1 are L labels a row, each true or not: float32 targets, for ``bce``.
     ``node`` (N,) one id per row, integers or strings, for ``Natural()``.
-    ``test`` is held-out rows ``(x, y)``; or a fraction in (0, 1) of the rows, in proportion to the classes (``test_seed``
-    picks the draw); or None. A node all of whose rows are drawn is no node any more.
+    ``test`` is held-out rows ``(x, y)``; or a fraction in (0, 1) of the rows, in proportion to the classes, drawn by
+    ``test_seed``; or None. A node all of whose rows are drawn is no node any more.
     Errors: ``BadInput`` for anything that does not fit, with the row where there is one.
 
     >>> import numpy as np

@@ -58,7 +58,7 @@ def images(
     ``path``  ``class/*.png``, or with ``node="folder"`` ``node/class/*.png``; if it has a folder ``train``, training
               rows are in there, and the test rows, in the same arrangement, in ``test``.
     ``size``  (height, width) to which pictures are resized; None if all are of one size.
-    ``test``  where there is no folder ``test``: the fraction of rows to hold out, or None; ``test_seed`` picks the draw.
+    ``test``  where there is no folder ``test``: the fraction of rows to hold out, drawn by ``test_seed``, or None.
     ``grey``  one channel; else three.
     ``in_memory``  True reads all at once, False reads when asked for; None keeps up to 1 GiB in memory.
 

@@ -204,7 +204,7 @@ def _drawn_anew(document: Document, several: bool) -> Experiment:
         return experiment
     table = document.raw["data"]
     named = table["source"]  # its options stand beside its name, or in a table of its own
-    place: Path = ("data",) if isinstance(named, str) else ("data", "source", next(iter(named)))
+    place = ("data",) if isinstance(named, str) else ("data", "source", str(next(iter(named))))
     options = table if isinstance(named, str) else named[place[-1]]
     if any(plain_name(k) == plain_name(TEST_SEED) for k in options):
         return experiment

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from statistics import fmean
 
 import torch
 from torch import Tensor
 
 from foedus.core.coordination.federation import Federation
+from foedus.core.coordination.judging import mean_of
 from foedus.core.errors import NodeFailed
 from foedus.core.types.data import POOLED
 from foedus.core.types.model import join
@@ -60,7 +60,7 @@ class LocalOnly:
             answers = await asyncio.gather(*(fed.map(job, {"w": w}, (n,)) for n, w in enumerate(before)))
             models = [w + join(_update(u).parts, fed.layout) for w, (u,) in zip(before, answers, strict=True)]
             quality = [await fed.evaluate(w) for w in models]
-            metrics = {k: fmean(q[k] for q in quality if k in q) for k in dict.fromkeys(k for q in quality for k in q)}
+            metrics = mean_of(quality)
             s = s.replace(w=torch.stack(models).mean(0), models=models)
             await fed.commit(s, metrics, at_nodes=[{"w": w} for w in models])
         return s.w  # type: ignore[no-any-return]

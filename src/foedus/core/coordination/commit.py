@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from foedus.core.coordination.judging import Judging
 from foedus.core.records.run import Record
 from foedus.core.types.roster import Roster
 from foedus.core.types.state import State
@@ -65,6 +66,7 @@ class Commit:
     records: int
     best: Record | None
     best_w: Tensor | None
+    judging: Judging
     stops: list[tuple[bool, Any]]
     ledger: dict[str, Any]
     reducers: dict[str, dict[str, Any]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
@@ -10,7 +10,10 @@ import torch
 from torch import Tensor
 
 from foedus.core.coordination.spread import worst_tenth
-from foedus.core.types.job import NodeState, NodeView, Parts, Work
+from foedus.core.types.cells import GROUPS, HALVES
+from foedus.core.types.data import IndexedRows
+from foedus.core.types.grouped import Grouped
+from foedus.core.types.job import NodeState, NodeView, Parts, Rows, Work
 from foedus.core.types.metric import LOSS, Metric
 from foedus.core.types.model import Model
 from foedus.core.types.scoring import values
@@ -33,7 +36,8 @@ class Evaluate:
     over nodes (``Statistics``): no scores of single rows, but counts in fine bins. ``start`` and ``stop`` restrict it
     to some rows, ``held_out`` to those that the node keeps from training (all its rows, where the data set has no such
     rows). ``keep_rows``: the sums hold every row's scores, as metrics of one's own need them, and of the metrics there
-    is only the loss: for the coordinator's own test set, which does not travel.
+    is only the loss: for the coordinator's own test set, which does not travel. ``judge``: the sums are by half and by
+    cell of the rows, where they are not trained on (``Found`` is made of them).
 
     ``constant``: what is measured is no model, but an answer that is the same for all rows: what one does who knows
     only what is usual. Rows that are read when asked for are not read for it, and measure nothing.
@@ -45,6 +49,7 @@ class Evaluate:
     keep_rows: bool = False
     held_out: bool = False
     constant: tuple[float, ...] = ()
+    judge: bool = False
 
     def _range(self, rows: int) -> range:
         return range(min(self.start, rows), rows if self.stop is None else min(self.stop, rows))
@@ -56,25 +61,66 @@ class Evaluate:
         return {}
 
     def __call__(self, node: NodeView, args: Tensors) -> tuple[Update, NodeState]:
-        span, found = self.statistics(node, args)
+        rows = self._rows(node)
+        span = self._range(len(rows))
+        judged = self.judge and not self.constant and (node.id < 0 or rows is node.held_out)
+        if judged and isinstance(rows, IndexedRows):
+            halves, grouped = self._by_cells(node, rows, span, args)
+            found = Statistics.sum(halves)
+            kept = halves if self.keep_rows else [h.coarse() for h in halves]
+            sums = {f"{HALF}{h}/{k}": t for h, half in enumerate(kept) for k, t in half.tensors.items()}
+            sums |= {f"{CELLS}/{k}": t for k, t in grouped.tensors.items()}
+        else:
+            found = self._statistics(node, rows, span, args)
+            sums = dict((found if self.keep_rows else found.coarse()).tensors)
         metrics = values(() if self.keep_rows else node.model.measures, found)
-        sums = (found if self.keep_rows else found.coarse()).tensors
         return Update({}, float(len(span)), metrics, node.id, sums=sums), node.state
 
     def statistics(self, node: NodeView, args: Tensors) -> tuple[range, Statistics]:
         """Which rows, and the statistics of the model on them, the rows' scores kept."""
-        rows = node.held_out if self.held_out and node.held_out is not None else node.rows
+        rows = self._rows(node)
         span = self._range(len(rows))
-        parts: list[Statistics] = []
-        if self.constant and not rows.in_memory:
-            return span, Statistics({})
+        return span, self._statistics(node, rows, span, args)
+
+    def _rows(self, node: NodeView) -> Rows:
+        return node.held_out if self.held_out and node.held_out is not None else node.rows
+
+    def _outputs(
+        self, node: NodeView, rows: Rows, span: range, args: Tensors
+    ) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """What the model makes of the rows, batch by batch: their places, outputs and labels or targets."""
         if not self.constant:
             node.model.load(args["w"])
         for at in range(span.start, span.stop, self.batch_size):
-            x, y = rows.batch(torch.arange(at, min(at + self.batch_size, span.stop)))
-            output = torch.tensor(self.constant).expand(len(y), -1) if self.constant else node.model.outputs(x)
-            parts.append(node.model.statistics(output, y, node.unit, all=self.keep_rows))
-        return span, Statistics.sum(parts)
+            stop = min(at + self.batch_size, span.stop)
+            x, y = rows.batch(torch.arange(at, stop))
+            yield (
+                slice(at, stop),
+                torch.tensor(self.constant).expand(len(y), -1) if self.constant else node.model.outputs(x),
+                y,
+            )
+
+    def _statistics(self, node: NodeView, rows: Rows, span: range, args: Tensors) -> Statistics:
+        if self.constant and not rows.in_memory:
+            return Statistics({})
+        found = self._outputs(node, rows, span, args)
+        return Statistics.sum(node.model.statistics(output, y, node.unit, all=self.keep_rows) for _, output, y in found)
+
+    def _by_cells(
+        self, node: NodeView, rows: IndexedRows, span: range, args: Tensors
+    ) -> tuple[list[Statistics], Grouped]:
+        """The statistics of either half of the rows, and what groups of rows have."""
+        parts: list[list[Statistics]] = [[] for _ in range(HALVES)]
+        grouped = Grouped({})
+        for place, output, y in self._outputs(node, rows, span, args):
+            cell_N = rows.cells[place]
+            grouped = grouped + node.model.grouped(output, y, cell_N, node.unit)
+            half_N = cell_N // GROUPS
+            for h, some in enumerate(parts):
+                at = (half_N == h).nonzero().flatten()
+                if len(at):
+                    some.append(node.model.statistics(output[at], y[at], node.unit, all=self.keep_rows))
+        return [Statistics.sum(some) for some in parts], grouped
 
 
 def mean_loss(node: NodeView, w_D: Tensor) -> float:
@@ -82,7 +128,7 @@ def mean_loss(node: NodeView, w_D: Tensor) -> float:
     return values((), Evaluate().statistics(node, {"w": w_D})[1])[LOSS.name]
 
 
-AT_NODES = Evaluate(held_out=True)
+AT_NODES = Evaluate(held_out=True, judge=True)
 """How a node measures a model, where its program has no way of its own."""
 
 
@@ -129,7 +175,39 @@ class EvaluateEach:
 def together(updates: Iterable[Update]) -> Statistics:
     """The statistics of the rows of several answers; none where an answer has none (of a job of one's own)."""
     used = [u for u in updates if u.weight > 0]
-    return Statistics.sum(Statistics(u.sums) for u in used) if all(u.sums for u in used) else Statistics({})
+    if not all(u.sums for u in used):
+        return Statistics({})
+    plain = Statistics.sum(_sums(u, "") for u in used)
+    halves = of_halves(used)
+    return Statistics.sum([plain, *halves])
+
+
+def of_halves(updates: Iterable[Update]) -> list[Statistics]:
+    """The statistics of either half of the rows of several answers; none where one of them does not tell by half."""
+    used = [u for u in updates if u.weight > 0]
+    if not all(any(name.startswith(HALF) for name in u.sums) for u in used):
+        return []
+    return [Statistics.sum(_sums(u, f"{HALF}{h}/") for u in used) for h in range(HALVES)]
+
+
+def of_groups(updates: Iterable[Update]) -> Grouped:
+    """What groups of the rows of several answers have."""
+    total = Grouped({})
+    for u in updates:
+        if u.weight > 0:
+            total = total + Grouped(_sums(u, f"{CELLS}/").tensors)
+    return total
+
+
+HALF, CELLS = "half", "cells"
+"""Names of an answer's sums begin with these, where they are told by half or by cell of the rows."""
+
+
+def _sums(u: Update, begin: str) -> Statistics:
+    """Those sums of an answer whose names begin so, without that; where it is empty, those that have no beginning."""
+    return Statistics(
+        {n.removeprefix(begin): t for n, t in u.sums.items() if (n.startswith(begin) if begin else "/" not in n)}
+    )
 
 
 def combine(

@@ -10,17 +10,26 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from foedus.core.coordination.endings import node_failed
-from foedus.core.coordination.evaluation import AT_NODES, CHUNK, NODES, Evaluate, combine, over_nodes, together
+from foedus.core.coordination.evaluation import (
+    AT_NODES,
+    CHUNK,
+    NODES,
+    Evaluate,
+    combine,
+    of_groups,
+    of_halves,
+    over_nodes,
+    together,
+)
 from foedus.core.coordination.executor import InOrder, Plan, Task
+from foedus.core.coordination.judging import Found
 from foedus.core.errors import BadInput
-from foedus.core.records.run import Record
-from foedus.core.types.data import TEST
+from foedus.core.types.data import HELD, TEST, called
 from foedus.core.types.job import Job
-from foedus.core.types.metric import LOSS, QUALITY, Metric, named
+from foedus.core.types.metric import LOSS, QUALITY, named
 from foedus.core.types.model import Model
 from foedus.core.types.roster import Roster, unit_of
 from foedus.core.types.scoring import values
-from foedus.core.types.statistics import Statistics
 from foedus.core.types.update import Failed, Lost, Refused, Tensors, Update
 
 if TYPE_CHECKING:
@@ -28,28 +37,21 @@ if TYPE_CHECKING:
 
 
 class Quality:
-    """Evaluates models for a session. What it takes is no part of the run's time.
-
-    ``take`` gives the statistics of the last evaluation over all rows, once.
-    """
+    """Evaluates models for a session. What it takes is no part of the run's time."""
 
     def __init__(self, session: Session) -> None:
         self._s = session
-        self._found = Statistics({})
 
-    def take(self) -> Statistics | None:
-        """The statistics of the last evaluation over all rows, their scores kept where the coordinator has them; None
-        where there was none since they were last taken.
-        """
-        found, self._found = self._found, Statistics({})
-        return found if found.tensors else None
-
-    def of(self, w_D: Tensor) -> dict[str, float]:
+    def of(self, w_D: Tensor) -> Found:
         """Loss and metrics on the test set; without one that the coordinator has, means over all rows that nodes
         evaluate on.
         """
         rows = self._s.roster.test_rows
-        return self._on_test_set(w_D, rows) if rows else self._everywhere(w_D)
+        return self._in_one_place(w_D, TEST, rows) if rows else self._everywhere(w_D)
+
+    def on_held_out(self, w_D: Tensor) -> Found:
+        """The same on all rows that nodes hold out, where these are in one place."""
+        return self._in_one_place(w_D, HELD, self._s.roster.held_rows)
 
     def usual(self, at_nodes: bool) -> dict[str, float] | None:
         """What the metrics would be of an answer that is the same for all rows: the shares of the classes, or the
@@ -60,7 +62,9 @@ class Quality:
             return None
         measures = tuple(m for m in self._s.model.measures if m.pooled)
         if self._s.roster.test_rows and not at_nodes:
-            answers = self._on_rows(Evaluate(CHUNK, keep_rows=True, constant=constant), {}, self._s.roster.test_rows)
+            answers = self._on_rows(
+                Evaluate(CHUNK, keep_rows=True, constant=constant), {}, TEST, self._s.roster.test_rows
+            )
         else:
             answers = self._at_all(replace(AT_NODES, constant=constant), {})
         return values(measures, together(answers)) or None
@@ -72,25 +76,28 @@ class Quality:
         tasks = [Task(n, 0, {}) for n in range(self._s.roster.nodes)]
         return [a for a in self._answers(job, args, tasks) if a is not None]
 
-    def _everywhere(self, w_D: Tensor) -> dict[str, float]:
-        answers = self._at_all(AT_NODES, {"w": w_D})
-        return self._combined(answers) if answers else {"loss": float("nan")}
+    def _everywhere(self, w_D: Tensor) -> Found:
+        return self._combined(self._at_all(AT_NODES, {"w": w_D}))
 
-    def _combined(self, answers: list[Update]) -> dict[str, float]:
-        self._found = together(answers)
-        return combine(answers, self._s.model.measures, self._found)
+    def _combined(self, answers: list[Update]) -> Found:
+        if not answers:
+            return Found({LOSS.name: float("nan")})
+        measures, statistics = self._s.model.measures, together(answers)
+        halves = [values(measures, s) for s in of_halves(answers)]
+        grouped = [of_groups(answers)] if halves else []
+        return Found(combine(answers, measures, statistics), halves, grouped, statistics)
 
-    def _on_test_set(self, w_D: Tensor, rows: int) -> dict[str, float]:
-        answers = self._on_rows(Evaluate(CHUNK, keep_rows=True), {"w": w_D}, rows)
-        return self._combined(answers) if answers else {"loss": float("nan")}
+    def _in_one_place(self, w_D: Tensor, place: int, rows: int) -> Found:
+        job = Evaluate(CHUNK, keep_rows=True, judge=self._s.roster.tested_on != "train")
+        return self._combined(self._on_rows(job, {"w": w_D}, place, rows))
 
-    def _on_rows(self, job: Evaluate, args: Tensors, rows: int) -> list[Update]:
-        """Answers of the test set's parts, in order; none where a loss is NaN or infinite."""
+    def _on_rows(self, job: Evaluate, args: Tensors, place: int, rows: int) -> list[Update]:
+        """Answers of the parts of rows in one place, in order; none where a loss is NaN or infinite."""
         placed = self._s.executor.place(args)
         try:
             spans = [(at, min(at + CHUNK, rows)) for at in range(0, rows, CHUNK)]
             plans = [self._plan(replace(job, start=start, stop=stop)) for start, stop in spans]
-            tickets = [self._s.executor.submit(plan, placed, [[Task(TEST, 0, {})]]) for plan in plans]
+            tickets = [self._s.executor.submit(plan, placed, [[Task(place, 0, {})]]) for plan in plans]
             updates = []
             for ticket in tickets:
                 outcome = self._s.executor.wait(ticket).outcomes[0]
@@ -100,7 +107,7 @@ class Quality:
                     case Failed(nonfinite=True):
                         return []
                     case missing:
-                        raise BadInput(f"the test set could not be evaluated: {missing.reason}")
+                        raise BadInput(f"the model could not be evaluated on {called(place)}: {missing.reason}")
                 assert outcome.update is not None
                 updates.append(outcome.update)
         finally:
@@ -108,12 +115,12 @@ class Quality:
         return updates
 
     def at_nodes(
-        self, given: Tensors | Sequence[Tensors], whole: bool
-    ) -> tuple[dict[str, float], dict[str, list[float | None]]]:
+        self, given: Tensors | Sequence[Tensors]
+    ) -> tuple[Found, dict[str, float], dict[str, list[float | None]]]:
         """Every node evaluates on its own rows, with arguments that all share, or its own.
 
-        The answer is the mean and the worst over nodes (``whole`` adds what it is over all rows together), and what
-        each node found: a list over the nodes for every metric.
+        The answer is what that is over all rows together, the mean and the worst over nodes, and what each node found:
+        a list over the nodes for every metric.
         """
         s = self._s
         job, tasks = s.options.node_evaluation, [Task(n, 0, s.node_state(n)) for n in range(s.roster.nodes)]
@@ -124,8 +131,8 @@ class Quality:
         found = [{} if a is None or a.weight <= 0 else a.metrics for a in answers]
         known = {m.name: m for m in (*s.model.measures, LOSS, *map(named, QUALITY))}
         each = {m: [f.get(m) for f in found] for m in known if any(m in f for f in found)}
-        over = {k: v for m, values in each.items() for k, v in over_nodes(known[m], values).items()}
-        return (over | self._combined([a for a in answers if a is not None]) if whole else over), each
+        over = {k: v for m, column in each.items() for k, v in over_nodes(known[m], column).items()}
+        return self._combined([a for a in answers if a is not None]), over, each
 
     def _answers(self, job: Job, args: Tensors, tasks: list[Task]) -> list[Update | None]:
         """What nodes answer to a job that evaluates at them; None where that is NaN, refused, or the node is lost."""
@@ -160,18 +167,3 @@ def usual(model: Model, roster: Roster) -> tuple[float, ...] | None:
         shares = roster.target_mean if counts is None else (sum(c[1] for c in counts) / sum(map(sum, counts)),)
         return None if shares is None else tuple(math.log(max(p, 1e-6) / max(1 - p, 1e-6)) for p in shares)
     return None
-
-
-def better(record: Record, best: Record | None, measures: Sequence[Metric]) -> bool:
-    """Whether an evaluated record beats the best so far by its main metric: the first of these that it has.
-
-    Where it has none of them (a program measures by itself) it is the first of accuracy, AUC, RMSE and loss.
-    """
-    for m in (*measures, *map(named, QUALITY)):
-        now, before = record.measured(m.name), None if best is None else best.measured(m.name)
-        if now is None and before is None:
-            continue
-        if now is None or now != now:
-            return False
-        return before is None or (now > before if m.higher else now < before)
-    return False

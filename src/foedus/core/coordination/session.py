@@ -24,8 +24,9 @@ from foedus.core.coordination.drawn import curves
 from foedus.core.coordination.endings import kept
 from foedus.core.coordination.evaluation import AT_NODES
 from foedus.core.coordination.executor import Executor
+from foedus.core.coordination.judging import Found, Judging, better, measured
 from foedus.core.coordination.node_states import begin_without, bring_home
-from foedus.core.coordination.quality import Quality, better
+from foedus.core.coordination.quality import Quality
 from foedus.core.errors import BadInput, Diverged, ProgramError
 from foedus.core.records.checkpoint import Checkpoint
 from foedus.core.records.evaluated_on import EvaluatedOn
@@ -130,6 +131,7 @@ class Session:
         """Answers used since the last commit."""
         self.best: Record | None = None
         self.best_w: Tensor | None = None
+        self.judging = Judging()
         self._losses: list[tuple[float, float]] = []
         self._staleness: list[int] = []
         self._stops: list[tuple[bool, Any]] = [(False, rule.init()) for rule in options.stop]
@@ -229,12 +231,16 @@ class Session:
         tested = w if metrics is None and not whole else None
         due = self._due(t, self.options.evaluate_every)
         due_nodes = self._due(t, self.options.evaluate_nodes) or (due and whole)
-        self._quality.take()  # what the program has had evaluated by itself is not this commit's
+        # What the run is judged by, and where nodes measured what they hold out, what that is on all these rows.
+        judged = Found.of(metrics) if metrics and not whole else None
+        held: Found | None = None
         if tested is not None and due:
-            quality |= self.evaluate(tested)
+            judged = self.evaluate(tested)
+            quality |= judged
         if given is not None and due_nodes:
-            quality |= self._at_nodes(given, whole)
-        found = self._quality.take()
+            held, over = self._at_nodes(given)
+            judged = held if whole else judged
+            quality |= {**over, **(held if whole else {})}
         if due and self.carried.usual is None:
             with self.off_the_clock():
                 self.carried.usual = self._quality.usual(whole) or {}
@@ -244,16 +250,22 @@ class Session:
         stops = self._ask_to_stop(record)
         if any(stop for stop, _ in stops):  # the last commit is always evaluated
             if tested is not None and not due:
-                quality |= self.evaluate(tested)
+                judged = self.evaluate(tested)
+                quality |= judged
             if given is not None and (self.options.evaluate_nodes or whole) and not due_nodes:
-                quality |= self._at_nodes(given, whole)
+                held, over = self._at_nodes(given)
+                judged = held if whole else judged
+                quality |= {**over, **(held if whole else {})}
             record = self._record(t, quality)
-            found = self._quality.take() or found
-        is_best = w is not None and better(record, self.best, self.model.measures)
+        judging = self.judging
+        if judged is not None:
+            judging = judging.after(t, judged, self._to_choose(judged, tested, given, held), self.model.measures)
+        is_best = w is not None and self._is_best(record, judging)
         if w is not None and is_best:
             self.best, self.best_w = record, w.clone()
-        self._keep_curves(found, is_best)
-        self.round, self.state, self._stops = t, state, stops
+        # What the program has measured by itself brings no statistics.
+        self._keep_curves(judged.statistics if judged is not None and judged.statistics.tensors else None, is_best)
+        self.round, self.state, self._stops, self.judging = t, state, stops, judging
         self.history.append(record)
         self.stopped = any(stop for stop, _ in stops)
         if not self.stopped and t != self.planned:  # who comes with the last commit is never asked
@@ -276,6 +288,35 @@ class Session:
         tree = None if drawn is None else drawn.as_tree()
         best = tree if is_best else (self.carried.curves or {}).get("best")
         self.carried.curves = {"last": tree, "best": best}
+
+    def _to_choose(
+        self,
+        judged: Found,
+        tested: Tensor | None,
+        given: Tensors | Sequence[Tensors] | None,
+        held: Found | None,
+    ) -> Found | None:
+        """How good the model is on rows that nodes hold out, where the run is judged on test rows; else None."""
+        roster = self.roster
+        if judged is held or roster.tested_on != "test" or not judged.halves:
+            return None
+        if tested is not None:
+            if not roster.held_rows:
+                return None
+            with self.off_the_clock():
+                return self._quality.on_held_out(tested)
+        if held is None and given is not None and roster.nodes_tested_on == "held out":
+            with self.off_the_clock():
+                held, _, _ = self._quality.at_nodes(given)
+        return held if roster.nodes_tested_on == "held out" else None
+
+    def _is_best(self, record: Record, judging: Judging) -> bool:
+        """Whether the rows on which is chosen choose this commit: those beside the test rows, if there are such."""
+        if judging.how == "held out":
+            return judging.chosen[0][0].round == record.round
+        measures = self.model.measures
+        before = {} if self.best is None else measured(self.best, measures)
+        return better(measured(record, measures), before, measures)
 
     def check_finite(self, state: State) -> None:
         """Errors: ``Diverged`` if the model to be committed is NaN or infinite."""
@@ -386,7 +427,7 @@ class Session:
         own = "one" if metrics is None else "program" if models is None else "each"
         return EvaluatedOn(self.roster.tested_on, "coordinator" if self.roster.test_rows else "nodes", own)
 
-    def evaluate(self, w_D: Tensor) -> dict[str, float]:
+    def evaluate(self, w_D: Tensor) -> Found:
         """Loss and metrics on the test set, computed in chunks by the executor, outside the run's clock.
 
         Without a test set that the coordinator has, they are means over all rows that nodes evaluate on.
@@ -394,10 +435,10 @@ class Session:
         with self.off_the_clock():
             return self._quality.of(w_D)
 
-    def _at_nodes(self, given: Tensors | Sequence[Tensors], whole: bool) -> dict[str, float]:
+    def _at_nodes(self, given: Tensors | Sequence[Tensors]) -> tuple[Found, dict[str, float]]:
         with self.off_the_clock():
-            found, self.carried.node_metrics = self._quality.at_nodes(given, whole)
-        return found
+            found, over, self.carried.node_metrics = self._quality.at_nodes(given)
+        return found, over
 
     # -- going back, and checkpoints ---------------------------------------------------------------------------
 
@@ -408,6 +449,7 @@ class Session:
             records=len(self.history),
             best=self.best,
             best_w=self.best_w,
+            judging=self.judging,
             stops=self._stops,
             ledger=self.ledger.as_tree(),
             reducers=dict(self.reducers),
@@ -435,7 +477,7 @@ class Session:
                 self.node_states[node] = state
         c.counts_before, c.states_before = {}, {}
         self.round, self.state, self._stops = c.round, c.state, c.stops
-        self.best, self.best_w = c.best, c.best_w
+        self.best, self.best_w, self.judging = c.best, c.best_w, c.judging
         del self.history[c.records :]
         self.ledger.restore(c.ledger)
         self.reducers, self.draws, self.carried = dict(c.reducers), dict(c.draws), replace(c.carried)
@@ -469,11 +511,16 @@ class Session:
             "stops": [[repr(r), *s] for r, s in zip(self.options.stop, c.stops, strict=True)],
             "best": None if c.best is None else asdict(c.best),
             "best_w": c.best_w,
+            "judging": self._judging_to_write(),
             "records": c.records,
         }
         if home.lost:
             tree["lost_memory"] = home.lost
         return Checkpoint(tree, list(self.history), self.identity, self.options.circumstances)
+
+    def _judging_to_write(self) -> dict[str, Any]:
+        self.judging = self._last.judging = self._last.judging.measured_out(self.model.measures)
+        return self.judging.as_tree()
 
     def _to_write(self, memory: Memory) -> Checkpoint | None:
         """The last commit for the run's folder; None if that shall keep an earlier one, for this is not whole."""
@@ -523,6 +570,7 @@ class Session:
         self.stopped = any(stop for stop, _ in self._stops)
         self.best = None if tree["best"] is None else Record(**tree["best"])
         self.best_w = tree["best_w"]
+        self.judging = Judging.from_tree(tree.get("judging"))
         self.history = list(checkpoint.history[: tree["records"]])
         self._wall_before = self.ledger.wall_s
         self._last = replace(

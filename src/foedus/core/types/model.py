@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from foedus.core.errors import BadInput
 from foedus.core.types.flops import count_flops
+from foedus.core.types.grouped import Grouped, by_cell
 from foedus.core.types.metric import Metric
 from foedus.core.types.metric import metrics as as_metrics
 from foedus.core.types.scoring import needs
@@ -335,6 +336,10 @@ class Model:
         if all and output.dim() == 2 and 2 <= output.shape[1] <= FEW_CLASSES and output.numel() != y.numel():
             wanted |= {CONFUSION}
         return measured(output, y, self.row_losses(output, y), wanted, weights_N, unit_K)
+
+    def grouped(self, output: Tensor, y: Tensor, cells_N: Tensor, unit_K: Tensor | None = None) -> Grouped:
+        """The same by cells of rows, see ``by_cell``."""
+        return by_cell(output, y, self.row_losses(output, y), needs(self.measures), cells_N, unit_K)
 
     @torch.no_grad()
     def outputs(self, x: Tensor) -> Tensor:

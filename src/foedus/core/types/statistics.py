@@ -219,7 +219,8 @@ def _joined(a: Tensor, rows_a: Tensor, b: Tensor, rows_b: Tensor) -> Tensor:
     return torch.stack([a[0] + apart * (rows_b / rows), a[1] + b[1] + apart.square() * (rows_a * rows_b / rows)])
 
 
-def _probabilities(out: dict[str, Tensor], output: Tensor, y: Tensor, needs: frozenset[str], w: Tensor | None) -> None:
+def probabilities(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of each row (N,), float64: its Brier score, its log loss, the probability that was said and whether it was so."""
     if output.numel() == y.numel():  # a logit for each label
         z, found = output.reshape(len(y), -1).double(), y.reshape(len(y), -1).double()
         p = z.sigmoid()
@@ -235,6 +236,11 @@ def _probabilities(out: dict[str, Tensor], output: Tensor, y: Tensor, needs: fro
         else:
             said, chosen = p.max(1)
             so = (chosen == y).double()
+    return brier, log_loss, said, so
+
+
+def _probabilities(out: dict[str, Tensor], output: Tensor, y: Tensor, needs: frozenset[str], w: Tensor | None) -> None:
+    brier, log_loss, said, so = probabilities(output, y)
     if BRIER in needs:
         out[BRIER] = _total(brier, w)
     if LOG_LOSS in needs:
