@@ -22,6 +22,7 @@ from foedus.core.records.checkpoint import Checkpoint, there_is_one
 from foedus.core.records.curves import Curves
 from foedus.core.records.evaluated_on import EvaluatedOn
 from foedus.core.records.folder import ABOUT, RunFolder
+from foedus.core.records.judged import Judged
 from foedus.core.records.ledger import Costs, Ledger
 from foedus.core.records.lines import HISTORY, LEDGER, LINES, belonging, each_line
 from foedus.core.records.lock import in_use
@@ -71,6 +72,7 @@ def about(run: Run) -> dict[str, Any]:
         "objective": run.objective,
         "rounds": len(run.history),
         "best": None if run.best is None else asdict(run.best),
+        "judged": None if run.judged is None else asdict(run.judged),
         "sha256": run.sha256,
         "parameters": run.vector.numel(),
         "origin": run.origin,
@@ -174,6 +176,7 @@ class About(msgspec.Struct):
     node_metrics: dict[str, list[float | None]] | None
     staleness: dict[int, int] | None
     ledger: _Books
+    judged: Judged | None = None
     config: str | None = None
     lines: dict[str, Mark] | None = None
     metrics: list[_Measure] | None = None
@@ -263,6 +266,7 @@ def glance(path: str | Path, kind: type[R] = Run) -> R:  # type: ignore[assignme
         usual=read.usual,
         curves=read.curves or {},
         metrics=tuple(m.metric() for m in read.metrics or ()),
+        judged=read.judged,
         runtime=Described(read.runtime.name, read.runtime.text),
         out=folder,
         node_metrics=read.node_metrics,

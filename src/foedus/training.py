@@ -309,6 +309,12 @@ def _run(program: Any, session: Session, engine: Engine) -> None:
 
 
 def _make_run(context: _Context, s: Session, status: str, checkpoint: Checkpoint | None) -> Run:
+    run = _made(context, s, status, checkpoint)
+    found = report.overfitted(run)
+    return run if found is None else dataclasses.replace(run, notices=[*run.notices, found])
+
+
+def _made(context: _Context, s: Session, status: str, checkpoint: Checkpoint | None) -> Run:
     w = s.state.w if s.state is not None and "w" in s.state else s.model.initial
     return Run(
         program=context.program,

@@ -20,6 +20,8 @@ import numpy as np
 from foedus.core.records.judged import Measured
 from foedus.core.records.run import Run
 from foedus.core.types.cells import GROUPS
+from foedus.core.types.metric import LOSS, named
+from foedus.report.units import percent, three_digits
 
 LEVEL = 0.95
 """Of all intervals."""
@@ -123,6 +125,26 @@ def worse_at_the_end(run: Run, metric: str, higher: bool) -> Difference | None:
     return found if found is not None and found.told and (found.value > 0) == higher else None
 
 
+def overfitted(run: Run) -> str | None:
+    """That a run has overfitted, where that may be claimed: by the metric that chose its judged round, or by the loss."""
+    j = run.judged
+    for m in () if j is None else dict.fromkeys((named(j.by), LOSS)):
+        d = worse_at_the_end(run, m.name, m.higher)
+        if d is None or j is None:
+            continue
+        amount = percent if m.form == "share" else three_digits
+        before, after = (amount(x.values[m.name]) for x in (j.here, j.last))
+        low, high = sorted((abs(d.low), abs(d.high)))
+        rounds = f"round{'s' if len(j.rounds) > 1 else ''} {' and '.join(f'{t:,}' for t in j.rounds)}"
+        kept = "" if m.name == j.by else f"; {named(j.by).label} did not tell of it"
+        return (
+            f"overfitted: {m.label} went from {before} in {rounds} to {after} in the last (by {amount(abs(d.value))}, "
+            f"95 % interval {amount(low)} to {amount(high)}, on rows that had no say in the choice{kept}); it is judged in "
+            f"{rounds}"
+        )
+    return None
+
+
 def tied(groups: Sequence[Sequence[Run]], metric: str, higher: bool) -> tuple[int, frozenset[int]] | None:
     """The best of some settings, and all that cannot be told from it (itself among them), as positions in ``groups``.
 
@@ -149,7 +171,7 @@ def sampled(run: Run, metric: str) -> Sampled | None:
     if run.judged is not None and metric in run.judged.here.values:
         return _sampled(run, run.judged.here, metric)
     for record in reversed(run.history):
-        value = getattr(record, metric, None) if metric in _FIELDS else record.metrics.get(metric)
+        value = record.measured(metric)
         if value is not None and math.isfinite(value):
             return Sampled(float(value))
     return None
@@ -167,14 +189,16 @@ def _all_sampled(runs: Sequence[Run], metric: str) -> list[Sampled]:
     return [s for run in runs if (s := sampled(run, metric)) is not None]
 
 
-_FIELDS = ("accuracy", "auc", "rmse", "loss", "train_loss")
-_ABOVE_ZERO = ("rmse", "loss", "train_loss")
-_SHARES = ("accuracy", "auc")
+_ANY = ("kappa", "mcc", "r2")
+_ABOVE_ZERO = ("rmse", "mse", "mae", "median_absolute_error", "loss", "log_loss", "train_loss")
 
 
 def bounds_of(metric: str) -> str:
     """What values a metric can have."""
-    return SHARE if metric in _SHARES else POSITIVE if metric in _ABOVE_ZERO else PLAIN
+    kind = named(metric).kind
+    if metric in _ABOVE_ZERO:
+        return POSITIVE
+    return SHARE if kind and kind not in _ANY else PLAIN
 
 
 def size_of(run: Run, metric: str) -> float:
@@ -182,13 +206,19 @@ def size_of(run: Run, metric: str) -> float:
     j = run.judged
     if j is None:
         return math.inf
-    return float(j.rows if metric != "auc" or j.rarest is None else min(j.rows, 2 * j.rarest))
+    return float(min(j.rows, 2 * j.rarest) if _by_class(metric) and j.rarest is not None else j.rows)
+
+
+def _by_class(metric: str) -> bool:
+    """Whether a metric looks at the rows of each class by themselves: it is told by no more than the rarest tells."""
+    kind = named(metric).kind
+    return bounds_of(metric) != POSITIVE and kind not in ("", "accuracy", "brier", "calibration_error", "r2")
 
 
 def _few(runs: Sequence[Run], metric: str) -> str:
-    for run in runs:
-        j = run.judged
-        if j is not None and (j.rows < FEW_ROWS if metric != "auc" or j.rarest is None else j.rarest < FEW_OF_A_CLASS):
+    for j in (run.judged for run in runs):
+        rarest = None if j is None or not _by_class(metric) else j.rarest
+        if j is not None and (j.rows < FEW_ROWS if rarest is None else rarest < FEW_OF_A_CLASS):
             return TOO_FEW
     return ""
 

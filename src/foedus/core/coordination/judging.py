@@ -98,13 +98,9 @@ class Point:
         known = []
         for part in PARTS:
             each = [g.deviations(measures, part) for g in self.grouped]
-            known.append(
-                {
-                    m: np.mean([e[m] for e in each], axis=0)
-                    for m in (each[0] if each else {})
-                    if all(m in e for e in each)
-                }
-            )
+            common = [m for m in (each[0] if each else {}) if all(m in e for e in each)]
+            # As they are written down, so that a run that was resumed has the same.
+            known.append({m: np.mean([e[m] for e in each], axis=0).astype(np.float32) for m in common})
         return replace(self, grouped=(), known=tuple(known))
 
     def as_tree(self) -> dict[str, Any]:
@@ -121,9 +117,7 @@ class Point:
     @staticmethod
     def from_tree(tree: Mapping[str, Any]) -> Point:
         """What ``as_tree`` said."""
-        known = [
-            {m: np.frombuffer(d, dtype="<f4").astype(np.float64) for m, d in part.items()} for part in tree["known"]
-        ]
+        known = [{m: np.frombuffer(d, dtype="<f4") for m, d in part.items()} for part in tree["known"]]
         return Point(tree["round"], tuple(tree["values"]), tuple(tree["rows"]), tree["rarest"], known=tuple(known))
 
 
