@@ -126,7 +126,7 @@ def worse_at_the_end(run: Run, metric: str, higher: bool) -> Difference | None:
 
 
 def overfitted(run: Run) -> str | None:
-    """That a run has overfitted, where that may be claimed: by the metric that chose its judged round, or by the loss."""
+    """That a run has overfitted, where that can be told: by the metric that chose its judged round, or by the loss."""
     j = run.judged
     for m in () if j is None else dict.fromkeys((named(j.by), LOSS)):
         d = worse_at_the_end(run, m.name, m.higher)
@@ -139,8 +139,8 @@ def overfitted(run: Run) -> str | None:
         kept = "" if m.name == j.by else f"; {named(j.by).label} did not tell of it"
         return (
             f"overfitted: {m.label} went from {before} in {rounds} to {after} in the last (by {amount(abs(d.value))}, "
-            f"95 % interval {amount(low)} to {amount(high)}, on rows that had no say in the choice{kept}); it is judged in "
-            f"{rounds}"
+            f"95 % interval {amount(low)} to {amount(high)}, on rows that had no say in the choice{kept}); "
+            f"it is judged in {rounds}"
         )
     return None
 
