@@ -185,7 +185,7 @@ def together(updates: Iterable[Update]) -> Statistics:
 def of_halves(updates: Iterable[Update]) -> list[Statistics]:
     """The statistics of either half of the rows of several answers; none where one of them does not tell by half."""
     used = [u for u in updates if u.weight > 0]
-    if not all(any(name.startswith(HALF) for name in u.sums) for u in used):
+    if not used or not all(any(name.startswith(HALF) for name in u.sums) for u in used):
         return []
     return [Statistics.sum(_sums(u, f"{HALF}{h}/") for u in used) for h in range(HALVES)]
 

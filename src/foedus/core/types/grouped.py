@@ -59,6 +59,8 @@ class Grouped:
     @property
     def rows(self) -> tuple[float, ...]:
         """Rows of each half."""
+        if "rows" not in self.tensors:
+            return (0.0,) * HALVES
         return tuple(self.tensors["rows"].double().view(HALVES, GROUPS).sum(1).tolist())
 
     @property
@@ -78,11 +80,11 @@ class Grouped:
         each would change the value by (the positive jackknife). A metric that is not defined, or not made of what is
         here, is not in it.
         """
+        if not any(self.rows[h] for h in halves):
+            return {}
         part = {k: t.double().view(HALVES, GROUPS, *t.shape[1:])[list(halves)].sum(0) for k, t in self.tensors.items()}
         total = {k: t.sum(0) for k, t in part.items()}
         n, n_G = float(total["rows"]), part["rows"]
-        if n <= 0:
-            return {}
         filled = n_G.nonzero().flatten().tolist()
         whole = _statistics(total, total)
         more = {g: _statistics({k: t + part[k][g] for k, t in total.items()}, total) for g in filled}
@@ -138,7 +140,7 @@ def by_cell(
             each = [
                 _count(
                     (cells_N * 2 + of_class(labels, k).long()) * q
-                    + torch.bucketize(column.double(), limits, right=True),
+                    + torch.bucketize(column.double().contiguous(), limits, right=True),
                     None,
                     2 * q,
                 )
