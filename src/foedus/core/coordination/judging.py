@@ -101,7 +101,7 @@ class Point:
             common = [m for m in (each[0] if each else {}) if all(m in e for e in each)]
             # As they are written down, so that a run that was resumed has the same.
             known.append({m: np.mean([e[m] for e in each], axis=0).astype(np.float32) for m in common})
-        return replace(self, grouped=(), known=tuple(known))
+        return replace(self, grouped=(), known=tuple(known) or None)
 
     def as_tree(self) -> dict[str, Any]:
         """For the checkpoint, once it is measured out."""
@@ -118,7 +118,9 @@ class Point:
     def from_tree(tree: Mapping[str, Any]) -> Point:
         """What ``as_tree`` said."""
         known = [{m: np.frombuffer(d, dtype="<f4") for m, d in part.items()} for part in tree["known"]]
-        return Point(tree["round"], tuple(tree["values"]), tuple(tree["rows"]), tree["rarest"], known=tuple(known))
+        return Point(
+            tree["round"], tuple(tree["values"]), tuple(tree["rows"]), tree["rarest"], known=tuple(known) or None
+        )
 
 
 @dataclass(frozen=True)
@@ -171,15 +173,15 @@ class Judging:
         rows = round(sum(last.rows))
         return Judged(rounds, self.how, by, rows, last.rarest, here, end)
 
-    def measured_out(self, measures: Sequence[Metric]) -> Judging:
-        """With deviations of what is chosen, in the place of what they are made of, so that it is small."""
+    def measured_out(self, measures: Sequence[Metric], ended: bool) -> Judging:
+        """With deviations of what is chosen, in the place of what they are made of, so that it is small. Of the last
+        commit they are needed only where the run has ended.
+        """
         found = {p.round: p.measured_out(measures) for p, _ in self.chosen}
         last = self.last
-        return replace(
-            self,
-            chosen=tuple((found[p.round], v) for p, v in self.chosen),
-            last=None if last is None else found.get(last.round, last),
-        )
+        if last is not None:
+            last = found.get(last.round) or (last.measured_out(measures) if ended else last)
+        return replace(self, chosen=tuple((found[p.round], v) for p, v in self.chosen), last=last)
 
     def as_tree(self) -> dict[str, Any]:
         """For the checkpoint, once it is measured out: of the last commit, unless it is chosen, only the values."""

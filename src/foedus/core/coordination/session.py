@@ -511,15 +511,15 @@ class Session:
             "stops": [[repr(r), *s] for r, s in zip(self.options.stop, c.stops, strict=True)],
             "best": None if c.best is None else asdict(c.best),
             "best_w": c.best_w,
-            "judging": self._judging_to_write(),
+            "judging": self._judging_to_write(memory is None or self.stopped or c.round == self.planned),
             "records": c.records,
         }
         if home.lost:
             tree["lost_memory"] = home.lost
         return Checkpoint(tree, list(self.history), self.identity, self.options.circumstances)
 
-    def _judging_to_write(self) -> dict[str, Any]:
-        self.judging = self._last.judging = self._last.judging.measured_out(self.model.measures)
+    def _judging_to_write(self, ended: bool) -> dict[str, Any]:
+        self.judging = self._last.judging = self._last.judging.measured_out(self.model.measures, ended)
         return self.judging.as_tree()
 
     def _to_write(self, memory: Memory) -> Checkpoint | None:
