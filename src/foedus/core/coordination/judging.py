@@ -101,7 +101,7 @@ class Point:
             common = [m for m in (each[0] if each else {}) if all(m in e for e in each)]
             # As they are written down, so that a run that was resumed has the same.
             known.append({m: np.mean([e[m] for e in each], axis=0).astype(np.float32) for m in common})
-        return replace(self, grouped=(), known=tuple(known) or None)
+        return replace(self, grouped=(), known=tuple(known))
 
     def as_tree(self) -> dict[str, Any]:
         """For the checkpoint, once it is measured out."""
