@@ -147,6 +147,7 @@ def main() -> None:
     """The command line."""
     args = options("Do the intervals cover what they say?", quick="40 data sets").parse_args()
     torch.set_num_threads(1)
+    where = origin()  # before the work, during which the checkout may move on
     sets, seeds, rows = args.scale.of((200, 5, 400), (40, 5, 400), (2, 2, 120))
     found = {name: v for task in TASKS.values() for name, v in repeated(task, rows, sets, seeds).items()}
     shown = {"value covered", "difference covered", "claimed where there is none"}
@@ -155,7 +156,6 @@ def main() -> None:
         ["metric", *columns],
         [[n, *(f"{100 * v[c]:.1f} %" if c in shown else f"{v[c]:.3f}" for c in columns)] for n, v in found.items()],
     )
-    where = origin()
     text = (
         f"{sets} data sets of {rows} rows at {NODES} nodes, a quarter of them held out; intervals of nominally 95 %. "
         "*value*: of federated averaging, against the true quality of the models judged. *difference*: to all rows in "
