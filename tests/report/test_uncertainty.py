@@ -10,6 +10,7 @@ from scipy import stats
 
 from foedus.core.records.judged import Judged, Measured, as_bytes
 from foedus.core.types.cells import GROUPS, cells
+from foedus.report import as_json
 from foedus.report.uncertainty import (
     PLAIN,
     POSITIVE,
@@ -21,6 +22,7 @@ from foedus.report.uncertainty import (
     of_mean,
     of_pairs,
     of_two_means,
+    overfitted,
     t_quantile,
     tied,
     worse_at_the_end,
@@ -193,3 +195,25 @@ def test_overfitting_is_a_loss_beyond_the_interval():
 def test_bounds_go_by_the_metric():
     assert interval([run(0.99, rows=60)], "accuracy").high <= 1
     assert interval([run(0.99, moved=0.1)], "accuracy", PLAIN).high > 1
+
+
+def test_json_says_how_a_run_is_judged():
+    found = as_json(fake(FedAvg(), [record(1, 0.1)], judged=judged(0.90, 0.80)))["judged"]
+    assert (found["rounds"], found["how"], found["by"], found["rows"]) == ([3], "crossed", "accuracy", 200)
+    told = found["values"]["accuracy"]
+    assert told["value"] == 0.9
+    assert told["interval"]["low"] < 0.9 < told["interval"]["high"]
+    assert told["in_the_last_round"] == 0.8
+    assert found["covers"] == "over which rows happen to be judged; not over other data"
+    assert as_json(fake(FedAvg(), [record(1, 0.1)]))["judged"] is None
+
+
+def test_overfitting_is_said_with_its_round():
+    run = fake(FedAvg(), [record(1, 0.1)], judged=judged(0.90, 0.80))
+    said = overfitted(run)
+    assert said.startswith(
+        "overfitted: accuracy went from 90.0 % in round 3 to 80.0 % in the last (by 10.0 points, 95 % "
+    )
+    assert said.endswith("on rows that had no say in the choice); it is judged in round 3")
+    assert overfitted(fake(FedAvg(), [record(1, 0.1)], judged=judged(0.90, 0.90))) is None
+    assert overfitted(fake(FedAvg(), [record(1, 0.1)])) is None

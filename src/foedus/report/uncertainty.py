@@ -134,15 +134,19 @@ def overfitted(run: Run) -> str | None:
             continue
         amount = percent if m.form == "share" else three_digits
         before, after = (amount(x.values[m.name]) for x in (j.here, j.last))
-        low, high = sorted((abs(d.low), abs(d.high)))
+        by, low, high = (_points(v, m.form) for v in (abs(d.value), *sorted((abs(d.low), abs(d.high)))))
         rounds = f"round{'s' if len(j.rounds) > 1 else ''} {' and '.join(f'{t:,}' for t in j.rounds)}"
         kept = "" if m.name == j.by else f"; {named(j.by).label} did not tell of it"
         return (
-            f"overfitted: {m.label} went from {before} in {rounds} to {after} in the last (by {amount(abs(d.value))}, "
-            f"95 % interval {amount(low)} to {amount(high)}, on rows that had no say in the choice{kept}); "
+            f"overfitted: {m.label} went from {before} in {rounds} to {after} in the last (by {by}, "
+            f"95 % interval {low} to {high}, on rows that had no say in the choice{kept}); "
             f"it is judged in {rounds}"
         )
     return None
+
+
+def _points(size: float, form: str) -> str:
+    return f"{100 * size:.1f} points" if form == "share" else three_digits(size)
 
 
 def tied(groups: Sequence[Sequence[Run]], metric: str, higher: bool) -> tuple[int, frozenset[int]] | None:
