@@ -18,11 +18,11 @@ import foedus as fd
 from foedus.report.uncertainty import bounds_of, of_mean, of_pairs, sampled
 from foedus.training import Run
 
-FEATURES, NODES, ROUNDS, HOLDOUT = 5, 4, 6, 0.25
-POPULATION = 50_000
-"""Rows by which a model's true quality is known, to a hundredth of an interval's width."""
+FEATURES, NODES, ROUNDS, HOLDOUT = 5, 4, 4, 0.25
+POPULATION = 20_000
+"""Rows by which a model's true quality is known, to a thirtieth of an interval's width."""
 
-LOCAL = fd.LocalSGD(epochs=1, batch_size=25, lr=0.2)
+LOCAL = fd.LocalSGD(epochs=1, batch_size=40, lr=0.3)
 PROGRAMS = {
     "fedavg": lambda rounds: fd.FedAvg(rounds, local=LOCAL),
     "pooled": lambda rounds: fd.Centralized(rounds, local=LOCAL),

@@ -73,7 +73,7 @@ def _means(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
 class Point:
     """One commit as it was measured: values on either half and on all rows, and how groups of rows move these.
 
-    ``known``  deviations by part and metric, once they were asked for: they are made of ``grouped``.
+    ``known``  deviations by part and metric, where ``grouped``, which they are made of, is no more.
     """
 
     round: int
@@ -91,35 +91,45 @@ class Point:
         halves = found.halves if len(found.halves) == HALVES else ({},) * HALVES
         return Point(round, (*halves, dict(found)), rows, rarest, found.grouped)
 
+    def deviations(self, part: int, measures: Sequence[Metric]) -> Mapping[str, np.ndarray]:
+        """How groups of the rows of a part move its values, by metric (G,), float32: as it is written down."""
+        if self.known is not None:
+            return self.known[part]
+        each = [g.deviations(measures, PARTS[part]) for g in self.grouped]
+        common = [m for m in (each[0] if each else {}) if all(m in e for e in each)]
+        return {m: np.mean([e[m] for e in each], axis=0).astype(np.float32) for m in common}
+
     def measured_out(self, measures: Sequence[Metric]) -> Point:
-        """With its deviations, and without what they were made of."""
+        """With all its deviations, in the place of what they are made of, so that it is small."""
         if self.known is not None:
             return self
-        known = []
-        for part in PARTS:
-            each = [g.deviations(measures, part) for g in self.grouped]
-            common = [m for m in (each[0] if each else {}) if all(m in e for e in each)]
-            # As they are written down, so that a run that was resumed has the same.
-            known.append({m: np.mean([e[m] for e in each], axis=0).astype(np.float32) for m in common})
-        return replace(self, grouped=(), known=tuple(known))
+        known = tuple(self.deviations(part, measures) for part in range(len(PARTS)))
+        return replace(self, grouped=(), known=known)
 
     def as_tree(self) -> dict[str, Any]:
-        """For the checkpoint, once it is measured out."""
-        known = [{m: as_bytes(d) for m, d in part.items()} for part in self.known or ()]
+        """For the checkpoint."""
         return {
             "round": self.round,
             "values": [dict(v) for v in self.values],
             "rows": list(self.rows),
             "rarest": self.rarest,
-            "known": known,
+            "grouped": [dict(g.tensors) for g in self.grouped],
+            "known": None if self.known is None else [{m: as_bytes(d) for m, d in p.items()} for p in self.known],
         }
 
     @staticmethod
     def from_tree(tree: Mapping[str, Any]) -> Point:
         """What ``as_tree`` said."""
-        known = [{m: np.frombuffer(d, dtype="<f4") for m, d in part.items()} for part in tree["known"]]
+        known = tree["known"]
         return Point(
-            tree["round"], tuple(tree["values"]), tuple(tree["rows"]), tree["rarest"], known=tuple(known) or None
+            round=tree["round"],
+            values=tuple(tree["values"]),
+            rows=tuple(tree["rows"]),
+            rarest=tree["rarest"],
+            grouped=tuple(Grouped(t) for t in tree["grouped"]),
+            known=None
+            if known is None
+            else tuple({m: np.frombuffer(d, dtype="<f4") for m, d in part.items()} for part in known),
         )
 
 
@@ -161,30 +171,30 @@ class Judging:
         """The judged point, and what was measured there and at the last commit on the same rows."""
         if self.last is None:
             return None
-        last = self.last.measured_out(measures)
-        points = [p.measured_out(measures) for p, _ in self.chosen] or [last]
+        last = self.last
+        points = [p for p, _ in self.chosen] or [last]
         rounds = tuple(sorted({p.round for p in points}))
         if len(rounds) == 1:
-            here, end = _on_part(points[0], ALL), _on_part(last, ALL)
+            here, end = (_on(p, ALL, measures) for p in (points[0], last))
         else:
             # The half that chose a commit is not the one that it is judged on.
-            here, end = (_crossed(*p) for p in (points, [last] * HALVES))
+            here, end = _crossed(points[0], points[1], measures), _crossed(last, last, measures)
         by = next((m.name for m in _ordered(measures) if all(m.name in v for _, v in self.chosen)), LOSS.name)
         rows = round(sum(last.rows))
         return Judged(rounds, self.how, by, rows, last.rarest, here, end)
 
     def measured_out(self, measures: Sequence[Metric], ended: bool) -> Judging:
-        """With deviations of what is chosen, in the place of what they are made of, so that it is small. Of the last
-        commit they are needed only where the run has ended.
+        """As it is written down: small, with deviations in the place of what they are made of. Of a last commit that is
+        not chosen they are needed only where the run has ended; else only its values are kept.
         """
         found = {p.round: p.measured_out(measures) for p, _ in self.chosen}
         last = self.last
         if last is not None:
-            last = found.get(last.round) or (last.measured_out(measures) if ended else last)
+            last = found.get(last.round) or (last.measured_out(measures) if ended else replace(last, grouped=()))
         return replace(self, chosen=tuple((found[p.round], v) for p, v in self.chosen), last=last)
 
     def as_tree(self) -> dict[str, Any]:
-        """For the checkpoint, once it is measured out: of the last commit, unless it is chosen, only the values."""
+        """For the checkpoint."""
         return {
             "how": self.how,
             "chosen": [[p.as_tree(), dict(v)] for p, v in self.chosen],
@@ -232,18 +242,18 @@ def _ordered(measures: Sequence[Metric]) -> list[Metric]:
     return [*measures, *(named(name) for name in QUALITY)]
 
 
-def _on_part(point: Point, part: int) -> Measured:
-    known = {} if point.known is None else {m: as_bytes(d) for m, d in point.known[part].items()}
-    return Measured(dict(point.values[part]), known)
+def _on(point: Point, part: int, measures: Sequence[Metric]) -> Measured:
+    found = point.deviations(part, measures)
+    return Measured(dict(point.values[part]), {m: as_bytes(d) for m, d in found.items()})
 
 
-def _crossed(a: Point, b: Point) -> Measured:
+def _crossed(a: Point, b: Point, measures: Sequence[Metric]) -> Measured:
     """The second half of the rows as the first point has it, and the first half as the second: their mean by rows."""
     parts = ((a, 1), (b, 0))
     rows = [p.rows[half] for p, half in parts]
     shares = [r / sum(rows) if sum(rows) else 1 / HALVES for r in rows]
     values = [p.values[half] for p, half in parts]
-    known = [{} if p.known is None else p.known[half] for p, half in parts]
+    known = [p.deviations(half, measures) for p, half in parts]
     names = [m for m in values[0] if m in values[1]]
     return Measured(
         {m: sum(s * v[m] for s, v in zip(shares, values, strict=True)) for m in names},

@@ -511,16 +511,20 @@ class Session:
             "stops": [[repr(r), *s] for r, s in zip(self.options.stop, c.stops, strict=True)],
             "best": None if c.best is None else asdict(c.best),
             "best_w": c.best_w,
-            "judging": self._judging_to_write(memory is None or self.stopped or c.round == self.planned),
+            "judging": self._judging_to_write(memory),
             "records": c.records,
         }
         if home.lost:
             tree["lost_memory"] = home.lost
         return Checkpoint(tree, list(self.history), self.identity, self.options.circumstances)
 
-    def _judging_to_write(self, ended: bool) -> dict[str, Any]:
-        self.judging = self._last.judging = self._last.judging.measured_out(self.model.measures, ended)
-        return self.judging.as_tree()
+    def _judging_to_write(self, memory: Memory | None) -> dict[str, Any]:
+        judging = self._last.judging
+        if memory is not None:  # it goes to a file
+            judging = judging.measured_out(self.model.measures, self.stopped or self._last.round == self.planned)
+            chosen = replace(self._last.judging, chosen=judging.chosen)  # measured out once
+            self.judging = self._last.judging = chosen
+        return judging.as_tree()
 
     def _to_write(self, memory: Memory) -> Checkpoint | None:
         """The last commit for the run's folder; None if that shall keep an earlier one, for this is not whole."""

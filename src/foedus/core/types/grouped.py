@@ -86,8 +86,9 @@ class Grouped:
         total = {k: t.sum(0) for k, t in part.items()}
         n, n_G = float(total["rows"]), part["rows"]
         filled = n_G.nonzero().flatten().tolist()
-        whole = _statistics(total, total)
-        more = {g: _statistics({k: t + part[k][g] for k, t in total.items()}, total) for g in filled}
+        placed = any(m.option is not None for m in measures)
+        whole = _statistics(total, total, placed)
+        more = {g: _statistics({k: t + part[k][g] for k, t in total.items()}, total, placed) for g in filled}
         found = {}
         for m in dict.fromkeys((*measures, LOSS)):
             at = value(m, whole) if _made_here(m, whole) else None
@@ -188,14 +189,18 @@ def _made_here(m: Metric, s: Statistics) -> bool:
     return True
 
 
-def _statistics(sums: Mapping[str, Tensor], about: Mapping[str, Tensor]) -> Statistics:
-    """Sums of one group, or of all, as ``Statistics``: those that metrics are made of."""
+def _statistics(sums: Mapping[str, Tensor], about: Mapping[str, Tensor], placed: bool = True) -> Statistics:
+    """Sums as ``Statistics``, those that metrics are made of. ``placed``: the bins of scores are in the places of the
+    fine ones; where only their order is asked for they are left as few as they are.
+    """
     out: dict[str, Any] = {k: t for k, t in sums.items() if k not in ("targets", "coarse")}
     if "targets" in sums:
         mean = about["targets"][0] / about["rows"]
         squares = sums["targets"][1] - 2 * mean * sums["targets"][0] + sums["rows"] * mean.square()
         out["moments"] = torch.stack([mean, squares])
     if "coarse" in sums:
-        coarse, fine = sums["coarse"], torch.zeros(*sums["coarse"].shape[:2], len(edges()) + 1, dtype=torch.float64)
-        out["histogram"] = fine.index_add_(2, _limits()[1], coarse)
+        out["histogram"] = sums["coarse"]
+        if placed:
+            fine = torch.zeros(*sums["coarse"].shape[:2], len(edges()) + 1, dtype=torch.float64)
+            out["histogram"] = fine.index_add_(2, _limits()[1], sums["coarse"])
     return Statistics(out)
