@@ -20,7 +20,7 @@ import numpy as np
 from foedus.core.records.judged import Measured
 from foedus.core.records.run import Run
 from foedus.core.types.cells import GROUPS
-from foedus.core.types.metric import LOSS, named
+from foedus.core.types.metric import named
 from foedus.report.units import percent, three_digits
 
 LEVEL = 0.95
@@ -126,23 +126,22 @@ def worse_at_the_end(run: Run, metric: str, higher: bool) -> Difference | None:
 
 
 def overfitted(run: Run) -> str | None:
-    """That a run has overfitted, where that can be told: by the metric that chose its judged round, or by the loss."""
+    """That a run has overfitted, where that can be told by the metric that chose its judged round."""
     j = run.judged
-    for m in () if j is None else dict.fromkeys((named(j.by), LOSS)):
-        d = worse_at_the_end(run, m.name, m.higher)
-        if d is None or j is None:
-            continue
-        amount = percent if m.form == "share" else three_digits
-        before, after = (amount(x.values[m.name]) for x in (j.here, j.last))
-        by, low, high = (_points(v, m.form) for v in (abs(d.value), *sorted((abs(d.low), abs(d.high)))))
-        rounds = f"round{'s' if len(j.rounds) > 1 else ''} {' and '.join(f'{t:,}' for t in j.rounds)}"
-        kept = "" if m.name == j.by else f"; {named(j.by).label} did not tell of it"
-        return (
-            f"overfitted: {m.label} went from {before} in {rounds} to {after} in the last (by {by}, "
-            f"95 % interval {low} to {high}, on rows that had no say in the choice{kept}); "
-            f"it is judged in {rounds}"
-        )
-    return None
+    if j is None:
+        return None
+    m = named(j.by)
+    d = worse_at_the_end(run, m.name, m.higher)
+    if d is None:
+        return None
+    amount = percent if m.form == "share" else three_digits
+    before, after = (amount(x.values[m.name]) for x in (j.here, j.last))
+    by, low, high = (_points(v, m.form) for v in (abs(d.value), *sorted((abs(d.low), abs(d.high)))))
+    rounds = f"round{'s' if len(j.rounds) > 1 else ''} {' and '.join(f'{t:,}' for t in j.rounds)}"
+    return (
+        f"overfitted: {m.label} went from {before} in {rounds} to {after} in the last (by {by}, 95 % interval {low} to "
+        f"{high}, on rows that had no say in the choice); it is judged in {rounds}"
+    )
 
 
 def _points(size: float, form: str) -> str:
