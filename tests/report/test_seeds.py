@@ -242,10 +242,11 @@ def test_json_of_groups_is_numbers():
     fed = next(g for g in found["groups"] if g["label"] == "fed")
     assert set(fed) == {
         "label", "subject", "network", "program", "role", "seeds", "statuses", "evaluated_on", "comparable",
-        "objective", "rounds", "final", "best", "costs", "time_shares", "to_target",
+        "objective", "baseline", "rounds", "judged", "final", "best", "costs", "time_shares", "to_target",
     }  # fmt: skip
     assert fed["seeds"] == [0, 1, 2]
     assert fed["final"]["n"] == 3
+    assert fed["judged"]["low"] < fed["judged"]["value"] < fed["judged"]["high"]
     assert fed["final"]["mean"] == pytest.approx(np.mean(fed["final"]["values"]))
     assert fed["final"]["sd"] == pytest.approx(np.std(fed["final"]["values"], ddof=1))
     assert fed["costs"]["bytes_up"] == 20_000

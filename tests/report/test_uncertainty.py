@@ -204,7 +204,7 @@ def test_json_says_how_a_run_is_judged():
     assert told["value"] == 0.9
     assert told["interval"]["low"] < 0.9 < told["interval"]["high"]
     assert told["in_the_last_round"] == 0.8
-    assert found["covers"] == "over which rows happen to be judged; not over other data"
+    assert told["interval"]["covers"] == "over which rows happen to be judged; not over other data"
     assert as_json(fake(FedAvg(), [record(1, 0.1)]))["judged"] is None
 
 
