@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from foedus.core.types.metric import BOUNDED
 from foedus.report.axis import Axis, log_axis, value_axis
-from foedus.report.figures import REST, Line, Style, curve, line_chart
+from foedus.report.figures import Line, curve, line_chart
 from foedus.report.likeness import called
+from foedus.report.looks import REST, Style
 from foedus.report.markup import text
 from foedus.report.summary import TOGETHER, Comparison, Metric, Summary
 from foedus.report.units import human_bytes, human_count, human_seconds

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from foedus.report.clock import clock
 from foedus.report.curves import curves
-from foedus.report.figures import styles
 from foedus.report.files import write_whole
 from foedus.report.goodness import goodness
 from foedus.report.holdings import figure, headline, holdings, split_tiles, who_holds_what
+from foedus.report.looks import styles
 from foedus.report.markup import text
 from foedus.report.networks import networks
 from foedus.report.nodes import each_node
@@ -60,7 +60,7 @@ def page(
 def render(c: Comparison, title: str, notes: Sequence[str] = ()) -> str:
     """The page's HTML."""
     roles = [s.role if s in c.shown else "rest" for s in c.programs]
-    looks = dict(zip((s.label for s in c.programs), styles(roles, TOGETHER), strict=True))
+    looks = dict(zip((s.label for s in c.programs), styles(roles), strict=True))
     sections = [
         networks(c, looks),
         table(c, looks),
@@ -69,7 +69,7 @@ def render(c: Comparison, title: str, notes: Sequence[str] = ()) -> str:
         each_node(c, looks),
         clock(c),
         staleness(c, looks),
-        stragglers(c),
+        stragglers(c, looks),
         who_holds_what(c),
         prepared(c),
         origin(c),

@@ -17,8 +17,8 @@ from foedus.core.records.run import Record, Run
 from foedus.core.text import visible
 from foedus.core.types.metric import named
 from foedus.report.summary import METRICS, Metric
-from foedus.report.terminal import SafeConsole
-from foedus.report.units import MISSING, human_bytes, human_seconds
+from foedus.report.terminal import SafeConsole, in_ascii
+from foedus.report.units import human_bytes, human_seconds
 
 REFRESH = 8
 """Times a second that a terminal is redrawn, at most."""
@@ -98,7 +98,7 @@ class Row:
         parts = [self.label, f"round {r.round}{of}", _quality(r)]
         parts += [f"up {human_bytes(r.bytes_up)}", f"down {human_bytes(r.bytes_down)}"]
         parts += [f"virtual {human_seconds(r.virtual_s)}", f"wall {human_seconds(self._seen.wall)}"]
-        return "  ".join(p for p in parts if p).replace(MISSING, "-")
+        return in_ascii("  ".join(p for p in parts if p))
 
     def cells(self) -> dict[str, Text | ProgressBar]:
         """This row of the terminal's table, by column."""

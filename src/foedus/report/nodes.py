@@ -10,7 +10,7 @@ from statistics import fmean
 from foedus.core.coordination.spread import worst_tenth
 from foedus.core.records.run import Run
 from foedus.report.axis import Axis, value_axis
-from foedus.report.figures import Style
+from foedus.report.looks import Style
 from foedus.report.markup import text
 from foedus.report.split import node_names
 from foedus.report.summary import Comparison, Metric, Summary, measures

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from foedus.report.axis import steps
-from foedus.report.figures import Style
+from foedus.report.looks import Style
 from foedus.report.markup import text
 from foedus.report.summary import Comparison, Summary
 from foedus.report.units import percent, three_digits

@@ -8,8 +8,8 @@ from html import escape
 from statistics import fmean
 
 from foedus.core.records.run import Record
-from foedus.report.figures import Style
 from foedus.report.likeness import MARK, mark, said
+from foedus.report.looks import Style
 from foedus.report.markup import swatch, text
 from foedus.report.seeds import within_spread
 from foedus.report.summary import MANY, TOGETHER, Comparison, Summary, time_head
