@@ -8,8 +8,9 @@ from foedus.core.records.evaluated_on import EvaluatedOn
 from foedus.report import as_json, comparison
 from foedus.report.document import render
 from foedus.report.likeness import said
+from foedus.report.race import TRAFFIC, race
 from foedus.report.summary import compare
-from foedus.report.verdict import TRAFFIC, race, tiles, verdict
+from foedus.report.verdict import tiles, verdict
 
 from .fakes import Centralized, FedAvg, LocalOnly, SyncSGD, fake, learn
 
@@ -47,7 +48,7 @@ def test_numbers_of_other_rows_are_marked_and_left_out_of_every_sentence():
     whole = " ".join(comparison(runs()).plain(200).split())
     assert "* Not to be compared: accuracy of per is that on the training rows, at every node" in whole
     page = render(c, "a title")
-    assert page.count('<span class="sign">*</span>') == 2
+    assert page.count('<span class="sign">*</span>') == 1
     assert "Not to be compared" in page
     assert [g["comparable"] for g in as_json(runs())["groups"]] == [True, True, True, False]
 

@@ -14,9 +14,10 @@ from scipy import stats
 from foedus.core.errors import BadInput
 from foedus.core.records.run import Record
 from foedus.report import as_json, by_setting, comparison, page, plot
+from foedus.report.race import ROUNDS, TRAFFIC, race
 from foedus.report.seeds import common, mean_record, sd, within_spread
 from foedus.report.summary import Comparison, compare
-from foedus.report.verdict import ROUNDS, TRAFFIC, race, tiles, troubles, verdict
+from foedus.report.verdict import tiles, troubles, verdict
 
 from .fakes import Centralized, FedAvg, LocalOnly, SyncSGD, fake, learn, record, seeds
 
@@ -137,13 +138,13 @@ def groups(alone: list[float], fed: list[float]) -> Comparison:
     return compare({"alone": seeds(LocalOnly(), *alone, up=0), "fed": seeds(FedAvg(), *fed)})
 
 
-def test_a_difference_within_the_spread_is_not_claimed():
-    near, far = groups([0.80, 0.90], [0.84, 0.92]), groups([0.50, 0.51], [0.87, 0.89])
-    assert verdict(near).startswith("Working together made no difference beyond the spread over seeds: accuracy was")
+def test_a_difference_within_its_interval_is_not_claimed():
+    near, far = groups([0.80, 0.90], [0.84, 0.92]), groups([0.50, 0.53], [0.84, 0.87])
+    assert verdict(near).startswith("Working together made no difference that can be told: accuracy is")
     assert verdict(far).startswith("Working together took accuracy from")
     assert verdict(far).endswith("Numbers are means over 2 seeds.")
-    assert any("within the spread over seeds" in t.context for t in tiles(near))
-    assert not any("within the spread over seeds" in t.context for t in tiles(far))
+    assert any("no difference that can be told" in t.context for t in tiles(near))
+    assert not any("no difference that can be told" in t.context for t in tiles(far))
 
 
 @given(st.lists(FINITE, min_size=2, max_size=5), st.lists(FINITE, min_size=2, max_size=5))

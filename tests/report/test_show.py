@@ -96,7 +96,7 @@ def test_rows_are_settings_and_narrow_tables_drop_columns_not_settings():
 
 
 def test_the_answer_is_said_below_the_table():
-    assert "Working together took accuracy from" in comparison(four()).plain(200)
+    assert "Working together, FedAvg reached an accuracy of" in comparison(four()).plain(200)
     assert "To reach 80 %, FedAvg needed" in " ".join(comparison(four(), 0.8).plain(200).split())
 
 

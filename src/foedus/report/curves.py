@@ -11,9 +11,10 @@ from foedus.report.figures import Line, curve, line_chart
 from foedus.report.likeness import called
 from foedus.report.looks import REST, Style
 from foedus.report.markup import text
+from foedus.report.race import CLOCK, ROUNDS, TRAFFIC, WORK, Price, race
 from foedus.report.summary import TOGETHER, Comparison, Metric, Summary
 from foedus.report.units import human_bytes, human_count, human_seconds
-from foedus.report.verdict import CLOCK, ROUNDS, TRAFFIC, WORK, Price, join, plural, race
+from foedus.report.verdict import join, plural
 
 
 @dataclass(frozen=True)

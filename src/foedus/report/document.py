@@ -21,11 +21,12 @@ from foedus.report.networks import networks
 from foedus.report.nodes import each_node
 from foedus.report.origin import origin
 from foedus.report.prepared import prepared, prepared_data
+from foedus.report.race import TRAFFIC, WORK, race
 from foedus.report.staleness import staleness
 from foedus.report.stragglers import stragglers
 from foedus.report.summary import TOGETHER, Comparison, Runs, compare
 from foedus.report.table import table
-from foedus.report.verdict import TRAFFIC, WORK, Tile, race, tiles, troubles, verdict
+from foedus.report.verdict import Tile, tiles, troubles, verdict
 
 if TYPE_CHECKING:
     from foedus.core.types.data import FederatedDataset

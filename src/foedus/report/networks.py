@@ -249,8 +249,8 @@ def networks(c: Comparison, looks: dict[str, Style]) -> str:
     heads = f'<tr role="row">{head("program", css="who")}{top}</tr>'
     return (
         f'<h2>{TITLE}</h2><p class="lead">{text(sentence(f))}</p>'
-        f'<table class="compare fits" role="table"><thead role="rowgroup">{heads}</thead>'
-        f'<tbody role="rowgroup">{"".join(rows)}</tbody></table>'
+        f'<div class="scroll"><table class="compare fits" role="table"><thead role="rowgroup">{heads}</thead>'
+        f'<tbody role="rowgroup">{"".join(rows)}</tbody></table></div>'
         f'<p class="small">{text(_explain(c, f))}</p>'
     )
 

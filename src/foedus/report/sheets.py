@@ -7,7 +7,6 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from foedus.core.records.run import Record, Run
-from foedus.report.goodness import guessing
 from foedus.report.holdings import headline
 from foedus.report.likeness import MARK, marks
 from foedus.report.likeness import said as likeness
@@ -15,24 +14,35 @@ from foedus.report.networks import fit, network_grid, rest_is_on, sentence, sign
 from foedus.report.nodes import fairness
 from foedus.report.nodes import sentence as of_nodes
 from foedus.report.prepared import preparation
+from foedus.report.race import TRAFFIC, WORK, race
 from foedus.report.split import Split
-from foedus.report.summary import TOGETHER, Comparison, Runs, Summary, compare, measures, time_head
+from foedus.report.summary import TOGETHER, Comparison, Metric, Runs, Summary, compare, time_head
 from foedus.report.terminal import NONE, Column, Facts, Grid, Sheet, Words, bar, sparkline
-from foedus.report.units import MISSING, human_bytes, human_count, human_seconds, percent, three_digits
+from foedus.report.units import (
+    MISSING,
+    bytes_column,
+    counts_column,
+    human_bytes,
+    human_count,
+    human_seconds,
+    percent,
+    seconds_column,
+    three_digits,
+)
 from foedus.report.unused import unused
-from foedus.report.verdict import TRAFFIC, WORK, notices, plural, race, time_shares, troubles, verdict
+from foedus.report.values import column, covers, shown_metrics
+from foedus.report.verdict import join, notices, plural, time_shares, troubles, verdict
 
 if TYPE_CHECKING:
     from foedus.core.types.data import FederatedDataset
 
 
+_Write = Callable[[Sequence[float | None]], list[str]]
+
 _CURVE, _BAR = 48, 12
 MOST_NODES = 40
 """Nodes that are listed one by one; more are summed up."""
 
-
-_BESIDE = ("loss", "train_loss")
-"""What is not listed beside other metrics."""
 
 DOING = {"compute": "computing", "serial": "serialising", "wire": "on the wire", "waiting": "waiting"}
 """What the parts of node time are called."""
@@ -70,24 +80,30 @@ def _quality(c: Comparison, s: Summary) -> list[tuple[str, str]]:
     metric = c.metric
     if metric is None or not s.values:
         return [("quality", "nothing was evaluated")]
-    at = s.values.index(s.bests[0])
-    first, best, last = s.evaluated[0], s.evaluated[at], s.evaluated[-1]
-    facts = [
-        (metric.label, f"{metric.text(s.final)} in round {last.round:,}"),
-        ("best", f"{metric.text(s.bests[0])} in round {best.round:,}"),
-        ("first", f"{metric.text(s.values[0])} in round {first.round:,}"),
+    facts = [(m.label, _told(s, m)) for m in shown_metrics(c)]
+    if s.run.judged is None:  # in which of many rounds it was best by chance says nothing
+        best = s.evaluated[s.values.index(s.bests[0])]
+        facts.append(("best", f"{metric.text(s.bests[0])} in round {best.round:,}"))
+    facts += [
+        ("first", f"{metric.text(s.values[0])} in round {s.evaluated[0].round:,}"),
         ("curve", sparkline(s.values, _CURVE) if len(s.values) > 1 else ""),
+        ("intervals", covers([s], metric)),
     ]
     found = fairness([s])
     if found is not None:
         facts.append(("nodes", of_nodes(c, *found)))
-    if (worth := guessing(c)) != "":
-        facts.append(("baseline", worth.removeprefix("To compare with: ")))
-    shown = {m.field: m for m in measures(s.runs) if m.field != metric.field}
-    others = [m for m in shown.values() if m.of(last) is not None and m.field not in _BESIDE]
-    facts += [(m.label, f"{m.text(m.of(last))} in round {last.round:,}") for m in others]
-    own = [(name, value) for name, value in sorted(s.last.metrics.items()) if name not in (*shown, metric.field)]
-    return facts + [(n.replace("_", " "), three_digits(v)) for n, v in own if not n.startswith("node_")]
+    own = [(name.replace("_", " "), three_digits(value)) for name, value in sorted(s.last.metrics.items())]
+    return facts + [(name, value) for name, value in own if not name.startswith("node ")]
+
+
+def _told(s: Summary, metric: Metric) -> str:
+    """A value with its interval and its round."""
+    [told] = column([s], metric)
+    judged = s.run.judged
+    rounds = [s.evaluated[-1].round] if judged is None else judged.rounds
+    around = told.few or (f"95 % interval {told.interval}" if told.interval else "")
+    where = f"in round {join([f'{t:,}' for t in dict.fromkeys(rounds)])}"
+    return f"{told.value} {where}{f' ({around})' if around else ''}"
 
 
 def _costs(s: Summary) -> list[tuple[str, str]]:
@@ -118,9 +134,8 @@ def comparison(runs: Runs, target: float | None = None) -> Sheet:
     if len(c.with_role(TOGETHER)) > 1:
         said.append(race(c, TRAFFIC, WORK))
     words = [Words(" ".join(s for s in said if s)), *(Words(t, "yellow") for t in troubles(c))]
-    seeds = [Words(_about_seeds(c), "dim")] if any(s.n > 1 for s in c.programs) else []
     alike = [Words(t, "yellow" if t.startswith(MARK) else "dim") for t in likeness(c)]
-    return Sheet((*_networks(c), _table(c), *seeds, *alike, *words))
+    return Sheet((*_networks(c), _table(c), *_about_values(c), *alike, *words))
 
 
 def _networks(c: Comparison) -> list[Words | Grid]:
@@ -130,46 +145,51 @@ def _networks(c: Comparison) -> list[Words | Grid]:
     return found + ([Words(notes, "dim")] if notes else [])
 
 
-def _about_seeds(c: Comparison) -> str:
-    quality = f"Final {c.metric.label} is" if c.metric else "Quality is"
-    return f"{quality} the mean ± the standard deviation over seeds, everything else a mean."
+def _about_values(c: Comparison) -> list[Words]:
+    """That numbers are means, and what intervals cover."""
+    said = ["Numbers are means over seeds."] if any(s.n > 1 for s in c.programs) else []
+    if c.metric is not None and (covered := covers(c.ranked, c.metric)):
+        said.append(covered)
+    return [Words(" ".join(said), "dim")] if said else []
 
 
 def _table(c: Comparison) -> Grid:
     rows = c.ranked
 
-    def cost(
-        head: str, read: Callable[[Record], float], write: Callable[[float | None], str], spare: int, to: bool = False
-    ) -> Column:
+    def cost(head: str, read: Callable[[Record], float], write: _Write, spare: int, to: bool = False) -> Column:
         records = [s.reached if to else s.last for s in rows]
-        return Column(head, tuple(MISSING if r is None else write(read(r)) for r in records), spare)
+        return Column(head, tuple(write([None if r is None else read(r) for r in records])), spare)
 
     columns = [Column("program", tuple(s.label for s in rows), left=True)]
     if any(s.n > 1 for s in rows):
         columns.append(Column("seeds", tuple(str(s.n) for s in rows), 7))
-    metric = c.metric
-    if metric is not None:
-        found = marks(c, rows)
-        finals = (f"{metric.spread_text(s.finals)}{m}" for s, m in zip(rows, found, strict=True))
-        columns.append(Column(f"final\n{metric.label}", tuple(finals)))
-        bests = (f"{metric.text(s.best)}{m}" for s, m in zip(rows, found, strict=True))
-        columns.append(Column("best", tuple(bests), 6))
+    for i, metric in enumerate(shown_metrics(c)):
+        columns += _quality_of(c, metric, rows, i)
     columns += [
-        cost("rounds", lambda r: r.round, human_count, 2),
-        cost("up", lambda r: r.bytes_up, human_bytes, 1),
-        cost("down", lambda r: r.bytes_down, human_bytes, 5),
-        cost("epochs", lambda r: r.epochs, human_count, 8),
-        cost(time_head(rows).replace(" ", "\n"), lambda r: r.clock_s, human_seconds, 3),
+        cost("rounds", lambda r: r.round, counts_column, 2),
+        cost("up", lambda r: r.bytes_up, bytes_column, 1),
+        cost("down", lambda r: r.bytes_down, bytes_column, 5),
+        cost("epochs", lambda r: r.epochs, counts_column, 8),
+        cost(time_head(rows).replace(" ", "\n"), lambda r: r.clock_s, seconds_column, 3),
     ]
-    if metric is not None and c.target is not None:
-        goal = f"to {metric.target_text(c.target)}"
-        columns.append(cost(f"{goal}\nrounds", lambda r: r.round, human_count, 9, to=True))
-        columns.append(cost(f"{goal}\ntraffic", lambda r: r.bytes_up + r.bytes_down, human_bytes, 4, to=True))
-        columns.append(cost(f"{goal}\ntime", lambda r: r.clock_s, human_seconds, 10, to=True))
+    if c.metric is not None and c.target is not None:
+        goal = f"to {c.metric.target_text(c.target)}"
+        columns.append(cost(f"{goal}\nrounds", lambda r: r.round, counts_column, 9, to=True))
+        columns.append(cost(f"{goal}\ntraffic", lambda r: r.bytes_up + r.bytes_down, bytes_column, 4, to=True))
+        columns.append(cost(f"{goal}\ntime", lambda r: r.clock_s, seconds_column, 10, to=True))
         if any(s.reached_by for s in rows):
             reached = (f"{len(s.reaching)} of {s.n}" for s in rows)
             columns.append(Column(f"{goal}\nseeds", tuple(reached), 6))
     return Grid(tuple(columns))
+
+
+def _quality_of(c: Comparison, metric: Metric, rows: Sequence[Summary], place: int) -> list[Column]:
+    """A metric's value, with signs at the one that is compared by, and its interval."""
+    told = column(rows, metric)
+    signs = marks(c, rows) if place == 0 else [""] * len(rows)
+    values = Column(metric.label, tuple(f"{t.value}{m}" for t, m in zip(told, signs, strict=True)), 6 if place else 0)
+    around = tuple(t.few or t.interval or MISSING for t in told)
+    return [values, Column("95 %\ninterval", around, 12 if place else 0)] if {*around} != {MISSING} else [values]
 
 
 def holdings_text(data: FederatedDataset) -> Sheet:

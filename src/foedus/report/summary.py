@@ -17,10 +17,14 @@ from foedus.core.records.run import Record, Run
 from foedus.core.types import metric as core
 from foedus.core.types.metric import AMOUNT, BOUNDED, SHARE
 from foedus.network import PRESETS
-from foedus.report.seeds import common, mean_record, sd, within_spread
+from foedus.report.seeds import common, mean_record, sd
+from foedus.report.uncertainty import tied
 from foedus.report.units import MISSING, finite, percent, three_digits
 
 TOGETHER, POOLED, ALONE, SILENT = "together", "pooled", "alone", "silent"
+
+NAMES = {POOLED: "all data in one place", ALONE: "each node alone"}
+"""What the baselines are called in a sentence."""
 
 # By name, not by import: the report knows runs, never programs.
 _BASELINES = {"Centralized": POOLED, "LocalOnly": ALONE}
@@ -218,7 +222,7 @@ class Summary:
     @property
     def who(self) -> str:
         """How a sentence calls it."""
-        return {POOLED: "all data in one place", ALONE: "each node alone"}.get(self.role, self.label)
+        return NAMES.get(self.role, self.label)
 
 
 @dataclass(frozen=True)
@@ -264,24 +268,29 @@ class Comparison:
         """Those of one role that count, in order."""
         return [s for s in self.programs if s.role == role and self.counts(s)]
 
+    @cached_property
+    def level(self) -> tuple[Summary, tuple[Summary, ...]] | None:
+        """The best federated program, and all that cannot be told from it, itself among them, in order.
+
+        None where there is none, or nothing tells how far chance goes.
+        """
+        together, metric = self.with_role(TOGETHER), self.metric
+        found = None if metric is None else tied([s.runs for s in together], metric.field, metric.higher)
+        if found is None:
+            return None
+        best, near = found
+        return together[best], tuple(together[i] for i in sorted(near))
+
     @property
     def chosen(self) -> Summary | None:
-        """The federated program that stands for all: the best at the end; among near-equals the one that sent least."""
+        """The federated program that stands for all: of those that cannot be told from the best, what cost least."""
         together, metric = self.with_role(TOGETHER), self.metric
         if not together or metric is None:
             return None
-        top = together[0]
-        for s in together[1:]:
-            if s.final is not None and top.final is not None and metric.better(s.final, top.final):
-                top = s
-        assert top.final is not None
-        slack = 0.005 if metric.share else 0.01 * abs(top.final)
-        near = [
-            s
-            for s in together
-            if s.final is not None and (abs(s.final - top.final) <= slack or within_spread(s.finals, top.finals))
-        ]
-        return min(near, key=lambda s: s.bytes)
+        if self.level is not None:
+            return min(self.level[1], key=_costs)
+        top = metric.best([s.final for s in together if s.final is not None])
+        return min((s for s in together if s.final == top), key=_costs)
 
     @property
     def ranked(self) -> tuple[Summary, ...]:
@@ -301,6 +310,11 @@ class Comparison:
         ranked += [s for s in self.ranked if s.role in (POOLED, ALONE)][: MANY - _BEST]
         ranked = ranked or list(self.ranked[:_BEST])
         return tuple(s for s in self.programs if s in ranked)
+
+
+def _costs(s: Summary) -> tuple[float, float, float]:
+    """Dear is first of all what is sent, then what is computed, then what takes long."""
+    return s.bytes, s.last.epochs, s.last.clock_s
 
 
 def named(runs: Runs) -> dict[str, tuple[Run, ...]]:

@@ -245,7 +245,7 @@ def _table(first: str, heads: Sequence[str], rows: Sequence[tuple[str, Sequence[
         for name, values in rows
     )
     return (
-        '<table class="compare tight fits" role="table"><thead role="rowgroup"><tr role="row">'
+        '<div class="scroll"><table class="compare tight fits" role="table"><thead role="rowgroup"><tr role="row">'
         f'<th scope="col" class="who" role="columnheader">{text(first)}</th>{top}</tr></thead>'
-        f'<tbody role="rowgroup">{body}</tbody></table>'
+        f'<tbody role="rowgroup">{body}</tbody></table></div>'
     )
