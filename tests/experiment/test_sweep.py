@@ -81,10 +81,10 @@ def test_alternatives_may_be_whole_tables():
         'data.split = ["iid", { dirichlet = 0.3 }]\nprogram = [{ fedavg = 2 }, { sync_sgd = { rounds = 4 } }]'
     )
     assert [c.label for c in found] == [
-        "split=iid, fedavg",
-        "split=iid, sync_sgd",
-        "split=dirichlet, fedavg",
-        "split=dirichlet, sync_sgd",
+        "split=iid, FedAvg",
+        "split=iid, SyncSGD",
+        "split=dirichlet, FedAvg",
+        "split=dirichlet, SyncSGD",
     ]
     assert found[2].experiment.program == fd.FedAvg(2)
     assert found[3].experiment.program == fd.SyncSGD(4)
@@ -93,7 +93,7 @@ def test_alternatives_may_be_whole_tables():
 
 def test_tables_of_one_class_are_told_apart_by_their_fields():
     found = cases("program = [{ fedavg = { rounds = 2, cohort = { fixed = 3 } } }, { fedavg = 5 }]")
-    assert [c.label for c in found] == ["fedavg(rounds=2, cohort=fixed(3))", "fedavg(5)"]
+    assert [c.label for c in found] == ["FedAvg(rounds=2, cohort=fixed(3))", "FedAvg(5)"]
     found = cases('"program.fedavg.transforms" = [[], ["top_k"], [{ clip = 1.0 }]]')
     assert [c.label for c in found] == ["transforms=[]", "transforms=[top_k]", "transforms=[clip(1.0)]"]
 

@@ -173,7 +173,10 @@ def _cases(document: Document) -> list[Case]:
             problems += e.problems
             continue
         # A program is known by its own name.
-        words = [s[i] if n == "program" else f"{n}={s[i]}" for n, s, i in zip(names, shown, point, strict=True)]
+        words = [
+            _program(s[i], experiment.program) if n == "program" else f"{n}={s[i]}"
+            for n, s, i in zip(names, shown, point, strict=True)
+        ]
         group = [w for w, axis in zip(words, axes, strict=True) if axis.keys != SEED]
         subject = [w for w, axis in zip(words, axes, strict=True) if axis.keys not in (SEED, NETWORK)]
         networks = [s[i] for s, axis, i in zip(shown, axes, point, strict=True) if axis.keys == NETWORK and len(s) > 1]
@@ -279,6 +282,19 @@ def _shown(values: Sequence[Any]) -> list[str]:
     """A word for each value: of a table its class's name, if that tells them apart."""
     short = [next(iter(v)) if isinstance(v, dict) and len(v) == 1 else _word(v) for v in values]
     return short if len(set(short)) == len(short) else [_word(v) for v in values]
+
+
+def _program(word: str, program: Any) -> str:
+    """A program's word with the name of its class, as it is called everywhere else, for the key that a file has.
+
+    Two classes of the user's own may have one name: import paths stay.
+
+    >>> from foedus import FedAvg
+    >>> _program("fedavg(rounds=30)", FedAvg(rounds=30)), _program("mine:Mine", FedAvg(rounds=30))
+    ('FedAvg(rounds=30)', 'mine:Mine')
+    """
+    key = word.partition("(")[0]
+    return word if ":" in key else type(program).__name__ + word[len(key) :]
 
 
 def _word(value: Any) -> str:

@@ -9,7 +9,7 @@ from foedus.core.types.metric import BOUNDED
 from foedus.report.axis import Axis, log_axis, value_axis
 from foedus.report.figures import Line, curve, line_chart
 from foedus.report.likeness import called
-from foedus.report.looks import REST, Style
+from foedus.report.looks import REST, Style, dashes
 from foedus.report.markup import text
 from foedus.report.race import CLOCK, ROUNDS, TRAFFIC, WORK, Price, race
 from foedus.report.summary import TOGETHER, Comparison, Metric, Summary
@@ -72,12 +72,13 @@ def _figure(c: Comparison, looks: dict[str, Style], metric: Metric, y: Axis, f: 
     if not drawn:
         return ""
     lead = f"{'Higher' if metric.higher else 'Lower'} and further left is better: {f.better}."
-    silent = [s.label for s in c.shown if s.role != TOGETHER and s.final is not None]
+    silent = [s for s in c.shown if s.role != TOGETHER and s.final is not None]
     if f.levels and silent:
-        lead += f" {join(silent)} " + (
-            "sends nothing: a dashed line" if len(silent) == 1 else "send nothing: dashed lines"
+        named = join([f"{s.label} ({dashes(looks[s.label])})" for s in silent])
+        lead += (
+            f" {named} {'sends' if len(silent) == 1 else 'send'} nothing, and stand{'s' if len(silent) == 1 else ''} "
         )
-        lead += " at the quality reached."
+        lead += "at the quality reached."
     if c.target is not None and any(metric.reaches(v, c.target) for s in c.shown if not c.odd(s) for v in s.values):
         lead += " A ring marks where a curve first reaches the target."
     if any(s.n > 1 for s in c.shown):

@@ -48,6 +48,11 @@ def computed(i: int, second: bool = False) -> Style:
     return Style(f"s{i % COLORS}", DASH_DOT_DOT if second else DASH_DOT)
 
 
+def dashes(style: Style) -> str:
+    """How a style's line is called in a sentence."""
+    return {"": "drawn through", DASHED: "dashed", DOTTED: "dotted"}.get(style.dash, "dashes and dots")
+
+
 def styles(roles: Sequence[str]) -> list[Style]:
     """One style per setting by its role (``summary.Summary.role``); ``"rest"`` stays in the background.
 

@@ -137,8 +137,8 @@ def even(texts: Sequence[str]) -> tuple[str, ...]:
 # far apart for that, each is written by itself.
 
 
-_WIDEST = 5
-"""Digits of a number in a column, at most."""
+_WIDEST, _PLACES = 5, 2
+"""Digits of a number in a column, and decimals among them, at most."""
 
 
 def bytes_column(values: Sequence[float | None]) -> list[str]:
@@ -201,11 +201,11 @@ def _column(
     known = [abs(v) for v in map(finite, values) if v]
     if not known:
         return [by_itself(v) for v in values]
-    least, most = min(known), max(known)
+    most = max(known)
     name, size = next((u for u in reversed(units) if most >= 0.9995 * u[1]), units[0])
     digits = _digits([v / size for v in known])
     whole = digits and math.floor(math.log10(most / size))
-    if least < 0.01 * size or digits + whole > _WIDEST:
+    if digits > _PLACES or digits + whole > _WIDEST:
         return [by_itself(v) for v in values]
     unit = f" {name}" if name else ""
     return [

@@ -269,10 +269,11 @@ def _gap(metric: Metric, ours: Summary, theirs: Summary, what: str) -> Tile:
     a, b = (value(s.runs, metric) or 0.0 for s in (ours, theirs))
     gap = (round(100 * a, 1) - round(100 * b, 1)) / 100 if metric.share else a - b
     size = points(metric, gap)
-    number = f"+{size}" if gap > 0 else f"\N{MINUS SIGN}{size}" if gap < 0 else size
+    none = size == points(metric, 0.0)
+    number = size if none else f"+{size}" if gap > 0 else f"\N{MINUS SIGN}{size}"
     d = apart(ours, theirs, metric)
     told = "" if d is None or d.told else f"; {d.few or 'no difference that can be told'}"
-    lower = "" if metric.higher or gap == 0 else ", lower is better"
+    lower = "" if metric.higher or none else ", lower is better"
     return Tile(number, f"{what}{lower}", f"which reached {metric.text(b)}{told}")
 
 
