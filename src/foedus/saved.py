@@ -8,6 +8,7 @@ A folder holds ``run.json`` (what it was), ``config.toml`` (if it came from a fi
 from __future__ import annotations
 
 import json
+from collections.abc import Sized
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -79,6 +80,10 @@ def about(run: Run) -> dict[str, Any]:
         "notices": run.notices,
         "preparation": None if prepared is None else {"lines": list(prepared.lines), "bytes": prepared.bytes},
         "node_metrics": run.node_metrics if few else None,
+        "node_rows": run.node_rows if few else None,
+        "node_rarest": run.node_rarest if few else None,
+        "node_deviations": run.node_deviations if few else None,
+        "node_everybody": run.node_everybody if few else None,
         "staleness": run.staleness,
         "ledger": run.ledger.as_tree() if few else {**run.ledger.as_tree(), "nodes": {}},
         "config": None if run.config is None else digest(run.config.encode()),
@@ -177,6 +182,10 @@ class About(msgspec.Struct):
     staleness: dict[int, int] | None
     ledger: _Books
     judged: Judged | None = None
+    node_rows: list[int] | None = None
+    node_rarest: list[int | None] | None = None
+    node_deviations: list[dict[str, bytes]] | None = None
+    node_everybody: dict[str, list[float | None]] | None = None
     config: str | None = None
     lines: dict[str, Mark] | None = None
     metrics: list[_Measure] | None = None
@@ -199,9 +208,12 @@ class About(msgspec.Struct):
                     raise ValueError(
                         f"field {name} has {len(values)} values, expected {' or '.join(map(str, expected))}"
                     )
-        for name, found in (self.node_metrics or {}).items():
+        by_node: dict[str, Sized] = {"node_rows": self.node_rows or (), "node_rarest": self.node_rarest or ()}
+        by_node |= {f"node_metrics.{name}": found for name, found in (self.node_metrics or {}).items()}
+        by_node |= {f"node_everybody.{name}": found for name, found in (self.node_everybody or {}).items()}
+        for name, found in by_node.items():
             if len(found) > self.nodes:  # there are fewer where nodes have joined since
-                raise ValueError(f"field node_metrics.{name} has {len(found)} values, expected {self.nodes}")
+                raise ValueError(f"field {name} has {len(found)} values, expected {self.nodes}")
 
 
 def read_about(folder: Path) -> About:
@@ -270,6 +282,10 @@ def glance(path: str | Path, kind: type[R] = Run) -> R:  # type: ignore[assignme
         runtime=Described(read.runtime.name, read.runtime.text),
         out=folder,
         node_metrics=read.node_metrics,
+        node_rows=read.node_rows,
+        node_rarest=read.node_rarest,
+        node_deviations=read.node_deviations,
+        node_everybody=read.node_everybody,
         staleness=read.staleness,
         config=_config(folder),
         origin=read.origin,

@@ -118,9 +118,7 @@ def test_a_sweep_becomes_one_page(foedus, sweep, tmp_path):
     assert said.status == 0, said.err
     folder = tmp_path / "runs" / "sweep"
     cases = json.loads((folder / "study.json").read_text())["cases"]
-    assert [c["label"] for c in cases] == [
-        f"{p}, seed={s}" for p in ("FedAvg", "SyncSGD", "LocalOnly") for s in (0, 1)
-    ]
+    assert [c["label"] for c in cases] == [f"{p}, seed={s}" for p in ("FedAvg", "SyncSGD", "LocalOnly") for s in (0, 1)]
     for c in cases:
         assert json.loads((folder / c["folder"] / "run.json").read_text())["status"] == "finished"
     page = (folder / "report.html").read_text()

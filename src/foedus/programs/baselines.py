@@ -62,7 +62,7 @@ class LocalOnly:
             quality = [await fed.evaluate(w) for w in models]
             metrics = mean_of(quality)
             s = s.replace(w=torch.stack(models).mean(0), models=models)
-            await fed.commit(s, metrics, at_nodes=[{"w": w} for w in models])
+            await fed.commit(s, metrics, at_nodes=[{"w": w} for w in models], each=quality)
         return s.w  # type: ignore[no-any-return]
 
 

@@ -28,6 +28,9 @@ class Carried:
     ``node_metrics``  at the last evaluation at the nodes, what each found: a list over the nodes for every metric.
     ``usual``         what the metrics are of one answer for all rows, once that was measured; empty: nobody knows.
     ``curves``        of the last evaluation over all rows, and of the best commit's.
+    ``node_rows``     on how many rows each did; ``node_rarest`` how many of these are of its rarest class,
+                      ``node_deviations`` how groups of them move each value.
+    ``node_everybody``  where nodes have models of their own, how good each is on everybody's rows, likewise.
     ``left_out``      nodes that failed and without which the run went on: in which round first, and why.
     """
 
@@ -37,6 +40,10 @@ class Carried:
     peers: dict[str, Any] | None = None
     staleness: dict[int, int] | None = None
     node_metrics: dict[str, list[float | None]] | None = None
+    node_rows: list[int] | None = None
+    node_rarest: list[int | None] | None = None
+    node_deviations: list[dict[str, bytes]] | None = None
+    node_everybody: dict[str, list[float | None]] | None = None
     left_out: dict[int, tuple[int, str]] | None = None
     tested_on: dict[str, str] | None = None
     usual: dict[str, float] | None = None

@@ -23,7 +23,7 @@ from foedus.core.errors import BadInput, ProgramError
 from foedus.core.records.ledger import Costs
 from foedus.core.types.data import TEST
 from foedus.core.types.roster import unit_of
-from foedus.core.types.scoring import value
+from foedus.core.types.scoring import value, values
 from foedus.core.types.state import State
 from foedus.core.types.statistics import Statistics
 from foedus.core.types.update import Lost, Refused, Update
@@ -80,7 +80,7 @@ def commit_cut(
         models = _models(present)
         mean = mean_model(cut)
         extra["consensus_distance"] = sum(float((w - mean).double().square().sum()) for w in models) / len(present)
-        extra |= _qualities(s, models)
+        extra |= _qualities(s, models, whole=len(models) == len(cut))
         # Those that are away have no model of this round.
         state, each = State(w=mean), [{"w": w} for w in models] if len(models) == len(cut) else None
     s.carried.peers = {
@@ -112,14 +112,18 @@ def _means(metrics: list[dict[str, float]]) -> dict[str, float]:
     return {name: sum(values) / len(values) for name, values in given.items()}
 
 
-def _qualities(s: Session, models: list[Tensor]) -> dict[str, float]:
-    """Mean and worst of the peers' own models by the main metric, at commits that are evaluated."""
+def _qualities(s: Session, models: list[Tensor], whole: bool) -> dict[str, float]:
+    """Mean and worst of the peers' own models by the main metric, at commits that are evaluated; each one's is noted
+    where there is one of every node (``whole``).
+    """
     t = s.round + 1
     if t % s.options.evaluate_every and t != s.planned:
         return {}
     judged = main(s.model.measures)
     with s.off_the_clock():
         found = _here(s, models) if s.roster.test_rows else _at_nodes(s, models)
+    if whole:
+        s.note_each([values(s.model.measures, f) for f in found])
     qualities = [q for f in found if (q := value(judged, f)) is not None]
     if not qualities:
         return {}

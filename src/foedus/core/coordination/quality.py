@@ -24,16 +24,21 @@ from foedus.core.coordination.evaluation import (
 from foedus.core.coordination.executor import InOrder, Plan, Task
 from foedus.core.coordination.judging import Found
 from foedus.core.errors import BadInput
+from foedus.core.records.judged import as_bytes
 from foedus.core.types.data import HELD, TEST, called
 from foedus.core.types.job import Job
-from foedus.core.types.metric import LOSS, QUALITY, named
+from foedus.core.types.metric import LOSS, QUALITY, Metric, named
 from foedus.core.types.model import Model
 from foedus.core.types.roster import Roster, unit_of
-from foedus.core.types.scoring import values
+from foedus.core.types.scoring import rarest, values
 from foedus.core.types.update import Failed, Lost, Refused, Tensors, Update
 
 if TYPE_CHECKING:
     from foedus.core.coordination.session import Session
+
+
+MOST = 200
+"""Nodes of which each is kept how its rows move its values."""
 
 
 class Quality:
@@ -41,6 +46,20 @@ class Quality:
 
     def __init__(self, session: Session) -> None:
         self._s = session
+    """Evaluates models for a session. What it takes is no part of the run's time.
+
+    ``found``: the statistics of the last evaluation over all rows, their scores kept where the coordinator has them.
+    ``rows``, ``rarest``: at the last evaluation at the nodes, how many rows each measured on, and how many of these
+    are of its rarest class, where there are classes and they are counted. ``deviations``: how groups of its rows move
+    each value, as ``Measured`` keeps them; empty where there are more than ``MOST`` nodes.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._s = session
+        self.found = Statistics({})
+        self.rows: list[int] = []
+        self.rarest: list[int | None] = []
+        self.deviations: list[dict[str, bytes]] = []
 
     def of(self, w_D: Tensor) -> Found:
         """Loss and metrics on the test set; without one that the coordinator has, means over all rows that nodes
@@ -128,6 +147,9 @@ class Quality:
             answers = self._answers(job, given, tasks)
         else:
             answers = [a for args, task in zip(given, tasks, strict=True) for a in self._answers(job, args, [task])]
+        self.rows = [0 if a is None else round(a.weight) for a in answers]
+        self.rarest = [None if a is None else rarest(together([a])) for a in answers]
+        self.deviations = [_deviations(a, s.model.measures) for a in answers] if len(answers) <= MOST else []
         found = [{} if a is None or a.weight <= 0 else a.metrics for a in answers]
         known = {m.name: m for m in (*s.model.measures, LOSS, *map(named, QUALITY))}
         each = {m: [f.get(m) for f in found] for m in known if any(m in f for f in found)}
@@ -167,3 +189,9 @@ def usual(model: Model, roster: Roster) -> tuple[float, ...] | None:
         shares = roster.target_mean if counts is None else (sum(c[1] for c in counts) / sum(map(sum, counts)),)
         return None if shares is None else tuple(math.log(max(p, 1e-6) / max(1 - p, 1e-6)) for p in shares)
     return None
+
+
+def _deviations(answer: Update | None, measures: Sequence[Metric]) -> dict[str, bytes]:
+    """How groups of a node's rows move its values; none where rows are in no groups."""
+    grouped = of_groups([] if answer is None else [answer])
+    return {m: as_bytes(d) for m, d in grouped.deviations(measures, (0, 1)).items()} if grouped.rows else {}

@@ -191,6 +191,12 @@ class Session:
         if failed.node not in known:
             self.carried.left_out = {**known, failed.node: (self.round + 1, failed.reason)}
 
+    def note_each(self, each: Sequence[Mapping[str, float | None]] | None) -> None:
+        """What each node's own model reached on everybody's rows, where the program says so."""
+        if each is not None:
+            names = dict.fromkeys(name for q in each for name in q)
+            self.carried.node_everybody = {name: [q.get(name) for q in each] for name in names}
+
     def reducer_state(self, name: str, init: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What an aggregator and the transforms remember from round to round."""
         if name not in self.reducers:
@@ -206,6 +212,7 @@ class Session:
         extra: dict[str, float] | None = None,
         now: float | None = None,
         at_nodes: Tensors | Sequence[Tensors] | None = None,
+        each: Sequence[Mapping[str, float]] | None = None,
     ) -> None:
         """Make everything since the last commit durable. See ``Federation.commit``.
 
@@ -213,6 +220,7 @@ class Session:
         """
         w: Tensor | None = state.w if "w" in state else None
         self.check_finite(state)
+        self.note_each(each)
         t = self.round + 1
         given = at_nodes if at_nodes is not None or w is None else {"w": w}
         # What a program measures by itself, and says nothing of models at nodes, nobody else can measure.
@@ -438,6 +446,10 @@ class Session:
     def _at_nodes(self, given: Tensors | Sequence[Tensors]) -> tuple[Found, dict[str, float]]:
         with self.off_the_clock():
             found, over, self.carried.node_metrics = self._quality.at_nodes(given)
+            found, over, self.carried.node_metrics = self._quality.at_nodes(given, whole)
+            q = self._quality
+            self.carried.node_rows, self.carried.node_rarest = q.rows, q.rarest
+            self.carried.node_deviations = q.deviations
         return found, over
 
     # -- going back, and checkpoints ---------------------------------------------------------------------------

@@ -109,6 +109,10 @@ class Run:
     ``judged``  the point at which the run is judged, what was measured there, and how far that may be off; None where
     nothing was evaluated.
     ``node_metrics``  what the nodes found when they last evaluated the model: for every metric a value a node.
+    ``node_rows``    on how many rows each node evaluated it; ``node_rarest``  how many of these are of the class that
+    it has fewest of (None where they are not counted by class). ``node_deviations``  how groups of them move each
+    value, by metric, as in ``Measured``; empty where there are many nodes.
+    ``node_everybody``  where nodes have models of their own, how good each is on everybody's rows, as ``node_metrics``.
     ``staleness``  of a program that absorbs updates as they arrive: how many updates had each staleness.
     ``config``   the resolved file that the run was made from (TOML).   ``origin``  versions, CPU, data.
     ``notices``  what a reader should know, such as that a resumed run went on with another torch.
@@ -131,6 +135,10 @@ class Run:
     out: Path | None = None
     checkpoint: Any = None
     node_metrics: dict[str, list[float | None]] | None = None
+    node_rows: list[int] | None = None
+    node_rarest: list[int | None] | None = None
+    node_deviations: list[dict[str, bytes]] | None = None
+    node_everybody: dict[str, list[float | None]] | None = None
     staleness: dict[int, int] | None = None
     config: str | None = None
     origin: dict[str, str] = field(default_factory=dict)
