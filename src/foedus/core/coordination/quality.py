@@ -50,8 +50,7 @@ class Quality:
 
     ``found``: the statistics of the last evaluation over all rows, their scores kept where the coordinator has them.
     ``rows``, ``rarest``: at the last evaluation at the nodes, how many rows each measured on, and how many of these
-    are of its rarest class, where there are classes and they are counted. ``deviations``: how groups of its rows move
-    each value, as ``Measured`` keeps them; empty where there are more than ``MOST`` nodes.
+    are of its rarest class, where there are classes and they are counted.
     """
 
     def __init__(self, session: Session) -> None:
@@ -59,7 +58,7 @@ class Quality:
         self.found = Statistics({})
         self.rows: list[int] = []
         self.rarest: list[int | None] = []
-        self.deviations: list[dict[str, bytes]] = []
+        self._answered: list[Update | None] = []
 
     def of(self, w_D: Tensor) -> Found:
         """Loss and metrics on the test set; without one that the coordinator has, means over all rows that nodes
@@ -149,12 +148,18 @@ class Quality:
             answers = [a for args, task in zip(given, tasks, strict=True) for a in self._answers(job, args, [task])]
         self.rows = [0 if a is None else round(a.weight) for a in answers]
         self.rarest = [None if a is None else rarest(together([a])) for a in answers]
-        self.deviations = [_deviations(a, s.model.measures) for a in answers] if len(answers) <= MOST else []
+        self._answered = answers if len(answers) <= MOST else []
         found = [{} if a is None or a.weight <= 0 else a.metrics for a in answers]
         known = {m.name: m for m in (*s.model.measures, LOSS, *map(named, QUALITY))}
         each = {m: [f.get(m) for f in found] for m in known if any(m in f for f in found)}
         over = {k: v for m, column in each.items() for k, v in over_nodes(known[m], column).items()}
         return self._combined([a for a in answers if a is not None]), over, each
+
+    def node_deviations(self) -> list[dict[str, bytes]] | None:
+        """At the last evaluation at the nodes, how groups of each node's rows move its values, as ``Measured`` has
+        them; None where there are more than ``MOST`` nodes. It takes some milliseconds a node.
+        """
+        return [_deviations(a, self._s.model.measures) for a in self._answered] or None
 
     def _answers(self, job: Job, args: Tensors, tasks: list[Task]) -> list[Update | None]:
         """What nodes answer to a job that evaluates at them; None where that is NaN, refused, or the node is lost."""
@@ -194,4 +199,4 @@ def usual(model: Model, roster: Roster) -> tuple[float, ...] | None:
 def _deviations(answer: Update | None, measures: Sequence[Metric]) -> dict[str, bytes]:
     """How groups of a node's rows move its values; none where rows are in no groups."""
     grouped = of_groups([] if answer is None else [answer])
-    return {m: as_bytes(d) for m, d in grouped.deviations(measures, (0, 1)).items()} if grouped.rows else {}
+    return {m: as_bytes(d) for m, d in grouped.deviations(measures, (0, 1)).items()} if grouped.tensors else {}

@@ -278,6 +278,9 @@ class Session:
         self.stopped = any(stop for stop, _ in stops)
         if not self.stopped and t != self.planned:  # who comes with the last commit is never asked
             self.roster = self.roster.at(t)
+        else:
+            with self.off_the_clock():
+                self.carried.node_deviations = self._quality.node_deviations()
         self._last = self._as_commit()
         self.used, self._losses, self._staleness = 0, [], []
         folder = self.options.folder
@@ -449,7 +452,6 @@ class Session:
             found, over, self.carried.node_metrics = self._quality.at_nodes(given, whole)
             q = self._quality
             self.carried.node_rows, self.carried.node_rarest = q.rows, q.rarest
-            self.carried.node_deviations = q.deviations
         return found, over
 
     # -- going back, and checkpoints ---------------------------------------------------------------------------
