@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from foedus.core.coordination.spread import worst_tenth
 from foedus.core.records.run import Record, Run
+from foedus.report.by_node import node_values
 from foedus.report.networks import fit, sentence
-from foedus.report.nodes import node_values
 from foedus.report.origin import origin_of
 from foedus.report.prepared import preparation
 from foedus.report.seeds import sd

@@ -11,8 +11,7 @@ from foedus.report.holdings import headline
 from foedus.report.likeness import MARK, marks
 from foedus.report.likeness import said as likeness
 from foedus.report.networks import fit, network_grid, rest_is_on, sentence, signs
-from foedus.report.nodes import fairness
-from foedus.report.nodes import sentence as of_nodes
+from foedus.report.nodes import fairness, of_all
 from foedus.report.prepared import preparation
 from foedus.report.race import TRAFFIC, WORK, race
 from foedus.report.split import Split
@@ -91,7 +90,7 @@ def _quality(c: Comparison, s: Summary) -> list[tuple[str, str]]:
     ]
     found = fairness([s])
     if found is not None:
-        facts.append(("nodes", of_nodes(c, *found)))
+        facts.append(("nodes", of_all(c, *found)))
     own = [(name.replace("_", " "), three_digits(value)) for name, value in sorted(s.last.metrics.items())]
     return facts + [(name, value) for name, value in own if not name.startswith("node ")]
 

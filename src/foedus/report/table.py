@@ -49,8 +49,8 @@ def table(c: Comparison, looks: dict[str, Style]) -> str:
     """The section as HTML: how good, and at what cost. On a phone every row becomes a card, so the roles are spelled
     out for screen readers.
     """
-    parts = [_table(c, looks, *_quality(c))] if c.metric is not None else []
-    parts.append(_table(c, looks, *_costs(c)))
+    parts = [_table(c, looks, "values", *_quality(c))] if c.metric is not None else []
+    parts.append(_table(c, looks, "costs", *_costs(c)))
     alike = "".join(
         f'<p class="{"small odd" if sentence.startswith(MARK) else "small"}">{text(sentence)}</p>'
         for sentence in said(c)
@@ -58,14 +58,16 @@ def table(c: Comparison, looks: dict[str, Style]) -> str:
     return f"<h2>Side by side</h2>{''.join(parts)}{alike}"
 
 
-def _table(c: Comparison, looks: dict[str, Style], heading: str, cells: Sequence[Sequence[str]], words: str) -> str:
+def _table(
+    c: Comparison, looks: dict[str, Style], css: str, heading: str, cells: Sequence[Sequence[str]], words: str
+) -> str:
     """One table with a row a setting, and what is to be said of it."""
     rows = [
         f'<tr role="row">{_who(c, s, looks[s.label])}{"".join(own)}</tr>'
         for s, own in zip(c.ranked, zip(*cells, strict=True), strict=True)
     ]
     first = _ROWS if len(rows) > _ROWS + 1 else len(rows)
-    css = "compare" if len(rows) <= MANY else "compare tight"
+    css = f"compare {css}" if len(rows) <= MANY else f"compare tight {css}"
     parts = [
         f'<div class="scroll"><table class="{css}" role="table">{heading}'
         f'<tbody role="rowgroup">{"".join(some)}</tbody></table></div>'

@@ -14,7 +14,7 @@ from foedus.report.summary import METRICS, Comparison, Metric, Summary
 from foedus.report.uncertainty import Difference, Interval, difference, interval, sampled
 from foedus.report.units import MISSING, numbers_column, places, three_digits
 
-_AUC_PLACES = 3
+_AUC_PLACES, _MINUS = 3, "\N{MINUS SIGN}"
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,12 @@ def _small(metric: Metric, size: float) -> str:
 
 def from_to(metric: Metric, d: Interval) -> str:
     """A difference's interval with its signs: "−0.4 to +2.2 points"."""
+    return f"{signed(metric, d.low).removesuffix(' points')} to {signed(metric, d.high)}"
 
-    def signed(x: float) -> str:
-        return ("+" if x >= 0 else "\N{MINUS SIGN}") + points(metric, x).removesuffix(" points")
 
-    return f"{signed(d.low)} to {signed(d.high)}{' points' if metric.share else ''}"
+def signed(metric: Metric, gap: float) -> str:
+    """A difference with its sign, of which 0 has none."""
+    size = points(metric, gap)
+    if size == points(metric, 0.0):
+        return size
+    return f"{'+' if gap > 0 else _MINUS}{size}"

@@ -9,7 +9,7 @@ from statistics import fmean
 from foedus.core.records.run import Record, grew
 from foedus.report.summary import ALONE, POOLED, TOGETHER, Comparison, Metric, Summary, network_name
 from foedus.report.units import MISSING, human_bytes, human_count, human_seconds, percent
-from foedus.report.values import apart, column, from_to, points, value
+from foedus.report.values import apart, column, from_to, points, signed, value
 
 _TROUBLES = 6
 """Sentences about runs that did not finish, at most."""
@@ -268,12 +268,10 @@ def _gap(metric: Metric, ours: Summary, theirs: Summary, what: str) -> Tile:
     """The difference of what is printed elsewhere, so that a reader who subtracts finds the same."""
     a, b = (value(s.runs, metric) or 0.0 for s in (ours, theirs))
     gap = (round(100 * a, 1) - round(100 * b, 1)) / 100 if metric.share else a - b
-    size = points(metric, gap)
-    none = size == points(metric, 0.0)
-    number = size if none else f"+{size}" if gap > 0 else f"\N{MINUS SIGN}{size}"
+    number = signed(metric, gap)
     d = apart(ours, theirs, metric)
     told = "" if d is None or d.told else f"; {d.few or 'no difference that can be told'}"
-    lower = "" if metric.higher or none else ", lower is better"
+    lower = "" if metric.higher or number == points(metric, 0.0) else ", lower is better"
     return Tile(number, f"{what}{lower}", f"which reached {metric.text(b)}{told}")
 
 
