@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from foedus.core.records.evaluated_on import EvaluatedOn
-from foedus.core.records.judged import REPLICATES, Judged, Measured, as_bytes
+from foedus.core.records.judged import Judged, Measured, as_bytes
 from foedus.core.records.ledger import Ledger
 from foedus.core.records.run import Record, Run
+from foedus.core.types.cells import GROUPS
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,8 @@ def judged(run: Run, spread: float, own: float = 0.0, *, rows: int = 200, rarest
     """
 
     def vector(seed: int) -> Any:
-        drawn = np.random.default_rng(seed).standard_normal(REPLICATES)
-        return (drawn - drawn.mean()) / drawn.std()
+        drawn = np.random.default_rng(seed).standard_normal(GROUPS)
+        return drawn / math.sqrt((drawn**2).sum())
 
     known = {m: getattr(run.history[-1], m) for m in ("accuracy", "auc", "rmse", "loss")}
     values = {m: float(v) for m, v in known.items() if v is not None and math.isfinite(v)}

@@ -177,7 +177,7 @@ def test_nobody_races_alone_and_what_costs_nothing_is_no_price():
 
 def test_as_good_as_the_same_is_not_told_apart():
     a, b = (fake(p, [record(1, 0.9, bytes_up=n)]) for p, n in ((FedAvg(), 1_200_000), (SyncSGD(), 1_230_000)))
-    assert race(compare([a, b], 0.9), TRAFFIC) == "To reach 90 %, FedAvg and SyncSGD need about 1.23 MB of traffic."
+    assert race(compare([a, b], 0.9), TRAFFIC) == "To reach 90 %, FedAvg and SyncSGD needed about 1.23 MB of traffic."
 
 
 def test_means_over_seeds_have_a_decimal():

@@ -17,7 +17,7 @@ from foedus.report.split import node_names
 from foedus.report.summary import ALONE, METRICS, POOLED, TOGETHER, Comparison, Metric, Summary
 from foedus.report.uncertainty import FEW_OF_A_CLASS, FEW_ROWS, LEVEL, TOO_FEW, Difference, Sampled, of_pairs
 from foedus.report.units import MISSING, finite, human_count
-from foedus.report.values import points, value
+from foedus.report.values import points, signed, value
 from foedus.report.verdict import join, plural
 
 LISTED = 5
@@ -109,8 +109,8 @@ def by_node(c: Comparison) -> Nodes | None:
         runs = {g: [run for run in some if run.seed == seed] for g, some in runs.items()}
         groups = {g: s for g, s in groups.items() if runs[g]}
         runs = {g: some for g, some in runs.items() if some}
-    first = next(iter(runs.values()))[0]
-    nodes = tuple(_node(k, metric, runs) for k in range(first.nodes))
+    count = max(len((run.node_metrics or {}).get(metric.field) or ()) for some in runs.values() for run in some)
+    nodes = tuple(_node(k, metric, runs) for k in range(count))
     everywhere = {g: value(runs[g], metric) for g in runs}
     return Nodes(metric, groups, nodes, everywhere, seed)
 
@@ -201,15 +201,17 @@ def sentence(found: Nodes) -> str:
     if gain:
         verb = "gains on its own rows" if len(gain) == 1 else "gain on their own rows"
         said.append(f"{len(gain)} of {plural(len(nodes), 'node')} {verb}{_who(m, gain)}")
-    else:
-        said.append(f"Of {plural(len(nodes), 'node')} none gains for sure on its own rows")
     if lose:
-        said.append(f"{len(lose)} {'loses' if len(lose) == 1 else 'lose'}{_who(m, lose)}")
+        of = "" if gain else f" of {plural(len(nodes), 'node')}"
+        said.append(f"{len(lose)}{of} {'loses' if len(lose) == 1 else 'lose'}{_who(m, lose)}")
     rest = len(nodes) - len(gain) - len(lose)
-    if rest:
-        why = f", {few} for too few rows" if 0 < few < rest else ", for too few rows" if few else ""
-        said.append(f"of {rest} no difference can be told{why}")
-    return "; ".join(said) + "."
+    if not said:
+        none = f"no difference between together and alone can be told on {'their' if rest > 1 else 'its'} own rows"
+        said.append(f"Of {plural(rest, 'node')} {none}")
+    elif rest:
+        said.append(f"of {rest} no difference can be told")
+    why = f" ({few} {'has' if few == 1 else 'have'} too few)" if few else ""
+    return "; ".join(said) + why + "."
 
 
 def _who(metric: Metric, nodes: Sequence[Node]) -> str:
@@ -248,8 +250,16 @@ def rows_of(n: Node) -> str:
     return MISSING if n.rows is None else human_count(round(n.rows))
 
 
-def explained(found: Nodes) -> str:
-    """What stands in a table of nodes, in sentences."""
+def gain_of(found: Nodes, n: Node, sign: str = "") -> str:
+    """What a node has together beyond what it has alone; with a sign where that may be claimed."""
+    a, b = (n.own.get(g) for g in (TOGETHER, ALONE))
+    if a is None or b is None:
+        return MISSING
+    return signed(found.metric, a - b) + (sign if found.told(n) else " " * len(sign))
+
+
+def explained(found: Nodes, bold: str = "bold") -> str:
+    """What stands in a table of nodes, in sentences. ``bold``: how a gain stands that may be claimed."""
     m, shown = found.metric, listed(found)
     most = max(s.n for s in found.groups.values())
     said = []
@@ -264,8 +274,8 @@ def explained(found: Nodes) -> str:
         said.append("Numbers are means over seeds.")
     if any(n.gain is not None for n in shown):
         said.append(
-            "A gain is together minus alone, with its 95 % interval; it is bold where it is beyond one that holds for "
-            "all nodes at once."
+            f"A gain is together minus alone, with its 95 % interval; it is {bold} where it is beyond one that holds "
+            "for all nodes at once."
         )
     if any(n.few for n in shown):
         said.append(f"{FEW} is where {TOO_FEW}: fewer than {FEW_ROWS}, or than {FEW_OF_A_CLASS} of a class.")

@@ -22,6 +22,7 @@ from foedus.report.nodes import each_node
 from foedus.report.origin import origin
 from foedus.report.prepared import prepared, prepared_data
 from foedus.report.race import TRAFFIC, WORK, race
+from foedus.report.sendable import without_places
 from foedus.report.staleness import staleness
 from foedus.report.stragglers import stragglers
 from foedus.report.summary import TOGETHER, Comparison, Runs, compare
@@ -131,7 +132,7 @@ def _more(c: Comparison) -> str:
     """What comes after the verdict: how the federated programs compare (one alone is no race), and what went wrong."""
     said = race(c, TRAFFIC, WORK) if len(c.with_role(TOGETHER)) > 1 else ""
     lines = [f'<p class="more">{text(said)}</p>'] if said else []
-    return "\n".join(lines + [f'<p class="trouble">{text(t)}</p>' for t in troubles(c)])
+    return "\n".join(lines + [f'<p class="trouble">{text(without_places(t))}</p>' for t in troubles(c)])
 
 
 def _tile(t: Tile) -> str:

@@ -18,6 +18,7 @@ from foedus.report.by_node import (
     by_node,
     called,
     explained,
+    gain_of,
     listed,
     node_values,
     rows_of,
@@ -26,10 +27,10 @@ from foedus.report.by_node import (
 from foedus.report.looks import Style
 from foedus.report.markup import text
 from foedus.report.split import node_names
-from foedus.report.summary import ALONE, METRICS, TOGETHER, Comparison, Metric, Summary
+from foedus.report.summary import METRICS, POOLED, TOGETHER, Comparison, Metric, Summary
 from foedus.report.table import cell, head
-from foedus.report.units import MISSING, percent
-from foedus.report.values import decimals, from_to, signed
+from foedus.report.units import percent
+from foedus.report.values import decimals, from_to
 
 _DOTS = 120
 _BINS = 80
@@ -87,7 +88,8 @@ def each_node(c: Comparison, looks: dict[str, Style]) -> str:
         return ""
     many = len(found.nodes) > MOST_ROWS
     dots = _strips(c, looks, *measured) if many or len(c.with_role(TOGETHER)) > 1 else ""
-    return f"<h2>How it is for each node</h2>{dots}{_table(found, looks)}"
+    said = " ".join(s for s in (sentence(found), of_all(c, *measured)) if s)
+    return f'<h2>How it is for each node</h2><p class="lead">{text(said)}</p>{dots}{_table(found, looks)}'
 
 
 # -- a row a node ------------------------------------------------------------------------------------------------------
@@ -124,17 +126,20 @@ def _table(found: Nodes, looks: dict[str, Style]) -> str:
         f'<td class="dots"><div class="ticks">{ticks}</div></td></tr>'
     )
     key = "".join(
-        f'<li><svg class="mark" viewBox="0 0 12 12"><circle class="{looks[s.label].css} seen" cx="6" cy="6" r="4.5"/>'
+        f'<li><svg class="mark" viewBox="0 0 14 14"><circle class="{looks[s.label].css} {_mark(g)}" cx="7" cy="7"/>'
         f"</svg>{text(called(g, s))}</li>"
         for g, s in found.groups.items()
     )
-    said = sentence(found)
-    lead = f'<p class="lead">{text(said)}</p>' if said else ""
     return (
-        f'{lead}<ul class="key">{key}</ul><div class="scroll"><table class="compare tight nodes" role="table">'
+        f'<ul class="key">{key}</ul><div class="scroll"><table class="compare tight nodes" role="table">'
         f'<thead role="rowgroup"><tr role="row">{top}</tr><tr role="row">{second}</tr></thead>'
         f'<tbody role="rowgroup">{"".join(rows)}</tbody></table></div><p class="small">{text(explained(found))}</p>'
     )
+
+
+def _mark(group: str) -> str:
+    """A dot; of all data in one place a ring, in which a dot can be seen that has as much."""
+    return "hollow" if group == POOLED else "seen spot"
 
 
 def _values(nodes: Sequence[Node]) -> list[float]:
@@ -142,11 +147,8 @@ def _values(nodes: Sequence[Node]) -> list[float]:
 
 
 def _gain(found: Nodes, n: Node) -> str:
-    a, b = (n.own.get(g) for g in (TOGETHER, ALONE))
-    if a is None or b is None:
-        return cell("gain", MISSING, "none")
     around = "" if n.gain is None else from_to(found.metric, n.gain)
-    return cell("gain", signed(found.metric, a - b), "least" if found.told(n) else "", around)
+    return cell("gain", gain_of(found, n), "least" if found.told(n) else "", around)
 
 
 def _dots(found: Nodes, n: Node, axis: Axis, looks: dict[str, Style]) -> str:
@@ -156,7 +158,7 @@ def _dots(found: Nodes, n: Node, axis: Axis, looks: dict[str, Style]) -> str:
         v = n.own.get(group)
         if v is not None:
             said.append(f"{group} {found.metric.text(v)}")
-            drawn.append(f'<circle class="{looks[s.label].css} seen" cx="{100 * axis.at(v):.1f}%" cy="9" r="4.5"/>')
+            drawn.append(f'<circle class="{looks[s.label].css} {_mark(group)}" cx="{100 * axis.at(v):.1f}%" cy="9"/>')
     words = escape(f"{n.name}: {', '.join(said) or 'not measured'}")
     return (
         f'<svg class="strip tip" height="18" role="img" aria-label="{words}"><title>{words}</title>'
@@ -181,7 +183,7 @@ def _strips(c: Comparison, looks: dict[str, Style], metric: Metric, all_of_them:
         f'<span style="left:{100 * axis.at(t):.1f}%">{text(words)}</span>'
         for t, words in zip(axis.ticks, axis.texts, strict=True)
     )
-    caption = [of_all(c, metric, all_of_them), "What counts is the last evaluation at the nodes."]
+    caption = ["What counts is the last evaluation at the nodes."]
     per_dot = max(len(f.values) / _DOTS for f in all_of_them)
     if per_dot > 1:
         caption.append(f"Where there are more than {_DOTS} nodes a dot stands for several.")

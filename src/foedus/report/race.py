@@ -61,7 +61,7 @@ def _needed(there: Sequence[Summary], price: Price) -> str:
     if price.full(most) == price.full(least):
         return f"{join([s.label for _, s in spent])} needed {price.full(least)} each"
     if least > 0 and most < _TELLING * least:
-        return f"{join([s.label for _, s in spent])} need about {price.full(most)}"
+        return f"{join([s.label for _, s in spent])} needed about {price.full(most)}"
     factor = f"{times(most, least)} that" if least > 0 else ""
     if within_spread(_spent(first, price), _spent(last, price)):
         factor = "within the spread over seeds"

@@ -7,6 +7,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from foedus.core.records.run import Record, Run
+from foedus.report.by_node import FEW, by_node, explained, gain_of, listed, rows_of
+from foedus.report.by_node import sentence as sentence_of_nodes
 from foedus.report.holdings import headline
 from foedus.report.likeness import MARK, marks
 from foedus.report.likeness import said as likeness
@@ -29,7 +31,7 @@ from foedus.report.units import (
     three_digits,
 )
 from foedus.report.unused import unused
-from foedus.report.values import column, covers, shown_metrics
+from foedus.report.values import column, covers, decimals, from_to, shown_metrics
 from foedus.report.verdict import join, notices, plural, time_shares, troubles, verdict
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ def show(run: Run) -> Sheet:
             Words(head, "bold"),
             *(Words(t, "yellow") for t in notices(s)),
             Facts(tuple(_quality(c, s))),
+            *_nodes(c),
             Facts(tuple(_costs(s))),
             Facts((*what, *files, ("SHA-256", run.sha256))),
         )
@@ -134,7 +137,7 @@ def comparison(runs: Runs, target: float | None = None) -> Sheet:
         said.append(race(c, TRAFFIC, WORK))
     words = [Words(" ".join(s for s in said if s)), *(Words(t, "yellow") for t in troubles(c))]
     alike = [Words(t, "yellow" if t.startswith(MARK) else "dim") for t in likeness(c)]
-    return Sheet((*_networks(c), _table(c), *_about_values(c), *alike, *words))
+    return Sheet((*_networks(c), _table(c), *_about_values(c), *alike, *_nodes(c), *words))
 
 
 def _networks(c: Comparison) -> list[Words | Grid]:
@@ -180,6 +183,36 @@ def _table(c: Comparison) -> Grid:
             reached = (f"{len(s.reaching)} of {s.n}" for s in rows)
             columns.append(Column(f"{goal}\nseeds", tuple(reached), 6))
     return Grid(tuple(columns))
+
+
+def _nodes(c: Comparison) -> list[Words | Grid]:
+    """Every node by its name, and who gains; of many nodes those that have least."""
+    found = by_node(c)
+    if found is None:
+        return []
+    m, nodes = found.metric, listed(found)
+    columns = [Column("node", tuple(n.name for n in nodes), left=True)]
+    if any(n.rows is not None for n in nodes):
+        columns.append(Column("rows", tuple(map(rows_of, nodes)), 3))
+    few = any(n.few for n in nodes)
+    for g in found.groups:
+        own = decimals(m, [n.own.get(g) for n in nodes])
+        signs = [f" {FEW}" if n.few else "  " if few else "" for n in nodes]
+        columns.append(Column(f"{m.label}\n{g}", tuple(f"{v}{sign}" for v, sign in zip(own, signs, strict=True))))
+    if found.gains:
+        columns.append(Column("gain", tuple(gain_of(found, n, " *") for n in nodes), 1))
+        if any(n.gain is not None for n in nodes):
+            around = (MISSING if n.gain is None else from_to(m, n.gain) for n in nodes)
+            columns.append(Column("95 %\ninterval", tuple(around), 2))
+    for g in found.groups:
+        if any(g in n.everybody for n in nodes):
+            elsewhere = decimals(m, [n.everybody.get(g) for n in nodes])
+            columns.append(Column(f"{g}, on\neverybody's", tuple(elsewhere), 4))
+    return [
+        Words("Every node:" if len(nodes) == len(found.nodes) else "Nodes:", "bold"),
+        Grid(tuple(columns)),
+        *(Words(w, style) for w, style in ((sentence_of_nodes(found), ""), (explained(found, "marked *"), "dim")) if w),
+    ]
 
 
 def _quality_of(c: Comparison, metric: Metric, rows: Sequence[Summary], place: int) -> list[Column]:

@@ -23,7 +23,7 @@ NONE = "·"
 """Stands for a zero beside small columns."""
 _ASCII = dict(zip(SPARKS, ".:-=+*#@", strict=True))
 _ASCII |= {MISSING: "-", "±": "+-", "\N{MINUS SIGN}": "-", "…": "...", "“": '"', "”": '"', BAR: "=", NONE: "_"}
-_ASCII |= {"\N{MICRO SIGN}": "u", "\N{DAGGER}": "!"}
+_ASCII |= {"\N{MICRO SIGN}": "u", "\N{DAGGER}": "!", "\N{DEGREE SIGN}": "?"}
 _GAP = 2
 _NARROWEST, _NAME, _LEAST = 8, 24, 24
 

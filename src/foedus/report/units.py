@@ -103,6 +103,17 @@ def percent(x: float | None, places: int = 1) -> str:
     return MISSING if x is None else f"{100 * x:.{places}f} %"
 
 
+def small(x: float) -> str:
+    """A share of which little is left: a decimal below a tenth, and never a 0 that is none.
+
+    >>> small(0.4142), small(0.0312), small(0.0002), small(0.0)
+    ('41 %', '3.1 %', 'under 0.1 %', '0 %')
+    """
+    if 0 < x < 0.0005:
+        return "under 0.1 %"
+    return percent(x, 0 if x >= 0.0995 or x == 0 else 1)
+
+
 def times(more: float, less: float) -> str:
     """How many times ``more`` is ``less`` (> 0), as a word in a sentence.
 

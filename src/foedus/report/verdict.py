@@ -8,7 +8,7 @@ from statistics import fmean
 
 from foedus.core.records.run import Record, grew
 from foedus.report.summary import ALONE, POOLED, TOGETHER, Comparison, Metric, Summary, network_name
-from foedus.report.units import MISSING, human_bytes, human_count, human_seconds, percent
+from foedus.report.units import MISSING, human_bytes, human_count, human_seconds, small
 from foedus.report.values import apart, column, from_to, points, signed, value
 
 _TROUBLES = 6
@@ -277,7 +277,7 @@ def _gap(metric: Metric, ours: Summary, theirs: Summary, what: str) -> Tile:
 
 def _time_context(s: Summary) -> str:
     shares = time_shares(s.last)
-    return f"{percent(shares['compute'], 0)} of node time spent computing" if shares else ""
+    return f"{small(shares['compute'])} of node time spent computing" if shares else ""
 
 
 def time_shares(r: Record) -> dict[str, float] | None:

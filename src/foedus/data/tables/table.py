@@ -404,5 +404,6 @@ def positive_label(labels: Sequence[str], wanted: TableOptions, options: Options
 
 
 def _read_line(sheet: Sheet) -> str:
-    files = str(sheet.parts[0].path) if len(sheet.parts) == 1 else f"{len(sheet.parts)} files"
+    # By its name: what is agreed on goes where the run's folder and page go.
+    files = sheet.parts[0].path.name if len(sheet.parts) == 1 else f"{len(sheet.parts)} files"
     return f"{readable(files)}: {sheet.rows:,} rows of {len(sheet.names)} columns"
