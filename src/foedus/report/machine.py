@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from foedus.core.coordination.spread import worst_tenth
 from foedus.core.records.run import Record, Run
-from foedus.report.by_node import node_values
+from foedus.report.by_node import Node, Nodes, by_node, node_values
+from foedus.report.by_node import sentence as of_nodes
 from foedus.report.networks import fit, sentence
 from foedus.report.origin import origin_of
 from foedus.report.prepared import preparation
@@ -70,6 +71,7 @@ def _run(run: Run) -> dict[str, Any]:
         "costs": _costs(s.last),
         "time_shares": _shares(s.last),
         "node_metrics": _nodes(run),
+        "each_node": _by_node(c),
         "sha256": run.sha256,
         "out": None if run.out is None else str(run.out),
         "origin": origin_of(run),
@@ -159,7 +161,36 @@ def _comparison(c: Comparison) -> dict[str, Any]:
         "higher_is_better": None if c.metric is None else c.metric.higher,
         "target": c.target,
         "networks": _networks(c),
+        "each_node": _by_node(c),
         "groups": [_group(c, s) for s in (c.everywhere if c.networks else c.ranked)],
+    }
+
+
+def _by_node(c: Comparison) -> dict[str, Any] | None:
+    """Every node by its name; None where nothing was evaluated at the nodes."""
+    found = by_node(c)
+    if found is None:
+        return None
+    return {
+        "metric": found.metric.field,
+        "groups": {g: s.label for g, s in found.groups.items()},
+        "everybody": found.all,
+        "nodes": [_node(found, n) for n in found.nodes],
+        "sentence": of_nodes(found),
+    }
+
+
+def _node(found: Nodes, n: Node) -> dict[str, Any]:
+    d = n.gain
+    return {
+        "name": n.name,
+        "rows": n.rows,
+        "too_few": n.few,
+        "own": n.own,
+        "everybody": n.everybody,
+        "gain": None
+        if d is None
+        else {"value": d.value, "low": d.low, "high": d.high, "claimed": found.told(n) != 0, "covers": d.covers},
     }
 
 
