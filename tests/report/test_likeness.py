@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 import pytest
+import torch
 
 from foedus.core.records.evaluated_on import EvaluatedOn
+from foedus.core.records.run import Record
 from foedus.report import as_json, comparison
 from foedus.report.document import render
 from foedus.report.likeness import said
@@ -12,7 +14,7 @@ from foedus.report.race import TRAFFIC, race
 from foedus.report.summary import compare
 from foedus.report.verdict import tiles, verdict
 
-from .fakes import Centralized, FedAvg, LocalOnly, SyncSGD, fake, learn
+from .fakes import Centralized, FedAvg, LocalOnly, SyncSGD, fake, learn, record
 
 
 @dataclass(frozen=True)
@@ -104,3 +106,21 @@ def test_no_headline_of_a_run_that_diverged(others):
     assert "95" not in verdict(c)
     assert race(c, TRAFFIC) == "" or "fed" not in race(c, TRAFFIC)
     assert any("this is what was left" in line for line in said(c))
+
+
+def test_other_models_in_one_table_are_remarked():
+    small, large = (fake(FedAvg(), [record(9, 0.9, bytes_up=9)], vector=torch.zeros(n)) for n in (16, 2410))
+    c = compare({"logistic": small, "mlp": large, "mlp 2": large})
+    assert "They did not train the same model: logistic 16 numbers; mlp and mlp 2 2,410 numbers." in said(c)
+    assert not [s for s in said(compare([small, small])) if "model" in s]
+
+
+def test_runs_are_compared_by_what_most_of_them_measured():
+    auc = [fake(FedAvg(), [Record(9, loss=0.1, auc=0.9, bytes_up=9)]) for _ in range(2)]
+    other = fake(SyncSGD(), [Record(9, loss=0.2, accuracy=0.8, bytes_up=9)])
+    c = compare([other, *auc])
+    assert c.metric is not None
+    assert c.metric.field == "auc"
+    assert "SyncSGD was not measured by AUC." in said(c)
+    # The loss is no measure of both: it may be of another kind.
+    assert compare([other, auc[0]]).metric.field == "accuracy"

@@ -256,3 +256,16 @@ def test_when_a_loss_has_grown(losses, grown):
     assert fake(FedAvg(), history).grown == grown
     history = [Record(t, train_loss=loss) for t, loss in enumerate(losses)]
     assert fake(FedAvg(), [*history, Record(9, loss=5.0)]).grown == grown
+
+
+def test_what_is_no_better_than_always_the_commonest_class_says_so():
+    weak = fake(FedAvg(), [record(9, 0.55, bytes_up=9)], usual={"accuracy": 0.553, "loss": 0.69})
+    assert "That is no better than the same answer for all rows (always the commonest class: 55.3 %)." in verdict(
+        compare(weak)
+    )
+    slight = fake(FedAvg(), [record(9, 0.57, bytes_up=9)], usual={"accuracy": 0.553})
+    assert "That cannot be told from the same answer for all rows" in verdict(sure(slight))
+    good = fake(FedAvg(), [record(9, 0.95, bytes_up=9)], usual={"accuracy": 0.553})
+    assert "same answer" not in verdict(sure(good))
+    error = fake(FedAvg(), [Record(9, rmse=5.0, bytes_up=9)], usual={"rmse": 4.8}, label_counts=None)
+    assert "(the targets' mean: 4.8)" in verdict(compare(error))

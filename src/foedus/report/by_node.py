@@ -14,7 +14,7 @@ import numpy as np
 
 from foedus.core.records.run import Run
 from foedus.report.split import node_names
-from foedus.report.summary import ALONE, METRICS, POOLED, TOGETHER, Comparison, Metric, Summary
+from foedus.report.summary import ALONE, POOLED, TOGETHER, Comparison, Metric, Summary, measures
 from foedus.report.uncertainty import FEW_OF_A_CLASS, FEW_ROWS, LEVEL, TOO_FEW, Difference, Sampled, of_pairs
 from foedus.report.units import MISSING, finite, human_count
 from foedus.report.values import points, signed, value
@@ -92,7 +92,8 @@ def _known(found: dict[str, list[float | None]] | None, metric: Metric) -> list[
 
 def measured_at_nodes(settings: Sequence[Summary]) -> Metric | None:
     """The first metric by which any was evaluated at its nodes; None if none was."""
-    return next((m for m in METRICS if any(node_values(run, m) for s in settings for run in s.runs)), None)
+    found = measures(run for s in settings for run in s.runs)
+    return next((m for m in found if any(node_values(run, m) for s in settings for run in s.runs)), None)
 
 
 def by_node(c: Comparison) -> Nodes | None:

@@ -17,7 +17,6 @@ from foedus.report.prepared import preparation
 from foedus.report.seeds import sd
 from foedus.report.split import QUANTILES
 from foedus.report.summary import Comparison, Metric, Runs, Summary, compare, measures
-from foedus.report.uncertainty import LEVEL, interval
 from foedus.report.units import finite
 from foedus.report.verdict import time_shares
 
@@ -65,9 +64,7 @@ def _run(run: Run) -> dict[str, Any]:
         "rounds": s.last.round,
         "evaluated_on": _measured(run),
         "objective": run.objective,
-        "baseline": run.usual,
         "quality": _quality(s, c.metric),
-        "judged": _judged(run),
         "costs": _costs(s.last),
         "time_shares": _shares(s.last),
         "node_metrics": _nodes(run),
@@ -100,43 +97,6 @@ def _quality(s: Summary, metric: Metric | None) -> dict[str, Any] | None:
         "first": {"round": first.round, "value": s.values[0]},
         "best": {"round": best.round, "value": s.bests[0]},
         "last": {"round": last.round, "value": s.values[-1]},
-    }
-
-
-def _judged(run: Run) -> dict[str, Any] | None:
-    """The point at which the run is judged: how it was chosen, and every metric there, with its interval."""
-    j = run.judged
-    if j is None:
-        return None
-    values = {
-        metric: {
-            "value": value,
-            "interval": _told([run], metric),
-            "in_the_last_round": finite(j.last.values.get(metric)),
-        }
-        for metric, value in j.here.values.items()
-    }
-    return {
-        "rounds": list(j.rounds),
-        "how": j.how,
-        "by": j.by,
-        "rows": j.rows,
-        "values": values,
-    }
-
-
-def _told(runs: Sequence[Run], metric: str) -> dict[str, Any] | None:
-    """The mean over runs at their judged points with its interval; None where nothing tells its spread."""
-    found = interval(runs, metric)
-    if found is None:
-        return None
-    return {
-        "value": found.value,
-        "low": found.low,
-        "high": found.high,
-        "level": LEVEL,
-        "covers": found.covers,
-        "too_few_rows": bool(found.few),
     }
 
 
@@ -220,9 +180,7 @@ def _group(c: Comparison, s: Summary) -> dict[str, Any]:
         "evaluated_on": _measured(s.run),
         "comparable": not c.odd(s),
         "objective": s.run.objective,
-        "baseline": s.run.usual,
         "rounds": finite(s.last.round),
-        "judged": None if c.metric is None else _told(s.runs, c.metric.field),
         "final": _spread(s.finals),
         "best": _spread(s.bests),
         "costs": _costs(s.last),

@@ -27,7 +27,7 @@ from foedus.report.by_node import (
 from foedus.report.looks import Style
 from foedus.report.markup import text
 from foedus.report.split import node_names
-from foedus.report.summary import METRICS, POOLED, TOGETHER, Comparison, Metric, Summary
+from foedus.report.summary import POOLED, TOGETHER, Comparison, Metric, Summary, measures
 from foedus.report.table import cell, head
 from foedus.report.units import percent
 from foedus.report.values import decimals, from_to
@@ -51,7 +51,7 @@ class Fairness:
 
 def fairness(programs: Sequence[Summary]) -> tuple[Metric, list[Fairness]] | None:
     """Of all settings that were evaluated at their nodes, by the first metric that any has; None if none was."""
-    for metric in METRICS:
+    for metric in measures(run for s in programs for run in s.runs):
         found = [f for s in programs if (f := _of(s, metric)) is not None]
         if found:
             return metric, found

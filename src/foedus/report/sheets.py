@@ -17,7 +17,7 @@ from foedus.report.nodes import fairness, of_all
 from foedus.report.prepared import preparation
 from foedus.report.race import TRAFFIC, WORK, race
 from foedus.report.split import Split
-from foedus.report.summary import TOGETHER, Comparison, Metric, Runs, Summary, compare, time_head
+from foedus.report.summary import TOGETHER, Comparison, Metric, Runs, Summary, compare, measures, time_head
 from foedus.report.terminal import NONE, Column, Facts, Grid, Sheet, Words, bar, sparkline
 from foedus.report.units import (
     MISSING,
@@ -94,8 +94,9 @@ def _quality(c: Comparison, s: Summary) -> list[tuple[str, str]]:
     found = fairness([s])
     if found is not None:
         facts.append(("nodes", of_all(c, *found)))
-    own = [(name.replace("_", " "), three_digits(value)) for name, value in sorted(s.last.metrics.items())]
-    return facts + [(name, value) for name, value in own if not name.startswith("node ")]
+    shown = [m.field for m in measures(s.runs)]
+    own = [(name, value) for name, value in sorted(s.last.metrics.items()) if name not in shown]
+    return facts + [(n.replace("_", " "), three_digits(v)) for n, v in own if not n.startswith("node_")]
 
 
 def _told(s: Summary, metric: Metric) -> str:

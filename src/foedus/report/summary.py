@@ -349,9 +349,16 @@ def named(runs: Runs) -> dict[str, tuple[Run, ...]]:
 
 
 def choose_metric(runs: Sequence[Run]) -> Metric | None:
-    """The first of the runs' metrics, loss and training loss that any run measured; None if none did."""
-    records = [r for run in runs for r in run.history]
-    return next((m for m in measures(runs) if any(m.of(r) is not None for r in records)), None)
+    """What most of the runs measured, of equals the first of their metrics, the loss last; None if none did.
+
+    A loss says nothing beside one of another kind: it is compared by only where nothing else was measured.
+    """
+    measured = {m: sum(any(m.of(r) is not None for r in run.history) for run in runs) for m in measures(runs)}
+    for some in ([m for m in measured if m.field not in ("loss", "train_loss")], list(measured)):
+        best = max(some, key=lambda m: measured[m], default=None)  # the first of equals
+        if best is not None and measured[best]:
+            return best
+    return None
 
 
 def compare(runs: Runs, target: float | None = None) -> Comparison:

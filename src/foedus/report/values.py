@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from foedus.core.records.run import Run
-from foedus.report.summary import METRICS, Comparison, Metric, Summary
+from foedus.core.types.metric import BOUNDED
+from foedus.report.summary import Comparison, Metric, Summary, measures
 from foedus.report.uncertainty import Difference, Interval, difference, interval, sampled
 from foedus.report.units import MISSING, numbers_column, places, three_digits
 
-_AUC_PLACES, _MINUS = 3, "\N{MINUS SIGN}"
+_PLACES, _MINUS = 3, "\N{MINUS SIGN}"
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def decimals(metric: Metric, values: Sequence[float | None], like: Sequence[floa
     if metric.share:
         return [metric.text(v) for v in values]
     like = values if like is None else like
-    digits = _AUC_PLACES if metric.field == "auc" else places(like)
+    digits = _PLACES if metric.form == BOUNDED else places(like)
     if any(v is not None and v and not 1e-6 < abs(v) < 1e6 for v in like):
         return numbers_column(values)
     return [MISSING if v is None else f"{v:,.{digits}f}" for v in values]
@@ -71,7 +72,8 @@ def shown_metrics(c: Comparison) -> list[Metric]:
     """All measures of quality that any setting has, the one that is compared by first; training loss only by itself."""
     if c.metric is None:
         return []
-    others = [m for m in METRICS if m.field not in (c.metric.field, "train_loss")]
+    every = measures(run for s in c.programs for run in s.runs)
+    others = [m for m in every if m.field not in (c.metric.field, "train_loss")]
     return [c.metric, *(m for m in others if any(value(s.runs, m) is not None for s in c.programs))]
 
 
@@ -80,13 +82,21 @@ def apart(a: Summary, b: Summary, metric: Metric) -> Difference | None:
     return difference(a.runs, b.runs, metric.field)
 
 
+def usual(runs: Sequence[Run], metric: Metric) -> float | None:
+    """What one answer for all rows would have of it: always the commonest class, or the targets' mean. None if unknown,
+    and for the loss, of which nobody would know what it says.
+    """
+    found = [run.usual[metric.field] for run in runs if run.usual and metric.field in run.usual]
+    return fmean(found) if found and metric.field != "loss" else None
+
+
 def points(metric: Metric, size: float) -> str:
     """A difference without its sign: 2.2 points of per cent, or 0.013."""
     return f"{abs(100 * size):.1f} points" if metric.share else _small(metric, abs(size))
 
 
 def _small(metric: Metric, size: float) -> str:
-    return f"{size:.3f}" if metric.field == "auc" else three_digits(size)
+    return f"{size:.{_PLACES}f}" if metric.form == BOUNDED else three_digits(size)
 
 
 def from_to(metric: Metric, d: Interval) -> str:

@@ -8,8 +8,9 @@ from statistics import fmean
 
 from foedus.core.records.run import Record, grew
 from foedus.report.summary import ALONE, POOLED, TOGETHER, Comparison, Metric, Summary, network_name
+from foedus.report.uncertainty import interval
 from foedus.report.units import MISSING, human_bytes, human_count, human_seconds, small
-from foedus.report.values import apart, column, from_to, points, signed, value
+from foedus.report.values import apart, column, from_to, points, signed, usual, value
 
 _TROUBLES = 6
 """Sentences about runs that did not finish, at most."""
@@ -61,7 +62,8 @@ def verdict(c: Comparison) -> str:
             else "No program here worked together and was evaluated."
         )
         return f"{why} {_sentence('; '.join(said) + '.')}" if said else why
-    said = [_quality(c, c.metric, chosen), _best(c, c.metric, chosen), _chance(c, c.metric, chosen)]
+    said = [_quality(c, c.metric, chosen), _no_better(c.metric, chosen)]
+    said += [_best(c, c.metric, chosen), _chance(c, c.metric, chosen)]
     said += [_price(c, chosen), _means(c)]
     return " ".join(sentence for sentence in said if sentence)
 
@@ -150,6 +152,19 @@ def _best(c: Comparison, metric: Metric, chosen: Summary) -> str:
         said = f"{len(level)} of {n} {what} are level with the best{which}, as far as can be told"
     same = len({(s.bytes, s.last.epochs, s.last.clock_s) for s in level}) == 1
     return f"{said}{'' if same else f'; of these {chosen.label} costs least'}."
+
+
+def _no_better(metric: Metric, s: Summary) -> str:
+    """That a program does not beat an answer which is the same for all rows, where that cannot be told."""
+    least, ours, around = usual(s.runs, metric), value(s.runs, metric), interval(s.runs, metric.field)
+    if least is None or ours is None:
+        return ""
+    end = ours if around is None else around.low if metric.higher else around.high
+    if metric.better(end, least):
+        return ""
+    what = "the targets' mean" if s.run.label_counts is None else "always the commonest class"
+    how = "is no better than" if not metric.better(ours, least) else "cannot be told from"
+    return f"That {how} the same answer for all rows ({what}: {metric.text(least)})."
 
 
 def _chance(c: Comparison, metric: Metric, chosen: Summary) -> str:
