@@ -269,3 +269,8 @@ def test_what_is_no_better_than_always_the_commonest_class_says_so():
     assert "same answer" not in verdict(sure(good))
     error = fake(FedAvg(), [Record(9, rmse=5.0, bytes_up=9)], usual={"rmse": 4.8}, label_counts=None)
     assert "(the targets' mean: 4.8)" in verdict(compare(error))
+
+
+def test_notices_that_differ_in_numbers_are_one():
+    runs = [fake(FedAvg(), [record(9, 0.5)], seed=k, notices=[f"overfitted by 0.0{k} in round {k}"]) for k in (1, 2, 3)]
+    assert troubles(compare({"a": runs})) == ["a: overfitted by 0.01 in round 1 (and the like with 2 other seeds)"]

@@ -14,7 +14,7 @@ from foedus.report.seeds import within_spread
 from foedus.report.summary import TOGETHER, Comparison, Metric, Summary, network_name
 from foedus.report.table import cell, head
 from foedus.report.terminal import Column, Grid
-from foedus.report.units import human_bytes, human_seconds, percent, times
+from foedus.report.units import fewer, human_bytes, human_seconds, percent
 from foedus.report.verdict import join, time_shares
 
 TITLE = "Which fits which network"
@@ -190,7 +190,7 @@ def _saving(pairs: Sequence[tuple[Summary, Summary]], read: Callable[[Record], f
             return ""
         found.append((most / least, most, least))
     _, most, least = min(found)
-    return times(most, least)
+    return fewer(most, least)
 
 
 def _patience(pairs: Sequence[tuple[Summary, Summary]]) -> str:

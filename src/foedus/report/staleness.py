@@ -96,6 +96,8 @@ def sentence(s: Stale) -> str:
     middle = s.quantile(0.5)
     if not max(s.counts):
         return f"No update of {s.summary.label} was stale."
+    if not middle:
+        return f"At least half of the updates of {s.summary.label} had missed no version."
     return f"Half of the updates of {s.summary.label} had missed {plural(middle, 'version')} or fewer."
 
 

@@ -16,12 +16,12 @@ from foedus.report.looks import IDEAL, Style
 from foedus.report.markup import text
 from foedus.report.split import node_names
 from foedus.report.summary import TOGETHER, Comparison, Summary
-from foedus.report.units import human_count, human_seconds, percent, times
+from foedus.report.units import human_count, human_seconds, longer, percent
 
 MOST = 40
 """Nodes that are drawn one by one; of more than these, groups of equal size."""
 _GROUPS = 20
-_SLOW = 1.02
+_SLOW = 1.1
 """Rounds that take no longer than this many times their median node need no figure."""
 
 
@@ -98,10 +98,7 @@ def stragglers(c: Comparison, looks: dict[str, Style]) -> str:
         f"{_rounds(s.run, i, looks[s.label])}</div>"
         for i, s in enumerate(slow[:2])
     )
-    said = [
-        f"Rounds of {s.label} took {times(s.last.virtual_s, s.last.median_s)} as long as their median node."
-        for s in slow
-    ]
+    said = [f"Rounds of {s.label} took {longer(s.last.virtual_s, s.last.median_s)} their median node." for s in slow]
     said = [*said[:4], "A node without an answer counts as out until the round's end."]
     chosen = next((s for s in slow if _by_node(s.run)), None)
     if chosen is None:

@@ -124,6 +124,24 @@ def times(more: float, less: float) -> str:
     return f"{ratio:,.0f} times" if ratio >= 9.95 else f"{ratio:.1f} times".replace(".0 ", " ")
 
 
+def longer(more: float, less: float) -> str:
+    """How much longer ``more`` is than ``less`` (> 0), before the name of what took less.
+
+    >>> longer(5.2, 4.0), longer(12.0, 5.0)
+    ('30 % longer than', '2.4 times as long as')
+    """
+    return f"{percent(more / less - 1, 0)} longer than" if more < 1.95 * less else f"{times(more, less)} as long as"
+
+
+def fewer(more: float, less: float) -> str:
+    """How much ``less`` (> 0) is below ``more``, before "less" or "fewer".
+
+    >>> fewer(4.0, 3.0), fewer(12.0, 5.0)
+    ('25 %', '2.4 times')
+    """
+    return percent(1 - less / more, 0) if more < 1.95 * less else times(more, less)
+
+
 _DECIMALS = re.compile(r"(\D*[\d,]+)(?:\.(\d+))?(.*)")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -12,6 +13,7 @@ from foedus.report.uncertainty import interval
 from foedus.report.units import MISSING, human_bytes, human_count, human_seconds, small
 from foedus.report.values import apart, column, from_to, points, signed, usual, value
 
+_NUMBER = re.compile(r"\d[\d.,]*")
 _TROUBLES = 6
 """Sentences about runs that did not finish, at most."""
 
@@ -231,9 +233,15 @@ def troubles(c: Comparison) -> list[str]:
 
 
 def notices(s: Summary) -> list[str]:
-    """What a reader should know of a setting's runs, each notice once."""
+    """What a reader should know of a setting's runs, each notice once; those that differ in numbers are one."""
     grown = (grew(*run.grown) for run in s.runs if run.grown is not None)
-    return list(dict.fromkeys([*(str(n) for run in s.runs for n in run.notices), *grown]))
+    alike: dict[str, list[str]] = {}
+    for notice in dict.fromkeys([*(str(n) for run in s.runs for n in run.notices), *grown]):
+        alike.setdefault(_NUMBER.sub("", notice), []).append(notice)
+    return [
+        first + (f" (and the like with {plural(len(more), 'other seed')})" if more else "")
+        for first, *more in alike.values()
+    ]
 
 
 def join(labels: Sequence[str]) -> str:
