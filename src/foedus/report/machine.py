@@ -17,6 +17,7 @@ from foedus.report.prepared import preparation
 from foedus.report.seeds import sd
 from foedus.report.split import QUANTILES
 from foedus.report.summary import Comparison, Metric, Runs, Summary, compare, measures
+from foedus.report.uncertainty import LEVEL, interval
 from foedus.report.units import finite
 from foedus.report.verdict import time_shares
 
@@ -65,6 +66,7 @@ def _run(run: Run) -> dict[str, Any]:
         "evaluated_on": _measured(run),
         "objective": run.objective,
         "quality": _quality(s, c.metric),
+        "judged": _judged(run),
         "costs": _costs(s.last),
         "time_shares": _shares(s.last),
         "node_metrics": _nodes(run),
@@ -97,6 +99,28 @@ def _quality(s: Summary, metric: Metric | None) -> dict[str, Any] | None:
         "first": {"round": first.round, "value": s.values[0]},
         "best": {"round": best.round, "value": s.bests[0]},
         "last": {"round": last.round, "value": s.values[-1]},
+    }
+
+
+def _judged(run: Run) -> dict[str, Any] | None:
+    """The point at which the run is judged: how it was chosen, and every metric there, with its interval."""
+    j = run.judged
+    if j is None:
+        return None
+    values = {}
+    for metric, value in j.here.values.items():
+        found = interval([run], metric)
+        told = None if found is None else {"low": found.low, "high": found.high, "too_few_rows": bool(found.few)}
+        values[metric] = {"value": value, "interval": told, "in_the_last_round": finite(j.last.values.get(metric))}
+    covers = next((i.covers for m in j.here.values if (i := interval([run], m)) is not None), None)
+    return {
+        "rounds": list(j.rounds),
+        "how": j.how,
+        "by": j.by,
+        "rows": j.rows,
+        "level": LEVEL,
+        "covers": covers,
+        "values": values,
     }
 
 
