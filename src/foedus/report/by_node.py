@@ -64,6 +64,11 @@ class Nodes:
         return any(n.own.get(ALONE) is not None and n.own.get(TOGETHER) is not None for n in self.nodes)
 
     @property
+    def values(self) -> tuple[float | None, ...]:
+        """All values of nodes on their own rows, whose decimals differences have too."""
+        return tuple(v for n in self.nodes for v in n.own.values())
+
+    @property
     def wider(self) -> float:
         """By how much an interval for all nodes at once is wider than one for each (Bonferroni)."""
         tested = max(1, sum(n.gain is not None and not n.few for n in self.nodes))
@@ -256,7 +261,7 @@ def gain_of(found: Nodes, n: Node, sign: str = "") -> str:
     a, b = (n.own.get(g) for g in (TOGETHER, ALONE))
     if a is None or b is None:
         return MISSING
-    return signed(found.metric, a - b) + (sign if found.told(n) else " " * len(sign))
+    return signed(found.metric, a - b, found.values) + (sign if found.told(n) else " " * len(sign))
 
 
 def explained(found: Nodes, bold: str = "bold") -> str:

@@ -147,7 +147,7 @@ def _values(nodes: Sequence[Node]) -> list[float]:
 
 
 def _gain(found: Nodes, n: Node) -> str:
-    around = "" if n.gain is None else from_to(found.metric, n.gain)
+    around = "" if n.gain is None else from_to(found.metric, n.gain, found.values)
     return cell("gain", gain_of(found, n), "least" if found.told(n) else "", around)
 
 

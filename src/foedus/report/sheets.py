@@ -203,7 +203,7 @@ def _nodes(c: Comparison) -> list[Words | Grid]:
     if found.gains:
         columns.append(Column("gain", tuple(gain_of(found, n, " *") for n in nodes), 1))
         if any(n.gain is not None for n in nodes):
-            around = (MISSING if n.gain is None else from_to(m, n.gain) for n in nodes)
+            around = (MISSING if n.gain is None else from_to(m, n.gain, found.values) for n in nodes)
             columns.append(Column("95 %\ninterval", tuple(around), 2))
     for g in found.groups:
         if any(g in n.everybody for n in nodes):

@@ -90,23 +90,25 @@ def usual(runs: Sequence[Run], metric: Metric) -> float | None:
     return fmean(found) if found and metric.field != "loss" else None
 
 
-def points(metric: Metric, size: float) -> str:
-    """A difference without its sign: 2.2 points of per cent, or 0.013."""
-    return f"{abs(100 * size):.1f} points" if metric.share else _small(metric, abs(size))
+def points(metric: Metric, size: float, like: Sequence[float | None] = ()) -> str:
+    """A difference without its sign: 2.2 points of per cent, or 0.013; with as many decimals as ``like`` have."""
+    if metric.share:
+        return f"{abs(100 * size):.1f} points"
+    return decimals(metric, [abs(size)], like)[0] if like else _small(metric, abs(size))
 
 
 def _small(metric: Metric, size: float) -> str:
     return f"{size:.{_PLACES}f}" if metric.form == BOUNDED else three_digits(size)
 
 
-def from_to(metric: Metric, d: Interval) -> str:
+def from_to(metric: Metric, d: Interval, like: Sequence[float | None] = ()) -> str:
     """A difference's interval with its signs: "−0.4 to +2.2 points"."""
-    return f"{signed(metric, d.low).removesuffix(' points')} to {signed(metric, d.high)}"
+    return f"{signed(metric, d.low, like).removesuffix(' points')} to {signed(metric, d.high, like)}"
 
 
-def signed(metric: Metric, gap: float) -> str:
+def signed(metric: Metric, gap: float, like: Sequence[float | None] = ()) -> str:
     """A difference with its sign, of which 0 has none."""
-    size = points(metric, gap)
-    if size == points(metric, 0.0):
+    size = points(metric, gap, like)
+    if size == points(metric, 0.0, like):
         return size
     return f"{'+' if gap > 0 else _MINUS}{size}"
