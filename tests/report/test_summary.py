@@ -94,9 +94,11 @@ def test_of_those_that_cannot_be_told_from_the_best_the_one_that_cost_least_is_c
     assert chosen(a, b) == "SyncSGD"  # nothing tells how far chance goes
     assert chosen(judged(a, 0.02, 0.004), judged(b, 0.02, 0.004)) == "FedAvg"
     assert chosen(a, judged(fake(FedAvg(), [record(1, 0.90, bytes_up=10)]), 0.02, 0.004)) == "SyncSGD"
-    # Of the same traffic the one that computes less, then the one that is sooner done.
+    # Of the same traffic the one that computes less, then the best.
     c, d = (judged(fake(FedAvg(), [record(1, 0.95, bytes_up=9, epochs=e)]), 0.02) for e in (5.0, 2.0))
     assert chosen(c, d) == "FedAvg 2"
+    e, f = (judged(fake(FedAvg(), [record(1, a, bytes_up=9)]), 0.02) for a in (0.95, 0.951))
+    assert chosen(e, f) == "FedAvg 2"
 
 
 def chosen(*runs):

@@ -283,12 +283,15 @@ class Comparison:
 
     @property
     def chosen(self) -> Summary | None:
-        """The federated program that stands for all: of those that cannot be told from the best, what cost least."""
+        """The federated program that stands for all: of those that cannot be told from the best, what cost least; the
+        best itself, where it cost no more.
+        """
         together, metric = self.with_role(TOGETHER), self.metric
         if not together or metric is None:
             return None
         if self.level is not None:
-            return min(self.level[1], key=_costs)
+            best, level = self.level
+            return min(level, key=lambda s: (_costs(s), s is not best))
         top = metric.best([s.final for s in together if s.final is not None])
         return min((s for s in together if s.final == top), key=_costs)
 
@@ -312,9 +315,9 @@ class Comparison:
         return tuple(s for s in self.programs if s in ranked)
 
 
-def _costs(s: Summary) -> tuple[float, float, float]:
-    """Dear is first of all what is sent, then what is computed, then what takes long."""
-    return s.bytes, s.last.epochs, s.last.clock_s
+def _costs(s: Summary) -> tuple[float, float]:
+    """Dear is first of all what is sent, then what is computed."""
+    return s.bytes, s.last.epochs
 
 
 def named(runs: Runs) -> dict[str, tuple[Run, ...]]:

@@ -84,10 +84,12 @@ def apart(a: Summary, b: Summary, metric: Metric) -> Difference | None:
 
 def usual(runs: Sequence[Run], metric: Metric) -> float | None:
     """What one answer for all rows would have of it: always the commonest class, or the targets' mean. None if unknown,
-    and for the loss, of which nobody would know what it says.
+    and for what says nothing so: the loss, and an AUC, which is then a half.
     """
+    if metric.field == "loss" or metric.field.startswith("auc"):
+        return None
     found = [run.usual[metric.field] for run in runs if run.usual and metric.field in run.usual]
-    return fmean(found) if found and metric.field != "loss" else None
+    return fmean(found) if found else None
 
 
 def points(metric: Metric, size: float, like: Sequence[float | None] = ()) -> str:

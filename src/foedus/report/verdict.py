@@ -152,7 +152,7 @@ def _best(c: Comparison, metric: Metric, chosen: Summary) -> str:
         said = f"{'Both' if n == 2 else f'All {n}'} {what} are level, as far as can be told"
     else:
         said = f"{len(level)} of {n} {what} are level with the best{which}, as far as can be told"
-    same = len({(s.bytes, s.last.epochs, s.last.clock_s) for s in level}) == 1
+    same = len({(s.bytes, s.last.epochs) for s in level}) == 1
     return f"{said}{'' if same else f'; of these {chosen.label} costs least'}."
 
 
