@@ -7,7 +7,8 @@ from html import escape
 
 from foedus.core.records.curves import Curves
 from foedus.report.axis import Axis
-from foedus.report.figures import REST, Line, Style, line_chart
+from foedus.report.figures import Line, line_chart
+from foedus.report.looks import REST, Style
 from foedus.report.markup import text
 from foedus.report.split import class_names
 from foedus.report.summary import Comparison, Summary, measures

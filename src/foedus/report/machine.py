@@ -65,6 +65,7 @@ def _run(run: Run) -> dict[str, Any]:
         "rounds": s.last.round,
         "evaluated_on": _measured(run),
         "objective": run.objective,
+        "baseline": run.usual,
         "quality": _quality(s, c.metric),
         "judged": _judged(run),
         "costs": _costs(s.last),
@@ -107,20 +108,35 @@ def _judged(run: Run) -> dict[str, Any] | None:
     j = run.judged
     if j is None:
         return None
-    values = {}
-    for metric, value in j.here.values.items():
-        found = interval([run], metric)
-        told = None if found is None else {"low": found.low, "high": found.high, "too_few_rows": bool(found.few)}
-        values[metric] = {"value": value, "interval": told, "in_the_last_round": finite(j.last.values.get(metric))}
-    covers = next((i.covers for m in j.here.values if (i := interval([run], m)) is not None), None)
+    values = {
+        metric: {
+            "value": value,
+            "interval": _told([run], metric),
+            "in_the_last_round": finite(j.last.values.get(metric)),
+        }
+        for metric, value in j.here.values.items()
+    }
     return {
         "rounds": list(j.rounds),
         "how": j.how,
         "by": j.by,
         "rows": j.rows,
-        "level": LEVEL,
-        "covers": covers,
         "values": values,
+    }
+
+
+def _told(runs: Sequence[Run], metric: str) -> dict[str, Any] | None:
+    """The mean over runs at their judged points with its interval; None where nothing tells its spread."""
+    found = interval(runs, metric)
+    if found is None:
+        return None
+    return {
+        "value": found.value,
+        "low": found.low,
+        "high": found.high,
+        "level": LEVEL,
+        "covers": found.covers,
+        "too_few_rows": bool(found.few),
     }
 
 
@@ -204,7 +220,9 @@ def _group(c: Comparison, s: Summary) -> dict[str, Any]:
         "evaluated_on": _measured(s.run),
         "comparable": not c.odd(s),
         "objective": s.run.objective,
+        "baseline": s.run.usual,
         "rounds": finite(s.last.round),
+        "judged": None if c.metric is None else _told(s.runs, c.metric.field),
         "final": _spread(s.finals),
         "best": _spread(s.bests),
         "costs": _costs(s.last),

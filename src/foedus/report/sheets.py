@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from foedus.core.records.run import Record, Run
 from foedus.report.by_node import FEW, by_node, explained, gain_of, listed, rows_of
 from foedus.report.by_node import sentence as sentence_of_nodes
+from foedus.report.goodness import guessing
 from foedus.report.holdings import headline
 from foedus.report.likeness import MARK, marks
 from foedus.report.likeness import said as likeness
@@ -94,6 +95,8 @@ def _quality(c: Comparison, s: Summary) -> list[tuple[str, str]]:
     found = fairness([s])
     if found is not None:
         facts.append(("nodes", of_all(c, *found)))
+    if (worth := guessing(c)) != "":
+        facts.append(("baseline", worth.removeprefix("To compare with: ")))
     shown = [m.field for m in measures(s.runs)]
     own = [(name, value) for name, value in sorted(s.last.metrics.items()) if name not in shown]
     return facts + [(n.replace("_", " "), three_digits(v)) for n, v in own if not n.startswith("node_")]

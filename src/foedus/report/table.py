@@ -12,10 +12,10 @@ from foedus.report.likeness import MARK, mark, said
 from foedus.report.looks import Style
 from foedus.report.markup import swatch, text
 from foedus.report.seeds import within_spread
-from foedus.report.summary import MANY, NAMES, TOGETHER, Comparison, Metric, Summary, time_head
+from foedus.report.summary import MANY, NAMES, TOGETHER, Comparison, Summary, time_head
 from foedus.report.units import MISSING, bytes_column, counts_column, seconds_column
-from foedus.report.values import column, covers, shown_metrics, usual
-from foedus.report.verdict import join, plural
+from foedus.report.values import column, covers, shown_metrics
+from foedus.report.verdict import plural
 
 
 @dataclass(frozen=True)
@@ -102,21 +102,13 @@ def _quality(c: Comparison) -> tuple[str, list[list[str]], str]:
             ]
         )
     heading = f'<thead role="rowgroup"><tr role="row">{head("program", css="who")}{top}</tr></thead>'
-    words = [covers(c.ranked, metrics[0]), _usual(c, metrics)]
+    words = [covers(c.ranked, metrics[0])]
     if len(c.ranked) > MANY:
         words.insert(0, "The best come first.")
     if any(s.n > 1 for s in c.programs):
         same = len({s.n for s in c.programs}) == 1
         words.append(f"Numbers are means over {c.programs[0].n if same else 'several'} seeds.")
     return heading, found, " ".join(w for w in words if w)
-
-
-def _usual(c: Comparison, metrics: Sequence[Metric]) -> str:
-    """What one answer for all rows would have."""
-    runs = [run for s in c.programs if c.counts(s) for run in s.runs]
-    found = [f"{m.label} {m.text(v)}" for m in metrics if (v := usual(runs, m)) is not None]
-    what = "the targets' mean" if runs and runs[0].label_counts is None else "always the commonest class"
-    return f"The same answer for all rows, {what}, would have {join(found)}." if found else ""
 
 
 def _costs(c: Comparison) -> tuple[str, list[list[str]], str]:

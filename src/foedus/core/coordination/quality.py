@@ -42,20 +42,14 @@ MOST = 200
 
 
 class Quality:
-    """Evaluates models for a session. What it takes is no part of the run's time."""
-
-    def __init__(self, session: Session) -> None:
-        self._s = session
     """Evaluates models for a session. What it takes is no part of the run's time.
 
-    ``found``: the statistics of the last evaluation over all rows, their scores kept where the coordinator has them.
     ``rows``, ``rarest``: at the last evaluation at the nodes, how many rows each measured on, and how many of these
     are of its rarest class, where there are classes and they are counted.
     """
 
     def __init__(self, session: Session) -> None:
         self._s = session
-        self.found = Statistics({})
         self.rows: list[int] = []
         self.rarest: list[int | None] = []
         self._answered: list[Update | None] = []

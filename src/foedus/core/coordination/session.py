@@ -449,7 +449,6 @@ class Session:
     def _at_nodes(self, given: Tensors | Sequence[Tensors]) -> tuple[Found, dict[str, float]]:
         with self.off_the_clock():
             found, over, self.carried.node_metrics = self._quality.at_nodes(given)
-            found, over, self.carried.node_metrics = self._quality.at_nodes(given, whole)
             q = self._quality
             self.carried.node_rows, self.carried.node_rarest = q.rows, q.rarest
         return found, over
