@@ -104,7 +104,7 @@ def test_json_of_a_run():
     found = json.loads(json.dumps(as_json(four()[3]), allow_nan=False))
     assert set(found) == {
         "program", "settings", "runtime", "status", "seed", "nodes", "rounds", "evaluated_on", "objective",
-        "quality", "judged", "costs", "time_shares", "node_metrics", "each_node", "sha256", "out", "origin",
+        "quality", "baseline", "judged", "costs", "time_shares", "node_metrics", "each_node", "sha256", "out", "origin",
         "preparation",
     }  # fmt: skip
     assert found["quality"]["last"]["round"] == 40
