@@ -384,3 +384,17 @@ def test_what_a_frame_holds_that_is_no_number_is_said():
     for mixed in ([0, "b"], ["a", 1]):
         with pytest.raises(ValueError, match=r"all numbers or all strings|Unknown label type"):
             FederatedClassifier(rounds=1).fit(x, np.array(mixed * 5, dtype=object))
+
+
+def test_a_regression_s_errors_are_in_the_targets_unit_and_metrics_are_of_ones_choice():
+    g = np.random.default_rng(0)
+    X = g.normal(size=(120, 3))
+    y = 1000 * (X @ [1.0, 2.0, 3.0]) + 1e5
+    model = FederatedRegressor(hidden=(), rounds=3, metrics=["mae", "r2", "rmse"], random_state=0).fit(X, y)
+    last = model.run_.history[-1]
+    assert last.rmse == pytest.approx(np.sqrt(np.square(model.predict(X) - y).mean()), rel=1e-3)
+    assert last.metrics["mae"] == pytest.approx(np.abs(model.predict(X) - y).mean(), rel=1e-3)
+    assert last.metrics["r2"] == pytest.approx(model.score(X, y), abs=1e-5)
+    assert model.run_.usual["rmse"] == pytest.approx(y.std(), rel=1e-4)
+    chosen = FederatedClassifier(rounds=1, metrics=["f1"]).fit(X, y > 1e5)
+    assert [m.name for m in chosen.run_.metrics] == ["f1"]

@@ -13,6 +13,7 @@ import foedus as fd
 from foedus.core.coordination.evaluation import over_nodes
 from foedus.core.records.lock import FolderLock
 from foedus.core.records.typed import as_record
+from foedus.core.types.metric import named
 
 FEDAVG = fd.FedAvg(rounds=4, local=fd.LocalSGD(lr=0.2))
 
@@ -38,7 +39,8 @@ def test_a_run_comes_back_from_its_folder(data, model, tmp_path):
     assert torch.equal(back.best_vector, run.best_vector)
     for field in (
         "sha256", "history", "status", "seed", "nodes", "sizes", "label_counts", "evaluated_on", "best", "name",
-        "node_metrics", "origin", "notices", "config", "node_names", "class_names", "objective",
+        "node_metrics", "node_rows", "node_rarest", "node_deviations", "node_everybody",
+        "origin", "notices", "config", "node_names", "class_names", "objective",
     ):  # fmt: skip
         assert getattr(back, field) == getattr(run, field), field
     assert repr(back.program) == repr(run.program)
@@ -269,8 +271,8 @@ def test_a_metric_that_a_node_cannot_have_is_none(model):
 
 def test_the_worst_tenth_is_the_mean_of_the_worst_tenth():
     values = [i / 100 for i in range(100)]
-    found = over_nodes("accuracy", values)
+    found = over_nodes(named("accuracy"), values)
     assert found["node_worst_decile_accuracy"] == pytest.approx(np.mean(values[:10]))
-    assert over_nodes("loss", values)["node_worst_decile_loss"] == pytest.approx(np.mean(values[90:]))
-    assert over_nodes("auc", [None, None]) == {}
-    assert math.isclose(over_nodes("auc", [None, 0.25])["node_mean_auc"], 0.25)
+    assert over_nodes(named("loss"), values)["node_worst_decile_loss"] == pytest.approx(np.mean(values[90:]))
+    assert over_nodes(named("auc"), [None, None]) == {}
+    assert math.isclose(over_nodes(named("auc"), [None, 0.25])["node_mean_auc"], 0.25)

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from foedus.core.types.data import Examples, FederatedDataset
     from foedus.core.types.job import Job, NodeState, NodeView, Parts, Rows, Work
     from foedus.core.types.keys import Key
+    from foedus.core.types.metric import Metric
     from foedus.core.types.model import Layout, Model, join
     from foedus.core.types.policy import Asked, Policy
     from foedus.core.types.release import Release, release
@@ -152,7 +153,9 @@ __all__ = [
     "FedYogi", "FederatedClassifier", "FederatedDataset", "FederatedRegressor", "Federation", "FineTune", "Fixed",
     "FoedusError", "Fraction", "Gaussian", "Gossip", "Gradient", "Hierarchical", "IFCA", "Identity", "Interrupted",
     "Job", "Key", "Late", "Layout", "Link", "Local", "LocalOnly", "LocalSGD", "Looks", "Lost", "MLflow",
-    "MajorityVote", "Mean", "Mechanism", "Median", "Message", "Model", "Network", "NobodyInTime", "NodeFailed",
+    "MajorityVote", "Mean", "Mechanism", "Median", "Message",
+    "Metric",
+    "Model", "Network", "NobodyInTime", "NodeFailed",
     "NodeState", "NodeView", "OverSelect", "ParameterServer", "Parts", "Patience", "Peer", "Phased", "Poisson",
     "Policy", "Population", "PowerSGD", "Processes", "ProgramError", "PushSum", "QFFL", "QSGD", "Quorum", "RandomK",
     "Record", "Reduced", "Refused", "Release", "Roster", "Rows", "Run", "Runtime", "Scaffold", "Selection", "Sends",
@@ -183,6 +186,7 @@ __getattr__, __dir__ = lazily(
         "foedus.core.types.data": "Examples FederatedDataset",
         "foedus.core.types.job": "Job NodeState NodeView Parts Rows Work",
         "foedus.core.types.keys": "Key",
+        "foedus.core.types.metric": "Metric",
         "foedus.core.types.model": "Layout Model join",
         "foedus.core.types.policy": "Asked Policy",
         "foedus.core.types.release": "Release release",

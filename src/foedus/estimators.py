@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import numbers
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,22 @@ NODES = 10
 """Among how many nodes rows are divided where nothing says whose they are."""
 
 
+@dataclass(frozen=True)
+class Scaled:
+    """How the targets of a regression became numbers about 1: ``unit`` is what 1 in each is in its own unit."""
+
+    unit: tuple[float, ...]
+
+    @property
+    def lines(self) -> list[str]:
+        """What there is to say about it."""
+        each = ", ".join(f"{u:.4g}" for u in self.unit)
+        return [f"targets standardised: 1 stands for {each}; errors are in their own unit"]
+
+    bytes: int = 0
+    """What was sent to agree on it: the rows are all here."""
+
+
 class _Federated(BaseEstimator):  # type: ignore[misc]
     """What both estimators share; their docstrings say what the parameters mean."""
 
@@ -64,6 +80,7 @@ class _Federated(BaseEstimator):  # type: ignore[misc]
         partition: Partition | None = None,
         runtime: Any = None,
         scale: bool = True,
+        metrics: Any = None,
         warm_start: bool = False,
         random_state: Any = 0,
         verbose: bool | int = False,
@@ -81,6 +98,7 @@ class _Federated(BaseEstimator):  # type: ignore[misc]
         self.partition = partition
         self.runtime = runtime
         self.scale = scale
+        self.metrics = metrics
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
@@ -104,8 +122,9 @@ class _Federated(BaseEstimator):  # type: ignore[misc]
         x = _float32((x_NF - self._x_mean) / self._x_scale)
         data = replace(data, x=x)
         if regression:
-            data = replace(data, y=_float32((y - self._y_mean) / self._y_scale))
-        model = Model(self.network_ if warm else self._network(x_NF.shape[1], outputs, seed), loss=loss)
+            y_float = _float32((y - self._y_mean) / self._y_scale)
+            data = replace(data, y=y_float, preparation=Scaled(tuple(self._y_scale.tolist())) if self.scale else None)
+        model = Model(self.network_ if warm else self._network(x_NF.shape[1], outputs, seed), loss, self.metrics)
         model.check(x[:2], data.y[:2])
         told_apart = model.classes(x[:1])
         if told_apart not in (None, outputs):
@@ -179,6 +198,7 @@ class FederatedClassifier(ClassifierMixin, _Federated):  # type: ignore[misc]
     ``nodes``, ``partition``  where ``fit`` is given no ``groups``: among how many nodes, and how, rows are divided.
     ``runtime``      where it runs; ``Simulation()`` by default.
     ``scale``        standardise the features first, by sums over nodes (see ``moments``).
+    ``metrics``      what ``run_`` is measured by, as in ``Model``: names such as ``"f1"``, or your own functions.
     ``warm_start``   go on from the network (and scale) of the last ``fit``; the classes must be the same.
     ``random_state`` the seed of everything random: an integer, a ``numpy.random.RandomState``, or None for NumPy's own.
     ``verbose``      show progress.
@@ -236,6 +256,7 @@ class FederatedRegressor(RegressorMixin, _Federated):  # type: ignore[misc]
 
     Parameters and what there is after ``fit`` are those of ``FederatedClassifier``. ``network`` has an output for each
     target; ``scale`` standardises the targets as well, so ``network_`` and the losses in ``run_`` are in that scale.
+    Errors (RMSE, MAE) are in the targets' own unit.
 
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(200, 3))

@@ -8,6 +8,7 @@ A folder holds ``run.json`` (what it was), ``config.toml`` (if it came from a fi
 from __future__ import annotations
 
 import json
+from collections.abc import Sized
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,14 +20,17 @@ import safetensors
 from foedus.core.errors import BadInput
 from foedus.core.records.appended import Mark, digest
 from foedus.core.records.checkpoint import Checkpoint, there_is_one
+from foedus.core.records.curves import Curves
 from foedus.core.records.evaluated_on import EvaluatedOn
 from foedus.core.records.folder import ABOUT, RunFolder
+from foedus.core.records.judged import Judged
 from foedus.core.records.ledger import Costs, Ledger
 from foedus.core.records.lines import HISTORY, LEDGER, LINES, belonging, each_line
 from foedus.core.records.lock import in_use
 from foedus.core.records.run import Described, Record, Run
 from foedus.core.records.tensor_file import opened
 from foedus.core.records.typed import as_record, as_type
+from foedus.core.types.metric import Metric, named
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,15 +67,23 @@ def about(run: Run) -> dict[str, Any]:
         "label_counts": run.label_counts if few else None,
         "class_names": None if run.class_names is None else list(run.class_names),
         "evaluated_on": asdict(run.evaluated_on),
+        "metrics": [{k: getattr(m, k) for k in _Measure.__struct_fields__} for m in run.metrics],
+        "usual": run.usual,
+        "curves": {k: None if c is None else c.as_tree() for k, c in run.curves.items()},
         "objective": run.objective,
         "rounds": len(run.history),
         "best": None if run.best is None else asdict(run.best),
+        "judged": None if run.judged is None else asdict(run.judged),
         "sha256": run.sha256,
         "parameters": run.vector.numel(),
         "origin": run.origin,
         "notices": run.notices,
         "preparation": None if prepared is None else {"lines": list(prepared.lines), "bytes": prepared.bytes},
         "node_metrics": run.node_metrics if few else None,
+        "node_rows": run.node_rows if few else None,
+        "node_rarest": run.node_rarest if few else None,
+        "node_deviations": run.node_deviations if few else None,
+        "node_everybody": run.node_everybody if few else None,
         "staleness": run.staleness,
         "ledger": run.ledger.as_tree() if few else {**run.ledger.as_tree(), "nodes": {}},
         "config": None if run.config is None else digest(run.config.encode()),
@@ -124,6 +136,18 @@ class _Prepared(msgspec.Struct):
     bytes: int
 
 
+class _Measure(msgspec.Struct):
+    name: str
+    label: str
+    higher: bool
+    form: str
+
+    def metric(self) -> Metric:
+        """The metric, whose function, if it was one of the user's own, is not in the folder."""
+        known = named(self.name)
+        return known if known.pooled else Metric(self.name, None, self.higher, self.label, self.form)
+
+
 class _Books(msgspec.Struct):
     total: Costs
     nodes: dict[int, Costs]
@@ -157,8 +181,16 @@ class About(msgspec.Struct):
     node_metrics: dict[str, list[float | None]] | None
     staleness: dict[int, int] | None
     ledger: _Books
+    judged: Judged | None = None
+    node_rows: list[int] | None = None
+    node_rarest: list[int | None] | None = None
+    node_deviations: list[dict[str, bytes]] | None = None
+    node_everybody: dict[str, list[float | None]] | None = None
     config: str | None = None
     lines: dict[str, Mark] | None = None
+    metrics: list[_Measure] | None = None
+    usual: dict[str, float] | None = None
+    curves: dict[str, Curves | None] | None = None
 
     def __post_init__(self) -> None:
         """Errors: ``ValueError`` for lists of which one has something for each node, or class, and another has not."""
@@ -176,9 +208,12 @@ class About(msgspec.Struct):
                     raise ValueError(
                         f"field {name} has {len(values)} values, expected {' or '.join(map(str, expected))}"
                     )
-        for name, found in (self.node_metrics or {}).items():
+        by_node: dict[str, Sized] = {"node_rows": self.node_rows or (), "node_rarest": self.node_rarest or ()}
+        by_node |= {f"node_metrics.{name}": found for name, found in (self.node_metrics or {}).items()}
+        by_node |= {f"node_everybody.{name}": found for name, found in (self.node_everybody or {}).items()}
+        for name, found in by_node.items():
             if len(found) > self.nodes:  # there are fewer where nodes have joined since
-                raise ValueError(f"field node_metrics.{name} has {len(found)} values, expected {self.nodes}")
+                raise ValueError(f"field {name} has {len(found)} values, expected {self.nodes}")
 
 
 def read_about(folder: Path) -> About:
@@ -240,9 +275,17 @@ def glance(path: str | Path, kind: type[R] = Run) -> R:  # type: ignore[assignme
         label_counts=read.label_counts,
         evaluated_on=read.evaluated_on,
         objective=read.objective,
+        usual=read.usual,
+        curves=read.curves or {},
+        metrics=tuple(m.metric() for m in read.metrics or ()),
+        judged=read.judged,
         runtime=Described(read.runtime.name, read.runtime.text),
         out=folder,
         node_metrics=read.node_metrics,
+        node_rows=read.node_rows,
+        node_rarest=read.node_rarest,
+        node_deviations=read.node_deviations,
+        node_everybody=read.node_everybody,
         staleness=read.staleness,
         config=_config(folder),
         origin=read.origin,

@@ -21,6 +21,7 @@ from foedus.core.coordination.site import Setup
 from foedus.core.errors import BadInput, Diverged, FoedusError, Interrupted, RunEnded, WorkerError
 from foedus.core.interrupts import heard_once, held_back
 from foedus.core.records.checkpoint import Checkpoint, Found
+from foedus.core.records.curves import Curves
 from foedus.core.records.folder import ABOUT, RunFolder
 from foedus.core.records.origin import Circumstances, check_origin, differences, flat, origin
 from foedus.core.records.run import Record, grew
@@ -32,7 +33,7 @@ from foedus.core.types.torch_process import one_thread
 from foedus.jobs import one_row
 from foedus.runtimes import Simulation
 from foedus.sampling import StopRule
-from foedus.sampling.stopping import stop_rules
+from foedus.sampling.stopping import settled, stop_rules
 from foedus.tracking import About, Tracker, Trackers, settings
 
 log = logging.getLogger("foedus")
@@ -130,6 +131,7 @@ def train(
     if evaluate_nodes < 0:
         raise BadInput(f"evaluate_nodes counts commits, from 1 up, or is 0 for never; got {evaluate_nodes}")
     rules = stop_rules(stop)
+    looking = [settled(rule, model.measures) for rule in rules]
     folder, found, checkpoint = _folder(out, resume, {} if config is None else {saved.CONFIG: config.encode()})
     context = _Context(program, model, runtime, policy, out, config, accept_changes)
     if found is not None and found.damage:
@@ -168,6 +170,7 @@ def train(
                 checkpoint_every=checkpoint_every,
                 per_node=per_node,
                 stop=rules,
+                settled=looking,
                 progress=show.update,
                 folder=folder,
             ),
@@ -306,6 +309,12 @@ def _run(program: Any, session: Session, engine: Engine) -> None:
 
 
 def _make_run(context: _Context, s: Session, status: str, checkpoint: Checkpoint | None) -> Run:
+    run = _made(context, s, status, checkpoint)
+    found = report.overfitted(run)
+    return run if found is None else dataclasses.replace(run, notices=[*run.notices, found])
+
+
+def _made(context: _Context, s: Session, status: str, checkpoint: Checkpoint | None) -> Run:
     w = s.state.w if s.state is not None and "w" in s.state else s.model.initial
     return Run(
         program=context.program,
@@ -320,10 +329,17 @@ def _make_run(context: _Context, s: Session, status: str, checkpoint: Checkpoint
         sizes=s.roster.sizes,
         label_counts=s.roster.label_counts(),
         evaluated_on=s.tested_on,
+        metrics=s.model.measures,
+        usual=s.carried.usual or None,
+        curves={k: None if c is None else Curves(**c) for k, c in (s.carried.curves or {}).items()},
         runtime=context.runtime if context.runtime is not None else Simulation(),
         out=None if context.out is None else Path(context.out),
         checkpoint=checkpoint,
         node_metrics=s.carried.node_metrics,
+        node_rows=s.carried.node_rows,
+        node_rarest=s.carried.node_rarest,
+        node_deviations=s.carried.node_deviations,
+        node_everybody=s.carried.node_everybody,
         staleness=s.carried.staleness,
         config=context.config,
         origin=context.origin,
@@ -332,6 +348,7 @@ def _make_run(context: _Context, s: Session, status: str, checkpoint: Checkpoint
         node_names=s.roster.node_names,
         class_names=s.roster.class_names,
         objective=getattr(context.program, "objective", None),
+        judged=None if status == "running" else s.judging.judged(s.model.measures),
         _model=s.model,
     )
 

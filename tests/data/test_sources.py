@@ -18,7 +18,7 @@ from foedus.data.sources import SOURCES
         ("Breast_Cancer", {}, r"did you mean 'breast-cancer'\?"),
         ("xyzzy", {}, r"unknown data set 'xyzzy': There are: digits, breast-cancer, wine, "),
         (3, {}, r"unknown data set 3: There are"),
-        ("digits", {"tests": 0.1}, r"'digits' has no option 'tests': did you mean 'test'\? It takes: test$"),
+        ("digits", {"tests": 0.1}, r"'digits' has no option 'tests': did you mean 'test'\? It takes: test, test_seed$"),
         ("idx", {"folder": "."}, r"'idx' has no option 'folder': It takes: path, flat, limit, dtype$"),
         ("idx", {}, r"'idx' needs the option path: load\('idx', path=\.\.\.\)"),
         ("digits", {"test": 2.0}, r"test must be .*got 2\.0"),

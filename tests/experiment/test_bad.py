@@ -112,7 +112,7 @@ CHANGES = {
     "an unknown loss": ({"cross_entropy": "hinge"}, [("f.toml:10: model.loss: unknown loss 'hinge'", "cross_entropy")]),
     "an unknown metric": (
         {'"cross_entropy"': '"mse"\nmetrics = ["acuracy"]'},
-        [("f.toml:11: model.metrics: unknown metric 'acuracy'", "accuracy, auc or rmse")],
+        [("f.toml:11: model.metrics: unknown metric 'acuracy'", "did you mean 'accuracy'?")],
     ),
     "an unknown stop rule": ({"target =": "goal ="}, [("f.toml:27: stop.goal: unknown stop rule 'goal'", "target")]),
     "a rule for a round misspelt": (

@@ -7,7 +7,7 @@ import pytest
 import foedus as fd
 from foedus import network
 from foedus.data import IID, Dirichlet, Natural, Shards
-from foedus.experiment import parse
+from foedus.experiment import BadExperiment, parse, to_toml
 from foedus.jobs import InverseTime
 from foedus.optimizers import SGD, Adam
 
@@ -92,9 +92,9 @@ def test_splits(text, split):
 
 def test_options_of_the_source_stand_beside_it_or_under_its_name():
     beside = data("test = 0.5")
-    assert beside.source.options == {"test": 0.5}
-    assert data("test = 'none'").source.options == {"test": None}
-    assert data("").source.options == {"test": 0.2}
+    assert beside.source.options == {"test": 0.5, "test_seed": 0}
+    assert data("test = 'none'").source.options == {"test": None, "test_seed": 0}
+    assert data("").source.options == {"test": 0.2, "test_seed": 0}
     text = "[data]\nsource = { digits = { test = 0.5 } }\n[model]\nnetwork = 'logistic'\n[program.fedavg]\nrounds = 1"
     assert parse(text).tables.data == beside
 
@@ -193,3 +193,37 @@ def test_paths_start_from_the_files_folder(tmp_path):
     assert parse(moved).tables.data.source.options["path"] == tmp_path / "mnist"
     absolute = text.replace('"mnist"', repr(str(tmp_path / "mnist")))
     assert parse(absolute, folder=Path.home()).tables.data.source.options["path"] == tmp_path / "mnist"
+
+
+def test_metrics_are_names_tables_and_code_of_ones_own(tmp_path):
+    (tmp_path / "my_metrics.py").write_text(
+        "import foedus as fd\n"
+        "def hits(outputs, targets):\n    return (outputs.argmax(1) == targets).float().mean()\n"
+        "def misses(outputs, targets):\n    return 1 - hits(outputs, targets)\n"
+        "missed = fd.Metric('missed', misses, higher=False, form='share')\n"
+    )
+    text = """
+    seed = 0
+    [data]
+    source = "breast-cancer"
+    split = "iid"
+    nodes = 2
+    [model]
+    network = "logistic"
+    metrics = ["roc_auc", { sensitivity = { threshold = 0.3 } }, "my_metrics:hits", "my_metrics:missed"]
+    [program.fedavg]
+    rounds = 1
+    [stop]
+    target = { value = 0.0, metric = "my_metrics:hits" }
+    """
+    e = parse(text, folder=tmp_path)
+    run = e.train()
+    names = ["auc", "sensitivity_at_threshold_0.3", "hits", "missed"]
+    assert [m.name for m in run.metrics] == names
+    assert all(run.history[-1].measured(n) is not None for n in names)
+    assert not run.metrics[3].higher
+    again = parse(to_toml(e), folder=tmp_path)
+    assert again == e
+    wrong = parse(text.replace('metric = "my_metrics:hits"', 'metric = "recall"'), folder=tmp_path)
+    with pytest.raises(BadExperiment, match=r"stop: .*waits for recall, which this run does not measure"):
+        wrong.check(wrong.data())

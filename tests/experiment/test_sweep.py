@@ -81,10 +81,10 @@ def test_alternatives_may_be_whole_tables():
         'data.split = ["iid", { dirichlet = 0.3 }]\nprogram = [{ fedavg = 2 }, { sync_sgd = { rounds = 4 } }]'
     )
     assert [c.label for c in found] == [
-        "split=iid, fedavg",
-        "split=iid, sync_sgd",
-        "split=dirichlet, fedavg",
-        "split=dirichlet, sync_sgd",
+        "split=iid, FedAvg",
+        "split=iid, SyncSGD",
+        "split=dirichlet, FedAvg",
+        "split=dirichlet, SyncSGD",
     ]
     assert found[2].experiment.program == fd.FedAvg(2)
     assert found[3].experiment.program == fd.SyncSGD(4)
@@ -93,7 +93,7 @@ def test_alternatives_may_be_whole_tables():
 
 def test_tables_of_one_class_are_told_apart_by_their_fields():
     found = cases("program = [{ fedavg = { rounds = 2, cohort = { fixed = 3 } } }, { fedavg = 5 }]")
-    assert [c.label for c in found] == ["fedavg(rounds=2, cohort=fixed(3))", "fedavg(5)"]
+    assert [c.label for c in found] == ["FedAvg(rounds=2, cohort=fixed(3))", "FedAvg(5)"]
     found = cases('"program.fedavg.transforms" = [[], ["top_k"], [{ clip = 1.0 }]]')
     assert [c.label for c in found] == ["transforms=[]", "transforms=[top_k]", "transforms=[clip(1.0)]"]
 
@@ -122,9 +122,30 @@ def test_the_grid_is_the_product(axes):
     found = cases("\n".join(f'"{f}" = {values}' for f, values in zip(fields, axes, strict=True)))
     assert [tuple(c.settings.values()) for c in found] == list(itertools.product(*axes))
     assert len({c.label for c in found}) == len(found)
+    several = len(axes) > 0 and len(axes[0]) > 1
     for c in found:
-        assert c.experiment == parse(BASE, [f"{k}={v}" for k, v in c.settings.items()])
+        drawn = [f"data.test_seed={c.settings['seed']}"] if several else []
+        assert c.experiment == parse(BASE, [f"{k}={v}" for k, v in c.settings.items()] + drawn)
         assert c.experiment.seed == c.settings.get("seed", 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([], [0, 1]),
+        (["data.test_seed=3"], [3, 3]),
+        (["data.source={digits={test=0.5}}"], [0, 1]),
+        (["data.source={digits={test=0.5,test_seed=2}}"], [2, 2]),
+        (["data.test='none'"], [0, 0]),
+    ],
+)
+def test_every_seed_of_a_sweep_draws_test_rows_of_its_own_unless_told(given, expected):
+    found = cases("seed = [0, 1]", sets=given)
+    assert [c.experiment.tables.data.source.options["test_seed"] for c in found] == expected
+    tested = [c.experiment.data().test_y for c in found]
+    assert tested[0] is None or (tested[0].tolist() == tested[1].tolist()) == (expected[0] == expected[1])
+    one = cases("seed = [1]")[0].experiment
+    assert one.tables.data.source.options["test_seed"] == 0  # a single seed is no repetition
 
 
 def test_sets_change_what_is_swept():

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import zlib
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
 
 from foedus.core.records.evaluated_on import EvaluatedOn
+from foedus.core.records.judged import Judged, Measured, as_bytes
 from foedus.core.records.ledger import Ledger
 from foedus.core.records.run import Record, Run
+from foedus.core.types.cells import GROUPS
 
 
 @dataclass(frozen=True)
@@ -94,3 +98,21 @@ def seeds(program: Any, *finals: float, up: int = 1000, **changes: Any) -> list[
         fake(program, learn(20, 0.1, end, 4, up=up, down=up, wire=0.5), **({"seed": i} | changes))
         for i, end in enumerate(finals)
     ]
+
+
+def judged(run: Run, spread: float, own: float = 0.0, *, rows: int = 200, rarest: int | None = 100) -> Run:
+    """The same run with a judged point: its last record, each value of which deviates by ``spread`` as that of any
+    other run on the same rows does, and by ``own`` in a way of its own. Standard errors, in the metric's unit.
+    """
+
+    def vector(seed: int) -> Any:
+        drawn = np.random.default_rng(seed).standard_normal(GROUPS)
+        return drawn / math.sqrt((drawn**2).sum())
+
+    known = {m: getattr(run.history[-1], m) for m in ("accuracy", "auc", "rmse", "loss")}
+    values = {m: float(v) for m, v in known.items() if v is not None and math.isfinite(v)}
+    mine = zlib.crc32(f"{run.name} {run.history[-1]}".encode())
+    moved = as_bytes(spread * vector(0) + own * vector(mine))
+    here = Measured(values, dict.fromkeys(values, moved))
+    run.judged = Judged((run.history[-1].round,), "held out", "accuracy", rows, rarest, here, here)
+    return run

@@ -3,11 +3,14 @@
 import math
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+import foedus.report
 from foedus.report.axis import log_axis, steps, value_axis
-from foedus.report.figures import HEIGHT, WIDTH, Line, Style, columns, curve, line_chart, styles
+from foedus.report.figures import HEIGHT, WIDTH, Line, columns, curve, line_chart
+from foedus.report.looks import Style, computed, styles
 from foedus.report.units import human_bytes, human_seconds
 
 
@@ -100,7 +103,55 @@ def test_columns_stack_to_their_height():
     assert heights == [50, 150, 100]  # of 200 for 40 rows; the empty part is not drawn
 
 
-def test_programs_get_colours_and_baselines_greys():
-    made = styles(["pooled", "together", "alone", *["together"] * 7], "together")
-    assert [s.css for s in made] == ["g0", "s0", "g1", "s1", "s2", "s3", "s4", "s5", "s0", "s1"]
-    assert len(set(made)) == 10  # a colour that comes again comes with another dash
+def test_colours_are_of_programs_and_a_greys_dashes_go_by_its_role_in_whatever_order():
+    made = styles(["pooled", "together", "alone", *["together"] * 7])
+    assert [s.css for s in made] == ["g1", "s0", "g0", "s1", "s2", "s3", "s4", "s5", "s6", "s7"]
+    assert len(set(made)) == 10
+    assert [s.dash for s in made if s.css.startswith("s")] == [""] * 8  # dashes are never another program
+    assert styles(["alone", "pooled"]) == [made[2], made[0]]
+    assert len({s.dash for s in (*styles(["alone", "pooled", "silent"]), computed(0), computed(0, second=True))}) == 4
+
+
+def test_the_dashes_of_all_charts_are_those_of_one_page():
+    """No other file has a pattern of its own, and no other style."""
+    here = Path(foedus.report.__file__).parent
+    for file in here.rglob("*.py"):
+        source = file.read_text(encoding="utf-8")
+        if file.name != "looks.py":
+            assert not re.search(r'"\d \d(?: \d \d)*"|\bStyle\("', source), file
+    css = (here / "page.css").read_text(encoding="utf-8")
+    assert "stroke-dasharray" not in css
+
+
+def test_the_name_of_the_target_stands_beside_the_plot_with_the_others():
+    line = curve(Line("a", Style("s0")), [(1, 0.1), (100, 0.5)], ["", ""], None)
+    svg = chart([line])
+    at = {name: float(x) for x, name in re.findall(r'<text class="label[^"]*" x="([\d.]+)"[^>]*>([^<]+)<', svg)}
+    right = max(float(x) for x in re.findall(r'<line class="grid"[^>]* x2="([\d.]+)"', svg))
+    assert set(at) == {"a", "target"}
+    assert all(x > right for x in at.values())
+
+
+@pytest.mark.parametrize("low", [7e-7, 1e-5, 0.3])
+@pytest.mark.parametrize("decades", [0.1, 1, 3, 6, 11])
+def test_the_texts_of_ticks_do_not_run_into_each_other(low, decades):
+    high = low * 10**decades
+    x, y = log_axis((low, high), human_seconds, clock=True), value_axis((0.0, 1.0), str)
+    line = curve(Line("a program's long na", Style("s0")), [(low, 0.1), (high, 0.5)], ["", ""], None)
+    svg = line_chart([line], x, y, name="n", title="t", desc="d", x_label="time")
+    texts = re.findall(r'<text class="mid" x="([\d.]+)"[^>]*>([^<]+)</text>', svg)
+    assert texts
+    ends = [(float(at) - 2.8 * len(t), float(at) + 2.8 * len(t)) for at, t in texts]
+    assert all(b < a for (_, b), (a, _) in pairwise(ends))
+
+
+def test_ticks_have_as_many_decimals():
+    assert value_axis((0.76, 0.89), lambda v: f"{v:g}").texts == ("0.75", "0.80", "0.85", "0.90")
+
+
+@pytest.mark.parametrize("values", [(1.5, 1.5), (1.5, 40.0), (-3.0, 0.5), (-1.0, -1.0), (2.0,)])
+def test_what_is_no_share_is_shown_too(values):
+    """A changed run.json can say anything."""
+    axis = value_axis(values, str, share=True)
+    assert axis.low <= min(values) <= max(values) <= axis.high
+    assert all(0 <= axis.at(v) <= 1 for v in values)

@@ -3,15 +3,18 @@
 from dataclasses import dataclass
 
 import pytest
+import torch
 
 from foedus.core.records.evaluated_on import EvaluatedOn
+from foedus.core.records.run import Record
 from foedus.report import as_json, comparison
 from foedus.report.document import render
 from foedus.report.likeness import said
+from foedus.report.race import TRAFFIC, race
 from foedus.report.summary import compare
-from foedus.report.verdict import TRAFFIC, race, tiles, verdict
+from foedus.report.verdict import tiles, verdict
 
-from .fakes import Centralized, FedAvg, LocalOnly, SyncSGD, fake, learn
+from .fakes import Centralized, FedAvg, LocalOnly, SyncSGD, fake, learn, record
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def test_numbers_of_other_rows_are_marked_and_left_out_of_every_sentence():
     whole = " ".join(comparison(runs()).plain(200).split())
     assert "* Not to be compared: accuracy of per is that on the training rows, at every node" in whole
     page = render(c, "a title")
-    assert page.count('<span class="sign">*</span>') == 2
+    assert page.count('<span class="sign">*</span>') == 1
     assert "Not to be compared" in page
     assert [g["comparable"] for g in as_json(runs())["groups"]] == [True, True, True, False]
 
@@ -62,11 +65,14 @@ def test_like_beside_like_needs_no_mark():
     )
 
 
-def test_an_auc_of_all_rows_is_not_a_mean_over_nodes():
+def test_an_auc_is_of_all_rows_wherever_they_are_and_a_function_of_ones_own_is_not():
     pooled, over_nodes = EvaluatedOn("held out"), EvaluatedOn("held out", "nodes")
-    assert pooled.like(over_nodes, "accuracy")
-    assert not pooled.like(over_nodes, "auc")
-    assert "AUC is the mean over nodes" in over_nodes.said("auc")
+    for metric in ("accuracy", "auc", "f1", "sensitivity_at_threshold_0.3"):
+        assert pooled.like(over_nodes, metric)
+        assert "mean over nodes" not in over_nodes.said(metric)
+    assert not pooled.like(over_nodes, "my_own")
+    assert over_nodes.like(over_nodes, "my_own")
+    assert over_nodes.said("my_own").endswith("; my own is the mean over nodes, by their rows")
     own = EvaluatedOn("held out", "nodes", "own")
     assert not own.like(EvaluatedOn("held out", models="each"), "accuracy")
     assert not EvaluatedOn("test", models="program").like(EvaluatedOn("test"), "accuracy")
@@ -100,3 +106,21 @@ def test_no_headline_of_a_run_that_diverged(others):
     assert "95" not in verdict(c)
     assert race(c, TRAFFIC) == "" or "fed" not in race(c, TRAFFIC)
     assert any("this is what was left" in line for line in said(c))
+
+
+def test_other_models_in_one_table_are_remarked():
+    small, large = (fake(FedAvg(), [record(9, 0.9, bytes_up=9)], vector=torch.zeros(n)) for n in (16, 2410))
+    c = compare({"logistic": small, "mlp": large, "mlp 2": large})
+    assert "They did not train the same model: logistic 16 numbers; mlp and mlp 2 2,410 numbers." in said(c)
+    assert not [s for s in said(compare([small, small])) if "model" in s]
+
+
+def test_runs_are_compared_by_what_most_of_them_measured():
+    auc = [fake(FedAvg(), [Record(9, loss=0.1, auc=0.9, bytes_up=9)]) for _ in range(2)]
+    other = fake(SyncSGD(), [Record(9, loss=0.2, accuracy=0.8, bytes_up=9)])
+    c = compare([other, *auc])
+    assert c.metric is not None
+    assert c.metric.field == "auc"
+    assert "SyncSGD was not measured by AUC." in said(c)
+    # The loss is no measure of both: it may be of another kind.
+    assert compare([other, auc[0]]).metric.field == "accuracy"

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from foedus.core.coordination.spread import worst_tenth
 from foedus.report import as_json, page, show
-from foedus.report.nodes import fairness, node_values
+from foedus.report.by_node import node_values
+from foedus.report.nodes import fairness
 from foedus.report.summary import METRICS, compare
 
-from .fakes import FedAvg, LocalOnly, fake, learn
+from .fakes import FedAvg, fake, learn
 from .test_page import Page
 
 VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=60)
@@ -57,12 +58,12 @@ def test_over_seeds_it_is_the_mean_of_each():
 
 def test_the_section_draws_every_node_and_says_the_worst(tmp_path):
     values = [0.71] * 2 + [0.95] * 18
-    html = page([run(values), run([0.4] * 20, LocalOnly())], tmp_path).read_text(encoding="utf-8")
+    html = page(run(values), tmp_path).read_text(encoding="utf-8")
     p = Page(html)
     assert "How it is for each node" in p.text()
     assert "With FedAvg the worst tenth of nodes has 71 %, while the mean over nodes is 93 %." in p.text()
-    assert len(re.findall(r'<circle class="s0 seen tip"', html)) == 20
-    assert "mean 92.6 %, the worst tenth of nodes 71.0 %" in p.text("shares")
+    assert len(re.findall(r'<circle class="s0 seen spot"', html)) == 20 + 1  # and one in the key
+    assert p.row("node 0")[1:] == ["–", "node 0: together 71.0 %", "71.0 %"]
 
 
 def test_dots_of_many_nodes_are_few_and_inside(tmp_path):
@@ -121,7 +122,7 @@ def test_notices_are_said_once_and_nodes_by_name(tmp_path):
     html = page({"a": a, "b": b}, tmp_path).read_text(encoding="utf-8")
     p = Page(html)
     assert p.text("trouble") == "a and b: went on with another torch"
-    assert "&lt;Kiel&gt;: 90.0 %" in html
+    assert "&lt;Kiel&gt;: together 90.0 %" in html
     assert "Trier: 30 rows" in html
     assert "went on with another torch" in show(a).plain(80)
 

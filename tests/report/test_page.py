@@ -18,6 +18,7 @@ from foedus.report import page
 from foedus.report.holdings import RANKS
 from foedus.report.holdings import holdings as holdings_of
 from foedus.report.split import of_run
+from foedus.report.summary import NAMES
 
 from .fakes import Centralized, FedAvg, LocalOnly, SyncSGD, fake, learn, record
 
@@ -66,7 +67,10 @@ class Page(HTMLParser):
         return " ".join(t for (tag, c), t in self.texts if (c == css if css else tag not in ("style", "script")))
 
     def row(self, label: str) -> list[str]:
-        return next(r for r in self.rows if r and r[0] == label)
+        """The cells of a setting, first of the table of values, then of that of costs."""
+        names = (label, *(label + words for words in NAMES.values()))
+        found = [r[1:] for r in self.rows if r and r[0] in names]
+        return [label, *(cell for r in found for cell in r)]
 
 
 def read(runs, tmp_path, **options) -> Page:
@@ -92,9 +96,9 @@ def test_the_tables_numbers_are_those_of_the_runs(tmp_path):
         tmp_path,
         target=0.8,
     )
-    assert p.rows[0][1:] == [
-        "final accuracy",
-        "best accuracy",
+    assert p.rows[0][1:] == ["accuracy"]
+    costs = next(i for i, r in enumerate(p.rows) if r[1:2] == ["rounds"])
+    assert p.rows[costs][1:] == [
         "rounds",
         "sent up",
         "sent down",
@@ -102,17 +106,19 @@ def test_the_tables_numbers_are_those_of_the_runs(tmp_path):
         "virtual time",
         "to reach 80 %",
     ]
-    assert p.rows[1] == ["rounds", "traffic", "epochs", "time"]
-    assert p.row("FedAvg")[1:] == ["88.0 %", "90.0 %", "3", "3 kB", "1.5 kB", "15", "6 s", "2", "3 kB", "10", "4 s"]
-    assert p.row("SyncSGD")[1:] == ["70.0 %", "70.0 %", "10", "70 kB", "0 B", "1.5", "1 min 5 s", "–", "–", "–", "–"]
-    assert p.row("Centralized")[8:] == ["4", "0 B", "4", "0 s"]
+    assert p.rows[costs + 1] == ["rounds", "traffic", "epochs", "time"]
+    # The numbers of a column have one unit, and as many decimals each.
+    assert p.row("FedAvg")[1:] == ["88.0 %", "3", "3 kB", "1.5 kB", "15.0", "6 s", "2", "3 kB", "10", "4 s"]
+    assert p.row("SyncSGD")[1:] == ["70.0 %", "10", "70 kB", "0 B", "1.5", "1 min 5 s", "–", "–", "–", "–"]
+    assert p.row("Centralized")[7:] == ["4", "0 B", "4", "0 s"]
 
 
 def test_verdict_tiles_and_target_are_on_the_page(tmp_path):
     p = read(four(), tmp_path)
     assert p.text("verdict") == (
-        "Working together took accuracy from 70.8 % (each node alone) to 96.0 %, against 96.8 % with all data in one "
-        "place. It cost 40 kB up and 80 kB down per node, in 40 rounds and 40 s of virtual time."
+        "Working together, FedAvg reached an accuracy of 96.0 %, each node alone 70.8 %, all data in one place 96.8 %. "
+        "That is the highest of 2 programs. How much of a difference is chance these runs do not tell. It cost 40 kB "
+        "up and 80 kB down per node, in 40 rounds and 40 s of virtual time."
     )
     assert p.text("more").startswith("To reach 91 %, FedAvg needed")
     assert "“To reach 91 %”" in p.text("small")
@@ -241,7 +247,7 @@ def test_little_or_odd_history_still_makes_a_page(tmp_path, history, changes):
         assert p.text("verdict")
         assert "nan" not in p.text().lower().split()
         assert "None" not in p.text()
-        assert len(p.row("FedAvg" if runs is not both[1] else "Centralized")) >= 8
+        assert len(p.row("FedAvg" if runs is not both[1] else "Centralized")) >= 6
 
 
 def test_nothing_evaluated_says_so(tmp_path):

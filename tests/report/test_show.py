@@ -96,7 +96,7 @@ def test_rows_are_settings_and_narrow_tables_drop_columns_not_settings():
 
 
 def test_the_answer_is_said_below_the_table():
-    assert "Working together took accuracy from" in comparison(four()).plain(200)
+    assert "Working together, FedAvg reached an accuracy of" in comparison(four()).plain(200)
     assert "To reach 80 %, FedAvg needed" in " ".join(comparison(four(), 0.8).plain(200).split())
 
 
@@ -104,7 +104,8 @@ def test_json_of_a_run():
     found = json.loads(json.dumps(as_json(four()[3]), allow_nan=False))
     assert set(found) == {
         "program", "settings", "runtime", "status", "seed", "nodes", "rounds", "evaluated_on", "objective",
-        "quality", "costs", "time_shares", "node_metrics", "sha256", "out", "origin", "preparation",
+        "quality", "baseline", "judged", "costs", "time_shares", "node_metrics", "each_node", "sha256", "out", "origin",
+        "preparation",
     }  # fmt: skip
     assert found["quality"]["last"]["round"] == 40
     assert found["costs"]["bytes_up"] == 120_000

@@ -181,3 +181,22 @@ def test_the_picture(tmp_path):
     assert again == (tmp_path / "speedup.svg").read_bytes()
     with pytest.raises(BadInput, match="ends in"):
         report.plot(FOUND, tmp_path / "speedup.txt")
+
+
+def slowed(factor):
+    """Two processes that take so many times as long as one."""
+    two = replace(STRONG[1], seconds=Spread(0.04 * factor, 0.04 * factor, 0.04 * factor, 45), speedup=1 / factor)
+    return replace(FOUND, curves=(replace(CURVE, strong=(STRONG[0], two)),), simulated=())
+
+
+def test_what_is_no_faster_is_not_called_so_many_times_as_fast():
+    assert verdict(slowed(1.25)).startswith("2 processes: slower than one, 0.80 times as fast (efficiency")
+    assert verdict(slowed(1.0)).startswith("2 processes: as fast as one (efficiency")
+    down = replace(FOUND, simulated=(Simulated("synchronous", (1, 2, 4), (1.0, 0.9, 0.7), ()),))
+    assert "synchronous never faster than one node" in " ".join(more(down))
+
+
+def test_a_model_that_is_right_is_not_off_by_nothing():
+    exact = replace(STRONG[1], predicted=STRONG[1].seconds.median * 1.001)
+    found = replace(FOUND, curves=(replace(CURVE, strong=(STRONG[0], exact)),))
+    assert "The calibrated cost model says what was measured." in more(found)

@@ -8,6 +8,7 @@ from foedus.core.records.ledger import Costs, Ledger
 from foedus.core.records.run import Record
 from foedus.report import page
 from foedus.report.stragglers import MOST, lengths, shares
+from foedus.report.units import longer
 
 from .fakes import Centralized, FedAvg, SyncSGD, fake
 from .test_page import Page
@@ -60,6 +61,11 @@ def test_of_many_nodes_groups_are_means(n: int) -> None:
 
 def test_rounds_are_differences() -> None:
     assert lengths(history()) == [(t, 3.0, 1.0) for t in (1, 2, 3, 4)]
+
+
+def test_no_round_takes_once_as_long() -> None:
+    assert longer(1.3, 1.0) == "30 % longer than"
+    assert longer(3.0, 1.0) == "3 times as long as"
 
 
 def test_the_section_says_how_much_longer_rounds_took(tmp_path) -> None:

@@ -9,7 +9,7 @@ from foedus.core.records.ledger import Costs
 from foedus.core.records.run import Record
 from foedus.report.summary import ALONE, POOLED, SILENT, TOGETHER, compare, named
 
-from .fakes import Centralized, FedAvg, LocalOnly, Simulation, SyncSGD, fake, record
+from .fakes import Centralized, FedAvg, LocalOnly, Simulation, SyncSGD, fake, judged, record
 
 
 def test_labels_are_class_names_numbered_where_shared():
@@ -88,12 +88,19 @@ def test_costs_are_those_of_the_last_commit_or_of_the_ledger():
     assert (s.bytes, s.last.epochs) == (99, 0.5)  # 30 of 10 + 20 + 30 rows
 
 
-def test_among_near_equals_the_one_that_sent_least_is_chosen():
+def test_of_those_that_cannot_be_told_from_the_best_the_one_that_cost_least_is_chosen():
     a = fake(SyncSGD(), [record(1, 0.952, bytes_up=100)])
     b = fake(FedAvg(), [record(1, 0.950, bytes_up=10)])
-    c = compare([a, b]).chosen
-    assert c is not None
-    assert c.label == "FedAvg"
-    far = compare([a, fake(FedAvg(), [record(1, 0.90, bytes_up=10)])]).chosen
-    assert far is not None
-    assert far.label == "SyncSGD"
+    assert chosen(a, b) == "SyncSGD"  # nothing tells how far chance goes
+    assert chosen(judged(a, 0.02, 0.004), judged(b, 0.02, 0.004)) == "FedAvg"
+    assert chosen(a, judged(fake(FedAvg(), [record(1, 0.90, bytes_up=10)]), 0.02, 0.004)) == "SyncSGD"
+    # Of the same traffic the one that computes less, then the best.
+    c, d = (judged(fake(FedAvg(), [record(1, 0.95, bytes_up=9, epochs=e)]), 0.02) for e in (5.0, 2.0))
+    assert chosen(c, d) == "FedAvg 2"
+    e, f = (judged(fake(FedAvg(), [record(1, a, bytes_up=9)]), 0.02) for a in (0.95, 0.951))
+    assert chosen(e, f) == "FedAvg 2"
+
+
+def chosen(*runs):
+    found = compare([*runs]).chosen
+    return found and found.label

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 
 import foedus as fd
 from foedus.sampling import Cohort, Until
+from foedus.sampling.stopping import settled
 from foedus.testing import small
 
 
@@ -61,7 +62,7 @@ def test_too_large_cohorts_are_refused_before_anything_runs() -> None:
     "make",
     [lambda: fd.Fixed(0), lambda: fd.Fraction(0.0), lambda: fd.Fraction(1.1), lambda: fd.Poisson(0.0),
      lambda: fd.Poisson(math.nan), lambda: fd.Quorum(0), lambda: fd.Deadline(0.0), lambda: fd.Deadline(math.nan),
-     lambda: fd.All("shrug"), lambda: fd.Quorum(1, "shrug"), lambda: fd.AfterCommits(0), lambda: fd.Target(1, "f1")],
+     lambda: fd.All("shrug"), lambda: fd.Quorum(1, "shrug"), lambda: fd.AfterCommits(0), lambda: fd.Target(1, 2)],
 )  # fmt: skip
 def test_bad_arguments_are_refused(make) -> None:
     with pytest.raises(fd.BadInput):
@@ -179,6 +180,24 @@ def test_patience_looks_at_the_metric_it_was_told() -> None:
     assert rule.after(_record(2, accuracy=0.9, loss=1.1), memory)[0]
 
 
+def test_a_rule_looks_at_what_the_run_measures_and_refuses_what_it_does_not() -> None:
+    problem = small()
+    error = fd.Metric("wrong", lambda outputs, targets: (outputs.argmax(1) != targets).float().mean(), higher=False)
+    model = fd.Model(problem.model.module, metrics=["f1_macro", error, "accuracy"])
+    program = fd.FedAvg(20, local=fd.LocalSGD(epochs=1, lr=0.0))  # nothing is learned
+    run = fd.train(program, model, problem.data, stop=fd.Target(1.0, "wrong"))  # at most 1 is reached at once
+    assert len(run.history) == 1
+    assert len(fd.train(program, model, problem.data, stop=fd.Target(1.0, "f1_macro")).history) == 20
+    rule = settled(fd.Patience(2), model.measures)
+    found = [
+        rule.after(_record(1, accuracy=a, metrics={"f1_macro": 0.5}), {"best": 0.5, "since": 1}) for a in (0.1, 0.9)
+    ]
+    assert found[0] == found[1] == (True, {"best": 0.5, "since": 2})  # the main metric, whatever the accuracy
+    for name in ("auc", "rong"):
+        with pytest.raises(fd.BadInput, match=f"waits for {name}, which this run does not measure: .*f1_macro, wrong"):
+            fd.train(program, model, problem.data, stop=fd.Target(0.9, name))
+
+
 def test_patience_remembers_across_a_resume(tmp_path) -> None:
     problem = small()
     program = fd.FedAvg(30, local=fd.LocalSGD(epochs=1, lr=0.0))  # nothing is learned, so nothing gets better
@@ -194,7 +213,7 @@ def test_patience_remembers_across_a_resume(tmp_path) -> None:
         (lambda: fd.Budget(), "at least one of bytes, seconds and epochs"),
         (lambda: fd.Budget(bytes=0), "above 0"),
         (lambda: fd.Patience(0), "at least 1"),
-        (lambda: fd.Patience(3, metric="f1"), "unknown metric 'f1'"),
+        (lambda: fd.Patience(3, metric=""), "name of a metric"),
         (lambda: fd.Patience(3, least=-1.0), "not be negative"),
     ],
 )

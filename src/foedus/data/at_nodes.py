@@ -383,6 +383,17 @@ class TheirRoster:
         """``"held out"`` where nodes hold out rows, else ``"train"``."""
         return "train" if all(t.held is None for t in self.told) else "held out"
 
+    @property
+    def target_mean(self) -> tuple[float, ...] | None:
+        """0 of targets that the nodes have agreed to scale; of others nobody has told."""
+        unit = getattr(self.preparation, "unit", None)
+        return None if unit is None else (0.0,) * len(unit)
+
+    @property
+    def held_rows(self) -> int:
+        """None in one place."""
+        return 0
+
     @cached_property
     def fingerprint(self) -> str:
         """Of the nodes' digests."""

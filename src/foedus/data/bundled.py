@@ -13,53 +13,58 @@ from foedus.data.dataset import Dataset
 from foedus.data.from_arrays import arrays
 
 
-def digits(test: float | None = 0.2) -> Dataset:
+def digits(test: float | None = 0.2, test_seed: int = 0) -> Dataset:
     """1,797 handwritten digits of 8 x 8 pixels, flat (64,), scaled to [0, 1]; ten classes.
 
-    ``test`` is the fraction held out, always the same rows and in proportion to the classes, or None.
+    ``test`` is the fraction held out, in proportion to the classes, or None; ``test_seed`` picks the draw.
     Source: Alpaydin and Kaynak, 1998, UCI Optical Recognition of Handwritten Digits (its test part).
     """
     bunch = _bunch("digits")
-    data = arrays(bunch.data / 16.0, bunch.target, test=test, classes=10, name="digits")  # pixels count 0 .. 16
+    data = arrays(
+        bunch.data / 16.0, bunch.target, test=test, test_seed=test_seed, classes=10, name="digits"
+    )  # pixels count 0 .. 16
     return replace(data, class_names=tuple(str(n) for n in bunch.target_names))
 
 
-def breast_cancer(test: float | None = 0.2) -> Dataset:
+def breast_cancer(test: float | None = 0.2, test_seed: int = 0) -> Dataset:
     """569 tumours by 30 measurements of their cell nuclei; label 0 is malignant, 1 benign.
 
     Columns are standardised by the training rows alone; ``test`` as for ``digits``.
     Source: Wolberg, Street and Mangasarian, 1995, UCI Breast Cancer Wisconsin (Diagnostic).
     """
-    return _labelled("breast_cancer", "breast-cancer", test)
+    return _labelled("breast_cancer", "breast-cancer", test, test_seed)
 
 
-def wine(test: float | None = 0.2) -> Dataset:
+def wine(test: float | None = 0.2, test_seed: int = 0) -> Dataset:
     """178 wines of three growers by 13 chemical measurements; the label is the grower, 0 to 2.
 
     Columns are standardised by the training rows alone; ``test`` as for ``digits``.
     Source: Aeberhard and Forina, 1991, UCI Wine.
     """
-    return _labelled("wine", "wine", test)
+    return _labelled("wine", "wine", test, test_seed)
 
 
-def iris(test: float | None = 0.2) -> Dataset:
+def iris(test: float | None = 0.2, test_seed: int = 0) -> Dataset:
     """150 irises of three species by length and width of sepals and petals.
 
     Columns are standardised by the training rows alone; ``test`` as for ``digits``.
     Source: Fisher, 1936, UCI Iris.
     """
-    return _labelled("iris", "iris", test)
+    return _labelled("iris", "iris", test, test_seed)
 
 
-def diabetes(test: float | None = 0.2) -> Dataset:
+def diabetes(test: float | None = 0.2, test_seed: int = 0) -> Dataset:
     """442 patients by ten measurements; the target, 25 to 346, measures how the disease has progressed in a year.
 
     A regression. Columns are standardised by the training rows alone; the target (N,) keeps its units, so that the
     error of a model can be read in them (its mean is 152, its deviation 77). ``test`` is the fraction of rows held
-    out, always the same, or None. Source: Efron et al., 2004, Least Angle Regression, Annals of Statistics 32(2).
+    out, or None; ``test_seed`` picks the draw.
+    Source: Efron et al., 2004, Least Angle Regression, Annals of Statistics 32(2).
     """
     bunch = _bunch("diabetes", scaled=False)  # scikit-learn's own scaling would look at the test rows
-    return _named(standardised(arrays(bunch.data, bunch.target, test=test, name="diabetes")), bunch)
+    return _named(
+        standardised(arrays(bunch.data, bunch.target, test=test, test_seed=test_seed, name="diabetes")), bunch
+    )
 
 
 def standardised(data: Dataset) -> Dataset:
@@ -78,10 +83,10 @@ def standardised(data: Dataset) -> Dataset:
     return replace(data, x=scaled(data.x), test_x=scaled(data.test_x) if isinstance(data.test_x, Tensor) else None)
 
 
-def _labelled(loader: str, name: str, test: float | None) -> Dataset:
+def _labelled(loader: str, name: str, test: float | None, test_seed: int) -> Dataset:
     bunch = _bunch(loader)
     classes = len(bunch.target_names)
-    data = standardised(arrays(bunch.data, bunch.target, test=test, classes=classes, name=name))
+    data = standardised(arrays(bunch.data, bunch.target, test=test, test_seed=test_seed, classes=classes, name=name))
     return _named(replace(data, class_names=tuple(str(n) for n in bunch.target_names)), bunch)
 
 

@@ -28,6 +28,7 @@ class Dataset:
     ``node`` (N,) one id per row, integers or strings: whose row it is. ``Natural()`` divides by it.
     ``node_names``: where ids are integers from 0 up, the name of each; else an id is its own name.
     ``test_x``, ``test_y``: held-out rows of the same shapes, or None. They belong to no node.
+    ``units`` (N,), ``test_units`` int64: what was drawn as one, see ``FederatedDataset``; None: a row's own position.
     Errors: ``BadInput`` for shapes, lengths or types that do not fit, NaN or infinity (with its place), labels outside
     the classes.
 
@@ -50,6 +51,8 @@ class Dataset:
     name: str = "arrays"
     feature_names: tuple[str, ...] | None = None
     node_names: tuple[str, ...] | None = None
+    units: Tensor | None = None
+    test_units: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.classes is not None and self.classes > MOST_CLASSES:
@@ -57,6 +60,9 @@ class Dataset:
                 f"classes is {self.classes}, at most {MOST_CLASSES:,} can be told apart: each has an output and a count"
             )
         _check_part(self.x, self.y, self.classes, "the data")
+        for name, units, y in (("units", self.units, self.y), ("test_units", self.test_units, self.test_y)):
+            if units is not None and (y is None or units.shape != (len(y),)):
+                raise BadInput(f"{name} must be one whole number for each of the rows, not {tuple(units.shape)}")
         if (self.test_x is None) != (self.test_y is None):
             raise BadInput("the test set needs both test_x and test_y, or neither")
         if self.test_x is not None and self.test_y is not None:
@@ -119,6 +125,8 @@ class Dataset:
             held_offsets=d.held_offsets,
             node_names=d.node_names,
             feature_names=self.feature_names,
+            units=self.units,
+            test_units=self.test_units,
         )
 
 

@@ -17,7 +17,7 @@ from foedus.core.types.data import Examples
 from foedus.core.types.keys import Key
 from foedus.data.dataset import Dataset
 from foedus.data.examples import take
-from foedus.data.holdout import holdout
+from foedus.data.holdout import check_seed, holdout
 
 MOST_UNSAID = 2**16
 """The largest label may mean so many classes, or as many as there are rows; a larger one is no place of a class."""
@@ -32,6 +32,7 @@ def arrays(
     classes: int | None = None,
     name: str = "arrays",
     keep_dtype: bool = False,
+    test_seed: int = 0,
 ) -> Dataset:
     """A data set of NumPy arrays, torch tensors, or anything that ``numpy.asarray`` understands.
 
@@ -42,8 +43,8 @@ def arrays(
     default the largest label of training and test rows plus one. Floats (N,) or (N, ...) are targets of a regression.
     Integers or booleans (N, L) that are 0 or 1 are L labels a row, each true or not: float32 targets, for ``bce``.
     ``node`` (N,) one id per row, integers or strings, for ``Natural()``.
-    ``test`` is held-out rows ``(x, y)``; or a fraction in (0, 1) of the rows, drawn always alike (the key is fixed) and
-    in proportion to the classes; or None. A node all of whose rows are drawn is no node any more.
+    ``test`` is held-out rows ``(x, y)``; or a fraction in (0, 1) of the rows, in proportion to the classes, drawn by
+    ``test_seed``; or None. A node all of whose rows are drawn is no node any more.
     Errors: ``BadInput`` for anything that does not fit, with the row where there is one.
 
     >>> import numpy as np
@@ -66,12 +67,13 @@ def arrays(
     data = Dataset(
         x_all, y_all, count, node=None if node is None else _node_ids(node), test_x=x_test, test_y=y_test, name=name
     )
-    return data if fraction is None else held_out(data, fraction)
+    return data if fraction is None else held_out(data, fraction, test_seed)
 
 
-def held_out(data: Dataset, fraction: float) -> Dataset:
-    """The data set with this fraction of its rows, always the same, as its test set; classes in proportion."""
-    train, test = holdout(data.y, data.classes, fraction, Key(0).child("holdout"))
+def held_out(data: Dataset, fraction: float, seed: int = 0) -> Dataset:
+    """The data set with this fraction of its rows, drawn by the seed, as its test set; classes in proportion."""
+    check_seed(seed)
+    train, test = holdout(data.y, data.classes, fraction, Key(int(seed)).child("holdout"))
     return replace(
         data,
         x=take(data.x, train),
@@ -79,6 +81,8 @@ def held_out(data: Dataset, fraction: float) -> Dataset:
         node=None if data.node is None else data.node[train.numpy()],
         test_x=take(data.x, test),
         test_y=data.y[test],
+        units=train,
+        test_units=test,
     )
 
 

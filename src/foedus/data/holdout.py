@@ -21,6 +21,12 @@ def check_fraction(test: Any) -> float | None:
     raise BadInput(f"test must be a fraction between 0 and 1 such as 0.2, or None; got {shown}")
 
 
+def check_seed(seed: Any) -> None:
+    """Errors: ``BadInput`` for what is no seed of test rows."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise BadInput(f"test_seed must be an integer, got {seed!r}")
+
+
 def holdout(y: Tensor, classes: int | None, fraction: float, key: Key) -> tuple[Tensor, Tensor]:
     """``(train, test)``: positions of the rows to keep and to hold out, each ascending, int64.
 

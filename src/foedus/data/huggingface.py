@@ -64,6 +64,7 @@ def huggingface(
     node: str | None = None,
     train: str = "train",
     size: Sequence[int] | None = None,
+    test_seed: int = 0,
 ) -> Dataset:
     """A data set that ``save_to_disk`` of the library ``datasets`` wrote; needs the extra ``huggingface``.
 
@@ -72,8 +73,8 @@ def huggingface(
               feature. Pictures become uint8 (C, H, W), grey if the first is, and are read when asked for. Numbers
               become float32, but lists of uint8 stay and lists of other integers are tokens (int64).
     ``y``     labels (``ClassLabel`` or integers) or targets (floats). ``node``  the column of ids, or None.
-    ``test``  the split of test rows (of a lone ``Dataset`` the default takes none); a fraction of the training rows; or
-              None.
+    ``test``  the split of test rows (of a lone ``Dataset`` the default takes none); a fraction of the training rows
+              (``test_seed`` picks the draw); or None.
     ``size``  (height, width) to which pictures are resized; None if all are of one size.
     Errors: ``BadInput`` without the library, and for a folder, split or column that is not there or holds no numbers.
     """
@@ -109,7 +110,7 @@ def huggingface(
         )
 
     data = naming(folder, made)
-    return data if fraction is None else held_out(data, fraction)
+    return data if fraction is None else held_out(data, fraction, test_seed)
 
 
 def _load(folder: Path) -> Any:

@@ -51,13 +51,14 @@ def images(
     node: str | None = None,
     grey: bool = False,
     in_memory: bool | None = None,
+    test_seed: int = 0,
 ) -> Dataset:
     """Pictures as uint8 pixels (C, H, W), which a ``Model`` scales to [0, 1]; a picture's folder is its class.
 
     ``path``  ``class/*.png``, or with ``node="folder"`` ``node/class/*.png``; if it has a folder ``train``, training
               rows are in there, and the test rows, in the same arrangement, in ``test``.
     ``size``  (height, width) to which pictures are resized; None if all are of one size.
-    ``test``  where there is no folder ``test``: the fraction of rows to hold out, or None.
+    ``test``  where there is no folder ``test``: the fraction of rows to hold out, drawn by ``test_seed``, or None.
     ``grey``  one channel; else three.
     ``in_memory``  True reads all at once, False reads when asked for; None keeps up to 1 GiB in memory.
 
@@ -93,7 +94,7 @@ def images(
     x_test, y_test = rows(test_files) if test_files else (None, None)
     owners = np.array([f.parent.parent.name for f in train_files]) if node is not None else None
     data = Dataset(x, y, len(names), names, owners, x_test, y_test, root.resolve().name)
-    return data if fraction is None else held_out(data, fraction)
+    return data if fraction is None else held_out(data, fraction, test_seed)
 
 
 def _find(root: Path, by_node: bool) -> list[Path]:

@@ -153,12 +153,21 @@ class Known:
         return self.everybody.test_rows if self.everybody.tested_on == "test" else 0
 
     @property
+    def held_rows(self) -> int:
+        """None in one place: those of whoever joins later are not known yet."""
+        return 0
+
+    @property
     def tested_on(self) -> str:
         return self.everybody.tested_on
 
     @property
     def nodes_tested_on(self) -> str:
         return self.everybody.nodes_tested_on
+
+    @property
+    def target_mean(self) -> None:
+        """That of all, of whom some have not joined, is nobody's."""
 
     @property
     def fingerprint(self) -> str:

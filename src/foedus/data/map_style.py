@@ -55,11 +55,12 @@ def torch_dataset(
     labels: Any = None,
     classes: int | None = None,
     name: str | None = None,
+    test_seed: int = 0,
 ) -> Dataset:
     """Any torch dataset with ``__len__`` and ``__getitem__ -> (x, y)``; rows are read when asked for.
 
     ``test``    another such dataset, without augmentation; or a fraction of the rows, which then pass through the
-                same transform as the others; or None.
+                same transform as the others (``test_seed`` picks the draw); or None.
     ``node``    one id per row, for ``Natural()``.
     ``labels``  one label or target per row. By default those that it says it has (``targets``, ``labels``,
                 ``tensors``, also below ``Subset`` and ``ConcatDataset``), or else one pass over it reads them.
@@ -90,7 +91,7 @@ def torch_dataset(
     names = _class_names(dataset)
     if names is not None and len(names) == data.classes:
         data = replace(data, class_names=names)
-    return data if fraction is None else held_out(data, fraction)
+    return data if fraction is None else held_out(data, fraction, test_seed)
 
 
 def as_input(value: Any, what: str) -> Tensor:

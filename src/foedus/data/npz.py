@@ -36,12 +36,13 @@ def npz(
     y_test: str | None = "y_test",
     test: float | None = None,
     keep_dtype: bool = True,
+    test_seed: int = 0,
 ) -> Dataset:
     """The arrays of an .npz file, by their names.
 
     ``x``, ``y``  inputs and labels (integers) or targets (floats). ``node``  one id per row, or None.
     ``x_test``, ``y_test``  held-out rows; the default names are taken if the file has both, None takes none.
-    ``test``      where there are none: the fraction of rows to hold out, or None.
+    ``test``      where there are none: the fraction of rows to hold out, or None; ``test_seed`` picks the draw.
     ``keep_dtype``  uint8 pixels stay uint8 and other integers stay tokens (int64); False makes all inputs float32.
     Pickled objects are never loaded: a file cannot run code. Errors: ``BadInput`` for a missing or damaged file, a name
     that it does not have (with those that it has), an array of objects, and whatever ``arrays`` says.
@@ -63,7 +64,7 @@ def npz(
         )
     return naming(file, lambda: arrays(
         found["x"], found["y"], node=found.get("node"), test=test if pair is None else pair,
-        keep_dtype=keep_dtype, name=file.stem,
+        keep_dtype=keep_dtype, name=file.stem, test_seed=test_seed,
     ))  # fmt: skip
 
 

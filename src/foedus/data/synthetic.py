@@ -20,7 +20,13 @@ FEATURES, CLASSES = 60, 10
 
 
 def synthetic(
-    alpha: float = 1.0, beta: float = 1.0, nodes: int = 30, seed: int = 0, iid: bool = False, test: float | None = None
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    nodes: int = 30,
+    seed: int = 0,
+    iid: bool = False,
+    test: float | None = None,
+    test_seed: int = 0,
 ) -> Dataset:
     """Synthetic(alpha, beta): every node labels inputs of its own by a linear classifier of its own.
 
@@ -31,7 +37,7 @@ def synthetic(
     W, b ~ N(0, 1) for all, and v_k = 0; alpha and beta are then not used.
 
     The node column is set: divide by ``Natural()``, and with ``holdout`` for test rows at every node. ``test`` is a
-    fraction of all rows, held out for the coordinator, or None.
+    fraction of all rows, held out for the coordinator, or None; ``test_seed`` picks the draw.
     Li et al., 2020, arXiv:1812.06127, section 5.1. Errors: ``BadInput`` for an option out of range.
 
     >>> from foedus.data import Natural
@@ -54,6 +60,7 @@ def synthetic(
         np.concatenate([y_N for _, y_N in drawn]),
         node=np.repeat(np.arange(nodes), [len(y_N) for _, y_N in drawn]),
         test=test,
+        test_seed=test_seed,
         classes=CLASSES,
     )
     return replace(data, name="synthetic(iid)" if iid else f"synthetic({alpha:g}, {beta:g})")

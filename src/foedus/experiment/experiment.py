@@ -27,6 +27,7 @@ from foedus.experiment.problems import BadExperiment
 from foedus.experiment.tables import Program, Tables, Tracker
 from foedus.plain.kinds import parameters, shape
 from foedus.sampling import StopRule
+from foedus.sampling.stopping import settled
 from foedus.training import Run, check, train
 
 if TYPE_CHECKING:
@@ -123,6 +124,9 @@ class Experiment:
         model = self.model(data)
         with self._placed("model"):
             check(self.program, model, data)
+        with self._placed("stop"):
+            for rule in self.stop:
+                settled(rule, model.measures)
 
     def train(
         self,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
 
-from foedus.core.errors import BadInput
+from foedus.core.errors import BadInput, plain_name
 from foedus.core.time.cost import Network
 from foedus.experiment.document import SWEEP, Document, from_file, from_text
 from foedus.experiment.experiment import Experiment
@@ -25,6 +25,7 @@ MOST = 10_000
 """Cases of a sweep. More is a slip of the keyboard rather than a plan."""
 
 SEED = ("seed",)
+TEST_SEED = "test_seed"
 NETWORK = ("runtime", "simulation", "network")
 
 
@@ -167,12 +168,15 @@ def _cases(document: Document) -> list[Case]:
             except BadInput as e:
                 problems.append(document.problem(axis.place, str(e)))
         try:
-            experiment = here.experiment()
+            experiment = _drawn_anew(here, any(axis.keys == SEED and len(axis.values) > 1 for axis in axes))
         except BadExperiment as e:
             problems += e.problems
             continue
         # A program is known by its own name.
-        words = [s[i] if n == "program" else f"{n}={s[i]}" for n, s, i in zip(names, shown, point, strict=True)]
+        words = [
+            _program(s[i], experiment.program) if n == "program" else f"{n}={s[i]}"
+            for n, s, i in zip(names, shown, point, strict=True)
+        ]
         group = [w for w, axis in zip(words, axes, strict=True) if axis.keys != SEED]
         subject = [w for w, axis in zip(words, axes, strict=True) if axis.keys not in (SEED, NETWORK)]
         networks = [s[i] for s, axis, i in zip(shown, axes, point, strict=True) if axis.keys == NETWORK and len(s) > 1]
@@ -189,6 +193,26 @@ def _cases(document: Document) -> list[Case]:
     if problems:
         raise BadExperiment(document.in_order(problems))
     return cases
+
+
+def _drawn_anew(document: Document, several: bool) -> Experiment:
+    """The experiment of one point. In a sweep over ``several`` seeds each draws its own test rows, where a fraction of
+    the data is drawn and the file does not say by which seed: else all seeds would be judged on the rows that one draw
+    happened to pick. Whose rows are whose, and what nodes hold out, goes by the seed anyway.
+    """
+    experiment = document.experiment()
+    source = experiment.tables.data.source
+    drawn = isinstance(source.options.get("test"), float) and TEST_SEED in source.options
+    if not several or not drawn:
+        return experiment
+    table = document.raw["data"]
+    named = table["source"]  # its options stand beside its name, or in a table of its own
+    place = ("data",) if isinstance(named, str) else ("data", "source", str(next(iter(named))))
+    options = table if isinstance(named, str) else named[place[-1]]
+    if any(plain_name(k) == plain_name(TEST_SEED) for k in options):
+        return experiment
+    document.set((*place, TEST_SEED), experiment.seed, document.where((SWEEP, *SEED)))
+    return document.experiment()
 
 
 def _axes(document: Document) -> list[_Axis]:
@@ -258,6 +282,19 @@ def _shown(values: Sequence[Any]) -> list[str]:
     """A word for each value: of a table its class's name, if that tells them apart."""
     short = [next(iter(v)) if isinstance(v, dict) and len(v) == 1 else _word(v) for v in values]
     return short if len(set(short)) == len(short) else [_word(v) for v in values]
+
+
+def _program(word: str, program: Any) -> str:
+    """A program's word with the name of its class, as it is called everywhere else, for the key that a file has.
+
+    Two classes of the user's own may have one name: import paths stay.
+
+    >>> from foedus import FedAvg
+    >>> _program("fedavg(rounds=30)", FedAvg(rounds=30)), _program("mine:Mine", FedAvg(rounds=30))
+    ('FedAvg(rounds=30)', 'mine:Mine')
+    """
+    key = word.partition("(")[0]
+    return word if ":" in key else type(program).__name__ + word[len(key) :]
 
 
 def _word(value: Any) -> str:

@@ -126,14 +126,16 @@ class Model:
     ``network``     a network by name, or a function, a class of modules or a module of your own.
     ``loss``        cross_entropy, mse, bce, or a function of your own ``(output, target)``; by default cross_entropy
                     for classes and mse for a regression.
-    ``metrics``     among accuracy, auc and rmse; by default those that fit the loss.
+    ``metrics``     names (the page on models lists them), tables such as ``{ sensitivity = { threshold = 0.3 } }``, or
+                    functions of your own ``(outputs, targets)``; the first is the main one. By default those that fit
+                    the loss.
     ``freeze``      patterns of parameter names that are not trained.
     ``warm_start``  a file of weights to start from.
     """
 
     network: Network
     loss: str | Callable[[Tensor, Tensor], Tensor] | None = None
-    metrics: tuple[str, ...] | None = None
+    metrics: tuple[str | dict[str, dict[str, float]] | Callable[[Tensor, Tensor], float], ...] | None = None
     freeze: tuple[str, ...] = ()
     warm_start: Path | None = None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from foedus.core.coordination.evaluation import AT_NODES, Evaluate
+from foedus.core.coordination.evaluation import AT_NODES, mean_loss
 from foedus.core.types.job import NodeState, NodeView, Work
 from foedus.core.types.model import Model
 from foedus.core.types.update import Tensors, Update
@@ -60,5 +60,5 @@ def choose(node: NodeView, models_KD: Tensor) -> int:
     """Which model has the least loss on the node's rows; the first of those that are equal."""
     if len(models_KD) == 1:
         return 0
-    losses = [Evaluate()(node, {"w": w})[0].metrics["loss"] for w in models_KD]
+    losses = [mean_loss(node, w) for w in models_KD]
     return losses.index(min(losses))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from foedus.core.coordination.evaluation import Evaluate
+from foedus.core.coordination.evaluation import mean_loss
 from foedus.core.errors import BadInput
 from foedus.core.types.job import NodeState, NodeView, Work
 from foedus.core.types.model import Model
@@ -39,7 +39,7 @@ class FairSGD:
     def __call__(self, node: NodeView, args: Tensors) -> tuple[Update, NodeState]:
         if callable(self.local.lr):
             raise BadInput("this job's learning rate is a schedule: give nodes FairSGD(local.at(t), q)")
-        loss = max(LEAST, Evaluate()(node, args)[0].metrics["loss"])
+        loss = max(LEAST, mean_loss(node, args["w"]))
         u, state = self.local(node, args)
         squared = float(torch.linalg.vector_norm(u["delta"], dtype=torch.float64)) ** 2
         constant = self.lipschitz or (1 / self.local.lr if self.local.lr else 0.0)  # steps of size 0 lead nowhere

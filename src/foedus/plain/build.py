@@ -95,9 +95,10 @@ class Builder:
         if isinstance(value, dict) and s.items and _named_elements(s):
             # A table where a list is expected: an element a key, as in [stop].
             return self._join(s, [self.build(s.items[0], {k: v}, path) for k, v in value.items()])
-        if isinstance(value, dict) and s.kinds:
+        tables = s.values is not inspect.Parameter.empty
+        if isinstance(value, dict) and s.kinds and not (tables and self._names_nothing(s, value)):
             return self._table(s, value, path)
-        if isinstance(value, dict) and s.values is not inspect.Parameter.empty:
+        if isinstance(value, dict) and tables:
             built = {k: self.build(s.values, v, (*path, k)) for k, v in value.items()}
             return BAD if any(b is BAD for b in built.values()) else built
         if s.anything:
@@ -111,6 +112,11 @@ class Builder:
         ):
             return self._named(s, value, {}, path, path)
         return self.fail(path, f"expected {expected(s, self.registry)}, got {given(value)}")
+
+    def _names_nothing(self, s: Shape, value: dict[str, Any]) -> bool:
+        """Whether no key of a table is the name of a class or function."""
+        known = self.registry.candidates(s)
+        return not any(self.imports(k) or find(k, known) for k in value)
 
     def _list(self, s: Shape, value: list[Any], path: Path) -> Any:
         if s.length is not None and len(value) != s.length:

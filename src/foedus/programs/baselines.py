@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from foedus.core.coordination.federation import Federation
+from foedus.core.coordination.judging import mean_of
 from foedus.core.errors import NodeFailed
 from foedus.core.types.data import POOLED
 from foedus.core.types.model import join
@@ -59,9 +60,9 @@ class LocalOnly:
             answers = await asyncio.gather(*(fed.map(job, {"w": w}, (n,)) for n, w in enumerate(before)))
             models = [w + join(_update(u).parts, fed.layout) for w, (u,) in zip(before, answers, strict=True)]
             quality = [await fed.evaluate(w) for w in models]
-            metrics = {k: sum(q[k] for q in quality) / len(quality) for k in quality[0]}
+            metrics = mean_of(quality)
             s = s.replace(w=torch.stack(models).mean(0), models=models)
-            await fed.commit(s, metrics, at_nodes=[{"w": w} for w in models])
+            await fed.commit(s, metrics, at_nodes=[{"w": w} for w in models], each=quality)
         return s.w  # type: ignore[no-any-return]
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from foedus.report.sheets import comparison, holdings_text, show
     from foedus.report.summary import On
     from foedus.report.terminal import Sheet
+    from foedus.report.uncertainty import difference, interval, overfitted
     from foedus.report.units import human_bytes, human_count, human_seconds, percent
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "as_json",
     "by_setting",
     "comparison",
+    "difference",
     "draw",
     "holdings_figure",
     "holdings_page",
@@ -32,6 +34,8 @@ __all__ = [
     "human_bytes",
     "human_count",
     "human_seconds",
+    "interval",
+    "overfitted",
     "page",
     "percent",
     "plot",
@@ -50,6 +54,7 @@ __getattr__, __dir__ = lazily(
         "foedus.report.sheets": "comparison holdings_text show",
         "foedus.report.summary": "On",
         "foedus.report.terminal": "Sheet",
+        "foedus.report.uncertainty": "difference interval overfitted",
         "foedus.report.units": "human_bytes human_count human_seconds percent",
     },
 )

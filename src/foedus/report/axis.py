@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+
+from foedus.report.units import even
 
 _DECADES = range(-12, 19)
 # From coarse to fine; the finest that does not crowd is taken.
@@ -14,6 +17,8 @@ _LADDERS: tuple[tuple[float, ...], ...] = (
     tuple(m * 10.0**k for k in _DECADES for m in (1, 3)),
     tuple(m * 10.0**k for k in _DECADES for m in (1, 2, 5)),
 )
+_PLOT, _CHAR, _SPACE = 190.0, 5.8, 6.0
+"""A chart's narrowest plot, the width of a letter below it, and what is left free between two texts."""
 _M, _H, _D = 60.0, 3600.0, 86400.0
 _SHORT = tuple(10.0**k for k in range(-9, 0))
 _CLOCKS: tuple[tuple[float, ...], ...] = (
@@ -37,6 +42,12 @@ class Axis:
     ticks: tuple[float, ...]
     text: Callable[[float], str]
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What stands at the ticks: on a linear axis all with as many decimals."""
+        made = tuple(map(self.text, self.ticks))
+        return made if self.log else even(made)
+
     def at(self, value: float) -> float:
         """Where the value lies: 0 at ``low``, 1 at ``high``."""
         if self.log:
@@ -45,7 +56,10 @@ class Axis:
 
 
 def log_axis(values: Sequence[float], text: Callable[[float], str], *, clock: bool = False, crowd: int = 6) -> Axis:
-    """A logarithmic axis over positive values (at least one); ``clock`` prefers ticks such as 10 min and 1 h."""
+    """A logarithmic axis over positive values (at least one); ``clock`` prefers ticks such as 10 min and 1 h.
+
+    Of the ticks there are so many that their texts do not run into each other in a chart's narrowest plot.
+    """
     low, high = min(values), max(values)
     if high <= low * 1.5:
         # One value, or nearly so: room on both sides.
@@ -54,11 +68,20 @@ def log_axis(values: Sequence[float], text: Callable[[float], str], *, clock: bo
     ticks: tuple[float, ...] = ()
     for ladder in _CLOCKS if clock else _LADDERS:
         inside = tuple(t for t in ladder if low * 0.999 <= t <= high * 1.001)
-        if len(inside) <= crowd and len(inside) > len(ticks):
+        if len(ticks) < len(inside) <= crowd and _apart(Axis(low, high, True, inside, text)):
             ticks = inside
     if len(ticks) < 2:
-        ticks = tuple(t for t in steps(low, high, 3) if low <= t <= high) or ticks
+        linear = tuple(t for t in steps(low, high, 3) if low <= t <= high)
+        ticks = linear if _apart(Axis(low, high, True, linear, text)) else linear[-1:] or ticks
     return Axis(low, high, True, ticks, text)
+
+
+def _apart(axis: Axis) -> bool:
+    """Whether the texts of neighbouring ticks leave a gap, where they stand below a plot."""
+    return all(
+        (axis.at(b) - axis.at(a)) * _PLOT >= _CHAR * (len(axis.text(a)) + len(axis.text(b))) / 2 + _SPACE
+        for a, b in pairwise(axis.ticks)
+    )
 
 
 def value_axis(values: Sequence[float], text: Callable[[float], str], *, share: bool = False) -> Axis:
@@ -71,7 +94,7 @@ def value_axis(values: Sequence[float], text: Callable[[float], str], *, share: 
         low, high = low - pad, high + pad
     ticks = steps(low, high, 5)
     low, high = min(low, ticks[0]), max(high, ticks[-1])
-    if share:
+    if share and min(values) >= 0 and max(values) <= 1:  # what is no share, from a changed file, is shown as well
         low, high = max(0.0, low), min(1.0, high)
     return Axis(low, high, False, tuple(t for t in ticks if low - 1e-12 <= t <= high + 1e-12), text)
 

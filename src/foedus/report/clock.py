@@ -6,7 +6,7 @@ from html import escape
 
 from foedus.report.markup import text
 from foedus.report.summary import TOGETHER, Comparison, Summary
-from foedus.report.units import finite, human_seconds, percent
+from foedus.report.units import finite, human_seconds, percent, small
 from foedus.report.verdict import time_shares
 
 _DOING = {
@@ -38,7 +38,7 @@ def _bar(s: Summary) -> str:
     shares = time_shares(s.last)
     if shares is None:
         return f'{label}<div class="shares">no time was charged</div>'
-    words = ", ".join(f"{part} {percent(x, 0 if x >= 0.0995 or x == 0 else 1)}" for part, x in shares.items())
+    words = ", ".join(f"{part} {small(x)}" for part, x in shares.items())
     r = s.last
     spent = sum(x for x in (r.compute_s, r.serial_s, r.wire_s, r.waiting_s) if finite(x))
     bars = "".join(f'<span class="{part}" style="width:{100 * x:.2f}%"></span>' for part, x in shares.items() if x > 0)

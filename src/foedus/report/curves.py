@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from foedus.core.types.metric import BOUNDED
 from foedus.report.axis import Axis, log_axis, value_axis
-from foedus.report.figures import REST, Line, Style, curve, line_chart
+from foedus.report.figures import Line, curve, line_chart
 from foedus.report.likeness import called
+from foedus.report.looks import REST, Style, dashes
 from foedus.report.markup import text
+from foedus.report.race import CLOCK, ROUNDS, TRAFFIC, WORK, Price, race
 from foedus.report.summary import TOGETHER, Comparison, Metric, Summary
 from foedus.report.units import human_bytes, human_count, human_seconds
-from foedus.report.verdict import CLOCK, ROUNDS, TRAFFIC, WORK, Price, join, plural, race
+from foedus.report.verdict import join, plural
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def curves(c: Comparison, looks: dict[str, Style]) -> str:
     if metric is None:
         return '<p class="lead">Nothing was evaluated, so there are no curves to draw.</p>'
     values = [v for s in c.programs for v in (*s.values, *s.finals, *(_ends(s) if s in c.shown else ()))]
-    ticks = (lambda v: f"{v:g}") if metric.field == "auc" else metric.target_text
+    ticks = (lambda v: f"{v:g}") if metric.form == BOUNDED else metric.target_text
     y = value_axis(values if c.target is None else [*values, c.target], ticks, share=metric.share)
     return "\n".join(_figure(c, looks, metric, y, f) for f in _FIGURES)
 
@@ -69,12 +72,13 @@ def _figure(c: Comparison, looks: dict[str, Style], metric: Metric, y: Axis, f: 
     if not drawn:
         return ""
     lead = f"{'Higher' if metric.higher else 'Lower'} and further left is better: {f.better}."
-    silent = [s.label for s in c.shown if s.role != TOGETHER and s.final is not None]
+    silent = [s for s in c.shown if s.role != TOGETHER and s.final is not None]
     if f.levels and silent:
-        lead += f" {join(silent)} " + (
-            "sends nothing: a dashed line" if len(silent) == 1 else "send nothing: dashed lines"
+        named = join([f"{s.label} ({dashes(looks[s.label])})" for s in silent])
+        lead += (
+            f" {named} {'sends' if len(silent) == 1 else 'send'} nothing, and stand{'s' if len(silent) == 1 else ''} "
         )
-        lead += " at the quality reached."
+        lead += "at the quality reached."
     if c.target is not None and any(metric.reaches(v, c.target) for s in c.shown if not c.odd(s) for v in s.values):
         lead += " A ring marks where a curve first reaches the target."
     if any(s.n > 1 for s in c.shown):

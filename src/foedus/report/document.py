@@ -12,19 +12,22 @@ from typing import TYPE_CHECKING
 
 from foedus.report.clock import clock
 from foedus.report.curves import curves
-from foedus.report.figures import styles
 from foedus.report.files import write_whole
+from foedus.report.goodness import goodness
 from foedus.report.holdings import figure, headline, holdings, split_tiles, who_holds_what
+from foedus.report.looks import styles
 from foedus.report.markup import text
 from foedus.report.networks import networks
 from foedus.report.nodes import each_node
 from foedus.report.origin import origin
 from foedus.report.prepared import prepared, prepared_data
+from foedus.report.race import TRAFFIC, WORK, race
+from foedus.report.sendable import without_places
 from foedus.report.staleness import staleness
 from foedus.report.stragglers import stragglers
 from foedus.report.summary import TOGETHER, Comparison, Runs, compare
 from foedus.report.table import table
-from foedus.report.verdict import TRAFFIC, WORK, Tile, race, tiles, troubles, verdict
+from foedus.report.verdict import Tile, tiles, troubles, verdict
 
 if TYPE_CHECKING:
     from foedus.core.types.data import FederatedDataset
@@ -59,15 +62,16 @@ def page(
 def render(c: Comparison, title: str, notes: Sequence[str] = ()) -> str:
     """The page's HTML."""
     roles = [s.role if s in c.shown else "rest" for s in c.programs]
-    looks = dict(zip((s.label for s in c.programs), styles(roles, TOGETHER), strict=True))
+    looks = dict(zip((s.label for s in c.programs), styles(roles), strict=True))
     sections = [
         networks(c, looks),
         table(c, looks),
         curves(c, looks),
+        goodness(c, looks),
         each_node(c, looks),
         clock(c),
         staleness(c, looks),
-        stragglers(c),
+        stragglers(c, looks),
         who_holds_what(c),
         prepared(c),
         origin(c),
@@ -128,7 +132,7 @@ def _more(c: Comparison) -> str:
     """What comes after the verdict: how the federated programs compare (one alone is no race), and what went wrong."""
     said = race(c, TRAFFIC, WORK) if len(c.with_role(TOGETHER)) > 1 else ""
     lines = [f'<p class="more">{text(said)}</p>'] if said else []
-    return "\n".join(lines + [f'<p class="trouble">{text(t)}</p>' for t in troubles(c)])
+    return "\n".join(lines + [f'<p class="trouble">{text(without_places(t))}</p>' for t in troubles(c)])
 
 
 def _tile(t: Tile) -> str:

@@ -7,25 +7,13 @@ from dataclasses import dataclass, replace
 from html import escape
 
 from foedus.report.axis import Axis
+from foedus.report.looks import REST, TARGET, Style
 
-COLORS = 6
 CLASS_COLORS = 10
 WIDTH, HEIGHT = 372, 268
 _TOP, _BOTTOM, _LEFT = 14, 42, 44
-_LABEL_CHARS, _CHAR, _LINE = 14, 6.1, 14
+_LABEL_CHARS, _CHAR, _LINE = 18, 6.1, 14
 _POINTS, _TIPS = 160, 40
-
-
-@dataclass(frozen=True)
-class Style:
-    """How one run is drawn everywhere: a CSS class for its colour, and a dash pattern (empty: solid)."""
-
-    css: str
-    dash: str = ""
-
-
-REST = Style("rest")
-"""How runs are drawn that are there for comparison only: a thin grey line without a name."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +44,10 @@ def line_chart(
     target: tuple[float, str] | None = None,
 ) -> str:  # fmt: skip
     """An SVG of curves and levels with labels at the right. ``name`` is unique on the page; texts are escaped here."""
-    named = [ln for ln in lines if ln.style is not REST]
-    shown = named if len(named) <= (HEIGHT - _TOP - _BOTTOM) // _LINE else ()
+    goal = [] if target is None or not y.low <= target[0] <= y.high else [Line(target[1], TARGET, level=target[0])]
+    named = [ln for ln in lines if ln.style is not REST and ln.label]
+    # Names stand beside the plot, where no curve is; so does that of the target.
+    shown = [*named, *goal] if len(named) + len(goal) <= (HEIGHT - _TOP - _BOTTOM) // _LINE else goal
     right = max(map(len, _shortened([ln.label for ln in shown])), default=0) * _CHAR + 26
     plot = _Plot(x, y, _LEFT, WIDTH - right, _TOP, HEIGHT - _BOTTOM)
     parts = [
@@ -65,10 +55,9 @@ def line_chart(
         f'<title id="{name}-t">{escape(title)}</title><desc id="{name}-d">{escape(desc)}</desc>',
         *_frame(plot, x_label),
     ]
-    if target is not None and y.low <= target[0] <= y.high:
-        h = plot.v(target[0])
+    for ln in goal:
+        h = plot.v(ln.end)
         parts.append(f'<line class="target" x1="{plot.left}" x2="{_n(plot.right)}" y1="{h}" y2="{h}"/>')
-        parts.append(f'<text class="halo" x="{plot.left + 4}" y="{_n(h + 13)}">{escape(target[1])}</text>')
     # What stays in the background is drawn first: the other lines, then the bands, then the curves.
     lines = sorted(lines, key=lambda ln: ln.style is not REST)
     for ln in lines:
@@ -166,16 +155,16 @@ def _shortened(labels: Sequence[str]) -> list[str]:
 
 def _frame(p: _Plot, x_label: str) -> list[str]:
     parts = []
-    for t in p.y.ticks:
+    for t, words in zip(p.y.ticks, p.y.texts, strict=True):
         at = p.v(t)
         parts.append(f'<line class="grid" x1="{_n(p.left)}" x2="{_n(p.right)}" y1="{at}" y2="{at}"/>')
-        parts.append(f'<text class="end" x="{_n(p.left - 7)}" y="{_n(at + 4)}">{escape(p.y.text(t))}</text>')
+        parts.append(f'<text class="end" x="{_n(p.left - 7)}" y="{_n(at + 4)}">{escape(words)}</text>')
     low = _n(p.bottom)
     parts.append(f'<line class="base" x1="{_n(p.left)}" x2="{_n(p.right)}" y1="{low}" y2="{low}"/>')
-    for t in p.x.ticks:
+    for t, words in zip(p.x.ticks, p.x.texts, strict=True):
         at = p.h(t)
         parts.append(f'<line class="base" x1="{at}" x2="{at}" y1="{low}" y2="{_n(p.bottom + 4)}"/>')
-        parts.append(f'<text class="mid" x="{at}" y="{_n(p.bottom + 17)}">{escape(p.x.text(t))}</text>')
+        parts.append(f'<text class="mid" x="{at}" y="{_n(p.bottom + 17)}">{escape(words)}</text>')
     middle = _n((p.left + p.right) / 2)
     parts.append(f'<text class="mid name" x="{middle}" y="{_n(p.bottom + 36)}">{escape(x_label)}</text>')
     return parts
@@ -258,26 +247,9 @@ def _labels(p: _Plot, lines: Sequence[Line]) -> list[str]:
         bend = f"{_n(start)},{_n(end)} {_n(max(x, start))},{_n(end)} {_n(x + 9)},{_n(y)} {_n(x + 16)},{_n(y)}"
         parts.append(f'<polyline class="{ln.style.css} lead" points="{bend}"/>')
         full = f"<title>{escape(ln.label)}</title>" if short != ln.label else ""
-        parts.append(f'<text class="label" x="{_n(x + 19)}" y="{_n(y + 4)}">{full}{escape(short)}</text>')
+        css = "label goal" if ln.style is TARGET else "label"
+        parts.append(f'<text class="{css}" x="{_n(x + 19)}" y="{_n(y + 4)}">{full}{escape(short)}</text>')
     return parts
-
-
-def styles(roles: Sequence[str], together: str) -> list[Style]:
-    """One style per setting: colours for those that work together, greys with dashes for what they are compared with.
-
-    The role ``"rest"`` is for those that stay in the background.
-    """
-    made, color, grey = [], 0, 0
-    for role in roles:
-        if role == "rest":
-            made.append(REST)
-        elif role == together:
-            made.append(Style(f"s{color % COLORS}", ("", "7 3", "2 3")[color // COLORS % 3]))
-            color += 1
-        else:
-            made.append(Style(("g0", "g1")[grey % 2], ("6 4", "2 3", "9 3 2 3")[grey % 3]))
-            grey += 1
-    return made
 
 
 def curve(

@@ -33,7 +33,7 @@ def called(c: Comparison, s: Summary) -> str:
 
 def said(c: Comparison) -> list[str]:
     """On what quality was measured, and where not; what the programs minimise, and which do not."""
-    return [*_measured(c), *_objectives(c)]
+    return [*_measured(c), *_unmeasured(c), *_models(c), *_objectives(c)]
 
 
 def _measured(c: Comparison) -> list[str]:
@@ -65,6 +65,26 @@ def _measured(c: Comparison) -> list[str]:
     if any(s.diverged for s in settings):
         found.append(f"{DIVERGED} It diverged, and this is what was left; no sentence here takes it in.")
     return found
+
+
+def _unmeasured(c: Comparison) -> list[str]:
+    """Who was not measured by what all are compared by."""
+    found = [s.label for s in c.programs if s.final is None and any(r.loss is not None for r in s.run.history)]
+    if c.metric is None or not found:
+        return []
+    return [f"{join(found)} {'was' if len(found) == 1 else 'were'} not measured by {c.metric.label}."]
+
+
+def _models(c: Comparison) -> list[str]:
+    """That not all trained the same model: what differs then may be the model and not the program."""
+    sizes: dict[int, list[str]] = {}
+    for s in c.programs:
+        for n in dict.fromkeys(len(run.vector) for run in s.runs):
+            sizes.setdefault(n, []).append(s.label)
+    if len(sizes) < 2:
+        return []
+    parts = [f"{join(who)} {n:,} numbers" for n, who in sorted(sizes.items())]
+    return [f"They did not train the same model: {'; '.join(parts)}."]
 
 
 def _objectives(c: Comparison) -> list[str]:

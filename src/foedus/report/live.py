@@ -15,9 +15,10 @@ from rich.text import Text
 
 from foedus.core.records.run import Record, Run
 from foedus.core.text import visible
+from foedus.core.types.metric import named
 from foedus.report.summary import METRICS, Metric
-from foedus.report.terminal import SafeConsole
-from foedus.report.units import MISSING, human_bytes, human_seconds
+from foedus.report.terminal import SafeConsole, in_ascii
+from foedus.report.units import human_bytes, human_seconds
 
 REFRESH = 8
 """Times a second that a terminal is redrawn, at most."""
@@ -97,7 +98,7 @@ class Row:
         parts = [self.label, f"round {r.round}{of}", _quality(r)]
         parts += [f"up {human_bytes(r.bytes_up)}", f"down {human_bytes(r.bytes_down)}"]
         parts += [f"virtual {human_seconds(r.virtual_s)}", f"wall {human_seconds(self._seen.wall)}"]
-        return "  ".join(p for p in parts if p).replace(MISSING, "-")
+        return in_ascii("  ".join(p for p in parts if p))
 
     def cells(self) -> dict[str, Text | ProgressBar]:
         """This row of the terminal's table, by column."""
@@ -296,9 +297,9 @@ class _Seen:
 
     def after(self, r: Record) -> _Seen:
         now = time.monotonic()
-        metric = next((m for m in METRICS if m.of(r) is not None), None)
+        metric = _main(r)
         # Test quality stays when a round was not evaluated and has a training loss only.
-        if metric is None or (self.metric is not None and METRICS.index(metric) > METRICS.index(self.metric)):
+        if metric is None or (self.metric is not None and r.main is None and metric.field == "train_loss"):
             metric, quality = self.metric, self.quality
         else:
             quality = metric.text(metric.of(r))
@@ -339,8 +340,14 @@ class _Seen:
         return max(0.0, pace * (total - self.record.round) - (time.monotonic() - self.at))
 
 
+def _main(r: Record) -> Metric | None:
+    """What the record is judged by; None where nothing was measured."""
+    said = [] if r.main is None else [Metric.of_core(named(r.main))]
+    return next((m for m in [*said, *METRICS] if m.of(r) is not None), None)
+
+
 def _quality(r: Record) -> str:
-    metric = next((m for m in METRICS if m.of(r) is not None), None)
+    metric = _main(r)
     return f"{metric.label} {metric.text(metric.of(r))}" if metric else ""
 
 

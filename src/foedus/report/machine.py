@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from foedus.core.coordination.spread import worst_tenth
 from foedus.core.records.run import Record, Run
+from foedus.report.by_node import Node, Nodes, by_node, node_values
+from foedus.report.by_node import sentence as of_nodes
 from foedus.report.networks import fit, sentence
-from foedus.report.nodes import node_values
 from foedus.report.origin import origin_of
 from foedus.report.prepared import preparation
 from foedus.report.seeds import sd
 from foedus.report.split import QUANTILES
-from foedus.report.summary import METRICS, Comparison, Metric, Runs, Summary, compare
+from foedus.report.summary import Comparison, Metric, Runs, Summary, compare, measures
+from foedus.report.uncertainty import LEVEL, interval
 from foedus.report.units import finite
 from foedus.report.verdict import time_shares
 
@@ -63,10 +65,13 @@ def _run(run: Run) -> dict[str, Any]:
         "rounds": s.last.round,
         "evaluated_on": _measured(run),
         "objective": run.objective,
+        "baseline": run.usual,
         "quality": _quality(s, c.metric),
+        "judged": _judged(run),
         "costs": _costs(s.last),
         "time_shares": _shares(s.last),
         "node_metrics": _nodes(run),
+        "each_node": _by_node(c),
         "sha256": run.sha256,
         "out": None if run.out is None else str(run.out),
         "origin": origin_of(run),
@@ -76,7 +81,7 @@ def _run(run: Run) -> dict[str, Any]:
 
 def _measured(run: Run) -> dict[str, str]:
     on = run.evaluated_on
-    return {"rows": on.rows, "where": on.where, "models": on.models, "auc": on.auc}
+    return {"rows": on.rows, "where": on.where, "models": on.models}
 
 
 def _agreed(what: Run | FederatedDataset) -> dict[str, Any] | None:
@@ -98,9 +103,46 @@ def _quality(s: Summary, metric: Metric | None) -> dict[str, Any] | None:
     }
 
 
+def _judged(run: Run) -> dict[str, Any] | None:
+    """The point at which the run is judged: how it was chosen, and every metric there, with its interval."""
+    j = run.judged
+    if j is None:
+        return None
+    values = {
+        metric: {
+            "value": value,
+            "interval": _told([run], metric),
+            "in_the_last_round": finite(j.last.values.get(metric)),
+        }
+        for metric, value in j.here.values.items()
+    }
+    return {
+        "rounds": list(j.rounds),
+        "how": j.how,
+        "by": j.by,
+        "rows": j.rows,
+        "values": values,
+    }
+
+
+def _told(runs: Sequence[Run], metric: str) -> dict[str, Any] | None:
+    """The mean over runs at their judged points with its interval; None where nothing tells its spread."""
+    found = interval(runs, metric)
+    if found is None:
+        return None
+    return {
+        "value": found.value,
+        "low": found.low,
+        "high": found.high,
+        "level": LEVEL,
+        "covers": found.covers,
+        "too_few_rows": bool(found.few),
+    }
+
+
 def _nodes(run: Run) -> dict[str, dict[str, Any]] | None:
     found = {}
-    for metric in METRICS:
+    for metric in measures([run]):
         values = [v for _, v in node_values(run, metric)]
         if values:
             found[metric.field] = {
@@ -119,7 +161,36 @@ def _comparison(c: Comparison) -> dict[str, Any]:
         "higher_is_better": None if c.metric is None else c.metric.higher,
         "target": c.target,
         "networks": _networks(c),
+        "each_node": _by_node(c),
         "groups": [_group(c, s) for s in (c.everywhere if c.networks else c.ranked)],
+    }
+
+
+def _by_node(c: Comparison) -> dict[str, Any] | None:
+    """Every node by its name; None where nothing was evaluated at the nodes."""
+    found = by_node(c)
+    if found is None:
+        return None
+    return {
+        "metric": found.metric.field,
+        "groups": {g: s.label for g, s in found.groups.items()},
+        "everybody": found.all,
+        "nodes": [_node(found, n) for n in found.nodes],
+        "sentence": of_nodes(found),
+    }
+
+
+def _node(found: Nodes, n: Node) -> dict[str, Any]:
+    d = n.gain
+    return {
+        "name": n.name,
+        "rows": n.rows,
+        "too_few": n.few,
+        "own": n.own,
+        "everybody": n.everybody,
+        "gain": None
+        if d is None
+        else {"value": d.value, "low": d.low, "high": d.high, "claimed": found.told(n) != 0, "covers": d.covers},
     }
 
 
@@ -149,7 +220,9 @@ def _group(c: Comparison, s: Summary) -> dict[str, Any]:
         "evaluated_on": _measured(s.run),
         "comparable": not c.odd(s),
         "objective": s.run.objective,
+        "baseline": s.run.usual,
         "rounds": finite(s.last.round),
+        "judged": None if c.metric is None else _told(s.runs, c.metric.field),
         "final": _spread(s.finals),
         "best": _spread(s.bests),
         "costs": _costs(s.last),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html import escape
 
-from foedus.report.figures import Style
+from foedus.report.looks import Style
 
 _UNIT = re.compile(r"(?<=\d) (?=(?:%|[kMGTPE]?B|ms|s|min|h|d|points|rounds?|times)(?:\W|$))")
 _PAIR = re.compile("(\\d\N{NO-BREAK SPACE}(?:min|h|d)) (?=\\d+\N{NO-BREAK SPACE}(?:s|min|h))")

@@ -8,13 +8,13 @@ from html import escape
 from statistics import fmean
 
 from foedus.core.records.run import Record
-from foedus.report.figures import Style
+from foedus.report.looks import Style
 from foedus.report.markup import swatch, text
 from foedus.report.seeds import within_spread
 from foedus.report.summary import TOGETHER, Comparison, Metric, Summary, network_name
 from foedus.report.table import cell, head
 from foedus.report.terminal import Column, Grid
-from foedus.report.units import human_bytes, human_seconds, percent, times
+from foedus.report.units import fewer, human_bytes, human_seconds, percent
 from foedus.report.verdict import join, time_shares
 
 TITLE = "Which fits which network"
@@ -190,7 +190,7 @@ def _saving(pairs: Sequence[tuple[Summary, Summary]], read: Callable[[Record], f
             return ""
         found.append((most / least, most, least))
     _, most, least = min(found)
-    return times(most, least)
+    return fewer(most, least)
 
 
 def _patience(pairs: Sequence[tuple[Summary, Summary]]) -> str:
@@ -249,8 +249,8 @@ def networks(c: Comparison, looks: dict[str, Style]) -> str:
     heads = f'<tr role="row">{head("program", css="who")}{top}</tr>'
     return (
         f'<h2>{TITLE}</h2><p class="lead">{text(sentence(f))}</p>'
-        f'<table class="compare fits" role="table"><thead role="rowgroup">{heads}</thead>'
-        f'<tbody role="rowgroup">{"".join(rows)}</tbody></table>'
+        f'<div class="scroll"><table class="compare fits" role="table"><thead role="rowgroup">{heads}</thead>'
+        f'<tbody role="rowgroup">{"".join(rows)}</tbody></table></div>'
         f'<p class="small">{text(_explain(c, f))}</p>'
     )
 

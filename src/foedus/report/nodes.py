@@ -10,11 +10,27 @@ from statistics import fmean
 from foedus.core.coordination.spread import worst_tenth
 from foedus.core.records.run import Run
 from foedus.report.axis import Axis, value_axis
-from foedus.report.figures import Style
+from foedus.report.by_node import (
+    FEW,
+    MOST_ROWS,
+    Node,
+    Nodes,
+    by_node,
+    called,
+    explained,
+    gain_of,
+    listed,
+    node_values,
+    rows_of,
+    sentence,
+)
+from foedus.report.looks import Style
 from foedus.report.markup import text
 from foedus.report.split import node_names
-from foedus.report.summary import METRICS, Comparison, Metric, Summary
-from foedus.report.units import finite, percent
+from foedus.report.summary import POOLED, TOGETHER, Comparison, Metric, Summary, measures
+from foedus.report.table import cell, head
+from foedus.report.units import percent
+from foedus.report.values import decimals, from_to
 
 _DOTS = 120
 _BINS = 80
@@ -33,15 +49,9 @@ class Fairness:
     worst: float
 
 
-def node_values(run: Run, metric: Metric) -> list[tuple[int, float]]:
-    """Node and value of the metric, of every node that has one."""
-    found = (run.node_metrics or {}).get(metric.field) or ()
-    return [(k, value) for k, v in enumerate(found) if (value := finite(v)) is not None]
-
-
 def fairness(programs: Sequence[Summary]) -> tuple[Metric, list[Fairness]] | None:
     """Of all settings that were evaluated at their nodes, by the first metric that any has; None if none was."""
-    for metric in METRICS:
+    for metric in measures(run for s in programs for run in s.runs):
         found = [f for s in programs if (f := _of(s, metric)) is not None]
         if found:
             return metric, found
@@ -69,11 +79,98 @@ def _node(run: Run, k: int) -> str:
 
 
 def each_node(c: Comparison, looks: dict[str, Style]) -> str:
-    """The section as HTML; empty where nothing was evaluated at the nodes."""
-    found = fairness(c.shown)
-    if found is None:
+    """The section as HTML; empty where nothing was evaluated at the nodes.
+
+    Up to thirty nodes have a row each; of more, all are dots, and the ten that have least have a row.
+    """
+    found, measured = by_node(c), fairness(c.shown)
+    if found is None or measured is None:
         return ""
-    metric, all_of_them = found
+    many = len(found.nodes) > MOST_ROWS
+    dots = _strips(c, looks, *measured) if many or len(c.with_role(TOGETHER)) > 1 else ""
+    said = " ".join(s for s in (sentence(found), of_all(c, *measured)) if s)
+    return f'<h2>How it is for each node</h2><p class="lead">{text(said)}</p>{dots}{_table(found, looks)}'
+
+
+# -- a row a node ------------------------------------------------------------------------------------------------------
+
+
+def _table(found: Nodes, looks: dict[str, Style]) -> str:
+    """A row a node: its values as dots on one axis and as numbers, and what it gains."""
+    m, groups, nodes = found.metric, list(found.groups), listed(found)
+    axis = value_axis(_values(nodes), m.target_text, share=m.share)
+    own = [*groups, *(["gain"] if found.gains else [])]
+    other = [g for g in groups if any(g in n.everybody for n in nodes)]
+    top = f"{head('node', rowspan=2, css='who')}{head('rows', rowspan=2)}{head('', rowspan=2, css='dots')}"
+    top += head(f"{m.label} on its own rows", colspan=len(own))
+    top += head("on everybody's", colspan=len(other)) if other else ""
+    second = "".join(head(h, css="" if i else "first") for some in (own, other) for i, h in enumerate(some))
+    columns = [decimals(m, [n.own.get(g) for n in nodes]) for g in groups]
+    elsewhere = [decimals(m, [n.everybody.get(g) for n in nodes]) for g in other]
+    rows = []
+    for i, n in enumerate(nodes):
+        cells = [cell(f"{g}, own rows", columns[j][i], sign=FEW if n.few else "") for j, g in enumerate(groups)]
+        cells += [_gain(found, n)] if found.gains else []
+        cells += [cell(f"{g}, everybody's rows", elsewhere[j][i]) for j, g in enumerate(other)]
+        rows.append(
+            f'<tr role="row"><th scope="row" class="who" role="rowheader">{escape(n.name)}</th>'
+            f"{cell('rows', rows_of(n))}"
+            f'<td role="cell" class="dots">{_dots(found, n, axis, looks)}</td>{"".join(cells)}</tr>'
+        )
+    ticks = "".join(
+        f'<span style="left:{100 * axis.at(t):.1f}%">{text(words)}</span>'
+        for t, words in zip(axis.ticks, axis.texts, strict=True)
+    )
+    rows.append(
+        '<tr role="row" class="axis" aria-hidden="true"><td></td><td></td>'
+        f'<td class="dots"><div class="ticks">{ticks}</div></td></tr>'
+    )
+    key = "".join(
+        f'<li><svg class="mark" viewBox="0 0 14 14"><circle class="{looks[s.label].css} {_mark(g)}" cx="7" cy="7"/>'
+        f"</svg>{text(called(g, s))}</li>"
+        for g, s in found.groups.items()
+    )
+    return (
+        f'<ul class="key">{key}</ul><div class="scroll"><table class="compare tight nodes" role="table">'
+        f'<thead role="rowgroup"><tr role="row">{top}</tr><tr role="row">{second}</tr></thead>'
+        f'<tbody role="rowgroup">{"".join(rows)}</tbody></table></div><p class="small">{text(explained(found))}</p>'
+    )
+
+
+def _mark(group: str) -> str:
+    """A dot; of all data in one place a ring, in which a dot can be seen that has as much."""
+    return "hollow" if group == POOLED else "seen spot"
+
+
+def _values(nodes: Sequence[Node]) -> list[float]:
+    return [v for n in nodes for v in n.own.values() if v is not None] or [0.0, 1.0]
+
+
+def _gain(found: Nodes, n: Node) -> str:
+    around = "" if n.gain is None else from_to(found.metric, n.gain, found.values)
+    return cell("gain", gain_of(found, n), "least" if found.told(n) else "", around)
+
+
+def _dots(found: Nodes, n: Node, axis: Axis, looks: dict[str, Style]) -> str:
+    """A node's values on the axis that all nodes share."""
+    drawn, said = [], []
+    for group, s in found.groups.items():
+        v = n.own.get(group)
+        if v is not None:
+            said.append(f"{group} {found.metric.text(v)}")
+            drawn.append(f'<circle class="{looks[s.label].css} {_mark(group)}" cx="{100 * axis.at(v):.1f}%" cy="9"/>')
+    words = escape(f"{n.name}: {', '.join(said) or 'not measured'}")
+    return (
+        f'<svg class="strip tip" height="18" role="img" aria-label="{words}"><title>{words}</title>'
+        f'<line class="grid" x1="0" x2="100%" y1="9" y2="9"/>{"".join(drawn)}</svg>'
+    )
+
+
+# -- all nodes as dots -------------------------------------------------------------------------------------------------
+
+
+def _strips(c: Comparison, looks: dict[str, Style], metric: Metric, all_of_them: Sequence[Fairness]) -> str:
+    """The nodes of every setting as dots on one axis."""
     axis = value_axis([v for f in all_of_them for _, v in f.values], metric.target_text, share=metric.share)
     key = (
         '<li><svg class="mark" viewBox="0 0 12 12"><circle class="seen" cx="6" cy="6" r="3.5"/></svg>a node</li>'
@@ -82,19 +179,22 @@ def each_node(c: Comparison, looks: dict[str, Style]) -> str:
         f"mean of {_who(all_of_them)}</li>"
     )
     rows = "".join(_strip(f, metric, axis, looks[f.summary.label]) for f in all_of_them)
-    ticks = "".join(f'<span style="left:{100 * axis.at(t):.1f}%">{text(axis.text(t))}</span>' for t in axis.ticks)
-    caption = [sentence(c, metric, all_of_them), "What counts is the last evaluation at the nodes."]
+    ticks = "".join(
+        f'<span style="left:{100 * axis.at(t):.1f}%">{text(words)}</span>'
+        for t, words in zip(axis.ticks, axis.texts, strict=True)
+    )
+    caption = ["What counts is the last evaluation at the nodes."]
     per_dot = max(len(f.values) / _DOTS for f in all_of_them)
     if per_dot > 1:
         caption.append(f"Where there are more than {_DOTS} nodes a dot stands for several.")
     return (
-        f'<h2>How it is for each node</h2><figure><ul class="key">{key}</ul><div class="split strips">{rows}'
+        f'<figure><ul class="key">{key}</ul><div class="split strips">{rows}'
         f'<div></div><div class="ticks" aria-hidden="true">{ticks}</div></div>'
         f"<figcaption>{text(' '.join(caption))}</figcaption></figure>"
     )
 
 
-def sentence(c: Comparison, metric: Metric, found: Sequence[Fairness]) -> str:
+def of_all(c: Comparison, metric: Metric, found: Sequence[Fairness]) -> str:
     """What the worst tenth of nodes has while the mean is so much."""
     f = next((f for f in found if f.summary is c.chosen), found[0])
     name = "" if metric.share else f"{metric.label} "

@@ -10,6 +10,7 @@ from foedus.core.records.origin import origin as now
 from foedus.core.records.run import Run
 from foedus.report.markup import text
 from foedus.report.seeds import config_of, without_seed
+from foedus.report.sendable import without_folder, without_places
 from foedus.report.summary import MANY, Comparison, Summary
 from foedus.report.units import human_count, human_seconds, three_digits
 from foedus.report.unused import unused
@@ -54,15 +55,15 @@ def _block(s: Summary, shared: Mapping[str, str]) -> str:
     pairs += [
         (f"{name.replace('_', ' ')}, at the end", three_digits(value))
         for name, value in s.last.metrics.items()
-        if not name.startswith("node_")
+        if not name.startswith("node_") and name not in {m.name for m in s.run.metrics}
     ]
     own = dict.fromkeys(name for r in s.runs for name in origin_of(r) if name not in shared)
     pairs += [(name, _each(origin_of(r).get(name, "not known") for r in s.runs)) for name in own]
     # Of files that differ in the seed only, the first.
     files = {without_seed(r): config_of(r) for r in reversed(s.runs) if config_of(r)}
     config = "".join(
-        f"<details><summary>Settings file{'' if i == 0 else f' {i + 1}'}</summary><pre><code>{escape(f)}</code></pre>"
-        "</details>"
+        f"<details><summary>Settings file{'' if i == 0 else f' {i + 1}'}</summary>"
+        f"<pre><code>{escape(without_places(without_folder(f)))}</code></pre></details>"
         for i, f in enumerate(reversed(files.values()))
     )
     ended = Counter(r.status for r in s.runs)
@@ -77,5 +78,5 @@ def _each(values: Iterable[str]) -> str:
 
 
 def _facts(pairs: Iterable[tuple[str, str]]) -> str:
-    rows = "".join(f"<dt>{escape(k)}</dt><dd><code>{escape(v)}</code></dd>" for k, v in pairs)
+    rows = "".join(f"<dt>{escape(k)}</dt><dd><code>{escape(without_places(v))}</code></dd>" for k, v in pairs)
     return f'<dl class="facts">{rows}</dl>'

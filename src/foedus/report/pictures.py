@@ -13,6 +13,7 @@ from foedus.core.text import visible
 from foedus.report.files import write_whole
 from foedus.report.holdings import Holdings, holdings
 from foedus.report.likeness import called
+from foedus.report.looks import DASH_DOT, DASHED, DOTTED, styles
 from foedus.report.summary import TOGETHER, Comparison, Metric, Runs, Summary, compare
 from foedus.report.units import human_bytes, human_count
 
@@ -26,12 +27,13 @@ _FORMATS: dict[str, dict[str, Any]] = {
     ".svg": {"metadata": {"Date": None}},
     ".pdf": {"metadata": {"CreationDate": None}},
 }
-_COLORS = ("#0b6fb8", "#d55e00", "#00916a", "#b3509a", "#b98900", "#3aa0d8")
+_COLORS = ("#0b6fb8", "#d55e00", "#00916a", "#b3509a", "#b98900", "#3aa0d8", "#7a5195", "#8c5a3c")
 _GREYS = ("#5b6470", "#8a929c")
 _CLASSES = (
     "#4f46a5", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#bbbfc6",
 )  # fmt: skip
 _REST = "#d3d7dd"
+_DASHES = {DASHED: "--", DOTTED: ":", DASH_DOT: "-."}
 _INK, _SOFT, _FAINT = "#1b1f24", "#5b6470", "#e4e7eb"
 
 
@@ -156,11 +158,12 @@ def _save(figure: Any, file: Path, suffix: str, what: str) -> Path:
 
 
 def _panel(ax: Any, c: Comparison, read: Callable[[Record], float], x_label: str, *, log: bool) -> None:
-    color = grey = 0
     drawn = False
+    looks = styles([s.role for s in c.programs])
     # Beside programs that communicate, a baseline without communication is a level to compare with.
     levels = bool(c.with_role(TOGETHER))
-    for s in c.programs:
+    color = 0
+    for s, look in zip(c.programs, looks, strict=True):
         if s not in c.shown:
             if s.role == TOGETHER or not levels:
                 drawn |= _line(
@@ -177,8 +180,7 @@ def _panel(ax: Any, c: Comparison, read: Callable[[Record], float], x_label: str
             line = {"color": _COLORS[color % len(_COLORS)], "linewidth": 2.0}
             color += 1
         else:
-            line = {"color": _GREYS[grey % 2], "linewidth": 1.6, "linestyle": ("--", ":", "-.")[grey % 3]}
-            grey += 1
+            line = {"color": _GREYS[look.css == "g1"], "linewidth": 1.6, "linestyle": _DASHES[look.dash]}
         drawn |= _line(ax, s, called(c, s), read, line, level=s.role != TOGETHER and levels, positive=log)
     if log and drawn:
         ax.set_xscale("log")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from foedus.core.records.run import Run
 from foedus.report.markup import text
+from foedus.report.sendable import without_places
 from foedus.report.summary import Comparison
 from foedus.report.units import human_bytes
 from foedus.report.verdict import join
@@ -57,7 +58,11 @@ def _block(lines: tuple[str, ...], sent: int, whose: str) -> str:
 
 def _list(lines: tuple[str, ...]) -> str:
     def items(some: tuple[str, ...]) -> str:
-        return f'<ul class="facts-list">{"".join(f"<li>{escape(line)}</li>" for line in some)}</ul>' if some else ""
+        return (
+            f'<ul class="facts-list">{"".join(f"<li>{escape(without_places(line))}</li>" for line in some)}</ul>'
+            if some
+            else ""
+        )
 
     if len(lines) <= _LINES + 1:
         return items(lines)

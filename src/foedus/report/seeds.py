@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from foedus.core.records.run import Record, Run
+from foedus.report.uncertainty import LEVEL, t_quantile
 from foedus.report.units import finite
 
 _SEED = re.compile(r"seed\s*=")
@@ -34,13 +35,21 @@ def spread(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def within_spread(a: Sequence[float], b: Sequence[float]) -> bool:
-    """True if the means of two groups differ by no more than their spread; single runs have none, so False for two.
+    """True if two means over seeds cannot be told apart: 0 lies inside the 95 % interval of their difference.
 
-    >>> within_spread([0.90, 0.94], [0.93, 0.95]), within_spread([0.5, 0.6], [0.9]), within_spread([0.9], [0.9])
+    Single runs have no spread, so it is False for two. For numbers that differ between seeds and nothing else, such as
+    what was spent: quality is told by ``uncertainty``. The interval is Welch's (1947).
+
+    >>> within_spread([0.90, 0.94], [0.93, 0.95]), within_spread([0.5, 0.51], [0.9, 0.91]), within_spread([0.9], [0.9])
     (True, False, False)
     """
-    both = spread(a, b)
-    return both > 0 and abs(fmean(a) - fmean(b)) <= both
+    if max(len(a), len(b)) < 2 or spread(a, b) == 0:
+        return False
+    # A single value is as uncertain as those of the other group are.
+    each = [sd(v if len(v) > 1 else other) ** 2 / len(v) for v, other in ((a, b), (b, a))]
+    freedom = [max(1, len(v) - 1) for v in (a, b)]
+    df = sum(each) ** 2 / sum(v * v / f for v, f in zip(each, freedom, strict=True))
+    return abs(fmean(a) - fmean(b)) <= t_quantile((1 + LEVEL) / 2, df) * math.sqrt(sum(each))
 
 
 def mean_record(records: Sequence[Record]) -> Record:
@@ -53,6 +62,8 @@ def mean_record(records: Sequence[Record]) -> Record:
         if f.name in _MEASURED:
             known = [v for v in map(finite, values) if v is not None]
             means[f.name] = fmean(known) if known else None
+        elif f.name == "main":
+            means[f.name] = records[-1].main
         elif f.name != "metrics":
             means[f.name] = fmean(values) if all(math.isfinite(v) for v in values) else math.nan
     names = sorted({name for r in records for name in r.metrics})

@@ -7,23 +7,39 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from foedus.core.records.run import Record, Run
+from foedus.report.by_node import FEW, by_node, explained, gain_of, listed, rows_of
+from foedus.report.by_node import sentence as sentence_of_nodes
+from foedus.report.goodness import guessing
 from foedus.report.holdings import headline
 from foedus.report.likeness import MARK, marks
 from foedus.report.likeness import said as likeness
 from foedus.report.networks import fit, network_grid, rest_is_on, sentence, signs
-from foedus.report.nodes import fairness
-from foedus.report.nodes import sentence as of_nodes
+from foedus.report.nodes import fairness, of_all
 from foedus.report.prepared import preparation
+from foedus.report.race import TRAFFIC, WORK, race
 from foedus.report.split import Split
-from foedus.report.summary import TOGETHER, Comparison, Runs, Summary, compare, time_head
+from foedus.report.summary import TOGETHER, Comparison, Metric, Runs, Summary, compare, measures, time_head
 from foedus.report.terminal import NONE, Column, Facts, Grid, Sheet, Words, bar, sparkline
-from foedus.report.units import MISSING, human_bytes, human_count, human_seconds, percent, three_digits
+from foedus.report.units import (
+    MISSING,
+    bytes_column,
+    counts_column,
+    human_bytes,
+    human_count,
+    human_seconds,
+    percent,
+    seconds_column,
+    three_digits,
+)
 from foedus.report.unused import unused
-from foedus.report.verdict import TRAFFIC, WORK, notices, plural, race, time_shares, troubles, verdict
+from foedus.report.values import column, covers, decimals, from_to, shown_metrics
+from foedus.report.verdict import join, notices, plural, time_shares, troubles, verdict
 
 if TYPE_CHECKING:
     from foedus.core.types.data import FederatedDataset
 
+
+_Write = Callable[[Sequence[float | None]], list[str]]
 
 _CURVE, _BAR = 48, 12
 MOST_NODES = 40
@@ -56,6 +72,7 @@ def show(run: Run) -> Sheet:
             Words(head, "bold"),
             *(Words(t, "yellow") for t in notices(s)),
             Facts(tuple(_quality(c, s))),
+            *_nodes(c),
             Facts(tuple(_costs(s))),
             Facts((*what, *files, ("SHA-256", run.sha256))),
         )
@@ -66,19 +83,33 @@ def _quality(c: Comparison, s: Summary) -> list[tuple[str, str]]:
     metric = c.metric
     if metric is None or not s.values:
         return [("quality", "nothing was evaluated")]
-    at = s.values.index(s.bests[0])
-    first, best, last = s.evaluated[0], s.evaluated[at], s.evaluated[-1]
-    facts = [
-        (metric.label, f"{metric.text(s.final)} in round {last.round:,}"),
-        ("best", f"{metric.text(s.bests[0])} in round {best.round:,}"),
-        ("first", f"{metric.text(s.values[0])} in round {first.round:,}"),
+    facts = [(m.label, _told(s, m)) for m in shown_metrics(c)]
+    if s.run.judged is None:  # in which of many rounds it was best by chance says nothing
+        best = s.evaluated[s.values.index(s.bests[0])]
+        facts.append(("best", f"{metric.text(s.bests[0])} in round {best.round:,}"))
+    facts += [
+        ("first", f"{metric.text(s.values[0])} in round {s.evaluated[0].round:,}"),
         ("curve", sparkline(s.values, _CURVE) if len(s.values) > 1 else ""),
+        ("intervals", covers([s], metric)),
     ]
     found = fairness([s])
     if found is not None:
-        facts.append(("nodes", of_nodes(c, *found)))
-    own = [(name.replace("_", " "), three_digits(value)) for name, value in sorted(s.last.metrics.items())]
-    return facts + [(name, value) for name, value in own if not name.startswith("node ")]
+        facts.append(("nodes", of_all(c, *found)))
+    if (worth := guessing(c)) != "":
+        facts.append(("baseline", worth.removeprefix("To compare with: ")))
+    shown = [m.field for m in measures(s.runs)]
+    own = [(name, value) for name, value in sorted(s.last.metrics.items()) if name not in shown]
+    return facts + [(n.replace("_", " "), three_digits(v)) for n, v in own if not n.startswith("node_")]
+
+
+def _told(s: Summary, metric: Metric) -> str:
+    """A value with its interval and its round."""
+    [told] = column([s], metric)
+    judged = s.run.judged
+    rounds = [s.evaluated[-1].round] if judged is None else judged.rounds
+    around = told.few or (f"95 % interval {told.interval}" if told.interval else "")
+    where = f"in round {join([f'{t:,}' for t in dict.fromkeys(rounds)])}"
+    return f"{told.value} {where}{f' ({around})' if around else ''}"
 
 
 def _costs(s: Summary) -> list[tuple[str, str]]:
@@ -109,9 +140,8 @@ def comparison(runs: Runs, target: float | None = None) -> Sheet:
     if len(c.with_role(TOGETHER)) > 1:
         said.append(race(c, TRAFFIC, WORK))
     words = [Words(" ".join(s for s in said if s)), *(Words(t, "yellow") for t in troubles(c))]
-    seeds = [Words(_about_seeds(c), "dim")] if any(s.n > 1 for s in c.programs) else []
     alike = [Words(t, "yellow" if t.startswith(MARK) else "dim") for t in likeness(c)]
-    return Sheet((*_networks(c), _table(c), *seeds, *alike, *words))
+    return Sheet((*_networks(c), _table(c), *_about_values(c), *alike, *_nodes(c), *words))
 
 
 def _networks(c: Comparison) -> list[Words | Grid]:
@@ -121,46 +151,81 @@ def _networks(c: Comparison) -> list[Words | Grid]:
     return found + ([Words(notes, "dim")] if notes else [])
 
 
-def _about_seeds(c: Comparison) -> str:
-    quality = f"Final {c.metric.label} is" if c.metric else "Quality is"
-    return f"{quality} the mean ± the standard deviation over seeds, everything else a mean."
+def _about_values(c: Comparison) -> list[Words]:
+    """That numbers are means, and what intervals cover."""
+    said = ["Numbers are means over seeds."] if any(s.n > 1 for s in c.programs) else []
+    if c.metric is not None and (covered := covers(c.ranked, c.metric)):
+        said.append(covered)
+    return [Words(" ".join(said), "dim")] if said else []
 
 
 def _table(c: Comparison) -> Grid:
     rows = c.ranked
 
-    def cost(
-        head: str, read: Callable[[Record], float], write: Callable[[float | None], str], spare: int, to: bool = False
-    ) -> Column:
+    def cost(head: str, read: Callable[[Record], float], write: _Write, spare: int, to: bool = False) -> Column:
         records = [s.reached if to else s.last for s in rows]
-        return Column(head, tuple(MISSING if r is None else write(read(r)) for r in records), spare)
+        return Column(head, tuple(write([None if r is None else read(r) for r in records])), spare)
 
     columns = [Column("program", tuple(s.label for s in rows), left=True)]
     if any(s.n > 1 for s in rows):
         columns.append(Column("seeds", tuple(str(s.n) for s in rows), 7))
-    metric = c.metric
-    if metric is not None:
-        found = marks(c, rows)
-        finals = (f"{metric.spread_text(s.finals)}{m}" for s, m in zip(rows, found, strict=True))
-        columns.append(Column(f"final\n{metric.label}", tuple(finals)))
-        bests = (f"{metric.text(s.best)}{m}" for s, m in zip(rows, found, strict=True))
-        columns.append(Column("best", tuple(bests), 6))
+    for i, metric in enumerate(shown_metrics(c)):
+        columns += _quality_of(c, metric, rows, i)
     columns += [
-        cost("rounds", lambda r: r.round, human_count, 2),
-        cost("up", lambda r: r.bytes_up, human_bytes, 1),
-        cost("down", lambda r: r.bytes_down, human_bytes, 5),
-        cost("epochs", lambda r: r.epochs, human_count, 8),
-        cost(time_head(rows).replace(" ", "\n"), lambda r: r.clock_s, human_seconds, 3),
+        cost("rounds", lambda r: r.round, counts_column, 2),
+        cost("up", lambda r: r.bytes_up, bytes_column, 1),
+        cost("down", lambda r: r.bytes_down, bytes_column, 5),
+        cost("epochs", lambda r: r.epochs, counts_column, 8),
+        cost(time_head(rows).replace(" ", "\n"), lambda r: r.clock_s, seconds_column, 3),
     ]
-    if metric is not None and c.target is not None:
-        goal = f"to {metric.target_text(c.target)}"
-        columns.append(cost(f"{goal}\nrounds", lambda r: r.round, human_count, 9, to=True))
-        columns.append(cost(f"{goal}\ntraffic", lambda r: r.bytes_up + r.bytes_down, human_bytes, 4, to=True))
-        columns.append(cost(f"{goal}\ntime", lambda r: r.clock_s, human_seconds, 10, to=True))
+    if c.metric is not None and c.target is not None:
+        goal = f"to {c.metric.target_text(c.target)}"
+        columns.append(cost(f"{goal}\nrounds", lambda r: r.round, counts_column, 9, to=True))
+        columns.append(cost(f"{goal}\ntraffic", lambda r: r.bytes_up + r.bytes_down, bytes_column, 4, to=True))
+        columns.append(cost(f"{goal}\ntime", lambda r: r.clock_s, seconds_column, 10, to=True))
         if any(s.reached_by for s in rows):
             reached = (f"{len(s.reaching)} of {s.n}" for s in rows)
             columns.append(Column(f"{goal}\nseeds", tuple(reached), 6))
     return Grid(tuple(columns))
+
+
+def _nodes(c: Comparison) -> list[Words | Grid]:
+    """Every node by its name, and who gains; of many nodes those that have least."""
+    found = by_node(c)
+    if found is None:
+        return []
+    m, nodes = found.metric, listed(found)
+    columns = [Column("node", tuple(n.name for n in nodes), left=True)]
+    if any(n.rows is not None for n in nodes):
+        columns.append(Column("rows", tuple(map(rows_of, nodes)), 3))
+    few = any(n.few for n in nodes)
+    for g in found.groups:
+        own = decimals(m, [n.own.get(g) for n in nodes])
+        signs = [f" {FEW}" if n.few else "  " if few else "" for n in nodes]
+        columns.append(Column(f"{m.label}\n{g}", tuple(f"{v}{sign}" for v, sign in zip(own, signs, strict=True))))
+    if found.gains:
+        columns.append(Column("gain", tuple(gain_of(found, n, " *") for n in nodes), 1))
+        if any(n.gain is not None for n in nodes):
+            around = (MISSING if n.gain is None else from_to(m, n.gain, found.values) for n in nodes)
+            columns.append(Column("95 %\ninterval", tuple(around), 2))
+    for g in found.groups:
+        if any(g in n.everybody for n in nodes):
+            elsewhere = decimals(m, [n.everybody.get(g) for n in nodes])
+            columns.append(Column(f"{g}, on\neverybody's", tuple(elsewhere), 4))
+    return [
+        Words("Every node:" if len(nodes) == len(found.nodes) else "Nodes:", "bold"),
+        Grid(tuple(columns)),
+        *(Words(w, style) for w, style in ((sentence_of_nodes(found), ""), (explained(found, "marked *"), "dim")) if w),
+    ]
+
+
+def _quality_of(c: Comparison, metric: Metric, rows: Sequence[Summary], place: int) -> list[Column]:
+    """A metric's value, with signs at the one that is compared by, and its interval."""
+    told = column(rows, metric)
+    signs = marks(c, rows) if place == 0 else [""] * len(rows)
+    values = Column(metric.label, tuple(f"{t.value}{m}" for t, m in zip(told, signs, strict=True)), 6 if place else 0)
+    around = tuple(t.few or t.interval or MISSING for t in told)
+    return [values, Column("95 %\ninterval", around, 12 if place else 0)] if {*around} != {MISSING} else [values]
 
 
 def holdings_text(data: FederatedDataset) -> Sheet:

@@ -120,6 +120,8 @@ def class_names(names: Sequence[str] | None, classes: int) -> tuple[str, ...]:
 
 def _sizes(sizes: Sequence[int]) -> str:
     low, middle, high = min(sizes), median(sizes), max(sizes)
+    if len(sizes) == 1:
+        return f"The only node holds {low:,} rows."
     if low == high:
         return f"Every node holds {low:,} rows."
     largest = f"; the largest holds {three_digits(high / low)} times what the smallest does" if low > 0 else ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from foedus.report.axis import steps
-from foedus.report.figures import Style
+from foedus.report.looks import Style
 from foedus.report.markup import text
 from foedus.report.summary import Comparison, Summary
 from foedus.report.units import percent, three_digits
@@ -96,6 +96,8 @@ def sentence(s: Stale) -> str:
     middle = s.quantile(0.5)
     if not max(s.counts):
         return f"No update of {s.summary.label} was stale."
+    if not middle:
+        return f"At least half of the updates of {s.summary.label} had missed no version."
     return f"Half of the updates of {s.summary.label} had missed {plural(middle, 'version')} or fewer."
 
 

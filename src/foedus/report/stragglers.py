@@ -11,16 +11,17 @@ from itertools import pairwise
 from foedus.core.records.ledger import Costs
 from foedus.core.records.run import Record, Run
 from foedus.report.axis import value_axis
-from foedus.report.figures import Line, Style, line_chart
+from foedus.report.figures import Line, line_chart
+from foedus.report.looks import IDEAL, Style
 from foedus.report.markup import text
 from foedus.report.split import node_names
 from foedus.report.summary import TOGETHER, Comparison, Summary
-from foedus.report.units import human_count, human_seconds, percent, times
+from foedus.report.units import human_count, human_seconds, longer, percent
 
 MOST = 40
 """Nodes that are drawn one by one; of more than these, groups of equal size."""
 _GROUPS = 20
-_SLOW = 1.02
+_SLOW = 1.1
 """Rounds that take no longer than this many times their median node need no figure."""
 
 
@@ -86,20 +87,18 @@ def _share(name: str, costs: Sequence[Costs]) -> Share:
     )
 
 
-def stragglers(c: Comparison) -> str:
+def stragglers(c: Comparison, looks: dict[str, Style]) -> str:
     """The section as HTML; empty where nobody waited for anybody."""
     slow = [s for s in c.shown if s.role == TOGETHER and s.last.virtual_s > _SLOW * s.last.median_s > 0]
     if not slow:
         return ""
     slow.sort(key=lambda s: s.last.median_s / s.last.virtual_s)
     panels = "".join(
-        f'<div class="panel"><h3>{text(f"{_name(s)}: every round and its median node")}</h3>{_rounds(s.run, i)}</div>'
+        f'<div class="panel"><h3>{text(f"{_name(s)}: every round and its median node")}</h3>'
+        f"{_rounds(s.run, i, looks[s.label])}</div>"
         for i, s in enumerate(slow[:2])
     )
-    said = [
-        f"Rounds of {s.label} took {times(s.last.virtual_s, s.last.median_s)} as long as their median node."
-        for s in slow
-    ]
+    said = [f"Rounds of {s.label} took {longer(s.last.virtual_s, s.last.median_s)} their median node." for s in slow]
     said = [*said[:4], "A node without an answer counts as out until the round's end."]
     chosen = next((s for s in slow if _by_node(s.run)), None)
     if chosen is None:
@@ -124,14 +123,14 @@ def lengths(history: Sequence[Record]) -> list[tuple[int, float, float]]:
     return [(b.round, b.virtual_s - a.virtual_s, b.median_s - a.median_s) for a, b in pairwise(records)]
 
 
-def _rounds(run: Run, number: int) -> str:
+def _rounds(run: Run, number: int, look: Style) -> str:
     found = lengths(run.history)
     xs = tuple(float(t) for t, _, _ in found)
     whole, median = tuple(x for _, x, _ in found), tuple(x for _, _, x in found)
     tips = [f"round {t:,}\n{human_seconds(a)}, its median node {human_seconds(b)}" for t, a, b in found]
     lines = [
-        Line("round", Style("s1"), xs, whole, tuple(tips)),
-        Line("median node", Style("s0"), xs, median, tuple(tips)),
+        Line("round", look, xs, whole, tuple(tips)),
+        Line("median node", IDEAL, xs, median, tuple(tips)),
     ]
     seconds = [*whole, *median]
     if max(seconds) <= 30 * min(seconds):

@@ -6,7 +6,7 @@ A setting is run once or with several seeds. Everything below is about the group
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
@@ -14,11 +14,17 @@ from statistics import fmean
 from foedus.core.errors import BadInput
 from foedus.core.records.evaluated_on import EvaluatedOn, go_together
 from foedus.core.records.run import Record, Run
+from foedus.core.types import metric as core
+from foedus.core.types.metric import AMOUNT, BOUNDED, SHARE
 from foedus.network import PRESETS
-from foedus.report.seeds import common, mean_record, sd, within_spread
+from foedus.report.seeds import common, mean_record, sd
+from foedus.report.uncertainty import tied
 from foedus.report.units import MISSING, finite, percent, three_digits
 
 TOGETHER, POOLED, ALONE, SILENT = "together", "pooled", "alone", "silent"
+
+NAMES = {POOLED: "all data in one place", ALONE: "each node alone"}
+"""What the baselines are called in a sentence."""
 
 # By name, not by import: the report knows runs, never programs.
 _BASELINES = {"Centralized": POOLED, "LocalOnly": ALONE}
@@ -32,16 +38,24 @@ Runs = Run | Sequence[Run] | Mapping[str, Run | Sequence[Run]]
 
 @dataclass(frozen=True)
 class Metric:
-    """A measure of quality: the field of ``Record`` that holds it, how it is called, and which way is better."""
+    """A measure of quality as people read it: its name in a ``Record``, how it is called, which way is better, and how
+    its values are written (see ``core.types.metric.Metric``).
+    """
 
     field: str
     label: str
     higher: bool
+    form: str = AMOUNT
+
+    @staticmethod
+    def of_core(m: core.Metric) -> Metric:
+        """The same as people read it."""
+        return Metric(m.name, m.label, m.higher, m.form)
 
     @property
     def share(self) -> bool:
         """True where it is shown in per cent."""
-        return self.field == "accuracy"
+        return self.form == SHARE
 
     @property
     def title(self) -> str:
@@ -50,7 +64,7 @@ class Metric:
 
     def of(self, record: Record) -> float | None:
         """The record's value, or None where it was not measured or is not finite."""
-        return finite(getattr(record, self.field))
+        return finite(record.measured(self.field))
 
     def text(self, value: float | None) -> str:
         """The value as people read it."""
@@ -59,7 +73,7 @@ class Metric:
             return MISSING
         if self.share:
             return percent(value)
-        return f"{value:.3f}" if self.field == "auc" else three_digits(value)
+        return f"{value:.3f}" if self.form == BOUNDED else three_digits(value)
 
     def spread_text(self, values: Sequence[float]) -> str:
         """Mean and standard deviation of one value a seed; of a single one the value itself."""
@@ -92,13 +106,16 @@ class Metric:
         return None if not values else (max(values) if self.higher else min(values))
 
 
-METRICS = (
-    Metric("accuracy", "accuracy", True),
-    Metric("auc", "AUC", True),
-    Metric("rmse", "RMSE", False),
-    Metric("loss", "loss", False),
-    Metric("train_loss", "training loss", False),
-)
+METRICS = tuple(Metric.of_core(core.named(name)) for name in (*core.QUALITY, "train_loss"))
+"""What a run may have been measured by that says nothing of its metrics, the main one first."""
+
+
+def measures(runs: Iterable[Run]) -> tuple[Metric, ...]:
+    """What any of these runs may have been measured by, each once, the main one first."""
+    found: dict[str, Metric] = {}
+    for m in (*(Metric.of_core(m) for run in runs for m in run.metrics), *METRICS):
+        found.setdefault(m.field, m)
+    return tuple(found.values())
 
 
 class On(str):
@@ -205,7 +222,7 @@ class Summary:
     @property
     def who(self) -> str:
         """How a sentence calls it."""
-        return {POOLED: "all data in one place", ALONE: "each node alone"}.get(self.role, self.label)
+        return NAMES.get(self.role, self.label)
 
 
 @dataclass(frozen=True)
@@ -251,24 +268,32 @@ class Comparison:
         """Those of one role that count, in order."""
         return [s for s in self.programs if s.role == role and self.counts(s)]
 
+    @cached_property
+    def level(self) -> tuple[Summary, tuple[Summary, ...]] | None:
+        """The best federated program, and all that cannot be told from it, itself among them, in order.
+
+        None where there is none, or nothing tells how far chance goes.
+        """
+        together, metric = self.with_role(TOGETHER), self.metric
+        found = None if metric is None else tied([s.runs for s in together], metric.field, metric.higher)
+        if found is None:
+            return None
+        best, near = found
+        return together[best], tuple(together[i] for i in sorted(near))
+
     @property
     def chosen(self) -> Summary | None:
-        """The federated program that stands for all: the best at the end; among near-equals the one that sent least."""
+        """The federated program that stands for all: of those that cannot be told from the best, what cost least; the
+        best itself, where it cost no more.
+        """
         together, metric = self.with_role(TOGETHER), self.metric
         if not together or metric is None:
             return None
-        top = together[0]
-        for s in together[1:]:
-            if s.final is not None and top.final is not None and metric.better(s.final, top.final):
-                top = s
-        assert top.final is not None
-        slack = 0.005 if metric.share else 0.01 * abs(top.final)
-        near = [
-            s
-            for s in together
-            if s.final is not None and (abs(s.final - top.final) <= slack or within_spread(s.finals, top.finals))
-        ]
-        return min(near, key=lambda s: s.bytes)
+        if self.level is not None:
+            best, level = self.level
+            return min(level, key=lambda s: (_costs(s), s is not best))
+        top = metric.best([s.final for s in together if s.final is not None])
+        return min((s for s in together if s.final == top), key=_costs)
 
     @property
     def ranked(self) -> tuple[Summary, ...]:
@@ -288,6 +313,11 @@ class Comparison:
         ranked += [s for s in self.ranked if s.role in (POOLED, ALONE)][: MANY - _BEST]
         ranked = ranked or list(self.ranked[:_BEST])
         return tuple(s for s in self.programs if s in ranked)
+
+
+def _costs(s: Summary) -> tuple[float, float]:
+    """Dear is first of all what is sent, then what is computed."""
+    return s.bytes, s.last.epochs
 
 
 def named(runs: Runs) -> dict[str, tuple[Run, ...]]:
@@ -322,9 +352,16 @@ def named(runs: Runs) -> dict[str, tuple[Run, ...]]:
 
 
 def choose_metric(runs: Sequence[Run]) -> Metric | None:
-    """The first of accuracy, AUC, RMSE, loss, training loss that any run measured; None if none did."""
-    records = [r for run in runs for r in run.history]
-    return next((m for m in METRICS if any(m.of(r) is not None for r in records)), None)
+    """What most of the runs measured, of equals the first of their metrics, the loss last; None if none did.
+
+    A loss says nothing beside one of another kind: it is compared by only where nothing else was measured.
+    """
+    measured = {m: sum(any(m.of(r) is not None for r in run.history) for run in runs) for m in measures(runs)}
+    for some in ([m for m in measured if m.field not in ("loss", "train_loss")], list(measured)):
+        best = max(some, key=lambda m: measured[m], default=None)  # the first of equals
+        if best is not None and measured[best]:
+            return best
+    return None
 
 
 def compare(runs: Runs, target: float | None = None) -> Comparison:
@@ -342,7 +379,7 @@ def compare(runs: Runs, target: float | None = None) -> Comparison:
     alike = _alike(metric, programs)
     if target is None:
         target = _default_target(metric, [s for s in programs if alike.issuperset(s.evaluated_on)] or programs)
-    elif not math.isfinite(target) or (metric.field in ("accuracy", "auc") and not 0 <= target <= 1):
+    elif not math.isfinite(target) or ((metric.share or metric.field.startswith("auc")) and not 0 <= target <= 1):
         hint = f"; did you mean {target / 100:g}?" if 1 < target <= 100 else ""
         raise BadInput(f"the target for {metric.label} is a share between 0 and 1, got {target!r}{hint}")
     return _side_by_side(metric, target, [_with_reaching(s, metric, target, alike) for s in programs])

@@ -2,54 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from statistics import fmean
 
 from foedus.core.records.run import Record
-from foedus.report.figures import Style
 from foedus.report.likeness import MARK, mark, said
+from foedus.report.looks import Style
 from foedus.report.markup import swatch, text
 from foedus.report.seeds import within_spread
-from foedus.report.summary import MANY, TOGETHER, Comparison, Summary, time_head
-from foedus.report.units import MISSING, human_bytes, human_count, human_seconds
+from foedus.report.summary import MANY, NAMES, TOGETHER, Comparison, Summary, time_head
+from foedus.report.units import MISSING, bytes_column, counts_column, seconds_column
+from foedus.report.values import column, covers, shown_metrics
 from foedus.report.verdict import plural
 
 
 @dataclass(frozen=True)
 class _Column:
-    """One kind of cost: its head, how to read it off a record and how to write it."""
+    """One kind of cost: its head, how to read it off a record and how a column of it is written."""
 
     head: str
     read: Callable[[Record], float]
-    write: Callable[[float | None], str]
+    write: Callable[[Sequence[float | None]], list[str]]
 
 
 _ROWS = 24
 """Rows that are shown at once; where there are more, the rest folds away."""
 _TIME = "virtual time"
 _COSTS = (
-    _Column("rounds", lambda r: r.round, human_count),
-    _Column("sent up", lambda r: r.bytes_up, human_bytes),
-    _Column("sent down", lambda r: r.bytes_down, human_bytes),
-    _Column("local epochs", lambda r: r.epochs, human_count),
-    _Column(_TIME, lambda r: r.clock_s, human_seconds),
+    _Column("rounds", lambda r: r.round, counts_column),
+    _Column("sent up", lambda r: r.bytes_up, bytes_column),
+    _Column("sent down", lambda r: r.bytes_down, bytes_column),
+    _Column("local epochs", lambda r: r.epochs, counts_column),
+    _Column(_TIME, lambda r: r.clock_s, seconds_column),
 )
 _TO_TARGET = (
-    _Column("rounds", lambda r: r.round, human_count),
-    _Column("traffic", lambda r: r.bytes_up + r.bytes_down, human_bytes),
-    _Column("epochs", lambda r: r.epochs, human_count),
-    _Column("time", lambda r: r.clock_s, human_seconds),
+    _Column("rounds", lambda r: r.round, counts_column),
+    _Column("traffic", lambda r: r.bytes_up + r.bytes_down, bytes_column),
+    _Column("epochs", lambda r: r.epochs, counts_column),
+    _Column("time", lambda r: r.clock_s, seconds_column),
 )
 
 
 def table(c: Comparison, looks: dict[str, Style]) -> str:
-    """The section as HTML. On a phone every row becomes a card, so the roles are spelled out for screen readers."""
-    quality = c.metric.label if c.metric else "quality"
+    """The section as HTML: how good, and at what cost. On a phone every row becomes a card, so the roles are spelled
+    out for screen readers.
+    """
+    parts = [_table(c, looks, "values", *_quality(c))] if c.metric is not None else []
+    parts.append(_table(c, looks, "costs", *_costs(c)))
+    alike = "".join(
+        f'<p class="{"small odd" if sentence.startswith(MARK) else "small"}">{text(sentence)}</p>'
+        for sentence in said(c)
+    )
+    return f"<h2>Side by side</h2>{''.join(parts)}{alike}"
+
+
+def _table(
+    c: Comparison, looks: dict[str, Style], css: str, heading: str, cells: Sequence[Sequence[str]], words: str
+) -> str:
+    """One table with a row a setting, and what is to be said of it."""
+    rows = [
+        f'<tr role="row">{_who(c, s, looks[s.label])}{"".join(own)}</tr>'
+        for s, own in zip(c.ranked, zip(*cells, strict=True), strict=True)
+    ]
+    first = _ROWS if len(rows) > _ROWS + 1 else len(rows)
+    css = f"compare {css}" if len(rows) <= MANY else f"compare tight {css}"
+    parts = [
+        f'<div class="scroll"><table class="{css}" role="table">{heading}'
+        f'<tbody role="rowgroup">{"".join(some)}</tbody></table></div>'
+        for some in (rows[:first], rows[first:])
+        if some
+    ]
+    if len(parts) > 1:
+        parts[1] = f"<details><summary>The other {len(rows) - first:,}</summary>{parts[1]}</details>"
+    return f'{"".join(parts)}<p class="small">{text(words)}</p>'
+
+
+def _who(c: Comparison, s: Summary, look: Style) -> str:
+    """A setting's name, with what it stands for where its program's name alone does not say."""
+    notes = [NAMES[s.role]] if s.role in NAMES and NAMES[s.role] != s.label else []
+    # Where every row has as many, the text below the table says it once.
+    notes += [plural(s.n, "seed")] if len({o.n for o in c.programs}) > 1 else []
+    small = "".join(f"<small>{text(note)}</small>" for note in notes)
+    return f'<th scope="row" class="who" role="rowheader">{swatch(look)}<span>{escape(s.label)}{small}</span></th>'
+
+
+def _quality(c: Comparison) -> tuple[str, list[list[str]], str]:
+    """Heading, columns of cells and words of the table of values."""
+    metrics = shown_metrics(c)
+    top = "".join(head(m.label) for m in metrics)
+    found, signs = [], [mark(c, s) for s in c.ranked]
+    for m in metrics:
+        told = column(c.ranked, m)
+        found.append(
+            [
+                cell(m.label, t.value, note=t.few or t.interval, sign=sign if m is c.metric else "")
+                for t, sign in zip(told, signs, strict=True)
+            ]
+        )
+    heading = f'<thead role="rowgroup"><tr role="row">{head("program", css="who")}{top}</tr></thead>'
+    words = [covers(c.ranked, metrics[0])]
+    if len(c.ranked) > MANY:
+        words.insert(0, "The best come first.")
+    if any(s.n > 1 for s in c.programs):
+        same = len({s.n for s in c.programs}) == 1
+        words.append(f"Numbers are means over {c.programs[0].n if same else 'several'} seeds.")
+    return heading, found, " ".join(w for w in words if w)
+
+
+def _costs(c: Comparison) -> tuple[str, list[list[str]], str]:
+    """The same of the table of costs, and of what it took to reach the target."""
     goal = c.metric.target_text(c.target) if c.metric and c.target is not None else ""
-    costs = (time_head(c.shown) if k.head == _TIME else k.head for k in _COSTS)
-    heads = [f"final {quality}", f"best {quality}", *costs]
+    heads = [time_head(c.shown) if k.head == _TIME else k.head for k in _COSTS]
     top = "".join(head(h, rowspan=2) for h in heads)
     second = ""
     if goal:
@@ -59,21 +124,23 @@ def table(c: Comparison, looks: dict[str, Style]) -> str:
         f'<thead role="rowgroup"><tr role="row">{head("program", rowspan=2, css="who")}{top}</tr>'
         f'<tr role="row">{second}</tr></thead>'
     )
-    rows = [_row(c, s, looks[s.label], quality, goal) for s in c.ranked]
-    first = _ROWS if len(rows) > _ROWS + 1 else len(rows)
-    css = "compare" if len(rows) <= MANY else "compare tight"
-    parts = [
-        f'<table class="{css}" role="table">{heading}<tbody role="rowgroup">{"".join(some)}</tbody></table>'
-        for some in (rows[:first], rows[first:])
-        if some
+    columns = [
+        [cell(name, v) for v in k.write([k.read(s.last) for s in c.ranked])]
+        for name, k in zip(heads, _COSTS, strict=True)
     ]
-    if len(parts) > 1:
-        parts[1] = f"<details><summary>The other {len(rows) - first:,}</summary>{parts[1]}</details>"
-    alike = "".join(
-        f'<p class="{"small odd" if sentence.startswith(MARK) else "small"}">{text(sentence)}</p>'
-        for sentence in said(c)
-    )
-    return f'<h2>Side by side</h2>{"".join(parts)}<p class="small">{text(_explain(c, quality, goal))}</p>{alike}'
+    for i, k in enumerate(_TO_TARGET if goal else ()):
+        shown = k.write([None if s.reached is None else k.read(s.reached) for s in c.ranked])
+        columns.append(
+            [_to_target(c, s, k, f"{k.head} to {goal}", v, i == 0) for s, v in zip(c.ranked, shown, strict=True)]
+        )
+    return heading, columns, _explain(c, goal)
+
+
+def _to_target(c: Comparison, s: Summary, k: _Column, name: str, shown: str, first: bool) -> str:
+    css = "first" if first else ""
+    if s.reached is None:
+        return cell(name, MISSING, f"{css} none")
+    return cell(name, shown, css + (" least" if _least(c, s, k.read) else ""), s.reached_by if first else "")
 
 
 def head(words: str, *, rowspan: int = 1, colspan: int = 1, css: str = "") -> str:
@@ -84,30 +151,12 @@ def head(words: str, *, rowspan: int = 1, colspan: int = 1, css: str = "") -> st
     return f'<th scope="{scope}" role="columnheader"{spans}{f" class={css}" if css else ""}>{inner}</th>'
 
 
-def _row(c: Comparison, s: Summary, look: Style, quality: str, goal: str) -> str:
-    final, best = (c.metric.spread_text(s.finals), c.metric.text(s.best)) if c.metric else (MISSING, MISSING)
-    sign = mark(c, s)
-    cells = [cell(f"final {quality}", final, sign=sign), cell(f"best {quality}", best, sign=sign)]
-    cells += [cell(k.head, k.write(k.read(s.last))) for k in _COSTS]
-    for i, k in enumerate(_TO_TARGET if goal else ()):
-        css = "first" if i == 0 else ""
-        if s.reached is None:
-            cells.append(cell(f"{k.head} to {goal}", MISSING, f"{css} none"))
-        else:
-            least = " least" if _least(c, s, k.read) else ""
-            some = s.reached_by if i == 0 else ""
-            cells.append(cell(f"{k.head} to {goal}", k.write(k.read(s.reached)), css + least, some))
-    # Where every row has as many, the text below the table says it once.
-    seeds = f"<small>{plural(s.n, 'seed')}</small>" if len({o.n for o in c.programs}) > 1 else ""
-    who = f'<th scope="row" class="who" role="rowheader">{swatch(look)}<span>{escape(s.label)}{seeds}</span></th>'
-    return f'<tr role="row">{who}{"".join(cells)}</tr>'
-
-
 def cell(head: str, value: str, css: str = "", note: str = "", sign: str = "") -> str:
     """A cell as HTML; ``note`` stands below its value, ``sign`` behind it, ``head`` before it where a row is a card."""
     css = f' class="{css.strip()}"' if css.strip() else ""
-    shown = f"<span>{text(value)} <small>{text(note)}</small></span>" if note else text(value)
-    shown += f' <span class="sign">{text(sign)}</span>' if sign else ""
+    shown = text(value) + (f' <span class="sign">{text(sign)}</span>' if sign else "")
+    if note:
+        shown = f"<span>{shown} <small>{text(note)}</small></span>"
     return f'<td role="cell" data-label="{text(head)}"{css}>{shown}</td>'
 
 
@@ -123,22 +172,16 @@ def _least(c: Comparison, s: Summary, read: Callable[[Record], float]) -> bool:
     return bool(rivals) and all(fmean(ours) < fmean(o) and not within_spread(ours, o) for o in rivals)
 
 
-def _explain(c: Comparison, quality: str, goal: str) -> str:
+def _explain(c: Comparison, goal: str) -> str:
     words = "Bytes are sums over all nodes; one local epoch is as much work as one pass over all rows of all nodes."
     if any(s.n > 1 for s in c.programs):
-        same = len({s.n for s in c.programs}) == 1
-        rows = f"Every row is {c.programs[0].n} seeds" if same else "Of several seeds"
-        words += (
-            f" {rows}: final {quality} is the mean ± "
-            "the standard deviation over seeds, everything else a mean"
-            f"{', what it took to reach the target over the seeds that did' if goal else ''}."
-        )
-    if len(c.ranked) > MANY:
-        words = f"The best at the end come first. {words}"
+        words += " All are means over seeds"
+        words += ", what it took to reach the target over the seeds that did." if goal else "."
     if not goal or c.metric is None:
         return words
     best = c.metric.best([s.best for s in c.with_role(TOGETHER) if s.best is not None])
-    why = f"; the best of any federated program was {c.metric.text(best)}" if best is not None else ""
+    why = f"; the best of any federated program, in any round, was {c.metric.text(best)}" if best is not None else ""
     bold = any(_least(c, s, k.read) for s in c.programs for k in _TO_TARGET)
     mark = "Bold is the federated program that spent least. " if bold else ""
+    quality = c.metric.label
     return f"“To reach {goal}” is what a program had spent when its {quality} first got there{why}. {mark}{words}"

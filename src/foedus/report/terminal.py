@@ -23,6 +23,7 @@ NONE = "·"
 """Stands for a zero beside small columns."""
 _ASCII = dict(zip(SPARKS, ".:-=+*#@", strict=True))
 _ASCII |= {MISSING: "-", "±": "+-", "\N{MINUS SIGN}": "-", "…": "...", "“": '"', "”": '"', BAR: "=", NONE: "_"}
+_ASCII |= {"\N{MICRO SIGN}": "u", "\N{DAGGER}": "!", "\N{DEGREE SIGN}": "?"}
 _GAP = 2
 _NARROWEST, _NAME, _LEAST = 8, 24, 24
 
@@ -132,7 +133,12 @@ def bar(share: float, width: int) -> str:
 
 def _glyphs(s: str, fancy: bool) -> str:
     s = visible(s)
-    return s if fancy else "".join(_ASCII.get(c, c) for c in s)
+    return s if fancy else in_ascii(s)
+
+
+def in_ascii(s: str) -> str:
+    """The report's own signs in ASCII; letters of the users' names stay as they are."""
+    return "".join(_ASCII.get(c, c) for c in s)
 
 
 def _wrap(s: str, width: int) -> list[str]:

@@ -12,15 +12,17 @@ from foedus.core.types.update import Failed, Lost, Refused, Update
 MISSING: dict[str, type[Failed] | type[Refused] | type[Lost]] = {c.__name__: c for c in (Failed, Refused, Lost)}
 
 Packed = tuple[list[Any], dict[str, Any]]
-"""Plain values, and tensors: ``acc``, ``states`` and ``updates`` (both by the outcome's place)."""
+"""Plain values, and tensors: ``acc``, ``states``, ``updates`` and ``sums`` (by the outcome's place)."""
 
 
 def pack(result: Result) -> Packed:
     """A result as it travels."""
+    updates = {i: o.update for i, o in enumerate(result.outcomes) if o.update is not None}
     tensors = {
         "acc": result.acc,
         "states": {i: o.state for i, o in enumerate(result.outcomes) if o.state},
-        "updates": {i: dict(o.update.parts) for i, o in enumerate(result.outcomes) if o.update is not None},
+        "updates": {i: dict(u.parts) for i, u in updates.items()},
+        "sums": {i: dict(u.sums) for i, u in updates.items() if u.sums},
     }
     return [_plain(o) for o in result.outcomes], tensors
 
@@ -49,7 +51,9 @@ def _outcome(i: int, plain: Any, tensors: dict[str, Any]) -> Outcome:
         kind, *fields = missing
         out.missing = MISSING[kind](*fields)
     if update is not None:
-        out.update = Update(tensors["updates"][i], *update)
+        weight, found, who, staleness, summed = update
+        sums = owned(tensors["sums"].get(i, {}))
+        out.update = Update(tensors["updates"][i], weight, found, who, staleness, summed, sums)
     if costs is not None:
         out.costs = Costs(**costs)
     return out

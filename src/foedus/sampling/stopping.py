@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from foedus.core.coordination.evaluation import QUALITY, SMALLER_IS_BETTER
 from foedus.core.errors import BadInput
 from foedus.core.records.run import Record
+from foedus.core.types.metric import LOSS, QUALITY, Metric, metric, named
 from foedus.core.types.several import several
 
 
@@ -34,6 +35,50 @@ def stop_rules(given: Any) -> tuple[StopRule, ...]:
     return rules
 
 
+def settled(rule: StopRule, measures: Sequence[Metric]) -> StopRule:
+    """The rule as it looks at a run that measures these, the main metric first, and the loss.
+
+    Errors: ``BadInput`` for a rule that waits for a metric that the run does not measure.
+    """
+    if not isinstance(rule, Target | Patience):
+        return rule
+    known = {m.name: m for m in (*measures, LOSS)}
+    wanted = next(iter(known)) if rule.metric is None else key(rule.metric)
+    if wanted not in known:
+        raise BadInput(
+            f"{rule} waits for {wanted}, which this run does not measure: it measures {', '.join(known)}. Name it "
+            "among the model's metrics, or stop by one of these"
+        )
+    return Settled(rule, known[wanted])
+
+
+def key(name: str) -> str:
+    """The key of a metric's values, by any of its names, or by the import path of one's own."""
+    try:
+        return metric(name).name
+    except BadInput:
+        return name.rpartition(":")[2]
+
+
+def _check_name(name: str) -> None:
+    if not isinstance(name, str) or not name:
+        raise BadInput(f"metric is the name of a metric, such as 'accuracy'; got {name!r}")
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A rule, and the metric that it looks at in this run."""
+
+    rule: Target | Patience
+    metric: Metric
+
+    def init(self) -> Any:
+        return self.rule.init()
+
+    def after(self, record: Record, memory: Any) -> tuple[bool, Any]:
+        return self.rule.judge(record, memory, self.metric)
+
+
 @dataclass(frozen=True)
 class AfterCommits:
     """Stop once the run has this many commits in all."""
@@ -53,22 +98,26 @@ class AfterCommits:
 
 @dataclass(frozen=True)
 class Target:
-    """Stop when an evaluated metric reaches a value; of ``loss`` and ``rmse`` less is better."""
+    """Stop when an evaluated metric reaches a value; of ``loss``, ``rmse`` and other errors less is better."""
 
     value: float
     metric: str = "accuracy"
 
     def __post_init__(self) -> None:
-        _check_metric(self.metric)
+        _check_name(self.metric)
 
     def init(self) -> Any:
         return None
 
     def after(self, record: Record, memory: Any) -> tuple[bool, Any]:
-        now = getattr(record, self.metric)
+        return self.judge(record, memory, named(key(self.metric)))
+
+    def judge(self, record: Record, memory: Any, by: Metric) -> tuple[bool, Any]:
+        """``after`` by this metric."""
+        now = record.measured(by.name)
         if now is None:
             return False, None
-        return (now <= self.value if self.metric in SMALLER_IS_BETTER else now >= self.value), None
+        return (now >= self.value if by.higher else now <= self.value), None
 
 
 @dataclass(frozen=True)
@@ -103,7 +152,7 @@ class Budget:
 class Patience:
     """Stop when so many evaluations have passed without a better value than the best before them.
 
-    ``metric``  which one; by default the first of accuracy, AUC, RMSE and loss that is measured.
+    ``metric``  which one; by default the main one, the first that the model has.
     ``least``   a gain below this is none.
     """
 
@@ -115,7 +164,7 @@ class Patience:
         if self.evaluations < 1:
             raise BadInput(f"patience is a number of evaluations, at least 1; got {self.evaluations}")
         if self.metric is not None:
-            _check_metric(self.metric)
+            _check_name(self.metric)
         if not self.least >= 0:
             raise BadInput(f"the least gain must not be negative, got {self.least}")
 
@@ -123,17 +172,17 @@ class Patience:
         return {"best": None, "since": 0}
 
     def after(self, record: Record, memory: Any) -> tuple[bool, Any]:
-        names = QUALITY if self.metric is None else (self.metric,)
-        metric = next((m for m in names if getattr(record, m) is not None), None)
-        if metric is None:
+        names = QUALITY if self.metric is None else (key(self.metric),)
+        found = next((m for m in names if record.measured(m) is not None), None)
+        return (False, memory) if found is None else self.judge(record, memory, named(found))
+
+    def judge(self, record: Record, memory: Any, by: Metric) -> tuple[bool, Any]:
+        """``after`` by this metric."""
+        value = record.measured(by.name)
+        if value is None:
             return False, memory
-        now = getattr(record, metric) * (-1.0 if metric in SMALLER_IS_BETTER else 1.0)
+        now = value if by.higher else -value
         if memory["best"] is None or now > memory["best"] + self.least:
             return False, {"best": now, "since": 0}
         since = memory["since"] + 1
         return since >= self.evaluations, {"best": memory["best"], "since": since}
-
-
-def _check_metric(metric: str) -> None:
-    if metric not in QUALITY:
-        raise BadInput(f"unknown metric {metric!r}: use one of {', '.join(QUALITY)}")

@@ -12,6 +12,7 @@ from types import TracebackType
 from foedus.core.errors import BadInput, FoedusError
 from foedus.core.records.atomic import write_atomically
 from foedus.core.records.run import Record, Run
+from foedus.core.types.metric import QUALITY
 from foedus.core.types.several import several
 from foedus.tracking.tracker import About, Mark, OpenTracker, Setting, Tracker, bytes_sent
 
@@ -91,9 +92,10 @@ class Trackers:
         summary: dict[str, Setting] = {"status": run.status, "sha256": run.sha256, "nodes": run.nodes}
         if run.best is not None:
             summary["best.round"] = run.best.round
-            for metric in ("accuracy", "auc", "rmse", "loss"):
-                if getattr(run.best, metric) is not None:
-                    summary[f"best.{metric}"] = getattr(run.best, metric)
+            for name in dict.fromkeys([*(m.name for m in run.metrics), *QUALITY]):
+                value = run.best.measured(name)
+                if value is not None:
+                    summary[f"best.{name}"] = value
         self._end(run.status, summary)
 
     def __enter__(self) -> Trackers:

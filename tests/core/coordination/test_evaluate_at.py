@@ -7,13 +7,14 @@ import torch
 import foedus as fd
 from foedus import programs
 from foedus.core.records.evaluated_on import EvaluatedOn
+from foedus.core.types.scoring import values
 
 LOCAL = fd.LocalSGD(lr=0.1)
 
 
 @pytest.fixture(scope="module")
 def model():
-    return fd.Model(torch.nn.Linear(4, 2), metrics=("accuracy", "auc"))
+    return fd.Model(fd.models.logistic(4, 2), metrics=("accuracy", "auc"))
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +75,74 @@ def test_a_run_that_has_ended_and_is_resumed_was_measured_where_it_was(model, da
 def test_a_place_that_there_is_not(model, data):
     with pytest.raises(fd.BadInput, match="evaluate_at is 'program' or 'nodes'"):
         fd.train(fd.FedAvg(1), model, data, evaluate_at="moon")
+
+
+MANY = ["auc", "f1", {"sensitivity": {"specificity": 0.8}}, "average_precision", "balanced_accuracy", "brier"]
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    g = np.random.default_rng(1)
+    x = g.normal(size=(150, 4)).astype("f")
+    y = (x[:, 0] + g.normal(size=150) > 0).astype(int)
+    return fd.data.arrays(x, y).split(fd.data.Dirichlet(alpha=5.0), nodes=3, seed=0, holdout=0.4)
+
+
+def test_what_nodes_send_makes_the_measures_of_all_rows_together(noisy):
+    """As one coordinator that has all the rows which nodes hold out would have them, within a bin of the scores."""
+    data, model = noisy, fd.Model(fd.models.logistic(4, 2), metrics=MANY)
+    run = fd.train(fd.FedAvg(2, local=LOCAL), model, data, evaluate_at="nodes")
+    held = [data.held_out(n).batch() for n in range(3)]
+    x, y = torch.cat([x for x, _ in held]), torch.cat([y for _, y in held])
+    output = run.model()(x).detach()
+    pooled = values(model.measures, model.statistics(output, y))
+    last = run.history[-1]
+    assert {m: last.measured(m) for m in pooled} == pytest.approx(pooled, abs=0.01)
+    assert last.measured("f1") == pooled["f1"]
+    # Each node's own are exact, and their mean is another number.
+    each = [values(model.measures, model.statistics(run.model()(x).detach(), y))["auc"] for x, y in held]
+    assert run.node_metrics["auc"] == each
+    assert last.metrics["node_mean_auc"] == pytest.approx(np.mean(each)) != last.auc
+
+
+def test_the_first_metric_is_the_main_one(data):
+    order = fd.Model(fd.models.logistic(4, 2), metrics=["brier", "accuracy"])
+    run = fd.train(fd.FedAvg(4, local=fd.LocalSGD(lr=2.0)), order, data)
+    assert run.best.metrics["brier"] == min(r.metrics["brier"] for r in run.history)
+
+
+def test_a_function_of_ones_own_sees_all_rows_at_the_coordinator_and_each_node_s_at_nodes(data):
+    def hits(outputs, targets):
+        return ((outputs[:, 1] > outputs[:, 0]).long() == targets).double().mean()
+
+    model = fd.Model(fd.models.logistic(4, 2), metrics=[hits, "accuracy"])
+    for where in ("program", "nodes"):
+        run = fd.train(fd.FedAvg(1, local=LOCAL), model, data, evaluate_at=where)
+        assert run.history[-1].metrics["hits"] == pytest.approx(run.history[-1].accuracy)
+    assert run.node_metrics["hits"] == pytest.approx(run.node_metrics["accuracy"])
+
+
+def test_no_statistics_of_rows_go_to_a_program_that_asks_for_an_evaluation(data):
+    seen = []
+
+    class Asks:
+        async def __call__(self, fed):
+            s = await fed.begin(lambda w: fd.State(w=w))
+            seen.extend(await fed.map(fd.Evaluate(), {"w": s.w}, range(fed.nodes)))
+            await fed.commit(s)
+
+    fd.train(Asks(), fd.Model(fd.models.logistic(4, 2), metrics=MANY), data)
+    assert len(seen) == 3
+    assert all(not u.sums and not u.parts and "auc" in u.metrics for u in seen)
+
+
+@pytest.mark.parametrize("where", ["program", "nodes"])
+def test_what_always_the_same_answer_would_be_worth_is_measured_on_the_same_rows(data, where):
+    model = fd.Model(fd.models.logistic(4, 2), metrics=["accuracy", "auc", "f1"])
+    run = fd.train(fd.FedAvg(2, local=LOCAL), model, data, evaluate_at=where)
+    counts = np.sum(run.label_counts, axis=0)
+    y = data.test_y if where == "program" else torch.cat([data.held_out(n).batch()[1] for n in range(3)])
+    often = int(counts.argmax())
+    assert run.usual["accuracy"] == pytest.approx((y == often).double().mean().item())
+    assert run.usual["auc"] == 0.5
+    assert fd.train(fd.FedAvg(2, local=LOCAL), model, data, evaluate_at=where, resume=run).usual == run.usual

@@ -15,12 +15,13 @@ from torch import nn
 from torch.nn import functional as F
 
 import foedus as fd
-from foedus.core.coordination.evaluation import Evaluate, area_under_roc, combine
+from foedus.core.coordination.evaluation import Evaluate, combine
 from foedus.core.errors import BadInput
 from foedus.core.types.data import FederatedDataset, IndexedRows
 from foedus.core.types.job import NodeView
 from foedus.core.types.keys import Key
 from foedus.core.types.model import Model, as_input, join
+from foedus.core.types.ranking import area_under_roc
 from foedus.testing import same_history
 
 
@@ -373,7 +374,7 @@ def test_tokens_reach_the_embedding():
         (lambda: Model("resnet"), r"torch\.nn\.Module, got a str"),
         (lambda: Model(nn.Linear(2, 2), loss="hinge"), "unknown loss 'hinge'.*cross_entropy, mse, bce"),
         (lambda: Model(nn.Linear(2, 2), loss=3), "name or a callable.*int"),
-        (lambda: Model(nn.Linear(2, 2), metrics=["f1"]), "unknown metric 'f1'.*accuracy, auc or rmse"),
+        (lambda: Model(nn.Linear(2, 2), metrics=["acuracy"]), "unknown metric 'acuracy': did you mean 'accuracy'"),
         (lambda: Model(nn.Linear(2, 2).double()), r"weight is torch\.float64.*module\.float\(\)"),
         (lambda: Model(nn.ReLU()), "no trainable parameter"),
         (lambda: Model(nn.Linear(2, 2).requires_grad_(False)), "no trainable parameter"),
@@ -460,8 +461,7 @@ def test_losses_by_name_and_by_callable(name, batch):
     torch.testing.assert_close(model.mean_loss(x, y), want)
     torch.testing.assert_close(model.summed_loss(x, y), want * 6)
     assert model.mean_loss(x, y).requires_grad
-    sums = model.sums(model.outputs(x), y)
-    assert sums["loss"] == pytest.approx(6 * want.item(), rel=1e-5)
+    assert float(model.statistics(model.outputs(x), y)["loss"]) == pytest.approx(6 * want.item(), rel=1e-5)
 
 
 def test_default_metrics_fit_the_loss():
@@ -506,9 +506,9 @@ def evaluate(model, x, y, parts):
     rows = IndexedRows(x, y, torch.arange(len(x)))
     updates = []
     for start, stop in parts:
-        job = Evaluate(batch_size=4, start=start, stop=stop, keep_scores=True)
+        job = Evaluate(batch_size=4, start=start, stop=stop, keep_rows=True)
         updates.append(job(NodeView(-2, rows, model, {}, Key(0)), {"w": model.initial})[0])
-    return combine(updates)
+    return combine(updates, model.measures)
 
 
 def test_metrics_over_parts_are_those_of_the_whole():

@@ -50,8 +50,8 @@ class _Told:
 
     KNOWN = (
         "name", "partition", "classes", "class_names", "node_names", "feature_names", "preparation", "nodes", "sizes",
-        "rows_owned", "test_rows", "tested_on", "nodes_tested_on", "fingerprint", "identity", "may_grow", "size",
-        "label_counts", "example",
+        "rows_owned", "test_rows", "tested_on", "nodes_tested_on", "held_rows", "fingerprint", "identity", "may_grow",
+        "size", "label_counts", "example",
     )  # fmt: skip
 
     def __init__(self, data):

@@ -174,12 +174,12 @@ def test_a_label_that_is_only_evaluated_on_is_refused(table):
 
 def test_numbers_as_they_are_and_targets_scaled(table):
     columns = {"a": ["10", "30", ""], "y": ["0.5", "1.5", "4.0"]}
-    fed = table(columns, scale=False, scale_target=True, mark_missing=False).split(IID(), nodes=2)
+    fed = table(columns, scale=False, mark_missing=False).split(IID(), nodes=2)
     assert fed.x.tolist() == [[10], [30], [20]]
     np.testing.assert_allclose(fed.y.numpy(), (np.array([0.5, 1.5, 4]) - 2) / np.std([0.5, 1.5, 4]), rtol=1e-6)
     assert fed.preparation.recipe.answers(fed.y[:, None]) == pytest.approx([0.5, 1.5, 4.0], rel=1e-6)
     assert fed.classes is None
-    assert table(columns).split(IID(), nodes=2).y.tolist() == [0.5, 1.5, 4.0]
+    assert table(columns, scale_target=False).split(IID(), nodes=2).y.tolist() == [0.5, 1.5, 4.0]
 
 
 # -- what travels --------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from foedus.core.coordination.judging import Judging
 from foedus.core.records.run import Record
 from foedus.core.types.roster import Roster
 from foedus.core.types.state import State
@@ -25,6 +26,11 @@ class Carried:
     ``tested_on``     what the program's quality was measured on, as a table; None: a shared
                       model, where the roster says.
     ``node_metrics``  at the last evaluation at the nodes, what each found: a list over the nodes for every metric.
+    ``usual``         what the metrics are of one answer for all rows, once that was measured; empty: nobody knows.
+    ``curves``        of the last evaluation over all rows, and of the best commit's.
+    ``node_rows``     on how many rows each did; ``node_rarest`` how many of these are of its rarest class,
+                      ``node_deviations`` how groups of them move each value.
+    ``node_everybody``  where nodes have models of their own, how good each is on everybody's rows, likewise.
     ``left_out``      nodes that failed and without which the run went on: in which round first, and why.
     """
 
@@ -34,8 +40,14 @@ class Carried:
     peers: dict[str, Any] | None = None
     staleness: dict[int, int] | None = None
     node_metrics: dict[str, list[float | None]] | None = None
+    node_rows: list[int] | None = None
+    node_rarest: list[int | None] | None = None
+    node_deviations: list[dict[str, bytes]] | None = None
+    node_everybody: dict[str, list[float | None]] | None = None
     left_out: dict[int, tuple[int, str]] | None = None
     tested_on: dict[str, str] | None = None
+    usual: dict[str, float] | None = None
+    curves: dict[str, dict[str, Any] | None] | None = None
 
     def as_tree(self) -> dict[str, Any]:
         """For the checkpoint."""
@@ -61,6 +73,7 @@ class Commit:
     records: int
     best: Record | None
     best_w: Tensor | None
+    judging: Judging
     stops: list[tuple[bool, Any]]
     ledger: dict[str, Any]
     reducers: dict[str, dict[str, Any]]

@@ -11,19 +11,21 @@ it, as one that had never stopped.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from foedus.core.coordination.evaluation import SMALLER_IS_BETTER, EvaluateEach
+from foedus.core.coordination.evaluation import EvaluateEach, main
 from foedus.core.coordination.executor import Plan, Task
 from foedus.core.coordination.peer import Books, Message
 from foedus.core.coordination.session import Session
 from foedus.core.errors import BadInput, ProgramError
 from foedus.core.records.ledger import Costs
 from foedus.core.types.data import TEST
+from foedus.core.types.roster import unit_of
+from foedus.core.types.scoring import value, values
 from foedus.core.types.state import State
+from foedus.core.types.statistics import Statistics
 from foedus.core.types.update import Lost, Refused, Update
 
 Number = tuple[int, int, int]
@@ -78,7 +80,7 @@ def commit_cut(
         models = _models(present)
         mean = mean_model(cut)
         extra["consensus_distance"] = sum(float((w - mean).double().square().sum()) for w in models) / len(present)
-        extra |= _qualities(s, models)
+        extra |= _qualities(s, models, whole=len(models) == len(cut))
         # Those that are away have no model of this round.
         state, each = State(w=mean), [{"w": w} for w in models] if len(models) == len(cut) else None
     s.carried.peers = {
@@ -110,45 +112,52 @@ def _means(metrics: list[dict[str, float]]) -> dict[str, float]:
     return {name: sum(values) / len(values) for name, values in given.items()}
 
 
-def _qualities(s: Session, models: list[Tensor]) -> dict[str, float]:
-    """Mean and worst of the peers' own models by the main metric, at commits that are evaluated."""
+def _qualities(s: Session, models: list[Tensor], whole: bool) -> dict[str, float]:
+    """Mean and worst of the peers' own models by the main metric, at commits that are evaluated; each one's is noted
+    where there is one of every node (``whole``).
+    """
     t = s.round + 1
     if t % s.options.evaluate_every and t != s.planned:
         return {}
-    job = EvaluateEach(next((m for m in ("accuracy", "auc", "rmse") if m in s.model.metrics), "loss"))
+    judged = main(s.model.measures)
     with s.off_the_clock():
-        qualities = (_here(s, job, models) if s.roster.test_rows else _at_nodes(s, job, models)).tolist()
-    worst = max if job.metric in SMALLER_IS_BETTER else min
+        found = _here(s, models) if s.roster.test_rows else _at_nodes(s, models)
+    if whole:
+        s.note_each([values(s.model.measures, f) for f in found])
+    qualities = [q for f in found if (q := value(judged, f)) is not None]
+    if not qualities:
+        return {}
+    worst = min if judged.higher else max
     return {
-        f"single_mean_{job.metric}": sum(qualities) / len(qualities),
-        f"single_worst_{job.metric}": worst(qualities),
+        f"single_mean_{judged.name}": sum(qualities) / len(qualities),
+        f"single_worst_{judged.name}": worst(qualities),
     }
 
 
-def _here(s: Session, job: EvaluateEach, models: list[Tensor]) -> Tensor:
-    """The models' quality on the test set, each worker looking at a part of the models."""
-    parts = min(s.executor.workers, len(models))
+def _here(s: Session, models: list[Tensor]) -> list[Statistics]:
+    """Each model's statistics on the test set, each worker looking at a part of the models."""
+    parts, job = min(s.executor.workers, len(models)), EvaluateEach(keep_rows=True)
     each = [(job.part(i, parts, len(models)), TEST) for i in range(parts)]
-    return torch.cat([u["quality"] for u in _ask(s, models, each)])
+    return _added(_ask(s, models, each), len(models))
 
 
-def _at_nodes(s: Session, job: EvaluateEach, models: list[Tensor]) -> Tensor:
-    """The models' quality over all rows that nodes evaluate on, each node looking at its own rows."""
-    whole = replace(job, stop=len(models), held_out=True)
-    answers = _ask(s, models, [(whole, n) for n in range(s.roster.nodes)])
-    power = 2.0 if job.metric == "rmse" else 1.0  # its squares are means over rows
-    known = [u for u in answers if u.weight > 0 and not bool(u["quality"].isnan().any())]
-    if not known:
-        return torch.full((len(models),), torch.nan, dtype=torch.float64)
-    total = sum((u["quality"] ** power * u.weight for u in known), torch.zeros(len(models), dtype=torch.float64))
-    return (total / sum(u.weight for u in known)) ** (1 / power)
+def _at_nodes(s: Session, models: list[Tensor]) -> list[Statistics]:
+    """Each model's statistics over all rows that nodes evaluate on, each node looking at its own rows."""
+    whole = EvaluateEach(stop=len(models), held_out=True)
+    return _added(_ask(s, models, [(whole, n) for n in range(s.roster.nodes)]), len(models))
+
+
+def _added(answers: list[Update], models: int) -> list[Statistics]:
+    return [Statistics.sum(EvaluateEach.of_model(k, u) for u in answers if u.weight > 0) for k in range(models)]
 
 
 def _ask(s: Session, models: list[Tensor], each: list[tuple[EvaluateEach, int]]) -> list[Update]:
     """What each job answers at its node. Errors: ``BadInput`` for one that does not, and is not of a lost node."""
-    placed = s.executor.place({"w": torch.stack(models)})
+    placed, unit = s.executor.place({"w": torch.stack(models)}), unit_of(s.roster)
     try:
-        tickets = [s.executor.submit(Plan(job, inspect=False), placed, [[Task(n, 0, {})]]) for job, n in each]
+        tickets = [
+            s.executor.submit(Plan(job, measures=True, unit=unit), placed, [[Task(n, 0, {})]]) for job, n in each
+        ]
         outcomes = [s.executor.wait(ticket).outcomes[0] for ticket in tickets]
     finally:
         s.executor.release(placed)

@@ -32,12 +32,16 @@ class Plan:
     ``inspect``: look for NaN and infinity in every update. A mean is finite only if every update in it is, so it is
     looked at once, after the fold; only when it is not, the call is repeated with ``inspect`` to find the node. Where
     there are transforms every update is looked at: a compressor may hide a NaN, and keep it in its state.
+    ``measures``: a measurement of the run's own, whose bytes are nobody's: answers keep what adds up over rows, and
+    ``unit`` says what 1 in each target is in its own unit, where targets are scaled.
     """
 
     job: Job
     transforms: tuple[Transform, ...] = ()
     aggregator: Aggregator | None = None
     inspect: bool = True
+    measures: bool = False
+    unit: tuple[float, ...] | None = None
 
     def chain(self, model: Model) -> Sequence[Shapes]:
         """Shapes of an answer: as the job makes it, and after each transform. The last are what a node sends."""

@@ -162,6 +162,7 @@ class Federation:
         *,
         extra: dict[str, float] | None = None,
         at_nodes: Tensors | Sequence[Tensors] | None = None,
+        each: Sequence[Mapping[str, float]] | None = None,
     ) -> None:
         """End of a step: checkpoint, record, evaluate ``state.w`` if that is due, ask the stop rules.
 
@@ -170,11 +171,12 @@ class Federation:
         ``extra`` metrics stand beside it. ``at_nodes`` is for programs whose nodes have models of their own: the
         arguments of the program's ``node_evaluation``. If all nodes share them, the commit's evaluation is that of all
         nodes, its loss and metrics being means over all the rows that nodes evaluate on. One a node are used only
-        where nodes are evaluated anyway.
+        where nodes are evaluated anyway. ``each``: what of each node's own model the ``metrics`` are the means, in the
+        order of the nodes; it is kept, so that every node can be told how it would do for the others.
         """
         if self._open:
             raise ProgramError(f"commit was called while {self._open} map call(s) were under way: await them first")
-        self._s.commit(state, metrics, extra, at_nodes=at_nodes)
+        self._s.commit(state, metrics, extra, at_nodes=at_nodes, each=each)
 
     async def evaluate(self, w_D: Tensor) -> dict[str, float]:
         """Loss and metrics of a model vector on the test set."""

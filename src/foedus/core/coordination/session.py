@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from foedus.core.coordination.commit import Carried, Commit
+from foedus.core.coordination.drawn import curves
 from foedus.core.coordination.endings import kept
-from foedus.core.coordination.evaluation import AT_NODES, QUALITY
+from foedus.core.coordination.evaluation import AT_NODES
 from foedus.core.coordination.executor import Executor
+from foedus.core.coordination.judging import Found, Judging, better, measured
 from foedus.core.coordination.node_states import begin_without, bring_home
-from foedus.core.coordination.quality import Quality, better
+from foedus.core.coordination.quality import Quality
 from foedus.core.errors import BadInput, Diverged, ProgramError
 from foedus.core.records.checkpoint import Checkpoint
 from foedus.core.records.evaluated_on import EvaluatedOn
@@ -38,10 +40,12 @@ from foedus.core.time.cost import Network
 from foedus.core.time.delivery import Deliveries
 from foedus.core.types.job import Job
 from foedus.core.types.keys import Key
+from foedus.core.types.metric import QUALITY
 from foedus.core.types.model import Model
 from foedus.core.types.policy import Policy
 from foedus.core.types.roster import Roster
 from foedus.core.types.state import State
+from foedus.core.types.statistics import Statistics
 from foedus.core.types.update import Failed, Tensors, finite
 
 if TYPE_CHECKING:  # a driver drives a session's calls
@@ -59,6 +63,7 @@ class Options:
 
     ``evaluate_at``     ``"program"``: as the program commits. ``"nodes"``: the run's quality is that of all nodes, each
                         with the model that it has, on the rows that it evaluates on.
+    ``stop``            rules that end the run, as they were given; ``settled``: as they look at this run's metrics.
     ``evaluate_nodes``  evaluate at the nodes each so many commits, 0 for never; ``node_evaluation`` is the job for it.
     """
 
@@ -70,6 +75,7 @@ class Options:
     checkpoint_every: int = 1
     per_node: bool = False
     stop: Sequence[Any] = ()
+    settled: Sequence[Any] = ()
     progress: Callable[[Record], None] | None = None
     folder: RunFolder | None = None
     circumstances: Circumstances = Circumstances()
@@ -125,6 +131,7 @@ class Session:
         """Answers used since the last commit."""
         self.best: Record | None = None
         self.best_w: Tensor | None = None
+        self.judging = Judging()
         self._losses: list[tuple[float, float]] = []
         self._staleness: list[int] = []
         self._stops: list[tuple[bool, Any]] = [(False, rule.init()) for rule in options.stop]
@@ -184,6 +191,12 @@ class Session:
         if failed.node not in known:
             self.carried.left_out = {**known, failed.node: (self.round + 1, failed.reason)}
 
+    def note_each(self, each: Sequence[Mapping[str, float | None]] | None) -> None:
+        """What each node's own model reached on everybody's rows, where the program says so."""
+        if each is not None:
+            names = dict.fromkeys(name for q in each for name in q)
+            self.carried.node_everybody = {name: [q.get(name) for q in each] for name in names}
+
     def reducer_state(self, name: str, init: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What an aggregator and the transforms remember from round to round."""
         if name not in self.reducers:
@@ -199,6 +212,7 @@ class Session:
         extra: dict[str, float] | None = None,
         now: float | None = None,
         at_nodes: Tensors | Sequence[Tensors] | None = None,
+        each: Sequence[Mapping[str, float]] | None = None,
     ) -> None:
         """Make everything since the last commit durable. See ``Federation.commit``.
 
@@ -206,6 +220,7 @@ class Session:
         """
         w: Tensor | None = state.w if "w" in state else None
         self.check_finite(state)
+        self.note_each(each)
         t = self.round + 1
         given = at_nodes if at_nodes is not None or w is None else {"w": w}
         # What a program measures by itself, and says nothing of models at nodes, nobody else can measure.
@@ -215,7 +230,8 @@ class Session:
         if whole:
             personal = at_nodes is not None or self.options.node_evaluation != Options.node_evaluation
             tested_on = EvaluatedOn(self.roster.nodes_tested_on, "nodes", "own" if personal else "one")
-            metrics = {k: v for k, v in metrics.items() if k not in QUALITY} if metrics else None
+            mine = {*QUALITY, *self.model.metrics}
+            metrics = {k: v for k, v in metrics.items() if k not in mine} if metrics else None
         elif metrics is not None:
             tested_on = self._tested_on(metrics, at_nodes)
         self.carried.tested_on = None if tested_on is None else asdict(tested_on)
@@ -223,27 +239,48 @@ class Session:
         tested = w if metrics is None and not whole else None
         due = self._due(t, self.options.evaluate_every)
         due_nodes = self._due(t, self.options.evaluate_nodes) or (due and whole)
+        # What the run is judged by, and where nodes measured what they hold out, what that is on all these rows.
+        judged = Found.of(metrics) if metrics and not whole else None
+        held: Found | None = None
         if tested is not None and due:
-            quality |= self.evaluate(tested)
+            judged = self.evaluate(tested)
+            quality |= judged
         if given is not None and due_nodes:
-            quality |= self._at_nodes(given, whole)
+            held, over = self._at_nodes(given)
+            judged = held if whole else judged
+            quality |= {**over, **(held if whole else {})}
+        if due and self.carried.usual is None:
+            with self.off_the_clock():
+                self.carried.usual = self._quality.usual(whole) or {}
         self.ledger.virtual_s = self.driver.virtual_s(self.clock.now if now is None else now)
         self.ledger.wall_s = self._wall_before + time.perf_counter() - self._wall_started - self._outside
         record = self._record(t, quality)
         stops = self._ask_to_stop(record)
         if any(stop for stop, _ in stops):  # the last commit is always evaluated
             if tested is not None and not due:
-                quality |= self.evaluate(tested)
+                judged = self.evaluate(tested)
+                quality |= judged
             if given is not None and (self.options.evaluate_nodes or whole) and not due_nodes:
-                quality |= self._at_nodes(given, whole)
+                held, over = self._at_nodes(given)
+                judged = held if whole else judged
+                quality |= {**over, **(held if whole else {})}
             record = self._record(t, quality)
-        if w is not None and better(record, self.best):
+        judging = self.judging
+        if judged is not None:
+            judging = judging.after(t, judged, self._to_choose(judged, tested, given, held), self.model.measures)
+        is_best = w is not None and self._is_best(record, judging)
+        if w is not None and is_best:
             self.best, self.best_w = record, w.clone()
-        self.round, self.state, self._stops = t, state, stops
+        # What the program has measured by itself brings no statistics.
+        self._keep_curves(judged.statistics if judged is not None and judged.statistics.tensors else None, is_best)
+        self.round, self.state, self._stops, self.judging = t, state, stops, judging
         self.history.append(record)
         self.stopped = any(stop for stop, _ in stops)
         if not self.stopped and t != self.planned:  # who comes with the last commit is never asked
             self.roster = self.roster.at(t)
+        else:
+            with self.off_the_clock():
+                self.carried.node_deviations = self._quality.node_deviations()
         self._last = self._as_commit()
         self.used, self._losses, self._staleness = 0, [], []
         folder = self.options.folder
@@ -253,6 +290,44 @@ class Session:
                 folder.commit(record, self.ledger.total.as_dict(), self._to_write if durable else None)
         if self.options.progress is not None:
             self.options.progress(record)
+
+    def _keep_curves(self, found: Statistics | None, is_best: bool) -> None:
+        """Of the last evaluation over all rows, and of the best commit's: nothing, where that had none."""
+        if found is None and not is_best:
+            return
+        drawn = None if found is None else curves(found, self.round + 1)
+        tree = None if drawn is None else drawn.as_tree()
+        best = tree if is_best else (self.carried.curves or {}).get("best")
+        self.carried.curves = {"last": tree, "best": best}
+
+    def _to_choose(
+        self,
+        judged: Found,
+        tested: Tensor | None,
+        given: Tensors | Sequence[Tensors] | None,
+        held: Found | None,
+    ) -> Found | None:
+        """How good the model is on rows that nodes hold out, where the run is judged on test rows; else None."""
+        roster = self.roster
+        if judged is held or roster.tested_on != "test" or not judged.halves:
+            return None
+        if tested is not None:
+            if not roster.held_rows:
+                return None
+            with self.off_the_clock():
+                return self._quality.on_held_out(tested)
+        if held is None and given is not None and roster.nodes_tested_on == "held out":
+            with self.off_the_clock():
+                held, _, _ = self._quality.at_nodes(given)
+        return held if roster.nodes_tested_on == "held out" else None
+
+    def _is_best(self, record: Record, judging: Judging) -> bool:
+        """Whether the rows on which is chosen choose this commit: those beside the test rows, if there are such."""
+        if judging.how == "held out":
+            return judging.chosen[0][0].round == record.round
+        measures = self.model.measures
+        before = {} if self.best is None else measured(self.best, measures)
+        return better(measured(record, measures), before, measures)
 
     def check_finite(self, state: State) -> None:
         """Errors: ``Diverged`` if the model to be committed is NaN or infinite."""
@@ -319,7 +394,8 @@ class Session:
         return every > 0 and (t % every == 0 or t == self.planned)
 
     def _ask_to_stop(self, record: Record) -> list[tuple[bool, Any]]:
-        return [rule.after(record, memory) for rule, (_, memory) in zip(self.options.stop, self._stops, strict=True)]
+        rules = self.options.settled or self.options.stop
+        return [rule.after(record, memory) for rule, (_, memory) in zip(rules, self._stops, strict=True)]
 
     def _record(self, round: int, quality: dict[str, float]) -> Record:
         named = {k: quality[k] for k in QUALITY if k in quality}
@@ -348,6 +424,7 @@ class Session:
             failed=t.failed,
             lost=t.lost,
             metrics=others,
+            main=next((k for k in (*self.model.metrics, *QUALITY) if k in quality), None),
         )
 
     @property
@@ -361,7 +438,7 @@ class Session:
         own = "one" if metrics is None else "program" if models is None else "each"
         return EvaluatedOn(self.roster.tested_on, "coordinator" if self.roster.test_rows else "nodes", own)
 
-    def evaluate(self, w_D: Tensor) -> dict[str, float]:
+    def evaluate(self, w_D: Tensor) -> Found:
         """Loss and metrics on the test set, computed in chunks by the executor, outside the run's clock.
 
         Without a test set that the coordinator has, they are means over all rows that nodes evaluate on.
@@ -369,10 +446,12 @@ class Session:
         with self.off_the_clock():
             return self._quality.of(w_D)
 
-    def _at_nodes(self, given: Tensors | Sequence[Tensors], whole: bool) -> dict[str, float]:
+    def _at_nodes(self, given: Tensors | Sequence[Tensors]) -> tuple[Found, dict[str, float]]:
         with self.off_the_clock():
-            found, self.carried.node_metrics = self._quality.at_nodes(given, whole)
-        return found
+            found, over, self.carried.node_metrics = self._quality.at_nodes(given)
+            q = self._quality
+            self.carried.node_rows, self.carried.node_rarest = q.rows, q.rarest
+        return found, over
 
     # -- going back, and checkpoints ---------------------------------------------------------------------------
 
@@ -383,6 +462,7 @@ class Session:
             records=len(self.history),
             best=self.best,
             best_w=self.best_w,
+            judging=self.judging,
             stops=self._stops,
             ledger=self.ledger.as_tree(),
             reducers=dict(self.reducers),
@@ -410,7 +490,7 @@ class Session:
                 self.node_states[node] = state
         c.counts_before, c.states_before = {}, {}
         self.round, self.state, self._stops = c.round, c.state, c.stops
-        self.best, self.best_w = c.best, c.best_w
+        self.best, self.best_w, self.judging = c.best, c.best_w, c.judging
         del self.history[c.records :]
         self.ledger.restore(c.ledger)
         self.reducers, self.draws, self.carried = dict(c.reducers), dict(c.draws), replace(c.carried)
@@ -444,11 +524,20 @@ class Session:
             "stops": [[repr(r), *s] for r, s in zip(self.options.stop, c.stops, strict=True)],
             "best": None if c.best is None else asdict(c.best),
             "best_w": c.best_w,
+            "judging": self._judging_to_write(memory),
             "records": c.records,
         }
         if home.lost:
             tree["lost_memory"] = home.lost
         return Checkpoint(tree, list(self.history), self.identity, self.options.circumstances)
+
+    def _judging_to_write(self, memory: Memory | None) -> dict[str, Any]:
+        judging = self._last.judging
+        if memory is not None:  # it goes to a file
+            judging = judging.measured_out(self.model.measures, self.stopped or self._last.round == self.planned)
+            chosen = replace(self._last.judging, chosen=judging.chosen)  # measured out once
+            self.judging = self._last.judging = chosen
+        return judging.as_tree()
 
     def _to_write(self, memory: Memory) -> Checkpoint | None:
         """The last commit for the run's folder; None if that shall keep an earlier one, for this is not whole."""
@@ -498,6 +587,7 @@ class Session:
         self.stopped = any(stop for stop, _ in self._stops)
         self.best = None if tree["best"] is None else Record(**tree["best"])
         self.best_w = tree["best_w"]
+        self.judging = Judging.from_tree(tree.get("judging"))
         self.history = list(checkpoint.history[: tree["records"]])
         self._wall_before = self.ledger.wall_s
         self._last = replace(

@@ -7,7 +7,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -107,11 +107,14 @@ class Site:
                 if out.missing is not None:
                     return out
             rows, held = self.data.rows(task.node), self.data.held_out(task.node)
-            view = NodeView(task.node, rows, self.model, task.state.get(JOB, {}), key, held)
+            unit = None if plan.unit is None else torch.tensor(plan.unit, dtype=torch.float64)
+            view = NodeView(task.node, rows, self.model, task.state.get(JOB, {}), key, held, unit)
             if task.own:
                 args = {**args, **task.own}
             does = plan.job if task.node < 0 else partial(self.policy.does, asked, job=plan.job)
             update, job_state = does(view, args)
+            if update.sums and not plan.measures:
+                update = replace(update, sums={})
             out.metrics = {k: float(v) for k, v in update.metrics.items()}
             if not math.isfinite(update.weight):
                 out.missing = Failed(task.node, f"weight is {update.weight}", nonfinite=True)

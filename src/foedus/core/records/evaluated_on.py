@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from foedus.core.types.metric import named
+
 _ROWS = {"test": "the test rows", "held out": "the rows that nodes hold out", "train": "the training rows"}
 
 
@@ -18,18 +20,13 @@ class EvaluatedOn:
                 each node's own, every one on all the rows, of which the mean is taken.   ``"program"``: the program
                 measured by itself.
 
-    Losses, accuracies and squared errors are means over rows. So is an AUC at the coordinator, of all rows together;
-    from nodes no scores travel, and it is the mean of the nodes' AUCs by their rows.
+    A metric is one of all these rows together: nodes send what it is made of and adds up over rows. Only a function of
+    the user's, which nobody can take apart, is the mean of what nodes find, by their rows.
     """
 
     rows: str
     where: str = "coordinator"
     models: str = "one"
-
-    @property
-    def auc(self) -> str:
-        """How an AUC is one number: of all rows ``"together"``, or the mean over ``"nodes"``, by rows."""
-        return "nodes" if self.where == "nodes" else "together"
 
     def like(self, other: EvaluatedOn, metric: str) -> bool:
         """Whether a metric's values of both may stand side by side: of the same rows, and made in the same way.
@@ -45,16 +42,17 @@ class EvaluatedOn:
             return True
         both = {self.models, other.models}
         models = len(both) == 1 or ("one" in both and "program" not in both)
-        return self.rows == other.rows and models and (metric != "auc" or self.auc == other.auc)
+        return self.rows == other.rows and models and (named(metric).pooled or self.where == other.where)
 
-    def said(self, metric: str = "auc") -> str:
-        """It in words: "the rows that nodes hold out, at every node with its own model; AUC is the mean over nodes"."""
+    def said(self, metric: str = "loss") -> str:
+        """It in words: "the rows that nodes hold out, at every node with its own model"."""
         rows = _ROWS.get(self.rows, self.rows)
         if self.models == "program":
             return f"{rows}, by the program itself"
         if self.where == "nodes":
             whose = {"own": "the model that it has", "each": "every node's model", "one": "the model that all share"}
-            mean = "; AUC is the mean over nodes, by their rows" if metric == "auc" else ""
+            measure = named(metric)
+            mean = "" if measure.pooled else f"; {measure.label} is the mean over nodes, by their rows"
             return f"{rows}, at every node with {whose[self.models]}{mean}"
         return rows + (", the mean over the nodes' own models" if self.models == "each" else "")
 

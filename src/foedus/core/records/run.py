@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foedus.core.errors import BadInput
+from foedus.core.records.curves import Curves
 from foedus.core.records.evaluated_on import EvaluatedOn
+from foedus.core.records.judged import Judged
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from foedus.core.records.ledger import Ledger
+    from foedus.core.types.metric import Metric
     from foedus.core.types.model import Model
 
+
+_FIELDS = ("loss", "accuracy", "auc", "rmse", "train_loss")
 
 GROWN = 1000.0
 """By how much a loss is larger at the end than at the beginning where nobody would call that learning."""
@@ -28,13 +33,15 @@ class Record:
     """One commit. Costs are cumulative since the start of the run, as in ``Costs``.
 
     ``loss``, ``accuracy``, ``auc`` and ``rmse`` are measured as ``Run.evaluated_on`` says, and ``None`` where this
-    commit was not evaluated or the metric does not apply.
-    ``metrics`` are others, such as ``staleness_mean`` and ``staleness_max`` of the updates since the last commit.
+    commit was not evaluated or the metric does not apply. All other metrics of the model are in ``metrics`` by name,
+    as far as they are defined, and so are other numbers, such as ``staleness_mean`` and ``staleness_max`` of the
+    updates since the last commit. ``measured(name)`` looks in both places.
     ``train_loss`` is the mean that nodes reported while they trained, ``epochs`` the rows they trained on divided by
     the rows there are, ``cohort`` how many answers were used since the last commit. ``median_s`` is the virtual time
     after which the median node of each cohort was done: what ``virtual_s`` would be if nobody waited for stragglers.
     On the real clock ``virtual_s`` is 0, and time is ``wall_s``. ``late``, ``refused``, ``failed`` and ``lost`` count
-    the jobs whose answer was not used, by why.
+    the jobs whose answer was not used, by why. ``main`` is the name of the metric that the run is judged by, where this
+    commit was evaluated.
     """
 
     round: int
@@ -60,6 +67,12 @@ class Record:
     failed: int = 0
     lost: int = 0
     metrics: dict[str, int | float] = field(default_factory=dict)
+    main: str | None = None
+
+    def measured(self, name: str) -> float | None:
+        """The value of a metric by its name; None where it was not measured."""
+        value = getattr(self, name) if name in _FIELDS else self.metrics.get(name)
+        return None if value is None else float(value)
 
     @property
     def clock_s(self) -> float:
@@ -86,9 +99,20 @@ class Run:
     ``history``  one ``Record`` a commit.   ``best``  the evaluated ``Record`` with the best main metric.
     ``checkpoint``  the last commit, whole; ``train(..., resume=run)`` goes on from it.
     ``evaluated_on``  which rows the quality in ``history`` was measured on, where, and with whose models.
+    ``metrics``  what its quality is measured by, the main metric first; none of a run that says nothing of it.
+    ``curves``  ROC and calibration curve, and who was taken for whom, of the ``"last"`` evaluation and of the
+    ``"best"`` commit's, as far as the metrics have them measured.
+    ``usual``  what the metrics would be of one answer for all rows, the classes' shares or the targets' mean among the
+    rows that are trained on; None where that is not known.
     ``objective``  what a node counts in what the program minimises: ``"rows"``, as many as it has, or ``"nodes"``, all
     alike; None where the program does not say, or minimises nothing together.
+    ``judged``  the point at which the run is judged, what was measured there, and how far that may be off; None where
+    nothing was evaluated.
     ``node_metrics``  what the nodes found when they last evaluated the model: for every metric a value a node.
+    ``node_rows``    on how many rows each node evaluated it; ``node_rarest``  how many of these are of the class that
+    it has fewest of (None where they are not counted by class). ``node_deviations``  how groups of them move each
+    value, by metric, as in ``Measured``; empty where there are many nodes.
+    ``node_everybody``  where nodes have models of their own, how good each is on everybody's rows, as ``node_metrics``.
     ``staleness``  of a program that absorbs updates as they arrive: how many updates had each staleness.
     ``config``   the resolved file that the run was made from (TOML).   ``origin``  versions, CPU, data.
     ``notices``  what a reader should know, such as that a resumed run went on with another torch.
@@ -111,6 +135,10 @@ class Run:
     out: Path | None = None
     checkpoint: Any = None
     node_metrics: dict[str, list[float | None]] | None = None
+    node_rows: list[int] | None = None
+    node_rarest: list[int | None] | None = None
+    node_deviations: list[dict[str, bytes]] | None = None
+    node_everybody: dict[str, list[float | None]] | None = None
     staleness: dict[int, int] | None = None
     config: str | None = None
     origin: dict[str, str] = field(default_factory=dict)
@@ -119,6 +147,10 @@ class Run:
     node_names: tuple[str, ...] | None = None
     class_names: tuple[str, ...] | None = None
     objective: str | None = None
+    metrics: tuple[Metric, ...] = ()
+    usual: dict[str, float] | None = None
+    curves: dict[str, Curves | None] = field(default_factory=dict)
+    judged: Judged | None = None
     _model: Model | None = None
 
     @property

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from foedus.core.errors import BadInput
 from foedus.core.text import readable
+from foedus.core.types.cells import cells
 from foedus.core.types.torch_process import seeded
 from foedus.core.types.update import Tensors
 
@@ -21,6 +22,8 @@ POOLED = -1
 """The pseudo-node that holds all rows: the baseline that pools the data."""
 TEST = -2
 """The pseudo-node that holds the test set: rows of no node, else all that nodes hold out, else the training rows."""
+HELD = -3
+"""The pseudo-node that holds all rows that nodes hold out: beside a test set, a stopping point is chosen there."""
 
 
 def called(node: int) -> str:
@@ -29,7 +32,8 @@ def called(node: int) -> str:
     >>> called(3), called(POOLED), called(TEST)
     ('node 3', 'all rows in one place', 'the rows that the model is tested on')
     """
-    return {POOLED: "all rows in one place", TEST: "the rows that the model is tested on"}.get(node, f"node {node}")
+    places = {POOLED: "all rows in one place", TEST: "the rows that the model is tested on", HELD: "the held-out rows"}
+    return places.get(node, f"node {node}")
 
 
 PROBES = 16
@@ -51,14 +55,25 @@ class Examples(Protocol):
 
 @dataclass(frozen=True)
 class IndexedRows:
-    """The rows of one node: positions into shared tensors. Batches are gathered into fresh, aligned memory."""
+    """The rows of one node: positions into shared tensors. Batches are gathered into fresh, aligned memory.
+
+    ``known_cells`` are those of the rows, where they were found for many nodes at once: see ``cells``.
+    """
 
     x: Tensor | Examples
     y: Tensor
     index: Tensor
+    known_cells: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.index)
+
+    @cached_property
+    def cells(self) -> Tensor:
+        """Half and group of every row (n,), int64: see ``core.types.cells``."""
+        if self.known_cells is not None:
+            return self.known_cells
+        return cells_of(self.index, self.y.index_select(0, self.index), torch.zeros_like(self.index))
 
     @property
     def in_memory(self) -> bool:
@@ -87,6 +102,8 @@ class FederatedDataset:
     ``classes`` is the number of classes, or None for regression. ``test_x``, ``test_y``: rows of no node, or None.
     ``node_names`` has one name for each node, ``feature_names`` one for each column, where they are known.
     ``preparation`` tells how a table became numbers, if it did (``lines``, ``bytes``).
+    ``units`` (N,) and ``test_units`` int64: what was drawn as one, whichever rows are held out or tested on this time:
+    the row's place in the whole data set, or its patient's; by default its position in ``x`` and ``test_x``.
     Errors: ``BadInput`` for an empty node, positions outside the rows, NaN in the data or labels outside the classes.
     """
 
@@ -105,6 +122,8 @@ class FederatedDataset:
     node_names: tuple[str, ...] | None = None
     feature_names: tuple[str, ...] | None = None
     preparation: Any = field(default=None, repr=False)
+    units: Tensor | None = None
+    test_units: Tensor | None = None
 
     def __post_init__(self) -> None:
         self._find_bounds()
@@ -113,6 +132,11 @@ class FederatedDataset:
             check_rows(self.test_x, self.test_y, self.classes, "the test set")
             if row_shape(self.test_x) != row_shape(self.x):
                 raise BadInput(f"test rows have shape {row_shape(self.test_x)}, training rows {row_shape(self.x)}")
+        for name, units, rows in (("units", self.units, self.y), ("test_units", self.test_units, self.test_y)):
+            if units is not None and (rows is None or units.shape != (len(rows),)):
+                raise BadInput(
+                    f"{name} must be one whole number for each of the rows, it has shape {tuple(units.shape)}"
+                )
         sizes = self.offsets[1:] - self.offsets[:-1]
         if len(sizes) == 0:
             raise BadInput("a federation needs at least one node")
@@ -178,6 +202,13 @@ class FederatedDataset:
         """How many different rows nodes train on: a row that several nodes have counts once."""
         return len(self._owned)
 
+    @cached_property
+    def target_mean(self) -> tuple[float, ...] | None:
+        """The mean of each target over the rows that nodes train on; None for classes."""
+        if self.classes is not None:
+            return None
+        return tuple(self.y[self._owned.long()].reshape(self.rows_owned, -1).double().mean(0).tolist())
+
     @property
     def tested_on(self) -> str:
         """What ``TEST`` stands for: ``"test"``, ``"held out"`` (by all nodes together) or ``"train"``."""
@@ -201,6 +232,8 @@ class FederatedDataset:
             return len(self.index)
         if node == TEST:
             return len(self.rows(TEST))
+        if node == HELD:
+            return self.held_rows
         return int(self._bounds[node + 1] - self._bounds[node])
 
     def rows(self, node: int) -> IndexedRows:
@@ -209,27 +242,52 @@ class FederatedDataset:
             return IndexedRows(self.x, self.y, self.index)
         if node == TEST:
             if self.test_x is not None and self.test_y is not None:
-                return IndexedRows(self.test_x, self.test_y, torch.arange(len(self.test_x)))
-            held = self.held_index if self.tested_on == "held out" else None
-            return IndexedRows(self.x, self.y, self._owned if held is None else held)
+                return IndexedRows(self.test_x, self.test_y, torch.arange(len(self.test_x)), self._test_cells)
+            return self.rows(HELD) if self.tested_on == "held out" else IndexedRows(self.x, self.y, self._owned)
+        if node == HELD:
+            held = self.index[:0] if self.held_index is None else self.held_index
+            return IndexedRows(self.x, self.y, held, self._held_cells)
         return IndexedRows(self.x, self.y, self.index[int(self._bounds[node]) : int(self._bounds[node + 1])])
 
     def held_out(self, node: int) -> IndexedRows | None:
         """The rows that a node keeps to evaluate on, perhaps none; None where the data set has no such rows."""
         if self.held_index is None or self._held_bounds is None or node < 0:
             return None
+        own = slice(int(self._held_bounds[node]), int(self._held_bounds[node + 1]))
         return IndexedRows(
-            self.x, self.y, self.held_index[int(self._held_bounds[node]) : int(self._held_bounds[node + 1])]
+            self.x, self.y, self.held_index[own], None if self._held_cells is None else self._held_cells[own]
         )
+
+    @property
+    def held_rows(self) -> int:
+        """Rows that all nodes hold out."""
+        return 0 if self.held_index is None else len(self.held_index)
+
+    @cached_property
+    def _held_cells(self) -> Tensor | None:
+        """Cells of all rows that nodes hold out, in the order of ``held_index``: found once for all nodes."""
+        if self.held_index is None or self.held_offsets is None:
+            return None
+        index = self.held_index.long()
+        node = torch.repeat_interleave(torch.arange(self.nodes), self.held_offsets[1:] - self.held_offsets[:-1])
+        return cells_of(index if self.units is None else self.units[index], self.y[index], node)
+
+    @cached_property
+    def _test_cells(self) -> Tensor | None:
+        if self.test_y is None:
+            return None
+        units = torch.arange(len(self.test_y)) if self.test_units is None else self.test_units
+        return cells_of(units, self.test_y, torch.zeros_like(units))
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that depend on every number of the data and on whose it is.
+        """16 hexadecimal digits that depend on every number of the data and on whose it is; not on what ``units`` say.
 
         Of inputs that are read when asked for, which may be many, it depends on some evenly spaced ones.
         """
         seen = hashlib.blake2b(digest_size=8)
-        digest(seen, {**self.tensors(), **self._read_when_asked()})
+        told = {k: t for k, t in self.tensors().items() if not k.endswith("units")}
+        digest(seen, {**told, **self._read_when_asked()})
         return seen.hexdigest()
 
     @property
@@ -281,7 +339,7 @@ class FederatedDataset:
 
     def shell(self) -> FederatedDataset:
         """Itself without its tensors, what was found out by looking at them, and how a table became numbers."""
-        left_out = {*self.tensors(), "preparation", "fingerprint"}
+        left_out = {*self.tensors(), "preparation", "fingerprint", "target_mean"}
         made = copy.copy(self)
         made.__dict__ = {k: v for k, v in vars(self).items() if k not in left_out and not k.startswith("_")}
         return made
@@ -292,7 +350,7 @@ class FederatedDataset:
             setattr(self, name, t)
         self._find_bounds()
 
-    _TENSORS = ("x", "y", "index", "offsets", "test_x", "test_y", "held_index", "held_offsets")
+    _TENSORS = ("x", "y", "index", "offsets", "test_x", "test_y", "held_index", "held_offsets", "units", "test_units")
 
     def tensors(self) -> Tensors:
         """All tensors by name: what a runtime puts where its workers can read it."""
@@ -302,6 +360,13 @@ class FederatedDataset:
         """Inputs that are no tensors, by name."""
         found = {"x": self.x, "test_x": self.test_x}
         return {k: v for k, v in found.items() if v is not None and not isinstance(v, Tensor)}
+
+
+def cells_of(units_N: Tensor, y_N: Tensor, node_N: Tensor) -> Tensor:
+    """Half and group of each row; halves have equally many units of each class at each node."""
+    labels = y_N.long() if y_N.dim() == 1 and not y_N.is_floating_point() else torch.zeros_like(node_N)
+    classes = int(labels.max()) + 1 if len(labels) else 1
+    return torch.from_numpy(cells(units_N.numpy(), (node_N * classes + labels).numpy()))
 
 
 def digest(seen: Any, found: Mapping[str, Tensor | Examples]) -> None:

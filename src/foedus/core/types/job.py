@@ -58,6 +58,7 @@ class NodeView:
     """All that a job may touch at a node: its rows, the resident model, its own state and its own randomness.
 
     ``held_out``: the rows that the node keeps from training, or None where the data set has no such rows.
+    ``unit``: of a measurement, what 1 in each target (K,) is in its own unit; None where targets are not scaled.
     """
 
     id: int
@@ -66,6 +67,7 @@ class NodeView:
     state: NodeState
     key: Key
     held_out: Rows | None = None
+    unit: Tensor | None = None
 
 
 @runtime_checkable

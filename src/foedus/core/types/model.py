@@ -21,13 +21,20 @@ from torch.overrides import TorchFunctionMode
 
 from foedus.core.errors import BadInput
 from foedus.core.types.flops import count_flops
-from foedus.core.types.several import several
+from foedus.core.types.grouped import Grouped, by_cell
+from foedus.core.types.metric import Metric
+from foedus.core.types.metric import metrics as as_metrics
+from foedus.core.types.scoring import needs
+from foedus.core.types.statistics import CONFUSION, Statistics, measured
 from foedus.core.types.torch_process import seeded
 from foedus.core.types.update import BUFFERS, Tensors
 
 Loss = str | Callable[[Tensor, Tensor], Tensor]
 
 LOSSES = ("cross_entropy", "mse", "bce")
+
+FEW_CLASSES = 100
+"""Of so many classes at most it is kept who was taken for whom, where that costs nobody anything."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +83,17 @@ class Model:
                 one label a row (N,), or several (N, L), whose mean is the row's loss), or a callable
                 ``(output, target)`` that returns the loss of each row (N,), or its mean as a scalar.
                 Rows go to the module as ``as_input`` makes them: images may be uint8, tokens integers.
-    ``metrics`` names among ``accuracy``, ``auc``, ``rmse``; by default those that fit the loss. Where rows have several
-                labels, ``accuracy`` is the share of labels that are right, and ``auc`` the mean over the labels.
+    ``metrics`` names such as ``"f1"``, tables such as ``{"sensitivity": {"threshold": 0.3}}``, functions of your own
+                ``(outputs, targets)``, or ``Metric``; the first is the main one. By default those that fit the loss.
+                Outputs are taken for logits. Where rows have several labels, ``accuracy`` is the share of labels that
+                are right, and ``auc`` the mean over the labels.
 
     >>> model = Model(nn.Linear(3, 2))
     >>> model.layout.size, model.initial.dtype
     (8, torch.float32)
     """
 
-    def __init__(self, module: nn.Module, loss: Loss = "cross_entropy", metrics: Sequence[str] | None = None) -> None:
+    def __init__(self, module: nn.Module, loss: Loss = "cross_entropy", metrics: Any = None) -> None:
         if not isinstance(module, nn.Module):
             raise BadInput(f"a Model needs a torch.nn.Module, got a {type(module).__name__}")
         if isinstance(loss, str) and loss not in LOSSES:
@@ -97,7 +106,7 @@ class Model:
         except Exception as e:
             raise BadInput(f"the module cannot be copied ({_first_line(e)}): make one that copy.deepcopy takes") from e
         self.loss = loss
-        self.metrics = _check_metrics(loss, metrics)
+        self.measures: tuple[Metric, ...] = as_metrics(_by_loss(loss) if metrics is None else metrics)
         self._bind()
 
     # -- the flat vector ---------------------------------------------------------------------------------------
@@ -155,7 +164,7 @@ class Model:
         return {
             "module": self._module_apart(),
             "loss": self.loss,
-            "metrics": self.metrics,
+            "measures": self.measures,
             "initial": self.initial,
             "layout": self.layout,
             "fresh": [fresh for *_, fresh in self._local],
@@ -165,7 +174,7 @@ class Model:
     def __setstate__(self, state: dict[str, object]) -> None:
         self.module = state["module"]  # type: ignore[assignment]
         self.loss = state["loss"]  # type: ignore[assignment]
-        self.metrics = state["metrics"]  # type: ignore[assignment]
+        self.measures = state["measures"]  # type: ignore[assignment]
         self._bind()
         if self.layout != state["layout"]:
             raise BadInput(
@@ -306,15 +315,31 @@ class Model:
                 )
         return grads  # type: ignore[return-value]
 
-    def sums(self, output: Tensor, y: Tensor) -> dict[str, float]:
-        """Sums over the rows of a batch: ``loss``, and ``accuracy`` and ``mse`` where the metrics need them."""
-        rows = self.row_losses(output, y)
-        sums = {"loss": float(rows.double().sum()) * (len(y) if rows.dim() == 0 else 1)}
-        if "accuracy" in self.metrics:
-            sums["accuracy"] = _right(output, y)
-        if "rmse" in self.metrics:
-            sums["mse"] = float((output - y.view_as(output)).double().square().sum()) / max(1, output[0].numel())
-        return sums
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of its metrics, the main one first."""
+        return tuple(m.name for m in self.measures)
+
+    def statistics(
+        self,
+        output: Tensor,
+        y: Tensor,
+        unit_K: Tensor | None = None,
+        weights_N: Tensor | None = None,
+        all: bool = False,
+    ) -> Statistics:
+        """What loss and metrics of some rows are made of. ``unit_K`` and ``weights_N`` as in ``measured``.
+
+        ``all``: also who was taken for whom, whatever the metrics, where rows have one of few classes.
+        """
+        wanted = needs(self.measures)
+        if all and output.dim() == 2 and 2 <= output.shape[1] <= FEW_CLASSES and output.numel() != y.numel():
+            wanted |= {CONFUSION}
+        return measured(output, y, self.row_losses(output, y), wanted, weights_N, unit_K)
+
+    def grouped(self, output: Tensor, y: Tensor, cells_N: Tensor, unit_K: Tensor | None = None) -> Grouped:
+        """The same by cells of rows, see ``by_cell``."""
+        return by_cell(output, y, self.row_losses(output, y), needs(self.measures), cells_N, unit_K)
 
     @torch.no_grad()
     def outputs(self, x: Tensor) -> Tensor:
@@ -326,12 +351,6 @@ class Model:
         finally:
             if training:
                 self.training()
-
-    def scores(self, output: Tensor, y: Tensor) -> Tensor:
-        """A score for each label, (N,) or (N, L), larger for class 1: what the area under the ROC curve is made of."""
-        if output.numel() == y.numel():
-            return output.flatten() if output.numel() == len(output) else output.flatten(1)
-        return output[:, 1] - output[:, 0]
 
     def check(self, x: Tensor, y: Tensor) -> None:
         """Pass a small batch through model and loss, so that what does not fit is said before anything runs.
@@ -377,15 +396,22 @@ class Model:
     def _check_metrics_fit(self, output: Tensor, y: Tensor, shapes: str) -> None:
         """Errors: ``BadInput`` for a metric that cannot be computed of such an output and such targets."""
         each, of_classes = output.numel() == y.numel(), output.dim() == 2 and y.numel() == len(y)
+        two = of_classes and (each or output.shape[1] == 2)
+        wide = of_classes and (each or output.shape[1] > 1)
         fits = {
-            "accuracy": (each or of_classes, "an output for every label, or (rows, classes) and a label a row"),
-            "auc": (each or (of_classes and output.shape[1] == 2), "an output for every label, or two classes"),
-            "rmse": (each, "one output for every target"),
+            "labels": (each or wide, "an output for every label, or (rows, classes) and a label a row"),
+            "ranks": (each or two, "an output for every label, or two classes"),
+            "two": (two or (each and y.numel() == len(y)), "two classes"),
+            "classes": (wide or (each and y.numel() == len(y)), "classes and a label a row"),
+            "numbers": (each, "one output for every target"),
         }
-        for name in self.metrics:
-            fit, needs = fits[name]
+        for m in self.measures:
+            if m.kind not in _FITS:
+                continue
+            fit, what = fits["two" if m.option is not None else _FITS[m.kind]]
             if not fit:
-                raise BadInput(f"{name} needs {needs}; {shapes}: leave it out, Model(..., metrics=[...])")
+                more = _FOR_SEVERAL.get(m.kind, "") if of_classes and not two else ""
+                raise BadInput(f"{m.name} needs {what}; {shapes}: {more}leave it out, Model(..., metrics=[...])")
 
     def _without_pairs(self, output: Tensor, y: Tensor) -> Tensor:
         """What a callable loss makes of these rows. Errors: ``BadInput`` if every output meets every row's target.
@@ -565,32 +591,33 @@ def sum_of(losses: Tensor, rows: int) -> Tensor:
     return losses.double() * rows if losses.dim() == 0 else losses.double().sum()
 
 
-def _right(output: Tensor, y: Tensor) -> float:
-    """Rows whose class is right; of a row with several labels the share that is."""
-    if output.numel() != y.numel() or output.numel() == len(y):
-        return float((predicted_classes(output) == y.flatten()).sum())
-    return float(((output > 0) == y.view_as(output)).flatten(1).double().mean(1).sum())
-
-
-def predicted_classes(output: Tensor) -> Tensor:
-    """Class of the largest output, or whether a single logit is positive (N,)."""
-    return output.argmax(1) if output.dim() == 2 and output.shape[1] > 1 else (output.flatten() > 0).long()
-
-
 def join(parts: Tensors, layout: Layout) -> Tensor:
     """The flat vector (D,) of ``delta`` and, where there are any, ``buffers``."""
     return torch.cat([parts["delta"], parts[BUFFERS]]) if layout.buffers else parts["delta"]
 
 
-def _check_metrics(loss: Loss, metrics: Sequence[str] | None) -> tuple[str, ...]:
+def _by_loss(loss: Loss) -> tuple[str, ...]:
     known = {"cross_entropy": ("accuracy",), "bce": ("accuracy", "auc"), "mse": ("rmse",)}
-    if metrics is None:
-        return known.get(loss, ()) if isinstance(loss, str) else ()
-    metrics = several(metrics)
-    for m in metrics:
-        if m not in ("accuracy", "auc", "rmse"):
-            raise BadInput(f"unknown metric {m!r}: use accuracy, auc or rmse")
-    return metrics
+    return known.get(loss, ()) if isinstance(loss, str) else ()
+
+
+_FITS = {
+    **dict.fromkeys(("accuracy", "brier", "log_loss"), "labels"),
+    **dict.fromkeys(("auc", "average_precision"), "ranks"),
+    **dict.fromkeys(("precision", "recall", "sensitivity", "specificity", "f1"), "two"),
+    **{f"{m}_{how}": "classes" for m in ("precision", "recall", "f1") for how in ("macro", "weighted")},
+    **dict.fromkeys(
+        ("balanced_accuracy", "kappa", "mcc", "auc_ovr", "auc_ovr_weighted", "calibration_error"), "classes"
+    ),
+    **dict.fromkeys(("rmse", "mse", "mae", "median_absolute_error", "r2"), "numbers"),
+}
+"""What each metric can be computed of."""
+
+_FOR_SEVERAL = {
+    "auc": "of several classes there are auc_ovr and auc_ovr_weighted; or ",
+    **{m: f"of several classes there are {m}_macro and {m}_weighted; or " for m in ("precision", "recall", "f1")},
+    "sensitivity": "of several classes there are recall_macro and recall_weighted; or ",
+}
 
 
 def _first_line(e: Exception) -> str:

@@ -18,7 +18,8 @@ from foedus.core.types.update import Tensors
 class Roster(Protocol):
     """All that a coordinator may know of the nodes; no row is among it, but for a test set of its own.
 
-    ``label_counts`` and names are None where nobody has told them. ``preparation`` tells how a table became numbers.
+    ``label_counts`` and names are None where nobody has told them. ``preparation`` tells how a table became numbers;
+    its ``unit``, if it has one, what 1 in each scaled target is in the target's own unit.
     """
 
     @property
@@ -67,6 +68,16 @@ class Roster(Protocol):
         ...
 
     @property
+    def target_mean(self) -> tuple[float, ...] | None:
+        """The mean of each target over the rows that nodes train on; None for classes, and where nobody knows."""
+        ...
+
+    @property
+    def held_rows(self) -> int:
+        """Rows that nodes hold out and that are all in one place, beside the coordinator's test set; 0 where not."""
+        ...
+
+    @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that depend on the data."""
         ...
@@ -82,7 +93,7 @@ class Roster(Protocol):
         ...
 
     def size(self, node: int) -> int:
-        """Rows of one node; of ``POOLED`` and ``TEST`` where there is such a place. Errors: ``BadInput``."""
+        """Rows of one node; of ``POOLED``, ``TEST`` and ``HELD`` where there is such a place. Errors: ``BadInput``."""
         ...
 
     def label_counts(self) -> list[list[int]] | None:
@@ -100,6 +111,12 @@ class Roster(Protocol):
         which has to be told the same.
         """
         ...
+
+
+def unit_of(roster: Roster) -> tuple[float, ...] | None:
+    """What 1 in each scaled target is in the target's own unit; None where targets are not scaled."""
+    unit: tuple[float, ...] | None = getattr(roster.preparation, "unit", None)
+    return unit
 
 
 class RowStore(Protocol):

@@ -34,6 +34,8 @@ class Update:
     ``summed``  the parts are already multiplied by the weight (a gradient summed over rows), so that a mean
                 divides once. Mean-then-reweight is not exact.
     ``staleness``  versions published since the node was given its job (0 in synchronous programs).
+    ``sums``    of a measurement: what adds up over rows, see ``Statistics``. It goes to the coordinator only where that
+                measures (``Plan.measures``); answers to programs lose it on their way.
     """
 
     parts: Tensors
@@ -42,6 +44,7 @@ class Update:
     node: int = -1
     staleness: int = 0
     summed: bool = False
+    sums: Tensors = field(default_factory=dict)
 
     def value(self) -> Tensors:
         """The parts per unit of weight: what this node alone would have answered."""

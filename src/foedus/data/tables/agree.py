@@ -39,7 +39,7 @@ class Options:
     missing: str = "impute"
     mark_missing: bool = True
     scale: bool = True
-    scale_target: bool = False
+    scale_target: bool = True
     max_categories: int = 100
     ignore_case: bool = True
     reading: Reading = Reading()
@@ -54,6 +54,12 @@ class Preparation:
     lines: list[str]
     bytes: int
     messages: int
+
+    @property
+    def unit(self) -> tuple[float, ...] | None:
+        """What 1 in a target of numbers is in its own unit; None where it is not scaled."""
+        target = self.recipe.target
+        return None if target.labels is not None or target.scale == 1.0 else (target.scale,)
 
 
 class _Here(Executor):
@@ -119,7 +125,8 @@ def agree(survey: Survey, sizes: Sequence[int], schema: Schema, options: Options
             if name == options.target:
                 if options.scale_target:
                     target = Target(name, shift=m, scale=d or 1.0)
-                line += "; scaled" if options.scale_target else "; not scaled (scale_target=True does)"
+                scaled = "; scaled, and errors are told in its own unit"
+                line += scaled if options.scale_target else "; not scaled (scale_target=True does)"
             else:
                 number = _number(name, m, d, rows - n, options)
                 columns.append(number)

@@ -34,7 +34,7 @@ class TableOptions:
     missing_values: Sequence[str] = MISSING
     mark_missing: bool = True
     scale: bool = True
-    scale_target: bool = False
+    scale_target: bool = True
     max_categories: int = 100
     ignore_case: bool = True
 

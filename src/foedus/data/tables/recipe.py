@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from foedus.core.errors import BadInput, did_you_mean
-from foedus.core.types.model import predicted_classes
+from foedus.core.types.statistics import predicted_classes
 from foedus.data.files import listed
 from foedus.data.tables.arrow import Cells
 from foedus.data.tables.files import Paths, Reading

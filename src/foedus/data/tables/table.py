@@ -134,8 +134,8 @@ def csv(path: Paths, *args: Any, **options: Any) -> Table:
     from a name in the file to the name used here and in all other options. A column is of numbers if all its cells are;
     ``text`` and ``numeric`` say it yourself (codes such as 1, 2, 3 that are no amounts are text).
     *Target.* ``task`` is ``"classification"`` or ``"regression"``; by default text and few different integers are
-    classes. ``positive`` is the label of class 1. Rows without a target are left out. ``scale_target`` scales the
-    target of a regression.
+    classes. ``positive`` is the label of class 1. Rows without a target are left out. ``scale_target`` scales
+    the target of a regression while it is trained; errors are told in its own unit.
     *Cells.* ``missing_values`` are read as nothing there, whatever their case; ``missing="impute"`` puts in the mean or
     the most frequent text and (``mark_missing``) marks it in a feature of its own, ``"refuse"`` is an error instead.
     ``scale`` standardises numbers. ``max_categories``: of a column with more different texts, the rarest share the
@@ -404,5 +404,6 @@ def positive_label(labels: Sequence[str], wanted: TableOptions, options: Options
 
 
 def _read_line(sheet: Sheet) -> str:
-    files = str(sheet.parts[0].path) if len(sheet.parts) == 1 else f"{len(sheet.parts)} files"
+    # By its name: what is agreed on goes where the run's folder and page go.
+    files = sheet.parts[0].path.name if len(sheet.parts) == 1 else f"{len(sheet.parts)} files"
     return f"{readable(files)}: {sheet.rows:,} rows of {len(sheet.names)} columns"

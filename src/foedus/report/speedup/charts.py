@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from foedus.network import theory
 from foedus.report.axis import Axis, steps
-from foedus.report.figures import REST, Line, Style, line_chart
+from foedus.report.figures import Line, line_chart
+from foedus.report.looks import IDEAL, LIMIT, REST, computed, program
 from foedus.report.speedup.found import Curve, Found, Point, Simulated
 from foedus.report.speedup.show import ratio
 from foedus.report.units import human_count, human_seconds, three_digits
 
-MEASURED, MODEL, LAW = Style("s0"), Style("s1", "2 3"), Style("s2", "7 3")
-IDEAL, LIMIT = Style("g1", "2 4"), Style("g0", "6 4")
+MEASURED, MODEL, LAW = program(0), computed(0), computed(0, second=True)
 
 
 def scaling(found: Found, curve: Curve, weak: bool) -> str:
@@ -51,7 +51,7 @@ def scaling(found: Found, curve: Curve, weak: bool) -> str:
 
 
 def simulated(found: Found) -> str:
-    """The simulated curves, their closed forms thin and dashed."""
+    """The simulated curves, their closed forms dash-dotted."""
     lines = []
     most = max(n for s in found.simulated for n in s.nodes)
     ends = [float(n) for s in found.simulated for n in s.nodes]
@@ -60,12 +60,12 @@ def simulated(found: Found) -> str:
         xs = tuple(map(float, s.nodes))
         if s.speedups:
             tips = tuple(map(lambda n, y, s=s: _sim_tip(s, n, y), s.nodes, s.speedups))  # type: ignore[misc]
-            lines.append(Line(s.program, Style(f"s{k % 6}"), xs, s.speedups, tips))
+            lines.append(Line(s.program, program(k), xs, s.speedups, tips))
         elif s.law:
             tips = tuple(f"{s.program}, closed form: {three_digits(y)}" for y in s.law)
-            lines.append(Line(f"{s.program.split(', ')[-1]}, law", Style(f"s{k % 6}", "2 3"), xs, s.law, tips))
+            lines.append(Line(f"{s.program.split(', ')[-1]}, law", computed(k), xs, s.law, tips))
         if s.speedups and s.law:
-            lines.append(Line("", REST, xs, s.law))
+            lines.append(Line("", computed(k), xs, s.law, ("",) * len(xs)))
     low = min(y for ln in lines for y in ln.ys)
     return line_chart(
         lines, _doubling(1.0, float(most), lambda x: human_count(x)), _doubling(min(low, 1.0), max(ends), _fraction),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from foedus.report.document import _fill
 from foedus.report.files import write_whole
+from foedus.report.looks import Style, program
 from foedus.report.markup import text
 from foedus.report.speedup.charts import scaling, simulated
 from foedus.report.speedup.found import KINDS, Curve, Found, Point, Straggler
@@ -17,7 +18,7 @@ from foedus.report.table import cell
 from foedus.report.units import human_bytes, human_seconds, percent, three_digits
 from foedus.report.verdict import Tile
 
-_BARS = {"compute_s": "compute", "serial_s": "awaited", "wire_s": "wire", "waiting_s": "waiting"}
+_BARS = {"compute_s": "compute", "serial_s": "serial", "wire_s": "wire", "waiting_s": "waiting"}
 """The page's colours, by kind of time."""
 
 
@@ -161,7 +162,9 @@ def _stragglers(found: Found) -> str:
     if not found.stragglers:
         return ""
     factor = found.stragglers[0].factor
-    rows = "".join(_straggler(s) for s in found.stragglers)
+    # In the order of the simulated curves, where the same names have the same colours.
+    names = list(dict.fromkeys([*(s.program for s in found.simulated), *(s.program for s in found.stragglers)]))
+    rows = "".join(_straggler(s, program(names.index(s.program))) for s in found.stragglers)
     caption = (
         f"One process takes {factor:g} times as long on purpose. Who waits for all is as slow as the slowest; who "
         "waits for nobody loses that one process's part and no more. Sleeping processes need no core, so the machine "
@@ -174,18 +177,17 @@ def _stragglers(found: Found) -> str:
     )
 
 
-def _straggler(s: Straggler) -> str:
+def _straggler(s: Straggler, look: Style) -> str:
     lost, theory = (100 * min(1.0, max(0.0, x)) for x in (s.lost, s.theory))
     how = "sleeping" if s.sleeping else "computing"
     words = (
         f"{percent(s.lost, 0)} lost (theory {percent(s.theory, 0)}): {three_digits(s.slowed)} updates a second instead "
         f"of {three_digits(s.rate)}"
     )
-    color = "s1" if s.program.startswith("s") else "s0"
     label = f'<div class="label">{escape(s.program)} <small>{s.p} {how}</small></div>'
     return (
         f'{label}<div><svg class="strip" height="22" role="img" aria-label="{escape(words)}">'
-        f'<rect class="{color} seen" x="0" y="4" height="14" width="{lost:.1f}%"/>'
+        f'<rect class="{look.css} seen" x="0" y="4" height="14" width="{lost:.1f}%"/>'
         f'<line class="base" x1="0" x2="0" y1="0" y2="22"/>'
         f'<line class="mean" x1="{theory:.1f}%" x2="{theory:.1f}%" y1="0" y2="22"/></svg>'
         f'<div class="shares">{text(words)}</div></div>'
@@ -201,10 +203,10 @@ def _simulated(found: Found) -> str:
         "machine take from each other; the rows are the same, divided ever further."
     )
     caption = (
-        "Rows a second of virtual time, relative to one node. Grey lines are closed forms. Synchronous nodes wait for "
-        "each other and for one server, asynchronous ones for the server alone; decentralised ones send one model a "
-        "round to one neighbour of the exponential graph. Jobs that fit the processor's cache take less a row, so a "
-        "curve can begin above the ideal line. How fast each learns from a row is another question."
+        "Rows a second of virtual time, relative to one node. Dash-dotted lines are closed forms. Synchronous nodes "
+        "wait for each other and for one server, asynchronous ones for the server alone; decentralised ones send one "
+        "model a round to one neighbour of the exponential graph. Jobs that fit the processor's cache take less a "
+        "row, so a curve can begin above the ideal line. How fast each learns from a row is another question."
     )
     return (
         f'<h2>Beyond this machine</h2><p class="lead">{text(lead)}</p><figure><div class="panels">'
@@ -243,7 +245,7 @@ def _table(first: str, heads: Sequence[str], rows: Sequence[tuple[str, Sequence[
         for name, values in rows
     )
     return (
-        '<table class="compare tight fits" role="table"><thead role="rowgroup"><tr role="row">'
+        '<div class="scroll"><table class="compare tight fits" role="table"><thead role="rowgroup"><tr role="row">'
         f'<th scope="col" class="who" role="columnheader">{text(first)}</th>{top}</tr></thead>'
-        f'<tbody role="rowgroup">{body}</tbody></table>'
+        f'<tbody role="rowgroup">{body}</tbody></table></div>'
     )

@@ -14,7 +14,8 @@ def plot(found: Found, path: str | Path) -> Path:
     """Draw it and return the path, which ends in ``.png``, ``.svg`` or ``.pdf``.
 
     Left: measured, against the ideal line, what the machine allows, Amdahl's law and the cost model. Right: the
-    simulated curves, their closed forms thin. Errors: ``BadInput`` for another suffix or a path that cannot be written.
+    simulated curves, their closed forms dash-dotted. Errors: ``BadInput`` for another suffix or a path that cannot be
+    written.
     """
     file, suffix = _file(path)
     further = [s for s in found.simulated if len(s.nodes) > 1]
@@ -31,16 +32,16 @@ def plot(found: Found, path: str | Path) -> Path:
 
 def _measured(ax: Any, found: Found) -> None:
     ps = list(found.processes)
-    ax.plot(ps, ps, color=_GREYS[1], linewidth=1.1, linestyle="--", label="ideal")
+    ax.plot(ps, ps, color=_GREYS[1], linewidth=1.1, linestyle=":", label="ideal")
     first = found.curves[0]
     allowed = [(p.p, p.limit) for p in first.strong if p.limit is not None]
     if allowed:
-        ax.plot(*zip(*allowed, strict=True), color=_GREYS[0], linewidth=1.6, linestyle=":", label="machine allows")
+        ax.plot(*zip(*allowed, strict=True), color=_GREYS[0], linewidth=1.6, linestyle="--", label="machine allows")
     for k, curve in enumerate(found.curves):
         _curve(ax, curve, _COLORS[k % len(_COLORS)], curve.name if len(found.curves) > 1 else "measured")
     if len(found.curves) == 1 and first.amdahl is not None:
         law = [theory.amdahl(first.amdahl, p) for p in ps]
-        ax.plot(ps, law, color=_COLORS[1], linewidth=1.3, linestyle="-.", label=f"Amdahl, f = {first.amdahl:.3f}")
+        ax.plot(ps, law, color=_COLORS[0], linewidth=1.3, linestyle="-.", label=f"Amdahl, f = {first.amdahl:.3f}")
     if max(ps) > found.cores:
         ax.axvspan(found.cores, max(ps) * 1.04, color=_GREYS[1], alpha=0.10, linewidth=0)
         ax.text(
@@ -71,12 +72,12 @@ def _curve(ax: Any, curve: Curve, color: str, name: str) -> None:
 
 def _simulated(ax: Any, found: Found) -> None:
     most = max(n for s in found.simulated for n in s.nodes)
-    ax.plot([1, most], [1, most], color=_GREYS[1], linewidth=1.1, linestyle="--", label="ideal")
+    ax.plot([1, most], [1, most], color=_GREYS[1], linewidth=1.1, linestyle=":", label="ideal")
     for k, s in enumerate(found.simulated):
         color = _COLORS[k % len(_COLORS)]
         if s.law:
             name = None if s.speedups else f"{s.program} (closed form)"
-            ax.plot(s.nodes, s.law, color=color, linewidth=0.9, alpha=0.8, label=name)
+            ax.plot(s.nodes, s.law, color=color, linewidth=0.9, linestyle="-.", label=name)
         if s.speedups:
             ax.plot(s.nodes, s.speedups, color=color, linewidth=2.0, marker="o", markersize=3.5, label=s.program)
     ax.set_xscale("log", base=2)

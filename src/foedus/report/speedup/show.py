@@ -46,18 +46,18 @@ def facts(found: Found) -> list[tuple[str, str]]:
     said += [
         (
             f"computing, p = {j.p}",
-            f"{human_seconds(j.fixed_s)} a job and {tiny(j.row_s)} a row, spread {percent(j.sigma, 0)}",
+            f"{human_seconds(j.fixed_s)} a job and {human_seconds(j.row_s)} a row, spread {percent(j.sigma, 0)}",
         )
         for j in found.jobs
     ]
     said += [
         (
             f"{c.exchange}, {c.wire}",
-            f"{human_seconds(c.fixed_s)} a round, {tiny(c.alpha_s)} a message, {rate(c.beta_s)}",
+            f"{human_seconds(c.fixed_s)} a round, {human_seconds(c.alpha_s)} a message, {rate(c.beta_s)}",
         )
         for c in found.costs
     ]
-    said += [(f"ping-pong, {w.wire}", f"{tiny(w.alpha_s)} a message, {rate(w.beta_s)}") for w in found.wires]
+    said += [(f"ping-pong, {w.wire}", f"{human_seconds(w.alpha_s)} a message, {rate(w.beta_s)}") for w in found.wires]
     said.append(("took", human_seconds(found.seconds)))
     return said
 
@@ -69,15 +69,6 @@ def rate(beta_s: float) -> str:
     ('1 GB/s', 'no limit seen')
     """
     return f"{human_bytes(1 / beta_s)}/s" if beta_s > 0 else "no limit seen"
-
-
-def tiny(s: float) -> str:
-    """Seconds that may be millionths.
-
-    >>> tiny(2.5e-05), tiny(0.0)
-    ('25 µs', '0 s')
-    """
-    return human_seconds(s) if s == 0 or s >= 1e-3 else f"{three_digits(s * 1e6)} µs"
 
 
 def _title(found: Found, curve: Curve) -> str:

@@ -35,7 +35,7 @@ def verdict(found: Found) -> str:
     curve, point = main_point(found)
     if point.p == 1:
         return f"Only one process was measured: {_share(point)}."
-    said = f"{processes(point.p)}: {_times(point)} as fast as one (efficiency {point.efficiency:.2f})"
+    said = f"{processes(point.p)}: {_fast(point)} (efficiency {point.efficiency:.2f})"
     if len(found.curves) > 1:
         said += f" by {curve.exchange} over {curve.wire}"
     if point.oversubscribed:
@@ -57,15 +57,11 @@ def more(found: Found) -> list[str]:
         )
     if point.deviation is not None and point.p > 1:
         more_or_less = "more" if point.deviation > 0 else "less"
-        said.append(
-            f"The calibrated cost model says {percent(abs(point.deviation), 0)} {more_or_less} time than was measured."
-        )
+        off = f"says {percent(abs(point.deviation), 0)} {more_or_less} time than was measured"
+        said.append(f"The calibrated cost model {off if abs(point.deviation) >= 0.005 else 'says what was measured'}.")
     over = [p for p in curve.strong if p.oversubscribed]
     if over and not point.oversubscribed:
-        said.append(
-            f"Beyond {_cores(found)} processes take turns: {processes(over[-1].p)} are "
-            f"{_times(over[-1])} as fast as one."
-        )
+        said.append(f"Beyond {_cores(found)} processes take turns: {processes(over[-1].p)} are {_fast(over[-1])}.")
     further = [_further(s) for s in found.simulated if s.speedups and len(s.nodes) > 1]
     if further:
         most = max(n for s in found.simulated for n in s.nodes)
@@ -88,6 +84,8 @@ def troubles(found: Found) -> list[str]:
 
 def _further(s: Simulated) -> str:
     best = max(range(len(s.nodes)), key=lambda i: s.speedups[i])
+    if s.nodes[best] == 1:
+        return f"{s.program} never faster than one node"
     where = "still rising" if best == len(s.nodes) - 1 else f"at {s.nodes[best]:,} nodes, which is its best"
     return f"{s.program} {three_digits(s.speedups[best])} times {where}"
 
@@ -96,8 +94,12 @@ def _cores(found: Found) -> str:
     return f"{found.cores} core" + ("" if found.cores == 1 else "s")
 
 
-def _times(point: Point) -> str:
-    return f"{three_digits(round(point.speedup, 2))} times"
+def _fast(point: Point) -> str:
+    """How fast so many processes are beside one, where that is a gain and where it is none."""
+    speed = round(point.speedup, 2)
+    if abs(speed - 1) < 0.02:
+        return "as fast as one"
+    return f"{three_digits(speed)} times as fast as one" if speed > 1 else f"slower than one, {speed:.2f} times as fast"
 
 
 def _share(point: Point) -> str:

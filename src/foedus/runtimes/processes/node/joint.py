@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from foedus.core.coordination.drivers import Joint
@@ -171,9 +171,11 @@ class _Session(Session):
         extra: dict[str, float] | None = None,
         now: float | None = None,
         at_nodes: Any = None,
+        each: Sequence[Mapping[str, float]] | None = None,
     ) -> None:
         """Make a commit, and tell the parent of it when that is due."""
         self.check_finite(state)
+        self.note_each(each)
         life = self._life
         self.round, self.state = self.round + 1, state
         life.notes.append(

@@ -118,14 +118,14 @@ class Joined(Executor):
                 )
             answers = [[plain, tensors["updates"]]] if outcomes else None
             every, _ = self.collective.all_merge(answers, b"", lambda a, b: a + b)
-            empty: dict[str, Any] = {"acc": None, "states": {}}
+            empty: dict[str, Any] = {"acc": None, "states": {}, "sums": {}}
             return None, [unpack(self._heard(p), {**empty, "updates": updates}).outcomes for p, updates in every or []]
         note = _encode(plain)
         if self.exchange == "tree":
             acc, notes = self._merge(rule, tensors["acc"], note, nodes)
         else:
             acc, notes = self._add(plan, rule, tensors["acc"], plain)
-        none: dict[str, Any] = {"acc": None, "states": {}, "updates": {}}
+        none: dict[str, Any] = {"acc": None, "states": {}, "updates": {}, "sums": {}}
         return acc, [unpack(self._heard(_decode(n)), none).outcomes for n in notes]
 
     def _heard(self, plain: Any) -> Any:
