@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 import foedus as fd
 from foedus.data import load
@@ -56,3 +57,9 @@ def test_a_look_finds_out_what_is_what():
     table = load(seen.source, **seen.options)
     assert table.split().node_names == tuple(HOSPITALS)
     assert "node: hospital, as its name says so and it has 4 values" in seen.lines
+
+
+def test_a_row_is_known_again_in_whichever_part_it_is(federation):
+    """By its place in the whole table: rows that are trained on, held out or tested on are all of them, each once."""
+    placed = [federation.units[federation.index.long()], federation.test_units]
+    assert sorted(torch.cat(placed).tolist()) == list(range(sum(HOSPITALS.values())))

@@ -43,7 +43,7 @@ class Table:
 
     ``records`` (N, W) uint8: the raw rows as ``schema`` packs them. ``y`` (N,) int64 labels or float32 targets.
     ``classes``, ``class_names``, ``node``, ``name`` as in ``Dataset``. ``test_records``: rows of no node, or None.
-    ``lines``: what there is to say about how it was read.
+    ``lines``: what there is to say about how it was read. ``units``, ``test_units`` as in ``Dataset``.
     """
 
     records: Tensor
@@ -56,6 +56,8 @@ class Table:
     test_records: Tensor | None = None
     name: str = "table"
     lines: tuple[str, ...] = field(default=())
+    units: Tensor | None = None
+    test_units: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.records)
@@ -118,6 +120,8 @@ class Table:
             held_offsets=d.held_offsets,
             node_names=d.node_names,
             feature_names=agreed.recipe.feature_names,
+            units=self.units,
+            test_units=self.test_units,
             preparation=replace(agreed, lines=[*self.lines, *agreed.lines]),
         )
 
@@ -270,6 +274,8 @@ def _table(
         y=table.y[train],
         node=None if owner is None else owner[train.numpy()],
         test_records=table.records[test],
+        units=train,
+        test_units=test,
         lines=(*lines, f"{len(test):,} of {len(table):,} rows are held out for the test; no node has them"),
     )
 
