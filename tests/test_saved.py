@@ -39,7 +39,8 @@ def test_a_run_comes_back_from_its_folder(data, model, tmp_path):
     assert torch.equal(back.best_vector, run.best_vector)
     for field in (
         "sha256", "history", "status", "seed", "nodes", "sizes", "label_counts", "evaluated_on", "best", "name",
-        "node_metrics", "origin", "notices", "config", "node_names", "class_names", "objective",
+        "node_metrics", "origin", "notices", "config", "node_names", "class_names", "objective", "metrics",
+        "usual", "curves",
     ):  # fmt: skip
         assert getattr(back, field) == getattr(run, field), field
     assert repr(back.program) == repr(run.program)

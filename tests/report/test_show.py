@@ -103,7 +103,7 @@ def test_the_answer_is_said_below_the_table():
 def test_json_of_a_run():
     found = json.loads(json.dumps(as_json(four()[3]), allow_nan=False))
     assert set(found) == {
-        "program", "settings", "runtime", "status", "seed", "nodes", "rounds", "evaluated_on", "objective",
+        "program", "settings", "runtime", "status", "seed", "nodes", "rounds", "evaluated_on", "objective", "baseline",
         "quality", "costs", "time_shares", "node_metrics", "sha256", "out", "origin", "preparation",
     }  # fmt: skip
     assert found["quality"]["last"]["round"] == 40
