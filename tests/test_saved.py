@@ -40,7 +40,7 @@ def test_a_run_comes_back_from_its_folder(data, model, tmp_path):
     for field in (
         "sha256", "history", "status", "seed", "nodes", "sizes", "label_counts", "evaluated_on", "best", "name",
         "node_metrics", "node_rows", "node_rarest", "node_deviations", "node_everybody",
-        "origin", "notices", "config", "node_names", "class_names", "objective",
+        "origin", "notices", "config", "node_names", "class_names", "objective", "metrics", "usual", "curves",
     ):  # fmt: skip
         assert getattr(back, field) == getattr(run, field), field
     assert repr(back.program) == repr(run.program)

@@ -331,7 +331,9 @@ def _made(context: _Context, s: Session, status: str, checkpoint: Checkpoint | N
         evaluated_on=s.tested_on,
         metrics=s.model.measures,
         usual=s.carried.usual or None,
-        curves={k: None if c is None else Curves(**c) for k, c in (s.carried.curves or {}).items()},
+        curves={
+            k: None if d is None or d.tree is None else Curves(**d.tree) for k, d in (s.carried.curves or {}).items()
+        },
         runtime=context.runtime if context.runtime is not None else Simulation(),
         out=None if context.out is None else Path(context.out),
         checkpoint=checkpoint,

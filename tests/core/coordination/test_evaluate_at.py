@@ -146,3 +146,12 @@ def test_what_always_the_same_answer_would_be_worth_is_measured_on_the_same_rows
     assert run.usual["accuracy"] == pytest.approx((y == often).double().mean().item())
     assert run.usual["auc"] == 0.5
     assert fd.train(fd.FedAvg(2, local=LOCAL), model, data, evaluate_at=where, resume=run).usual == run.usual
+
+
+@pytest.mark.parametrize("where", ["program", "nodes"])
+def test_wherever_jobs_run_the_measures_are_the_same_bits(noisy, where):
+    model = fd.Model(fd.models.logistic(4, 2), metrics=MANY)
+    runtimes = (fd.Simulation(), fd.Simulation(workers=2), fd.Processes())
+    runs = [fd.train(fd.FedAvg(1, local=LOCAL), model, noisy, evaluate_at=where, runtime=r) for r in runtimes]
+    first, *others = [(r.history[-1].auc, r.history[-1].metrics, r.usual, r.curves, r.node_metrics) for r in runs]
+    assert all(other == first for other in others)

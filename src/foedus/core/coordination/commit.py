@@ -9,9 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from foedus.core.coordination.judging import Judging
+from foedus.core.coordination.drawn import Drawn
 from foedus.core.records.run import Record
 from foedus.core.types.roster import Roster
 from foedus.core.types.state import State
+from foedus.core.types.statistics import Statistics
 
 
 @dataclass
@@ -47,17 +49,19 @@ class Carried:
     left_out: dict[int, tuple[int, str]] | None = None
     tested_on: dict[str, str] | None = None
     usual: dict[str, float] | None = None
-    curves: dict[str, dict[str, Any] | None] | None = None
+    curves: dict[str, Drawn | None] | None = None
 
     def as_tree(self) -> dict[str, Any]:
         """For the checkpoint."""
-        return vars(self) | {"out": list(self.out)}
+        drawn = {k: None if d is None else d.tree for k, d in (self.curves or {}).items()}
+        return vars(self) | {"out": list(self.out), "curves": drawn or None}
 
     @staticmethod
     def from_tree(tree: Mapping[str, Any]) -> Carried:
         """What ``as_tree`` said; also as it was written before these had names."""
         known = {k.replace(" ", "_"): v for k, v in tree.items()}
-        return Carried(**{**known, "out": tuple(known.get("out", ()))})
+        said = {k: None if t is None else Drawn(Statistics({}), 0, t) for k, t in (known.get("curves") or {}).items()}
+        return Carried(**{**known, "out": tuple(known.get("out", ())), "curves": said or None})
 
 
 @dataclass

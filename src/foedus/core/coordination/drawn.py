@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from foedus.core.records.curves import Curves, Points
 from foedus.core.types.ranking import Ranking
 from foedus.core.types.statistics import CALIBRATION, CALIBRATION_BINS, CONFUSION, Statistics
+
+
+class Drawn:
+    """Curves that are made when they are asked for: of an evaluation's statistics, or of what a checkpoint says."""
+
+    def __init__(self, found: Statistics, round: int, said: dict[str, Any] | None = None) -> None:
+        self._found, self._round, self._said = found, round, said
+
+    @cached_property
+    def tree(self) -> dict[str, Any] | None:
+        """As a checkpoint holds them; None where there is nothing to draw."""
+        if not self._found.tensors:
+            return self._said
+        made = curves(self._found, self._round)
+        return None if made is None else made.as_tree()
+
 
 POINTS = 120
 """Points of a curve, at the most: as many as a small drawing can show."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -157,7 +158,7 @@ class EvaluateEach:
 
     def __call__(self, node: NodeView, args: Tensors) -> tuple[Update, NodeState]:
         evaluate = Evaluate(held_out=self.held_out, keep_rows=self.keep_rows)
-        sums: dict[str, Tensor] = {}
+        sums: dict[str, Any] = {}
         rows = 0.0
         for k in range(self.start, self.stop):
             u, _ = evaluate(node, {"w": args["w"][k]})

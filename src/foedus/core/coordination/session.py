@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from foedus.core.coordination.commit import Carried, Commit
-from foedus.core.coordination.drawn import curves
+from foedus.core.coordination.drawn import Drawn
 from foedus.core.coordination.endings import kept
 from foedus.core.coordination.evaluation import AT_NODES
 from foedus.core.coordination.executor import Executor
@@ -295,10 +295,9 @@ class Session:
         """Of the last evaluation over all rows, and of the best commit's: nothing, where that had none."""
         if found is None and not is_best:
             return
-        drawn = None if found is None else curves(found, self.round + 1)
-        tree = None if drawn is None else drawn.as_tree()
-        best = tree if is_best else (self.carried.curves or {}).get("best")
-        self.carried.curves = {"last": tree, "best": best}
+        drawn = None if found is None else Drawn(found, self.round + 1)
+        best = drawn if is_best else (self.carried.curves or {}).get("best")
+        self.carried.curves = {"last": drawn, "best": best}
 
     def _to_choose(
         self,

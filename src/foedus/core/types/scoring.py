@@ -126,7 +126,7 @@ def _at(m: Metric, s: Statistics) -> float | None:
     if option == "threshold":
         (n0, n1), (fp, tp) = r.sizes, r.above(given)
         table = torch.tensor([[n0 - fp, fp], [n1 - tp, tp]], dtype=torch.float64)
-        return _MADE[m.kind][1](Statistics({CONFUSION: table, "rows": table.sum(), ACCURACY: table.trace()}))
+        return _MADE[m.kind][1](Statistics({CONFUSION: table, "rows": n0 + n1, ACCURACY: table.trace().item()}))
     return r.best_at(given, of_negatives=option == "specificity")
 
 

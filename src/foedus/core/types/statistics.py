@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,9 +36,9 @@ _ROW_BY_ROW = ("scores", "labels", "weights", "deviations", "outputs", "targets"
 
 @dataclass(frozen=True)
 class Statistics:
-    """Named float64 tensors of some rows; those of other rows are added with ``+``, in any order of parts.
+    """Named numbers and float64 tensors of some rows; those of other rows are added with ``+``, in any order of parts.
 
-    ``rows``, ``loss``, ``accuracy``, ``brier``, ``log_loss``  sums over rows, ().
+    ``rows``, ``loss``, ``accuracy``, ``brier``, ``log_loss``  sums over rows: floats, all others are tensors.
     ``confusion``    (C, C) rows by true class (first) and predicted one.
     ``calibration``  (3, CALIBRATION_BINS): rows, the sum of the probabilities that were said, and how often it was so.
                      Of two classes it is class 1 that is spoken of, of several the predicted one.
@@ -53,14 +54,13 @@ class Statistics:
     Counts are whole numbers, so their sums are the same bits however rows were divided; other sums are so up to the
     rounding of float64.
 
-    >>> a, b = Statistics({"rows": torch.tensor(2.0)}), Statistics({"rows": torch.tensor(3.0)})
-    >>> (a + b)["rows"]
-    tensor(5.)
+    >>> (Statistics({"rows": 2.0, "loss": 0.5}) + Statistics({"rows": 3.0, "loss": 0.25})).tensors
+    {'rows': 5.0, 'loss': 0.75}
     """
 
-    tensors: Mapping[str, Tensor]
+    tensors: Mapping[str, Any]
 
-    def __getitem__(self, name: str) -> Tensor:
+    def __getitem__(self, name: str) -> Any:
         return self.tensors[name]
 
     def __contains__(self, name: object) -> bool:
@@ -69,7 +69,7 @@ class Statistics:
     @property
     def rows(self) -> float:
         """How many rows, or their weight."""
-        return float(self.tensors["rows"]) if "rows" in self.tensors else 0.0
+        return float(self.tensors.get("rows", 0.0))
 
     @cached_property
     def rankings(self) -> tuple[Ranking, ...]:
@@ -144,14 +144,14 @@ def measured(
     ``unit_K``     what 1 in each target (K,) is in its own unit: errors are measured in that.
     """
     w = None if weights_N is None else weights_N.double()
-    rows = torch.tensor(float(len(y)), dtype=torch.float64) if w is None else w.sum()
-    out = {"rows": rows, LOSS: _total(losses, w) if losses.dim() else losses.double() * rows}
+    rows = float(len(y)) if w is None else w.sum().item()
+    out: dict[str, Any] = {"rows": rows, LOSS: _total(losses, w) if losses.dim() else losses.double().item() * rows}
     if CONFUSION in needs:
         predicted, true = predicted_classes(output), y.flatten().long()
         c = max(2, output.shape[1]) if output.dim() == 2 else 2
         out[CONFUSION] = torch.bincount(true * c + predicted, w, c * c).view(c, c).double()
     if ACCURACY in needs:
-        out[ACCURACY] = out[CONFUSION].trace() if CONFUSION in out else _total(right(output, y), w)
+        out[ACCURACY] = out[CONFUSION].trace().item() if CONFUSION in out else _total(right(output, y), w)
     if needs & {ERRORS, DEVIATIONS}:
         _errors(out, output, y, needs, w, unit_K)
     if needs & {BRIER, LOG_LOSS, CALIBRATION}:
@@ -190,14 +190,14 @@ def scores(output: Tensor, y: Tensor) -> Tensor:
     return log_p - torch.log1p(-log_p.exp())
 
 
-def _total(each_N: Tensor, w: Tensor | None) -> Tensor:
+def _total(each_N: Tensor, w: Tensor | None) -> float:
     if w is not None:
-        return each_N.double() @ w
-    return each_N.sum().double() if each_N.dtype == torch.bool else each_N.sum(dtype=torch.float64)
+        return float((each_N.double() @ w).item())
+    return float((each_N.sum() if each_N.dtype == torch.bool else each_N.sum(dtype=torch.float64)).item())
 
 
 def _errors(
-    out: dict[str, Tensor], output: Tensor, y: Tensor, needs: frozenset[str], w: Tensor | None, unit_K: Tensor | None
+    out: dict[str, Any], output: Tensor, y: Tensor, needs: frozenset[str], w: Tensor | None, unit_K: Tensor | None
 ) -> None:
     target = y.reshape(len(y), -1).double()
     error = output.reshape(len(y), -1).double() - target
@@ -212,9 +212,9 @@ def _errors(
         out["moments"] = torch.stack([mean, each @ (target - mean).square()])
 
 
-def _joined(a: Tensor, rows_a: Tensor, b: Tensor, rows_b: Tensor) -> Tensor:
+def _joined(a: Tensor, rows_a: float, b: Tensor, rows_b: float) -> Tensor:
     """Mean and summed squares about it of two parts together (Chan, Golub and LeVeque 1983)."""
-    rows = (rows_a + rows_b).clamp_min(1e-300)
+    rows = max(rows_a + rows_b, 1e-300)
     apart = b[0] - a[0]
     return torch.stack([a[0] + apart * (rows_b / rows), a[1] + b[1] + apart.square() * (rows_a * rows_b / rows)])
 
@@ -239,7 +239,7 @@ def probabilities(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Te
     return brier, log_loss, said, so
 
 
-def _probabilities(out: dict[str, Tensor], output: Tensor, y: Tensor, needs: frozenset[str], w: Tensor | None) -> None:
+def _probabilities(out: dict[str, Any], output: Tensor, y: Tensor, needs: frozenset[str], w: Tensor | None) -> None:
     brier, log_loss, said, so = probabilities(output, y)
     if BRIER in needs:
         out[BRIER] = _total(brier, w)
@@ -253,12 +253,11 @@ def _probabilities(out: dict[str, Tensor], output: Tensor, y: Tensor, needs: fro
 
 
 def _histogram(scores_NS: Tensor, labels: Tensor, weights_N: Tensor | None) -> Tensor:
-    bins = len(edges()) + 1
-    found = torch.empty(scores_NS.shape[1], 2, bins, dtype=torch.float64)
+    bins, counts = len(edges()) + 1, []
     for k, column in enumerate(scores_NS.double().t().contiguous()):
-        places = of_class(labels, k).long() * bins + torch.bucketize(column, edges(), right=True)
-        found[k] = torch.bincount(places, weights_N, 2 * bins).view(2, bins)
-    return found
+        places = torch.bucketize(column, edges(), right=True) + of_class(labels, k) * bins
+        counts.append(torch.bincount(places, weights_N, 2 * bins).double().view(2, bins))
+    return torch.stack(counts)
 
 
 def _sizes(deviations_NK: Tensor, weights_N: Tensor | None) -> Tensor:
@@ -268,5 +267,5 @@ def _sizes(deviations_NK: Tensor, weights_N: Tensor | None) -> Tensor:
     return torch.stack([torch.bincount(column, weights_N, most).double() for column in place.unbind(1)])
 
 
-def _by_rows(tensors: Mapping[str, Tensor]) -> frozenset[str]:
+def _by_rows(tensors: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(n for n in _ROW_BY_ROW if n in tensors)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,7 +45,7 @@ class Update:
     node: int = -1
     staleness: int = 0
     summed: bool = False
-    sums: Tensors = field(default_factory=dict)
+    sums: Mapping[str, Any] = field(default_factory=dict)
 
     def value(self) -> Tensors:
         """The parts per unit of weight: what this node alone would have answered."""
