@@ -6,6 +6,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -97,14 +98,18 @@ def test_python_m_foedus(monkeypatch, capsys):
 def demo(tmp_path_factory):
     """The demonstration, once."""
     out = tmp_path_factory.mktemp("demo") / "page"
-    return run(str(FOEDUS), "demo", "--out", str(out), cwd=out.parent), out
+    started = time.monotonic()
+    result = run(str(FOEDUS), "demo", "--out", str(out), cwd=out.parent)
+    return result, out, time.monotonic() - started
 
 
 def test_the_demo_leaves_its_page_and_says_where(demo):
-    result, out = demo
+    result, out, seconds = demo
     assert result.returncode == 0, result.stderr
     page = out / "report.html"
-    assert f"The page: {page}" in result.stdout
+    assert result.stdout.splitlines()[-1] == f"The page: {page} (open it in a browser)"
+    # Off a terminal a line a second at most, beside two for each program's end and the answer.
+    assert len(result.stdout.splitlines()) <= seconds + 12
     assert [p.name for p in out.parent.iterdir()] == ["page"]
     assert [p.name for p in out.iterdir()] == ["report.html"]
     text = page.read_text()
@@ -127,7 +132,7 @@ def test_the_demo_as_json(foedus):
 
 
 def test_together_is_better_than_alone_and_close_to_pooled(demo):
-    result, _ = demo
+    result, _, _ = demo
     numbers = re.search(r"alone ([\d.]+) %, together ([\d.]+) %, all data in one place ([\d.]+) %", result.stdout)
     alone, together, pooled = map(float, numbers.groups())
     assert alone < 60

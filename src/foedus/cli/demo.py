@@ -39,4 +39,4 @@ def demo(
         f"Each node alone {quality['LocalOnly']:.1f} %, together {quality['FedAvg']:.1f} %, "
         f"all data in one place {quality['Centralized']:.1f} %.  ({time.monotonic() - started:.0f} s)",
     )
-    tell(f"The page: {(out / 'report.html').resolve()}")
+    tell(f"The page: {(out / 'report.html').resolve()} (open it in a browser)")

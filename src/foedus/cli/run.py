@@ -30,9 +30,6 @@ AllowCode = Annotated[
 ]
 RUNS = Path("runs")
 
-LINES = 20
-"""Lines of progress that a run prints where there is no terminal, about."""
-
 
 @app.command()
 def run(
@@ -110,7 +107,7 @@ def reproduce(
     for difference in elsewhere:
         say(difference)
     commits = len(before.history)
-    with report.LiveTable([again_of.name], progress(quiet), every=max(1, commits // LINES)) as table:
+    with report.LiveTable([again_of.name], progress(quiet)) as table:
         row = table.row(again_of.name, commits)
         again = again_of.train(progress=row.update, data=data, stop=[AfterCommits(commits)])
         row.finish(again)
@@ -248,7 +245,7 @@ def _trained(experiment: Experiment, folder: Path, resume: bool, quiet: bool, ac
         remember(config.encode())
     _announce(experiment, data.nodes, quiet)
     planned, begun = rounds(experiment), commits(folder)
-    with report.LiveTable([experiment.name], progress(quiet), every=max(1, (planned or 0) // LINES)) as table:
+    with report.LiveTable([experiment.name], progress(quiet)) as table:
         row = table.row(experiment.name, planned, begun)
         try:
             done: Run = experiment.train(

@@ -1,4 +1,4 @@
-"""Live progress: a Rich table on a terminal, one plain line a round elsewhere."""
+"""Live progress: a Rich table on a terminal, plain lines elsewhere, a second apart and further as a run goes on."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ from foedus.report.units import MISSING, human_bytes, human_seconds
 
 REFRESH = 8
 """Times a second that a terminal is redrawn, at most."""
+PACE, PACE_OF_A_SWEEP = 1.0, 10.0
+"""Seconds between two lines of progress off a terminal, at least. In a sweep a case that has ended is a line anyway."""
+PATIENCE = 20
+"""The time so far is at least so many times the time between two lines: an hour is a hundred lines, not 3,600."""
 _MOST_ROWS = 20
 _NARROW = ("program", "round", "quality", "up", "left")
 _MIDDLE = ("program", "round", "quality", "up", "down", "virtual", "left")
@@ -32,17 +36,13 @@ _HEADS = ((92, _WIDE), (76, _MIDDLE), (0, _NARROW))
 class Row:
     """One program's line: give it every record as it comes, and the run at the end.
 
-    ``total_rounds``  None where it is not known.   ``every``  off a terminal, print each so many rounds; None: none.
-    ``start``         the round it goes on from.    ``case``   its number in a sweep.
+    ``total_rounds``  None where it is not known.   ``start``  the round it goes on from.   ``case``  its number in a sweep.
     """
 
-    def __init__(
-        self, table: LiveTable, label: str, total_rounds: int | None, every: int | None, start: int, case: int
-    ) -> None:
+    def __init__(self, table: LiveTable, label: str, total_rounds: int | None, start: int, case: int) -> None:
         self.label = label
         self.total = total_rounds
         self._table = table
-        self._every = every
         self._case = case
         self._start = start
         self._seen = _Seen(started=time.monotonic())
@@ -63,8 +63,7 @@ class Row:
         """Take one commit. Records that were not evaluated keep the quality shown before."""
         self.worked = True
         self._seen = self._seen.after(record)
-        last = self.total is not None and record.round >= self.total
-        if not self._table.terminal and self._every is not None and (record.round % self._every == 0 or last):
+        if self._table.due():
             self._printed = record.round
             self._table.say(self._line(record))
 
@@ -76,11 +75,9 @@ class Row:
         if run is not None and run.history and self._seen.record is not run.history[-1]:
             self._seen = self._seen.after(run.history[-1])
         self._seen = self._seen.ended(status, run.best if run is not None else None)
-        record = self._seen.record
+        self._say_last()
         if self._table.terminal and self._table.cases is None:
             return
-        if record is not None and self._every is not None and self._printed != record.round:
-            self._table.say(self._line(record))
         quality = _quality(self._seen.best) if self._seen.best is not None else ""
         best = f", best {quality} in round {self._seen.best.round}" if quality and self._seen.best else ""
         of = "" if self._table.cases is None else f"case {self._case} of {self._table.cases}  "
@@ -90,6 +87,14 @@ class Row:
         """The table ends: a row that never finished was stopped."""
         if not self._seen.status:
             self._seen = self._seen.ended("stopped", None)
+            self._say_last()
+
+    def _say_last(self) -> None:
+        """Off a terminal the last round is always said, whenever it comes; in a sweep, how the case ended."""
+        record = self._seen.record
+        if not self._table.terminal and self._table.cases is None and record and self._printed != record.round:
+            self._printed = record.round
+            self._table.say(self._line(record))
 
     def _line(self, r: Record) -> str:
         # Plain ASCII, so that it can be printed whatever the output's encoding is.
@@ -129,14 +134,14 @@ class LiveTable:
     """Several programs one after the other in one table: each row is live, then final.
 
     ``labels``  those that will come, so that the table has its final width from the start; more may follow.
-    ``every``   off a terminal, print one line each so many rounds (the last round always); each round by default.
+    ``pace``    off a terminal, the seconds between two lines, at least: 1 by default, in a sweep 10, and more the longer
+                it takes. The last round is always said.
     ``cases``   how many there will be, for a sweep: only the running one is shown, with how far the sweep is; the
-                finished ones scroll away as plain lines, and off a terminal each is one line unless ``every`` says
-                otherwise. More than 20 labels are a sweep.
+                finished ones scroll away as plain lines. More than 20 labels are a sweep.
 
     >>> import io
     >>> out = io.StringIO()
-    >>> with LiveTable(["FedAvg"], Console(file=out)) as table:
+    >>> with LiveTable(["FedAvg"], Console(file=out), pace=0) as table:
     ...     row = table.row("FedAvg", total_rounds=2)
     ...     row.update(Record(round=1, accuracy=0.5, bytes_up=1000))
     >>> out.getvalue().startswith("FedAvg  round 1/2  accuracy 50.0 %  up 1 kB")
@@ -147,20 +152,20 @@ class LiveTable:
         self,
         labels: Sequence[str] = (),
         console: Console | None = None,
-        every: int | None = None,
+        pace: float | None = None,
         cases: int | None = None,
     ) -> None:
         self.console = console if console is not None else SafeConsole()
         self.terminal = self.console.is_terminal and not self.console.is_dumb_terminal
         self.cases = cases if cases is not None or len(labels) <= _MOST_ROWS else len(labels)
         self._labels = [visible(label) for label in labels]
-        self._every = every if every is None else max(1, every)
-        if every is None and self.cases is None:
-            self._every = 1
+        self._pace = pace if pace is not None else PACE if self.cases is None else PACE_OF_A_SWEEP
+        self._began = self._said = time.monotonic()
         self._rows: dict[str, Row] = {}
         self._live: RichLive | None = None
 
     def __enter__(self) -> LiveTable:
+        self._began = self._said = time.monotonic()
         if self.terminal:
             self._live = RichLive(console=self.console, get_renderable=self.render, refresh_per_second=REFRESH)
             self._live.start()
@@ -180,15 +185,23 @@ class LiveTable:
         label = visible(label)
         for earlier in self._rows.values():
             earlier.finish()
-        row = Row(self, label, total_rounds, self._every, start, len(self._rows) + 1)
+        row = Row(self, label, total_rounds, start, len(self._rows) + 1)
         # A label that comes again gets a line of its own.
         key = label if label not in self._rows else f"{label}#{len(self._rows)}"
         self._rows[key] = row
         if key not in self._labels:
             self._labels.append(key)
-        if start and not self.terminal and self._every is not None:
+        if start and not self.terminal and self.cases is None:
             self.say(f"{label}  goes on from round {start}")
         return row
+
+    def due(self) -> bool:
+        """Whether a line of progress may be printed now; if so, the next has to wait."""
+        now = time.monotonic()
+        if self.terminal or now - self._said < max(self._pace, (now - self._began) / PATIENCE):
+            return False
+        self._said = now
+        return True
 
     def say(self, line: str) -> None:
         """Print one plain line, never wrapped and never read as markup."""
@@ -240,7 +253,7 @@ class Live:
     """One program's progress, as a context manager.
 
     ``total_rounds``  None where it is not known.   ``label``  the program's name.
-    ``every``         off a terminal, print one line each so many rounds (the last round always).
+    ``pace``          off a terminal, the seconds between two lines, at least (the last round is always said).
     ``start``         the round a resumed run goes on from.
     """
 
@@ -249,10 +262,10 @@ class Live:
         total_rounds: int | None,
         label: str,
         console: Console | None = None,
-        every: int | None = None,
+        pace: float | None = None,
         start: int = 0,
     ) -> None:
-        self._table = LiveTable([label], console, every)
+        self._table = LiveTable([label], console, pace)
         self._label, self._total, self._start = label, total_rounds, start
         self._row: Row | None = None
 
