@@ -62,7 +62,7 @@ def test_the_longer_it_takes_the_fewer_lines_a_second(monkeypatch):
     monkeypatch.setattr("foedus.report.live.time.monotonic", lambda: now)
     console = plain()
     with Live(60_000, "FedAvg", console) as live:
-        for now in (0.06 * t for t in range(1, 60_001)):  # noqa: B007  (the clock reads it)
+        for now in (0.06 * t for t in range(1, 60_001)):
             live.update(Record(round(now / 0.06)))
     minutes = [int(n) // 1000 for n in re.findall(r"round (\d+)/", out(console))]
     assert minutes.count(0) >= 30

@@ -36,7 +36,8 @@ _HEADS = ((92, _WIDE), (76, _MIDDLE), (0, _NARROW))
 class Row:
     """One program's line: give it every record as it comes, and the run at the end.
 
-    ``total_rounds``  None where it is not known.   ``start``  the round it goes on from.   ``case``  its number in a sweep.
+    ``total_rounds``  None where it is not known.   ``start``  the round it goes on from.
+    ``case``          its number in a sweep.
     """
 
     def __init__(self, table: LiveTable, label: str, total_rounds: int | None, start: int, case: int) -> None:
@@ -134,8 +135,8 @@ class LiveTable:
     """Several programs one after the other in one table: each row is live, then final.
 
     ``labels``  those that will come, so that the table has its final width from the start; more may follow.
-    ``pace``    off a terminal, the seconds between two lines, at least: 1 by default, in a sweep 10, and more the longer
-                it takes. The last round is always said.
+    ``pace``    off a terminal, the seconds between two lines, at least: 1 by default, in a sweep 10, and more the
+                longer it takes. The last round is always said.
     ``cases``   how many there will be, for a sweep: only the running one is shown, with how far the sweep is; the
                 finished ones scroll away as plain lines. More than 20 labels are a sweep.
 
