@@ -13,7 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 import foedus
-from foedus.cli import app, main
+from foedus.cli import main
+from foedus.cli.entry import app
 from foedus.core.errors import BadInput, Diverged, Interrupted
 
 FOEDUS = Path(sys.executable).with_name("foedus")
@@ -66,7 +67,7 @@ def test_errors_are_one_line_and_a_status(monkeypatch, capsys, error, status, li
     def fails():
         raise error
 
-    monkeypatch.setattr(sys.modules["foedus.cli.main"], "app", fails)
+    monkeypatch.setattr(sys.modules["foedus.cli.entry"], "app", fails)
     with pytest.raises(SystemExit) as e:
         main()
     assert e.value.code == status
@@ -150,9 +151,32 @@ def test_ctrl_c_ends_the_demo_with_one_line_and_leaves_nothing(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert demo.stdout.readline().startswith("Centralized  round 1/40")
+    assert demo.stdout.readline().startswith("Centralized  round ")
     demo.send_signal(signal.SIGINT)
     _, errors = demo.communicate(timeout=60)
     assert errors == "foedus: the demo was stopped; no page was written\n"
     assert demo.returncode == 130
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_while_the_command_is_still_being_imported_is_one_line(tmp_path):
+    """At moments from the first of our lines to when torch is there; before, it is Python that starts."""
+    for delay in (0.0, 0.02, 0.1, 0.3, 0.6):
+        code = f"""
+import signal, sys, threading, time, os
+sys.argv = ["foedus", "demo"]
+from foedus.cli import main
+threading.Thread(target=lambda: (time.sleep({delay}), os.kill(os.getpid(), signal.SIGINT)), daemon=True).start()
+main()
+"""
+        done = run(sys.executable, "-c", code, cwd=tmp_path)
+        assert done.returncode == 130, (delay, done.stderr)
+        assert done.stderr in ("foedus: stopped\n", "foedus: the demo was stopped; no page was written\n"), delay
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["show"], ["demo"]])
+def test_h_is_help(command):
+    result = CliRunner().invoke(app, [*command, "-h"])
+    assert result.exit_code == 0
+    assert "Usage" in result.output

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from foedus.cli.app import AsJson, app, output, print_json, progress, say, tell
+from foedus.cli.app import AsJson, Quiet, Verbose, app, output, print_json, progress, say, tell
 
 
 @app.command()
@@ -19,6 +19,8 @@ def demo(
         int, typer.Option(min=1, help="Worker processes; 1 runs inline. The model's bits are the same.")
     ] = 1,
     json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Train digits across twenty unequal nodes in four ways, and write a page that compares them."""
     from foedus import report
@@ -26,7 +28,7 @@ def demo(
 
     started = time.monotonic()
     try:
-        runs = run_demo(out, seed, workers, progress(False) if json else output())
+        runs = run_demo(out, seed, workers, progress(quiet) if json or quiet else output())
     except KeyboardInterrupt:  # Typer would end without a word
         say("the demo was stopped; no page was written")
         raise typer.Exit(130) from None

@@ -27,7 +27,7 @@ def heard_once() -> Iterator[None]:
     again. In a thread other than the main one, which hears no signals, nothing is done.
     """
     before = signal.getsignal(signal.SIGINT)
-    if not _main() or not callable(before):
+    if not in_main_thread() or not callable(before):
         yield
         return
     last: float | None = None
@@ -78,7 +78,7 @@ class unbroken(ContextDecorator):
 @contextmanager
 def held_back() -> Iterator[None]:
     """Meanwhile no signal is heard: those that come are handled at the end, each once."""
-    if not _main():
+    if not in_main_thread():
         yield
         return
     handlers = {s: h for s in _SIGNALS if callable(h := signal.getsignal(s))}
@@ -94,5 +94,6 @@ def held_back() -> Iterator[None]:
         signal.raise_signal(number)
 
 
-def _main() -> bool:
+def in_main_thread() -> bool:
+    """Whether this is the thread that hears signals."""
     return threading.current_thread() is threading.main_thread()

@@ -16,7 +16,7 @@ from rich.text import Text
 from foedus.core.records.run import Record, Run
 from foedus.core.text import visible
 from foedus.report.summary import METRICS, Metric
-from foedus.report.terminal import SafeConsole
+from foedus.report.terminal import LEFT_OUT, SafeConsole
 from foedus.report.units import MISSING, human_bytes, human_seconds
 
 REFRESH = 8
@@ -227,7 +227,11 @@ class LiveTable:
         for label in labels:
             cells = self._rows[label].cells() if label in self._rows else {"program": Text(label, "dim")}
             table.add_row(*(cells.get(head, Text()) for head in heads))
-        return Group(table) if self.cases is None else Group(table, Text(self._so_far(), "dim"))
+        if self.cases is not None:
+            return Group(table, Text(self._so_far(), "dim"))
+        # The bar only draws what "left" says.
+        left_out = [head for head in _WIDE if head not in (*heads, "bar")]
+        return Group(table, Text(f"{LEFT_OUT}{', '.join(left_out)}", "dim")) if left_out else Group(table)
 
     def _so_far(self) -> str:
         """How far a sweep is: "case 3 of 12, 2 finished, about 4 min left"."""

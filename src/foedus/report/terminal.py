@@ -23,6 +23,8 @@ NONE = "·"
 """Stands for a zero beside small columns."""
 _ASCII = dict(zip(SPARKS, ".:-=+*#@", strict=True))
 _ASCII |= {MISSING: "-", "±": "+-", "\N{MINUS SIGN}": "-", "…": "...", "“": '"', "”": '"', BAR: "=", NONE: "_"}
+LEFT_OUT = "Too narrow for: "
+"""Before the columns of a table that its width has no room for."""
 _GAP = 2
 _NARROWEST, _NAME, _LEAST = 8, 24, 24
 
@@ -177,7 +179,7 @@ def _facts(block: Facts, width: int, fancy: bool) -> list[Text]:
 
 
 def _grid(block: Grid, width: int, fancy: bool) -> list[Text]:
-    columns = [
+    columns = every = [
         Column(
             "\n".join(_glyphs(h, fancy) for h in c.head.split("\n")),
             tuple(_glyphs(x, fancy) for x in c.cells),
@@ -193,7 +195,8 @@ def _grid(block: Grid, width: int, fancy: bool) -> list[Text]:
         droppable = [c for c in columns if c.spare]
         if others + least <= width or not droppable:
             break
-        columns.remove(max(droppable, key=lambda c: c.spare))
+        most = max(droppable, key=lambda c: c.spare)
+        columns = [c for c in columns if c is not most]
     widths = [min(_natural(columns[0]), max(_NARROWEST, width - others)), *(_natural(c) for c in columns[1:])]
     heads = [c.head.split("\n") for c in columns]
     dim, tall = "dim" if fancy else "", max(map(len, heads))
@@ -203,7 +206,11 @@ def _grid(block: Grid, width: int, fancy: bool) -> list[Text]:
         lines += _row(parts, columns, widths, dim, dim)
     for i in range(len(columns[0].cells)):
         lines += _row([c.cells[i] for c in columns], columns, widths, "bold" if fancy else "", "")
-    return [line if line.cell_len <= width else line[:width] for line in lines]
+    lines = [line if line.cell_len <= width else line[:width] for line in lines]
+    left_out = [c.head.replace("\n", " ").strip() for c in every if c not in columns]
+    if left_out:
+        lines += [Text(line, dim) for line in _wrap(f"{LEFT_OUT}{', '.join(left_out)}", width)]
+    return lines
 
 
 def _row(cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int], first: str, rest: str) -> list[Text]:
