@@ -156,7 +156,7 @@ def test_a_deadlock_says_where_everybody_waits():
     message = str(e.value)
     line = stuck.__code__.co_firstlineno + 1
     assert f"{Path(__file__).name}:{line}" in message
-    assert f"{__file__}:{program.__code__.co_firstlineno + 1}" in message
+    assert f"{Path(__file__).name}:{program.__code__.co_firstlineno + 1}" in message
     assert "\n" not in message
 
 
