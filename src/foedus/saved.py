@@ -21,6 +21,7 @@ from foedus.core.records.appended import Mark, digest
 from foedus.core.records.checkpoint import Checkpoint, models_in, there_is_one
 from foedus.core.records.evaluated_on import EvaluatedOn
 from foedus.core.records.folder import ABOUT, RunFolder
+from foedus.core.records.history import History
 from foedus.core.records.ledger import Costs, Ledger
 from foedus.core.records.lines import HISTORY, LEDGER, LINES, belonging, each_line
 from foedus.core.records.lock import in_use
@@ -221,7 +222,7 @@ def glance(path: str | Path, kind: type[R] = Run) -> R:  # type: ignore[assignme
     if not (folder / ABOUT).is_file():
         raise no_run(folder)
     read = read_about(folder)
-    history: list[Record] = _each(folder, HISTORY, read)
+    history = History(_each(folder, HISTORY, read))
     ledger = _ledger(folder, read)
     if history:
         ledger.virtual_s, ledger.wall_s = history[-1].virtual_s, history[-1].wall_s

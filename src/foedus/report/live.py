@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from foedus.core.cell import framed, grid, paragraph, text
 from foedus.core.records.run import Record, Run
 from foedus.core.text import visible
+from foedus.report.notebook import Display, in_notebook
 from foedus.report.summary import METRICS, Metric
 from foedus.report.terminal import LEFT_OUT, SafeConsole
 from foedus.report.units import MISSING, human_bytes, human_seconds
@@ -64,6 +67,7 @@ class Row:
         """Take one commit. Records that were not evaluated keep the quality shown before."""
         self.worked = True
         self._seen = self._seen.after(record)
+        self._table.changed()
         if self._table.due():
             self._printed = record.round
             self._table.say(self._line(record))
@@ -93,7 +97,7 @@ class Row:
     def _say_last(self) -> None:
         """Off a terminal the last round is always said, whenever it comes; in a sweep, how the case ended."""
         record = self._seen.record
-        if not self._table.terminal and self._table.cases is None and record and self._printed != record.round:
+        if self._table.lines and self._table.cases is None and record and self._printed != record.round:
             self._printed = record.round
             self._table.say(self._line(record))
 
@@ -157,7 +161,8 @@ class LiveTable:
         cases: int | None = None,
     ) -> None:
         self.console = console if console is not None else SafeConsole()
-        self.terminal = self.console.is_terminal and not self.console.is_dumb_terminal
+        self._cell = Display(self.html, self.text) if console is None and in_notebook() else None
+        self.terminal = self._cell is None and self.console.is_terminal and not self.console.is_dumb_terminal
         self.cases = cases if cases is not None or len(labels) <= _MOST_ROWS else len(labels)
         self._labels = [visible(label) for label in labels]
         self._pace = pace if pace is not None else PACE if self.cases is None else PACE_OF_A_SWEEP
@@ -170,6 +175,7 @@ class LiveTable:
         if self.terminal:
             self._live = RichLive(console=self.console, get_renderable=self.render, refresh_per_second=REFRESH)
             self._live.start()
+        self.changed()
         return self
 
     def __exit__(
@@ -180,6 +186,7 @@ class LiveTable:
         if self._live is not None:
             self._live.stop()
             self._live = None
+        self.changed(last=True)
 
     def row(self, label: str, total_rounds: int | None = None, start: int = 0) -> Row:
         """Begin a program, at round ``start`` where it is resumed. The row before it, if still open, is finished."""
@@ -192,25 +199,60 @@ class LiveTable:
         self._rows[key] = row
         if key not in self._labels:
             self._labels.append(key)
-        if start and not self.terminal and self.cases is None:
+        if start and self.lines and self.cases is None:
             self.say(f"{label}  goes on from round {start}")
         return row
+
+    def changed(self, last: bool = False) -> None:
+        """A row has changed: what redraws itself needs no word, a notebook's cell does."""
+        if self._cell is not None:
+            self._cell.update(last)
 
     def due(self) -> bool:
         """Whether a line of progress may be printed now; if so, the next has to wait."""
         now = time.monotonic()
-        if self.terminal or now - self._said < max(self._pace, (now - self._began) / PATIENCE):
+        if not self.lines or now - self._said < max(self._pace, (now - self._began) / PATIENCE):
             return False
         self._said = now
         return True
 
     def say(self, line: str) -> None:
-        """Print one plain line, never wrapped and never read as markup."""
+        """Print one plain line, never wrapped and never read as markup. In a notebook the display says it all."""
+        if self._cell is not None:
+            return
         self.console.print(Text(line), soft_wrap=True)
+
+    @property
+    def lines(self) -> bool:
+        """Whether progress is lines: neither a terminal that is redrawn, nor a notebook's cell."""
+        return not self.terminal and self._cell is None
+
+    def html(self) -> str:
+        """The table as a notebook shows it now."""
+        heads = [self._metric() if head == "quality" else "" if head == "bar" else head for head in _WIDE]
+        cells = [
+            self._rows[label].cells() if label in self._rows else {"program": Text(label)} for label in self._shown
+        ]
+        rows = [[_html(row.get(head, Text())) for head in _WIDE] for row in cells]
+        raw = range(len(_WIDE))
+        return framed(grid(heads, rows, raw), paragraph(self._so_far(), soft=True) if self.cases is not None else "")
+
+    def text(self) -> str:
+        """The table as text of 100 columns, for who reads a notebook without its HTML."""
+        # Rich would else show it in the cell itself, and in colours.
+        plain = SafeConsole(file=io.StringIO(), width=100, force_jupyter=False, force_terminal=False)
+        plain.print(self.render())
+        assert isinstance(plain.file, io.StringIO)
+        return plain.file.getvalue().rstrip()
+
+    @property
+    def _shown(self) -> list[str]:
+        """The labels that are shown: all, or of a sweep the one that runs."""
+        return self._labels if self.cases is None else list(self._rows)[-1:]
 
     def render(self) -> Group:
         """The table as it is now: all programs, or of a sweep the running one and how far it is."""
-        labels = self._labels if self.cases is None else list(self._rows)[-1:]
+        labels = self._shown
         width = max((len(label) for label in labels), default=0)
         room = self.console.width - max(0, width - 12)
         heads = next((heads for least, heads in _HEADS if room >= least), _HEADS[-1][1])
@@ -355,6 +397,12 @@ class _Seen:
         rounds = self.record.round - begun
         pace = (self.at - since) / rounds if rounds > 0 else self.at - self.started
         return max(0.0, pace * (total - self.record.round) - (time.monotonic() - self.at))
+
+
+def _html(cell: Text | ProgressBar) -> str:
+    if isinstance(cell, ProgressBar):
+        return f'<progress style="width:9em" max="{cell.total or 1}" value="{cell.completed}"></progress>'
+    return text(cell.plain)
 
 
 def _quality(r: Record) -> str:

@@ -14,6 +14,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
+from foedus.core.cell import facts, framed, grid, paragraph
 from foedus.core.text import visible
 from foedus.report.units import MISSING
 
@@ -92,6 +93,9 @@ class Sheet:
             yield from shown.render(console)
             yield Segment.line()
 
+    def _repr_html_(self) -> str:
+        return framed(*map(_as_html, self.blocks))
+
     def plain(self, width: int = 80) -> str:
         """Lines of at most that width (24 at least), without colours; all but the users' own names is ASCII."""
         return "\n".join(line.plain for line in self.lines(width, fancy=False))
@@ -106,6 +110,18 @@ class Sheet:
                 found.append(Text())
             found += made
         return found
+
+
+def _as_html(block: Words | Facts | Grid) -> str:
+    """A block as a notebook shows it, all columns of a table included."""
+    match block:
+        case Words():
+            return paragraph(block.text, bold=block.style == "bold", soft=block.style == "dim")
+        case Facts():
+            return facts(block.pairs)
+        case Grid():
+            heads = [c.head.replace("\n", " ").strip() for c in block.columns]
+            return grid(heads, list(zip(*(c.cells for c in block.columns), strict=True)))
 
 
 def sparkline(values: Sequence[float], width: int, low: float | None = None, high: float | None = None) -> str:

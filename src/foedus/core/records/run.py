@@ -11,6 +11,7 @@ import numpy as np
 
 from foedus.core.errors import BadInput
 from foedus.core.records.evaluated_on import EvaluatedOn
+from foedus.core.records.history import History
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -78,7 +79,7 @@ class Described:
         return self.text
 
 
-@dataclass
+@dataclass(repr=False)
 class Run:
     """What ``train`` returns.
 
@@ -97,7 +98,7 @@ class Run:
 
     program: Any
     vector: Tensor
-    history: list[Record]
+    history: History
     ledger: Ledger
     best: Record | None
     best_vector: Tensor
@@ -120,6 +121,12 @@ class Run:
     class_names: tuple[str, ...] | None = None
     objective: str | None = None
     _model: Model | None = None
+
+    def __post_init__(self) -> None:
+        self.history = History(self.history)
+
+    def __repr__(self) -> str:
+        return f"Run({self.name!r}: {self.status} after {len(self.history)} rounds, seed {self.seed})"
 
     @property
     def name(self) -> str:
