@@ -38,7 +38,7 @@ def small_disk(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _ctrl_c():
-    """A command leaves Ctrl-C ignored, for its process is at its end; this one is not."""
+    """A command leaves Ctrl-C without effect, for its process is at its end; this one is not."""
     heard = signal.getsignal(signal.SIGINT)
     yield
     signal.signal(signal.SIGINT, heard)

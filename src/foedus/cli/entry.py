@@ -65,7 +65,7 @@ def _interrupts() -> Iterator[None]:
         with heard_once():
             yield
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, lambda *_: None)  # to be ignored is what children would inherit
 
 
 def _where(e: OSError) -> str:
