@@ -63,11 +63,11 @@ class unbroken(ContextDecorator):
     """What is to be done at the end of the outermost step."""
 
     def __enter__(self) -> None:
-        if _main():
+        if in_main_thread():
             unbroken.under_way += 1
 
     def __exit__(self, *_: object) -> None:
-        if not _main():
+        if not in_main_thread():
             return
         unbroken.under_way -= 1
         if not unbroken.under_way and unbroken.late is not None:
