@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 
@@ -33,3 +34,11 @@ def small_disk(tmp_path):
         pytest.skip("this system lets only its administrator make a file system")
     yield place
     subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c():
+    """A command leaves Ctrl-C without effect, for its process is at its end; this one is not."""
+    heard = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, heard)

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,8 @@ COMMANDS = {
     "init of a table": ["init", "FOLDER/t.csv", "-o", "FOLDER/b.toml"],
     "show": ["show", "FOLDER/run"],
     "show as JSON": ["show", "FOLDER/run", "--json"],
+    "show of a run that was killed": ["show", "FOLDER/killed"],
+    "help of data": ["data", "-h"],
     "completion": [],
 }
 
@@ -92,6 +95,11 @@ def folder(tmp_path_factory):
     data = fd.data.load("breast-cancer").split(fd.data.IID(), nodes=3)
     model = fd.Model(fd.models.mlp(30, 4, 2))
     fd.train(fd.FedAvg(rounds=2), model, data, out=folder / "run")
+    shutil.copytree(folder / "run", folder / "killed")
+    for name in ("model.safetensors", "best.safetensors"):
+        (folder / "killed" / name).unlink()
+    about = folder / "killed" / "run.json"
+    about.write_text(about.read_text().replace('"finished"', '"running"'))
     (folder / "t.csv").write_text("a,b,node,y\n1,2,x,yes\n2,3,x,no\n3,1,z,yes\n4,2,z,no\n")
     return folder
 

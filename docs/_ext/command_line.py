@@ -9,7 +9,7 @@ from typing import Any
 
 from typer.models import ArgumentInfo
 
-from foedus.cli import app
+from foedus.cli.entry import app
 
 PAGE = Path(__file__).parents[1] / "command-line.md"
 BEGIN, END = "<!-- commands: begin -->", "<!-- commands: end -->"

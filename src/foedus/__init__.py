@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         WorkerError,
     )
     from foedus.core.records.checkpoint import Checkpoint
+    from foedus.core.records.history import History
     from foedus.core.records.run import Record
     from foedus.core.time.cost import Always, Availability, Link, Network, Spell
     from foedus.core.types.aggregator import Aggregator, Callability, Denominator, fold
@@ -151,7 +152,8 @@ __all__ = [
     "Drawn", "EASGD", "ErrorFeedback", "Evaluate", "Examples", "Failed", "FeatureParallel", "FedAdagrad", "FedAdam",
     "FedAsync", "FedAvg", "FedAvgM", "FedBN", "FedBuff", "FedDyn", "FedNova", "FedPer", "FedProx", "FedRep",
     "FedYogi", "FederatedClassifier", "FederatedDataset", "FederatedRegressor", "Federation", "FineTune", "Fixed",
-    "FoedusError", "Fraction", "Gaussian", "Gossip", "Gradient", "Hierarchical", "IFCA", "Identity", "Interrupted",
+    "FoedusError", "Fraction", "Gaussian", "Gossip", "Gradient", "Hierarchical", "History", "IFCA", "Identity",
+    "Interrupted",
     "Job", "Key", "Late", "Layout", "Link", "Local", "LocalOnly", "LocalSGD", "Looks", "Lost", "MLflow",
     "MajorityVote", "Mean", "Mechanism", "Median", "Message",
     "Metric",
@@ -180,6 +182,7 @@ __getattr__, __dir__ = lazily(
             "StorageFailed WorkerError"
         ),
         "foedus.core.records.checkpoint": "Checkpoint",
+        "foedus.core.records.history": "History",
         "foedus.core.records.run": "Record",
         "foedus.core.time.cost": "Always Availability Link Network Spell",
         "foedus.core.types.aggregator": "Aggregator Callability Denominator fold",

@@ -19,14 +19,16 @@ import safetensors
 
 from foedus.core.errors import BadInput
 from foedus.core.records.appended import Mark, digest
-from foedus.core.records.checkpoint import Checkpoint, there_is_one
+from foedus.core.records.checkpoint import Checkpoint, models_in, there_is_one
 from foedus.core.records.curves import Curves
 from foedus.core.records.evaluated_on import EvaluatedOn
 from foedus.core.records.folder import ABOUT, RunFolder
+from foedus.core.records.history import History
 from foedus.core.records.judged import Judged
 from foedus.core.records.ledger import Costs, Ledger
 from foedus.core.records.lines import HISTORY, LEDGER, LINES, belonging, each_line
 from foedus.core.records.lock import in_use
+from foedus.core.records.nearby import instead
 from foedus.core.records.run import Described, Record, Run
 from foedus.core.records.tensor_file import opened
 from foedus.core.records.typed import as_record, as_type
@@ -253,10 +255,9 @@ def glance(path: str | Path, kind: type[R] = Run) -> R:  # type: ignore[assignme
     """
     folder = Path(path)
     if not (folder / ABOUT).is_file():
-        what = "is not a folder" if not folder.is_dir() else f"holds no run: {ABOUT} is missing"
-        raise BadInput(f"{folder} {what}; name the folder that a run was written to")
+        raise no_run(folder)
     read = read_about(folder)
-    history: list[Record] = _each(folder, HISTORY, read)
+    history = History(_each(folder, HISTORY, read))
     ledger = _ledger(folder, read)
     if history:
         ledger.virtual_s, ledger.wall_s = history[-1].virtual_s, history[-1].wall_s
@@ -296,6 +297,12 @@ def glance(path: str | Path, kind: type[R] = Run) -> R:  # type: ignore[assignme
     )
 
 
+def no_run(folder: Path) -> BadInput:
+    """The error for a place that holds no run and no comparison; it says what may have been meant."""
+    what = f"holds no run: {ABOUT} is missing" if folder.is_dir() else "is not a folder"
+    return BadInput(f"{folder} {what}; {instead(folder, (ABOUT, STUDY))}")
+
+
 def _config(folder: Path) -> str | None:
     try:
         return (folder / CONFIG).read_text(encoding="utf-8") if (folder / CONFIG).exists() else None
@@ -325,6 +332,9 @@ def _vectors(folder: Path, ended: bool) -> tuple[Any, Any]:
         return last, read_vector(folder / BEST) if (folder / BEST).exists() else last
     if not there_is_one(folder):
         return _NOTHING, _NOTHING
+    found = models_in(folder)
+    if found is not None:
+        return found
     tree = Checkpoint.load(folder).tree
     last = np.asarray(tree["state"].w) if "w" in tree["state"] else _NOTHING
     return last, last if tree["best_w"] is None else np.asarray(tree["best_w"])

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from foedus.core.interrupts import heard_once, held_back
 from foedus.core.records.checkpoint import Checkpoint, Found
 from foedus.core.records.curves import Curves
 from foedus.core.records.folder import ABOUT, RunFolder
+from foedus.core.records.history import History
 from foedus.core.records.origin import Circumstances, check_origin, differences, flat, origin
 from foedus.core.records.run import Record, grew
 from foedus.core.records.run import Run as _Run
@@ -31,10 +32,15 @@ from foedus.core.types.policy import Policy
 from foedus.core.types.roster import NodeData, Roster
 from foedus.core.types.torch_process import one_thread
 from foedus.jobs import one_row
+from foedus.report.notebook import in_notebook
 from foedus.runtimes import Simulation
 from foedus.sampling import StopRule
 from foedus.sampling.stopping import settled, stop_rules
 from foedus.tracking import About, Tracker, Trackers, settings
+
+if TYPE_CHECKING:
+    from foedus.report.notebook import Page
+    from foedus.report.pictures import Picture
 
 log = logging.getLogger("foedus")
 
@@ -50,13 +56,26 @@ class Run(_Run):
         """The run in a folder, finished or not: history, costs and vectors, without data or module."""
         return saved.load(path, cls)
 
-    def plot(self, path: str | Path) -> Path:
-        """Draw quality against rounds and against bytes, as PNG, SVG or PDF by the file's suffix."""
+    @overload
+    def plot(self, path: None = None) -> Picture: ...
+    @overload
+    def plot(self, path: str | Path) -> Path: ...
+    def plot(self, path: str | Path | None = None) -> Path | Picture:
+        """Draw quality against rounds and against bytes, as PNG, SVG or PDF by the file's suffix; without a path as a
+        picture, which a notebook's cell shows.
+        """
         return report.plot(self, path)
 
-    def report(self, path: str | Path) -> Path:
-        """Write one self-contained HTML page."""
+    @overload
+    def report(self, path: None = None) -> Page: ...
+    @overload
+    def report(self, path: str | Path) -> Path: ...
+    def report(self, path: str | Path | None = None) -> Path | Page:
+        """Write one self-contained HTML page; without a path give the page, which a notebook's cell shows."""
         return report.page([self], path)
+
+    def _repr_html_(self) -> str:
+        return report.show(self)._repr_html_()
 
     def to_onnx(self, path: str | Path, example_x: Tensor, which: str = "last") -> Path:
         """Write the model as ONNX, for batches of any size; ``example_x`` (N, ...) is a batch that it takes.
@@ -86,7 +105,7 @@ def train(
     policy: Policy = Policy(),
     config: str | None = None,
     track: Tracker | Sequence[Tracker] = (),
-    progress: bool | Callable[[Record], None] = False,
+    progress: bool | Callable[[Record], None] | None = None,
 ) -> Run:
     """Run a program.
 
@@ -109,7 +128,8 @@ def train(
     ``policy``    the nodes' own word on what they are asked: see ``Policy``.
     ``config``    the file the run is made from, as text; it is kept in ``out``.
     ``track``     trackers that are told of every commit, such as ``TensorBoard()``.
-    ``progress``  True shows progress; a callable is given every ``Record``.
+    ``progress``  True shows progress, which a notebook does where nothing is said (None); a callable is given every
+                  ``Record``.
 
     Data and model stay as they are: the run trains a copy of the model, so that several runs may be given the same, in
     threads or one in another's ``progress``.
@@ -275,10 +295,10 @@ def _drive(context: _Context, session: Session, engine: Engine, show: _Progress)
     try:
         with show:
             _run(context.program, session, engine)
-        finished = run("stopped" if session.stopped else "finished")
+            finished = run("stopped" if session.stopped else "finished")
+            show.finish(finished)
         if finished.grown is not None:
             log.warning("%s", grew(*finished.grown))
-        show.finish(finished)
         return finished
     except KeyboardInterrupt:
         ended = run("interrupted")
@@ -319,7 +339,7 @@ def _made(context: _Context, s: Session, status: str, checkpoint: Checkpoint | N
     return Run(
         program=context.program,
         vector=w.clone(),
-        history=list(s.history),
+        history=History(s.history),
         ledger=s.ledger,
         best=s.best,
         best_vector=(s.best_w if s.best_w is not None else w).clone(),
@@ -410,10 +430,11 @@ def check(program: Any, model: Model, data: Roster) -> None:
 class _Progress:
     """Whoever is told of every commit: trackers, the live view of a run, a callable."""
 
-    def __init__(self, program: Any, wanted: bool | Callable[[Record], None], trackers: Trackers) -> None:
+    def __init__(self, program: Any, wanted: bool | Callable[[Record], None] | None, trackers: Trackers) -> None:
         self._trackers = trackers
         self._call = wanted if callable(wanted) else None
-        self._live = report.Live(getattr(program, "rounds", None), type(program).__name__) if wanted is True else None
+        shown = in_notebook() if wanted is None else wanted is True
+        self._live = report.Live(getattr(program, "rounds", None), type(program).__name__) if shown else None
 
     def __enter__(self) -> None:
         if self._live is not None:

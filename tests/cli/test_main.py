@@ -6,13 +6,15 @@ import runpy
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 import foedus
-from foedus.cli import app, main
+from foedus.cli import main
+from foedus.cli.entry import app
 from foedus.core.errors import BadInput, Diverged, Interrupted
 
 FOEDUS = Path(sys.executable).with_name("foedus")
@@ -65,7 +67,7 @@ def test_errors_are_one_line_and_a_status(monkeypatch, capsys, error, status, li
     def fails():
         raise error
 
-    monkeypatch.setattr(sys.modules["foedus.cli.main"], "app", fails)
+    monkeypatch.setattr(sys.modules["foedus.cli.entry"], "app", fails)
     with pytest.raises(SystemExit) as e:
         main()
     assert e.value.code == status
@@ -97,14 +99,18 @@ def test_python_m_foedus(monkeypatch, capsys):
 def demo(tmp_path_factory):
     """The demonstration, once."""
     out = tmp_path_factory.mktemp("demo") / "page"
-    return run(str(FOEDUS), "demo", "--out", str(out), cwd=out.parent), out
+    started = time.monotonic()
+    result = run(str(FOEDUS), "demo", "--out", str(out), cwd=out.parent)
+    return result, out, time.monotonic() - started
 
 
 def test_the_demo_leaves_its_page_and_says_where(demo):
-    result, out = demo
+    result, out, seconds = demo
     assert result.returncode == 0, result.stderr
     page = out / "report.html"
-    assert f"The page: {page}" in result.stdout
+    assert result.stdout.splitlines()[-1] == f"The page: {page} (open it in a browser)"
+    # Off a terminal a line a second at most, beside two for each program's end and the answer.
+    assert len(result.stdout.splitlines()) <= seconds + 12
     assert [p.name for p in out.parent.iterdir()] == ["page"]
     assert [p.name for p in out.iterdir()] == ["report.html"]
     text = page.read_text()
@@ -127,7 +133,7 @@ def test_the_demo_as_json(foedus):
 
 
 def test_together_is_better_than_alone_and_close_to_pooled(demo):
-    result, _ = demo
+    result, _, _ = demo
     numbers = re.search(r"alone ([\d.]+) %, together ([\d.]+) %, all data in one place ([\d.]+) %", result.stdout)
     alone, together, pooled = map(float, numbers.groups())
     assert alone < 60
@@ -145,9 +151,32 @@ def test_ctrl_c_ends_the_demo_with_one_line_and_leaves_nothing(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert demo.stdout.readline().startswith("Centralized  round 1/40")
+    assert demo.stdout.readline().startswith("Centralized  round ")
     demo.send_signal(signal.SIGINT)
     _, errors = demo.communicate(timeout=60)
     assert errors == "foedus: the demo was stopped; no page was written\n"
     assert demo.returncode == 130
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_while_the_command_is_still_being_imported_is_one_line(tmp_path):
+    """At moments from the first of our lines to when torch is there; before, it is Python that starts."""
+    for delay in (0.0, 0.02, 0.1, 0.3, 0.6):
+        code = f"""
+import signal, sys, threading, time, os
+sys.argv = ["foedus", "demo"]
+from foedus.cli import main
+threading.Thread(target=lambda: (time.sleep({delay}), os.kill(os.getpid(), signal.SIGINT)), daemon=True).start()
+main()
+"""
+        done = run(sys.executable, "-c", code, cwd=tmp_path)
+        assert done.returncode == 130, (delay, done.stderr)
+        assert done.stderr in ("foedus: stopped\n", "foedus: the demo was stopped; no page was written\n"), delay
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["show"], ["demo"]])
+def test_h_is_help(command):
+    result = CliRunner().invoke(app, [*command, "-h"])
+    assert result.exit_code == 0
+    assert "Usage" in result.output

@@ -93,7 +93,7 @@ def test_an_error_is_one_line_whatever_its_names_are(foedus, tmp_path):
 def test_warnings_of_the_library(monkeypatch, foedus):
     """What is logged while a command runs."""
     monkeypatch.setattr(
-        sys.modules["foedus.cli.main"], "app", lambda: logging.getLogger("foedus").warning("%s: left out", NASTY)
+        sys.modules["foedus.cli.entry"], "app", lambda: logging.getLogger("foedus").warning("%s: left out", NASTY)
     )
     assert f"foedus: {SHOWN}: left out" in foedus("show", "x").err
 

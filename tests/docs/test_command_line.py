@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from foedus.cli import app, main
+from foedus.cli import main
+from foedus.cli.entry import app
 
 DOCS = Path(__file__).parents[2] / "docs"
 sys.path.insert(0, str(DOCS / "_ext"))
@@ -33,7 +34,7 @@ def test_what_help_lists_is_on_the_page(name):
     """The generator reads signatures; what users see is Typer's."""
     shown = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"}).stdout
     (part,) = re.findall(rf"^### foedus {name}\n(.*?)^(?:### |<!-- )", TEXT, re.MULTILINE | re.DOTALL)
-    flags = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", re.sub(r"\x1b\[[0-9;]*m", "", shown))) - {"--help"}
+    flags = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", re.sub(r"\x1b\[[0-9;]*m", "", shown))) - {"--help", "-h"}
     assert flags
     assert flags == set(re.findall(r"`(--?[a-z][a-z-]*)", part))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from foedus.cli import app
+from foedus.cli.entry import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [

@@ -60,8 +60,9 @@ def test_local_only_is_every_node_by_itself() -> None:
 
     class Evaluates:
         async def __call__(self, fed: fd.Federation):
-            await fed.begin(lambda w: fd.State(w=w))
+            s = await fed.begin(lambda w: fd.State(w=w))
             self.accuracy = [(await fed.evaluate(w))["accuracy"] for w in models]
+            await fed.commit(s)
 
     program = Evaluates()
     fd.train(program, problem.model, problem.data)

@@ -35,7 +35,7 @@ def screen(table: LiveTable, width: int = 120) -> str:
 
 def test_one_line_a_round_never_wrapped():
     console = plain(width=20)
-    with Live(2, "FedAvg", console) as live:
+    with Live(2, "FedAvg", console, pace=0) as live:
         live.update(record(1, 0.5, bytes_up=1000, bytes_down=2_500_000, virtual_s=65.0, wall_s=0.25))
         live.update(Record(2, train_loss=0.125, wall_s=0.5))
     assert out(console).splitlines() == [
@@ -44,25 +44,42 @@ def test_one_line_a_round_never_wrapped():
     ]
 
 
-def test_every_throttles_and_the_last_round_is_always_said():
-    console, history = plain(), learn(7, 0.1, 0.9, 3, up=1)
-    with Live(7, "FedAvg", console, every=3) as live:
+def test_lines_are_a_pace_apart_and_the_last_round_is_always_said():
+    console, history = plain(), learn(400, 0.1, 0.9, 3, up=1)
+    began = time.monotonic()
+    with Live(400, "FedAvg", console, pace=0.1) as live:
         for r in history:
             live.update(r)
-    assert re.findall(r"round (\d+)/7", out(console)) == ["3", "6", "7"]
+            time.sleep(0.001)
+    said = re.findall(r"round (\d+)/400", out(console))
+    assert said[-1] == "400"
+    assert 3 <= len(said) <= (time.monotonic() - began) / 0.1 + 1
+
+
+def test_the_longer_it_takes_the_fewer_lines_a_second(monkeypatch):
+    """An hour of a thousand rounds a minute: a line a second at first, at last one in three minutes."""
+    now = 0.0
+    monkeypatch.setattr("foedus.report.live.time.monotonic", lambda: now)
+    console = plain()
+    with Live(60_000, "FedAvg", console) as live:
+        for now in (0.06 * t for t in range(1, 60_001)):
+            live.update(Record(round(now / 0.06)))
+    minutes = [int(n) // 1000 for n in re.findall(r"round (\d+)/", out(console))]
+    assert minutes.count(0) >= 30
+    assert 100 <= len(minutes) <= 150
+    assert minutes[-1] == 60
 
 
 def test_the_end_is_said_with_the_best():
     console, history = plain(), learn(7, 0.1, 0.9, 3, up=1)
     run = fake(FedAvg(), history, status="stopped")
-    with Live(None, "FedAvg", console, every=5) as live:
+    with Live(None, "FedAvg", console) as live:
         for r in history:
             live.update(r)
         live.finish(run)
         live.finish(run)
     lines = out(console).splitlines()
     assert [ln.split("  ")[1] for ln in lines] == [
-        "round 5",
         "round 7",
         f"stopped, best accuracy {100 * run.best.accuracy:.1f} % in round 7",
     ]
@@ -70,7 +87,7 @@ def test_the_end_is_said_with_the_best():
 
 def test_several_programs_one_after_the_other():
     console = plain()
-    with LiveTable(["a", "b"], console) as table:
+    with LiveTable(["a", "b"], console, pace=0) as table:
         for label in ("a", "b"):
             row = table.row(label, 2)
             for r in learn(2, 0.1, 0.9, 3):
@@ -108,7 +125,8 @@ def test_the_terminal_shows_a_table(width):
         for r in history[:4]:
             row.update(r)
         lines = screen(table, width).splitlines()
-        assert [ln.split()[0] for ln in lines] == ["program", "Centralized", "FedAvg", "later"]
+        assert [ln.split()[0] for ln in lines[:4]] == ["program", "Centralized", "FedAvg", "later"]
+        assert lines[4:] == (["Too narrow for: wall"] if width == 80 else [])
         assert "finished" in lines[1]
         assert "4/10" in lines[2]
         assert f"{100 * history[3].accuracy:.1f} %" in lines[2]
@@ -167,9 +185,9 @@ def test_unknown_total_and_a_label_twice():
     assert "4/9" in lines[2]
 
 
-def sweep(console: Console, cases: int, every: int | None = None, status: str = "finished") -> LiveTable:
+def sweep(console: Console, cases: int, pace: float | None = None, status: str = "finished") -> LiveTable:
     labels = [f"lr={i}" for i in range(cases)]
-    with LiveTable(labels, console, every=every) as table:
+    with LiveTable(labels, console, pace=pace) as table:
         for label in labels[:3]:
             row = table.row(label, 2)
             history = learn(2, 0.1, 0.9, 3)
@@ -186,8 +204,8 @@ def test_a_sweep_is_a_line_a_case_off_a_terminal():
         f"case {i + 1} of 100  lr={i}  finished" for i in range(3)
     ]
     console = plain()
-    sweep(console, 100, every=1)
-    assert len(out(console).splitlines()) == 9
+    sweep(console, 100, pace=0)
+    assert [ln.split("  ")[1] for ln in out(console).splitlines()[:3]] == ["round 1/2", "round 2/2", "lr=0"]
 
 
 @pytest.mark.parametrize("width", [120, 80, 60])

@@ -12,6 +12,7 @@ import json
 import logging
 import shlex
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,34 +20,42 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from foedus.cli import INTERRUPTED
 from foedus.core.text import hidden, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+LOG = logging.getLogger("foedus")
 
 _UsageError: Any = typer.BadParameter.__bases__[0]
 """What Typer raises for options and arguments that do not fit; it has no name of its own there."""
 
 
 class _Commands(TyperGroup):
-    """The commands, whose usage errors show the words that were given as all else is shown."""
+    """The commands, whose usage errors show the words that were given as all else is shown, and whose end by Ctrl-C is
+    said: Typer would leave without a word.
+    """
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        with _usage_visible():
+        with _told():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
-        with _usage_visible():
+        with _told():
             return super().invoke(ctx)
 
 
 @contextlib.contextmanager
-def _usage_visible() -> Iterator[None]:
+def _told() -> Iterator[None]:
     try:
         yield
     except _UsageError as e:
         e.message = visible(e.message, lines=True)
         raise
+    except KeyboardInterrupt as e:
+        say(str(e) or "stopped")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 app = typer.Typer(
@@ -56,6 +65,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 Sets = Annotated[
@@ -63,7 +73,53 @@ Sets = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change the file, such as program.fedavg.local.lr=0.1. Repeat it."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and progress on standard error.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+
+
+def _quiet(ctx: typer.Context, wanted: bool) -> bool:
+    if wanted:
+        _one_of_both(ctx)
+        _heard_from(logging.ERROR)
+    return wanted
+
+
+def _verbose(ctx: typer.Context, wanted: bool) -> bool:
+    if wanted:
+        _one_of_both(ctx)
+        _heard_from(logging.INFO)
+    return wanted
+
+
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", callback=_quiet, help="The result and errors only: no progress, no notices.")
+]
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", callback=_verbose, help="Also what is done meanwhile, why, and how long it takes."),
+]
+
+
+def _one_of_both(ctx: typer.Context) -> None:
+    """Errors: of Typer's, if the other of ``--quiet`` and ``--verbose`` was given before."""
+    if ctx.params.get("quiet") or ctx.params.get("verbose"):
+        raise typer.BadParameter("--quiet and --verbose are opposites: give one of them")
+
+
+def _heard_from(level: int) -> None:
+    """From which level on what the library logs is printed, while this command runs: ``warnings`` undoes it."""
+    LOG.setLevel(level)
+
+
+@contextlib.contextmanager
+def timed(what: str) -> Iterator[None]:
+    """Say of what is done meanwhile how long it took, to those who want to hear it."""
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        if LOG.isEnabledFor(logging.INFO):
+            from foedus.report.units import human_seconds
+
+            LOG.info("%s took %s", what, human_seconds(time.monotonic() - started))
 
 
 def _version(wanted: bool) -> None:
@@ -143,16 +199,25 @@ def say(what: object) -> None:
         print(f"  {line}", file=sys.stderr)
 
 
-def warnings() -> logging.Handler:
-    """Where warnings of the library go: standard error, each a line."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_OneLine("foedus: %(message)s"))
-    return handler
+@contextlib.contextmanager
+def warnings() -> Iterator[None]:
+    """Meanwhile warnings of the library, and of a command that is to be verbose all that it logs, are printed to
+    standard error: a warning is a line.
+    """
+    handler, level = logging.StreamHandler(), LOG.level
+    handler.setFormatter(_Shown("foedus: %(message)s"))
+    LOG.addHandler(handler)
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)
+        LOG.setLevel(level)
 
 
-class _OneLine(logging.Formatter):
+class _Shown(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return visible(super().formatMessage(record))
+        # What a node's job raised comes with its traceback, in lines, for those who want to hear it.
+        return visible(super().formatMessage(record), lines=record.levelno < logging.WARNING)
 
 
 def any_encoding() -> None:

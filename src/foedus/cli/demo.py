@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from foedus.cli.app import AsJson, app, output, print_json, progress, say, tell
+from foedus.cli.app import AsJson, Quiet, Verbose, app, output, print_json, progress, say, tell
 
 
 @app.command()
@@ -19,6 +19,8 @@ def demo(
         int, typer.Option(min=1, help="Worker processes; 1 runs inline. The model's bits are the same.")
     ] = 1,
     json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Train digits across twenty unequal nodes in four ways, and write a page that compares them."""
     from foedus import report
@@ -26,7 +28,7 @@ def demo(
 
     started = time.monotonic()
     try:
-        runs = run_demo(out, seed, workers, progress(False) if json else output())
+        runs = run_demo(out, seed, workers, progress(quiet) if json or quiet else output())
     except KeyboardInterrupt:  # Typer would end without a word
         say("the demo was stopped; no page was written")
         raise typer.Exit(130) from None
@@ -39,4 +41,4 @@ def demo(
         f"Each node alone {quality['LocalOnly']:.1f} %, together {quality['FedAvg']:.1f} %, "
         f"all data in one place {quality['Centralized']:.1f} %.  ({time.monotonic() - started:.0f} s)",
     )
-    tell(f"The page: {(out / 'report.html').resolve()}")
+    tell(f"The page: {(out / 'report.html').resolve()} (open it in a browser)")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from foedus.cli.app import AsJson, app, print_json, tell, word
+from foedus.cli.app import AsJson, Quiet, Verbose, app, print_json, tell, word
 
 
 @app.command()
@@ -19,6 +19,8 @@ def init(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The file; named after the data by default.")] = None,
     json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Write a commented experiment to start from. Without data it is one on handwritten digits."""
     from foedus.core.errors import BadInput
@@ -32,6 +34,9 @@ def init(
     write_whole(file, text.encode(), "the experiment")
     if json:
         print_json({"file": str(file), "text": text})
+        return
+    if quiet:
+        tell(f"Written to {file}.")
         return
     tell(*text.splitlines(), "")
     marked = f" Look at the lines marked {MARK}, then:" if MARK in text else " Then:"

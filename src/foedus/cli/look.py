@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foedus.cli.app import AsJson, Sets, app, output, print_json, tell, word
+from foedus.cli.app import AsJson, Quiet, Sets, Verbose, app, output, print_json, tell, word
 
 if TYPE_CHECKING:
     from foedus.core.records.run import Run
@@ -16,7 +16,7 @@ Folder = Annotated[Path, typer.Argument(help="The folder of a run or of a compar
 
 
 @app.command()
-def show(folder: Folder, json: AsJson = False) -> None:
+def show(folder: Folder, json: AsJson = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Say what a run was, how good it got and what it cost; finished, stopped or still going on."""
     from foedus import report
 
@@ -37,6 +37,8 @@ def report_(
         float | None, typer.Option(help="The quality whose price is compared; 95 % of the best by default.")
     ] = None,
     json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Write the page of one run, or one page that compares several."""
     from foedus import report
@@ -65,12 +67,14 @@ def data(
         Path | None, typer.Option("--out", "-o", help="Also write a page (.html) or a picture (.png, .svg).")
     ] = None,
     json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Who holds what: the rows and classes of every node, as text and as a picture; of a table, its columns."""
     from foedus import experiment, report
 
     if file.suffix.lower() != ".toml":
-        _table(file, json)
+        _table(file, json, quiet)
         return
     held = experiment.expand(file, sets or [])[0].experiment.data()
     written = None
@@ -85,7 +89,7 @@ def data(
             tell("", f"The {'picture' if pictures else 'page'}: {written.resolve()}")
 
 
-def _table(path: Path, json: bool) -> None:
+def _table(path: Path, json: bool, quiet: bool) -> None:
     """What is in a table, before anything is decided about it."""
     from dataclasses import asdict
 
@@ -96,6 +100,7 @@ def _table(path: Path, json: bool) -> None:
         print_json(asdict(found))
     else:
         tell(*found.lines)
+    if not (json or quiet):
         tell("", f"Write an experiment that says so: foedus init {word(path)}")
 
 

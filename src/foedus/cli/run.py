@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from foedus.cli.app import AsJson, Quiet, Sets, app, output, print_json, progress, say, tell, word
+from foedus.cli.app import LOG, AsJson, Quiet, Sets, Verbose, app, output, print_json, progress, say, tell, timed, word
+from foedus.core.records.nearby import USUAL
 
 if TYPE_CHECKING:
     from foedus.core.errors import RunEnded
@@ -28,10 +29,9 @@ AllowCode = Annotated[
     bool,
     typer.Option("--allow-code", help="Follow import paths in a folder that was not made here: they run code."),
 ]
-RUNS = Path("runs")
 
-LINES = 20
-"""Lines of progress that a run prints where there is no terminal, about."""
+CASES = 6
+"""Cases of a comparison that an error names."""
 
 
 @app.command()
@@ -45,6 +45,7 @@ def run(
     accept_changes: Accept = False,
     json: AsJson = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Run the experiment of a file, with its sweep if it has one; or go on with one that was stopped."""
     if (file is None) == (resume is None):
@@ -59,9 +60,9 @@ def run(
     cases = _placed(experiment.expand(file, sets or []), networks)
     if len(cases) == 1:
         [case] = cases
-        _one(case.experiment, _folder(out, case.experiment.name), False, json, quiet)
+        _one(case.experiment, _folder(out, case.experiment.name, quiet), False, json, quiet)
     else:
-        _many(cases, _folder(out, cases[0].experiment.name), json, quiet)
+        _many(cases, _folder(out, cases[0].experiment.name, quiet), json, quiet)
 
 
 @app.command()
@@ -75,6 +76,7 @@ def compare(
     accept_changes: Accept = False,
     json: AsJson = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Run several experiments, or a sweep, one after the other, and write one page that compares them."""
     if bool(files) == (resume is not None):
@@ -86,7 +88,7 @@ def compare(
     from foedus import experiment
 
     assert files is not None
-    _many(_placed(experiment.expand_all(files, sets or []), networks), _folder(out, files[0].stem), json, quiet)
+    _many(_placed(experiment.expand_all(files, sets or []), networks), _folder(out, files[0].stem, quiet), json, quiet)
 
 
 @app.command()
@@ -95,22 +97,25 @@ def reproduce(
     allow_code: AllowCode = False,
     json: AsJson = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Run again what a folder says, and compare: exit status 0 if the model's bits are the same, else 1."""
     from foedus import AfterCommits, report
     from foedus.core.records.origin import differences, origin
     from foedus.training import Run
 
+    _one_run(folder)
     before = Run.load(folder)
     if not before.history:
         _bad(f"{folder} has no commit yet: there is nothing to reproduce")
     again_of = _experiment(folder, [], allow_code)
-    data = again_of.data()
+    with timed("reading and dividing the data"):
+        data = again_of.data()
     elsewhere = differences(before.origin, origin(data))
     for difference in elsewhere:
-        say(difference)
+        LOG.warning("%s", difference)
     commits = len(before.history)
-    with report.LiveTable([again_of.name], progress(quiet), every=max(1, commits // LINES)) as table:
+    with report.LiveTable([again_of.name], progress(quiet)) as table:
         row = table.row(again_of.name, commits)
         again = again_of.train(progress=row.update, data=data, stop=[AfterCommits(commits)])
         row.finish(again)
@@ -134,25 +139,50 @@ def reproduce(
     raise typer.Exit(0 if same else 1)
 
 
+def _one_run(folder: Path) -> None:
+    """Errors: ``BadInput`` for the folder of a comparison, which names its cases."""
+    from foedus import saved
+    from foedus.experiment.study import Study
+
+    if not (folder / saved.STUDY).exists():
+        return
+    cases = [folder / m.folder for m in Study.open(folder).members]
+    listed = ", ".join(c.name for c in cases[:CASES]) + (f" and {len(cases) - CASES} more" * (len(cases) > CASES))
+    _bad(
+        f"{folder} is a comparison, and one run at a time is reproduced, such as: foedus reproduce {word(cases[0])}. "
+        f"Its cases are {listed}"
+    )
+
+
 def _bad(message: str) -> None:
     from foedus.core.errors import BadInput
 
     raise BadInput(message)
 
 
-def _folder(out: Path | None, name: str) -> Path:
-    from foedus.experiment.study import next_free
+def _folder(out: Path | None, name: str, quiet: bool) -> Path:
+    """Where a run goes: where it was told to, or to a folder of its name that is still free, which is said."""
+    from foedus.experiment.study import folder_name, next_free
 
-    return out if out is not None else next_free(name, RUNS)
+    if out is not None:
+        return out
+    folder = next_free(name, USUAL)
+    if folder.name != folder_name(name):
+        taken = USUAL / folder_name(name)
+        progress(quiet).print(f"{taken} is there already: this one goes to {folder}", soft_wrap=True)
+    return folder
 
 
 def _experiment(folder: Path, sets: list[str], allow_code: bool) -> Experiment:
     """What a folder says was run. Errors: ``BadInput``, also for code in a folder from elsewhere."""
     from foedus import saved
+    from foedus.core.records.folder import ABOUT
     from foedus.experiment.document import from_file
     from foedus.experiment.made_here import made_here
 
     file = folder / saved.CONFIG
+    if not file.is_file() and not (folder / ABOUT).is_file():
+        raise saved.no_run(folder)
     if not file.is_file():
         _bad(f"{folder} does not say what was run ({saved.CONFIG} is missing): was it made by foedus run?")
     return from_file(file, sets, code=allow_code or made_here(file.read_bytes())).experiment()
@@ -198,7 +228,7 @@ def _go_on(
     if out is not None:
         _bad("--out is for a new run: one that is resumed goes on in its own folder")
     if not folder.is_dir():
-        _bad(f"there is no folder {folder}: name the one that the run was written to")
+        raise saved.no_run(folder)
     if (folder / saved.STUDY).exists():
         if sets:
             _bad("--set is for a single run: the cases of a comparison stay what they were begun as")
@@ -242,19 +272,22 @@ def _trained(experiment: Experiment, folder: Path, resume: bool, quiet: bool, ac
     from foedus.experiment.study import rounds
     from foedus.saved import commits
 
-    data = experiment.data()
+    with timed("reading and dividing the data"):
+        data = experiment.data()
+    LOG.info("%s: %s rows at %s nodes; the run goes to %s", data.name, f"{sum(data.sizes):,}", data.nodes, folder)
     config = to_toml(experiment)
     if experiment.names_code:
         remember(config.encode())
     _announce(experiment, data.nodes, quiet)
     planned, begun = rounds(experiment), commits(folder)
-    with report.LiveTable([experiment.name], progress(quiet), every=max(1, (planned or 0) // LINES)) as table:
+    with report.LiveTable([experiment.name], progress(quiet)) as table:
         row = table.row(experiment.name, planned, begun)
         try:
-            done: Run = experiment.train(
-                out=folder, resume=resume, accept_changes=accept_changes, progress=row.update, data=data,
-                config=config,
-            )  # fmt: skip
+            with timed("training"):
+                done: Run = experiment.train(
+                    out=folder, resume=resume, accept_changes=accept_changes, progress=row.update, data=data,
+                    config=config,
+                )  # fmt: skip
         except RunEnded as e:
             row.finish(e.run)
             raise
@@ -273,7 +306,8 @@ def _shown(done: Run, folder: Path, failed: RunEnded | None, json: bool) -> None
     unseen: BadInput | None = None
     if folder.is_dir() and not isinstance(failed, StorageFailed):
         try:
-            page = _pictures(done, folder)
+            with timed("the page and its pictures"):
+                page = _pictures(done, folder)
         except BadInput as e:  # the run is whole without them
             unseen = e
     if json:
@@ -314,7 +348,8 @@ def _many(cases: list[Case], folder: Path, json: bool, quiet: bool) -> None:
     from foedus.experiment.made_here import remember
     from foedus.experiment.study import Study
 
-    study = Study.begin(cases, folder)
+    with timed("checking every case with its data"):
+        study = Study.begin(cases, folder)
     for sentence in study.chosen:
         progress(quiet).print(sentence, markup=False)
     if any(case.experiment.names_code for case in cases):
@@ -327,7 +362,7 @@ def _conduct(study: Study, json: bool, quiet: bool, accept_changes: bool = False
 
     labels = [m.label for m in study.members]
     try:
-        with report.LiveTable(labels, progress(quiet), cases=len(labels)) as table:
+        with report.LiveTable(labels, progress(quiet), cases=len(labels)) as table, timed("running the cases"):
             outcome = study.conduct(table, accept_changes)
         _told(study, outcome, json)
     except KeyboardInterrupt:
@@ -343,8 +378,9 @@ def _told(study: Study, outcome: Outcome, json: bool) -> None:
 
     if not outcome.runs:
         return
-    page = report.page(outcome.runs, study.folder / "report.html")
-    report.plot(outcome.runs, study.folder / "comparison.png")
+    with timed("the page and its pictures"):
+        page = report.page(outcome.runs, study.folder / "report.html")
+        report.plot(outcome.runs, study.folder / "comparison.png")
     for group in outcome.runs.values():
         for run in group:
             _graph(run)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from foedus.cli.app import AsJson, Quiet, Sets, app, output, print_json, progress, say, tell
+from foedus.cli.app import AsJson, Quiet, Sets, Verbose, app, output, print_json, progress, say, tell
+from foedus.core.records.nearby import USUAL
 
 if TYPE_CHECKING:
     from foedus.report.speedup import Found
 
-RUNS = Path("runs")
 FILES = ("speedup.json", "speedup.csv", "speedup.png", "speedup.html")
 
 
@@ -41,6 +41,7 @@ def speedup(
     ] = None,
     json: AsJson = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Measure how much faster real processes are than one, against laws, a cost model and the machine's own limit."""
     from foedus import experiment
@@ -54,7 +55,7 @@ def speedup(
     if processes is not None:
         plan = replace(plan, processes=_numbers(processes))
     measured = subject(experiment.read(file, sets or []))
-    folder = out if out is not None else next_free(f"{measured.name}-speedup", RUNS)
+    folder = out if out is not None else next_free(f"{measured.name}-speedup", USUAL)
     _check(folder)
     told = progress(quiet)
     measurement = Measurement(measured, plan, lambda line: told.print(line, soft_wrap=True, markup=False))

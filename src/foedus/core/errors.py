@@ -72,6 +72,16 @@ class ProgramError(FoedusError, RuntimeError):
     """A program broke a rule of its runtime, such as waiting on the wall clock in a simulation."""
 
 
+class NoSuchPart(ProgramError, KeyError):
+    """Named tensors were asked for a name that none of them has."""
+
+    __str__ = Exception.__str__  # a KeyError's own puts quotes around a sentence
+
+
+class NoSuchField(ProgramError, AttributeError):
+    """A State was asked for a field that it does not have."""
+
+
 class Deadlock(ProgramError):
     """Every coroutine waits and nothing is due."""
 

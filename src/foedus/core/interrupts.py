@@ -28,7 +28,7 @@ def heard_once() -> Iterator[None]:
     again. In a thread other than the main one, which hears no signals, nothing is done.
     """
     before = signal.getsignal(signal.SIGINT)
-    if not _main() or not callable(before):
+    if not in_main_thread() or not callable(before):
         yield
         return
     last: float | None = None
@@ -76,11 +76,11 @@ class unbroken(ContextDecorator):
             late()
 
     def __enter__(self) -> None:
-        if _main():
+        if in_main_thread():
             unbroken.under_way += 1
 
     def __exit__(self, *_: object) -> None:
-        if _main():
+        if in_main_thread():
             unbroken.under_way -= 1
             self.hear_late()
 
@@ -113,7 +113,7 @@ def _running_loop() -> Any:
 @contextmanager
 def held_back() -> Iterator[None]:
     """Meanwhile no signal is heard: those that come are handled at the end, each once."""
-    if not _main():
+    if not in_main_thread():
         yield
         return
     handlers = {s: h for s in _SIGNALS if callable(h := signal.getsignal(s))}
@@ -129,5 +129,6 @@ def held_back() -> Iterator[None]:
         signal.raise_signal(number)
 
 
-def _main() -> bool:
+def in_main_thread() -> bool:
+    """Whether this is the thread that hears signals."""
     return threading.current_thread() is threading.main_thread()

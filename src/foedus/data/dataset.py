@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from foedus.core.cell import facts, framed, paragraph
 from foedus.core.errors import BadInput
-from foedus.core.types.data import Examples, FederatedDataset, check_rows, row_shape
+from foedus.core.types.data import Examples, FederatedDataset, about_target, check_rows, row_shape
 from foedus.data.divide import divide
 from foedus.data.partitions.partition import Partition
 
@@ -98,6 +99,15 @@ class Dataset:
         test = "no" if self.test_x is None else f"{len(self.test_x):,}"
         node = "" if self.node is None else ", a node for each row"
         return f"Dataset({self.name!r}: {len(self):,} rows of {row_shape(self.x)}, {kind}, {test} test rows{node})"
+
+    def _repr_html_(self) -> str:
+        told = [
+            ("rows", f"{len(self):,}, each of shape {row_shape(self.x)}"),
+            *about_target(self.classes, self.class_names),
+            ("test rows", "none" if self.test_x is None else f"{len(self.test_x):,}"),
+            ("nodes", "a node for each row" if self.node is not None else "not divided yet: split(partition, nodes)"),
+        ]
+        return framed(paragraph(self.name, bold=True), facts(told))
 
     def split(
         self, partition: Partition, nodes: int | None = None, seed: int = 0, holdout: float | None = None

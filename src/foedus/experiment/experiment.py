@@ -134,7 +134,7 @@ class Experiment:
         out: str | Path | None = None,
         resume: bool | Run | Checkpoint = False,
         accept_changes: bool = False,
-        progress: bool | Callable[[Record], None] = False,
+        progress: bool | Callable[[Record], None] | None = None,
         stop: Sequence[StopRule] = (),
         data: FederatedDataset | None = None,
         config: str | None = None,

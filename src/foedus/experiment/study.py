@@ -21,6 +21,7 @@ from foedus.core.records.folder import ABOUT, begun
 from foedus.core.records.lock import FolderLock
 from foedus.core.records.place import check_new_folder
 from foedus.core.records.run import Record
+from foedus.core.text import visible
 from foedus.core.types.data import FederatedDataset
 from foedus.experiment.document import from_text
 from foedus.experiment.experiment import Experiment
@@ -227,8 +228,18 @@ def _slug(label: str) -> str:
     return words[:60].rstrip("-.") or "case"
 
 
+def folder_name(name: str) -> str:
+    """A name as it was typed, as a folder's: only what no folder can be called, or nobody could type, is replaced.
+
+    >>> folder_name("My_hospitals, 2nd try"), folder_name("../a/b")
+    ('My_hospitals, 2nd try', 'a-b')
+    """
+    typed = re.sub(r"[/\\]+", "-", visible(name)).strip().lstrip("-.")
+    return typed[:60].rstrip(" .-") or "run"
+
+
 def next_free(name: str, place: Path) -> Path:
     """A folder for a run of this name that is not there yet: ``name``, ``name-2``, ``name-3`` ..."""
-    base = _slug(name)
+    base = folder_name(name)
     names = itertools.chain([base], (f"{base}-{n}" for n in itertools.count(2)))
     return next(place / n for n in names if not (place / n).exists())

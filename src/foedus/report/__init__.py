@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from foedus.report.graph import draw
     from foedus.report.live import Live, LiveTable, Row
     from foedus.report.machine import as_json
-    from foedus.report.pictures import holdings_figure, plot
+    from foedus.report.notebook import Page
+    from foedus.report.pictures import Picture, holdings_figure, plot
     from foedus.report.seeds import by_setting
     from foedus.report.sheets import comparison, holdings_text, show
     from foedus.report.summary import On
@@ -21,6 +22,8 @@ __all__ = [
     "Live",
     "LiveTable",
     "On",
+    "Page",
+    "Picture",
     "Row",
     "Sheet",
     "as_json",
@@ -49,7 +52,8 @@ __getattr__, __dir__ = lazily(
         "foedus.report.live": "Live LiveTable Row",
         "foedus.report.machine": "as_json",
         "foedus.report.document": "holdings_page page",
-        "foedus.report.pictures": "holdings_figure plot",
+        "foedus.report.notebook": "Page",
+        "foedus.report.pictures": "Picture holdings_figure plot",
         "foedus.report.seeds": "by_setting",
         "foedus.report.sheets": "comparison holdings_text show",
         "foedus.report.summary": "On",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from foedus.report.clock import clock
 from foedus.report.curves import curves
@@ -19,6 +19,7 @@ from foedus.report.looks import styles
 from foedus.report.markup import text
 from foedus.report.networks import networks
 from foedus.report.nodes import each_node
+from foedus.report.notebook import Page
 from foedus.report.origin import origin
 from foedus.report.prepared import prepared, prepared_data
 from foedus.report.race import TRAFFIC, WORK, race
@@ -36,15 +37,27 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 
 
+TITLE = "What working together bought, and what it cost"
+
+
+@overload
+def page(
+    runs: Runs, path: None = None, *, title: str = ..., target: float | None = ..., notes: Sequence[str] = ...
+) -> Page: ...
+@overload
+def page(
+    runs: Runs, path: str | Path, *, title: str = ..., target: float | None = ..., notes: Sequence[str] = ...
+) -> Path: ...
 def page(
     runs: Runs,
-    path: str | Path,
+    path: str | Path | None = None,
     *,
-    title: str = "What working together bought, and what it cost",
+    title: str = TITLE,
     target: float | None = None,
     notes: Sequence[str] = (),
-) -> Path:
-    """Write the report of one run or several as one self-contained HTML file and return its path.
+) -> Path | Page:
+    """Write the report of one run or several as one self-contained HTML file and return its path; or without a path
+    return the page, which a notebook's cell shows.
 
     ``runs``    a run, a list of runs, or a dict from label to a run or to the runs of several seeds.
     ``path``    a file that ends in ``.html``, or a folder, which then gets ``report.html``.
@@ -53,10 +66,13 @@ def page(
     ``notes``   sentences for the end of the page.
     Errors: ``BadInput`` for no runs, a target out of range, or a path that cannot be written.
     """
+    html = render(compare(runs, target), title, notes)
+    if path is None:
+        return Page(html)
     file = Path(path)
     if file.suffix.lower() not in (".html", ".htm"):
         file = file / "report.html"
-    return write_whole(file, render(compare(runs, target), title, notes).encode(), "the report")
+    return write_whole(file, html.encode(), "the report")
 
 
 def render(c: Comparison, title: str, notes: Sequence[str] = ()) -> str:

@@ -1,7 +1,8 @@
-"""Live progress: a Rich table on a terminal, one plain line a round elsewhere."""
+"""Live progress: a Rich table on a terminal, plain lines elsewhere, a second apart and further as a run goes on."""
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,15 +14,21 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from foedus.core.cell import framed, grid, paragraph, text
 from foedus.core.records.run import Record, Run
 from foedus.core.text import visible
 from foedus.core.types.metric import named
+from foedus.report.notebook import Display, in_notebook
 from foedus.report.summary import METRICS, Metric
-from foedus.report.terminal import SafeConsole, in_ascii
+from foedus.report.terminal import LEFT_OUT, SafeConsole, in_ascii
 from foedus.report.units import human_bytes, human_seconds
 
 REFRESH = 8
 """Times a second that a terminal is redrawn, at most."""
+PACE, PACE_OF_A_SWEEP = 1.0, 10.0
+"""Seconds between two lines of progress off a terminal, at least. In a sweep a case that has ended is a line anyway."""
+PATIENCE = 20
+"""The time so far is at least so many times the time between two lines: an hour is a hundred lines, not 3,600."""
 _MOST_ROWS = 20
 _NARROW = ("program", "round", "quality", "up", "left")
 _MIDDLE = ("program", "round", "quality", "up", "down", "virtual", "left")
@@ -33,17 +40,14 @@ _HEADS = ((92, _WIDE), (76, _MIDDLE), (0, _NARROW))
 class Row:
     """One program's line: give it every record as it comes, and the run at the end.
 
-    ``total_rounds``  None where it is not known.   ``every``  off a terminal, print each so many rounds; None: none.
-    ``start``         the round it goes on from.    ``case``   its number in a sweep.
+    ``total_rounds``  None where it is not known.   ``start``  the round it goes on from.
+    ``case``          its number in a sweep.
     """
 
-    def __init__(
-        self, table: LiveTable, label: str, total_rounds: int | None, every: int | None, start: int, case: int
-    ) -> None:
+    def __init__(self, table: LiveTable, label: str, total_rounds: int | None, start: int, case: int) -> None:
         self.label = label
         self.total = total_rounds
         self._table = table
-        self._every = every
         self._case = case
         self._start = start
         self._seen = _Seen(started=time.monotonic())
@@ -64,8 +68,8 @@ class Row:
         """Take one commit. Records that were not evaluated keep the quality shown before."""
         self.worked = True
         self._seen = self._seen.after(record)
-        last = self.total is not None and record.round >= self.total
-        if not self._table.terminal and self._every is not None and (record.round % self._every == 0 or last):
+        self._table.changed()
+        if self._table.due():
             self._printed = record.round
             self._table.say(self._line(record))
 
@@ -77,11 +81,9 @@ class Row:
         if run is not None and run.history and self._seen.record is not run.history[-1]:
             self._seen = self._seen.after(run.history[-1])
         self._seen = self._seen.ended(status, run.best if run is not None else None)
-        record = self._seen.record
+        self._say_last()
         if self._table.terminal and self._table.cases is None:
             return
-        if record is not None and self._every is not None and self._printed != record.round:
-            self._table.say(self._line(record))
         quality = _quality(self._seen.best) if self._seen.best is not None else ""
         best = f", best {quality} in round {self._seen.best.round}" if quality and self._seen.best else ""
         of = "" if self._table.cases is None else f"case {self._case} of {self._table.cases}  "
@@ -91,6 +93,14 @@ class Row:
         """The table ends: a row that never finished was stopped."""
         if not self._seen.status:
             self._seen = self._seen.ended("stopped", None)
+            self._say_last()
+
+    def _say_last(self) -> None:
+        """Off a terminal the last round is always said, whenever it comes; in a sweep, how the case ended."""
+        record = self._seen.record
+        if self._table.lines and self._table.cases is None and record and self._printed != record.round:
+            self._printed = record.round
+            self._table.say(self._line(record))
 
     def _line(self, r: Record) -> str:
         # Plain ASCII, so that it can be printed whatever the output's encoding is.
@@ -130,14 +140,14 @@ class LiveTable:
     """Several programs one after the other in one table: each row is live, then final.
 
     ``labels``  those that will come, so that the table has its final width from the start; more may follow.
-    ``every``   off a terminal, print one line each so many rounds (the last round always); each round by default.
+    ``pace``    off a terminal, the seconds between two lines, at least: 1 by default, in a sweep 10, and more the
+                longer it takes. The last round is always said.
     ``cases``   how many there will be, for a sweep: only the running one is shown, with how far the sweep is; the
-                finished ones scroll away as plain lines, and off a terminal each is one line unless ``every`` says
-                otherwise. More than 20 labels are a sweep.
+                finished ones scroll away as plain lines. More than 20 labels are a sweep.
 
     >>> import io
     >>> out = io.StringIO()
-    >>> with LiveTable(["FedAvg"], Console(file=out)) as table:
+    >>> with LiveTable(["FedAvg"], Console(file=out), pace=0) as table:
     ...     row = table.row("FedAvg", total_rounds=2)
     ...     row.update(Record(round=1, accuracy=0.5, bytes_up=1000))
     >>> out.getvalue().startswith("FedAvg  round 1/2  accuracy 50.0 %  up 1 kB")
@@ -148,23 +158,25 @@ class LiveTable:
         self,
         labels: Sequence[str] = (),
         console: Console | None = None,
-        every: int | None = None,
+        pace: float | None = None,
         cases: int | None = None,
     ) -> None:
         self.console = console if console is not None else SafeConsole()
-        self.terminal = self.console.is_terminal and not self.console.is_dumb_terminal
+        self._cell = Display(self.html, self.text) if console is None and in_notebook() else None
+        self.terminal = self._cell is None and self.console.is_terminal and not self.console.is_dumb_terminal
         self.cases = cases if cases is not None or len(labels) <= _MOST_ROWS else len(labels)
         self._labels = [visible(label) for label in labels]
-        self._every = every if every is None else max(1, every)
-        if every is None and self.cases is None:
-            self._every = 1
+        self._pace = pace if pace is not None else PACE if self.cases is None else PACE_OF_A_SWEEP
+        self._began = self._said = time.monotonic()
         self._rows: dict[str, Row] = {}
         self._live: RichLive | None = None
 
     def __enter__(self) -> LiveTable:
+        self._began = self._said = time.monotonic()
         if self.terminal:
             self._live = RichLive(console=self.console, get_renderable=self.render, refresh_per_second=REFRESH)
             self._live.start()
+        self.changed()
         return self
 
     def __exit__(
@@ -175,29 +187,73 @@ class LiveTable:
         if self._live is not None:
             self._live.stop()
             self._live = None
+        self.changed(last=True)
 
     def row(self, label: str, total_rounds: int | None = None, start: int = 0) -> Row:
         """Begin a program, at round ``start`` where it is resumed. The row before it, if still open, is finished."""
         label = visible(label)
         for earlier in self._rows.values():
             earlier.finish()
-        row = Row(self, label, total_rounds, self._every, start, len(self._rows) + 1)
+        row = Row(self, label, total_rounds, start, len(self._rows) + 1)
         # A label that comes again gets a line of its own.
         key = label if label not in self._rows else f"{label}#{len(self._rows)}"
         self._rows[key] = row
         if key not in self._labels:
             self._labels.append(key)
-        if start and not self.terminal and self._every is not None:
+        if start and self.lines and self.cases is None:
             self.say(f"{label}  goes on from round {start}")
         return row
 
+    def changed(self, last: bool = False) -> None:
+        """A row has changed: what redraws itself needs no word, a notebook's cell does."""
+        if self._cell is not None:
+            self._cell.update(last)
+
+    def due(self) -> bool:
+        """Whether a line of progress may be printed now; if so, the next has to wait."""
+        now = time.monotonic()
+        if not self.lines or now - self._said < max(self._pace, (now - self._began) / PATIENCE):
+            return False
+        self._said = now
+        return True
+
     def say(self, line: str) -> None:
-        """Print one plain line, never wrapped and never read as markup."""
+        """Print one plain line, never wrapped and never read as markup. In a notebook the display says it all."""
+        if self._cell is not None:
+            return
         self.console.print(Text(line), soft_wrap=True)
+
+    @property
+    def lines(self) -> bool:
+        """Whether progress is lines: neither a terminal that is redrawn, nor a notebook's cell."""
+        return not self.terminal and self._cell is None
+
+    def html(self) -> str:
+        """The table as a notebook shows it now."""
+        heads = [self._metric() if head == "quality" else "" if head == "bar" else head for head in _WIDE]
+        cells = [
+            self._rows[label].cells() if label in self._rows else {"program": Text(label)} for label in self._shown
+        ]
+        rows = [[_html(row.get(head, Text())) for head in _WIDE] for row in cells]
+        raw = range(len(_WIDE))
+        return framed(grid(heads, rows, raw), paragraph(self._so_far(), soft=True) if self.cases is not None else "")
+
+    def text(self) -> str:
+        """The table as text of 100 columns, for who reads a notebook without its HTML."""
+        # Rich would else show it in the cell itself, and in colours.
+        plain = SafeConsole(file=io.StringIO(), width=100, force_jupyter=False, force_terminal=False)
+        plain.print(self.render())
+        assert isinstance(plain.file, io.StringIO)
+        return plain.file.getvalue().rstrip()
+
+    @property
+    def _shown(self) -> list[str]:
+        """The labels that are shown: all, or of a sweep the one that runs."""
+        return self._labels if self.cases is None else list(self._rows)[-1:]
 
     def render(self) -> Group:
         """The table as it is now: all programs, or of a sweep the running one and how far it is."""
-        labels = self._labels if self.cases is None else list(self._rows)[-1:]
+        labels = self._shown
         width = max((len(label) for label in labels), default=0)
         room = self.console.width - max(0, width - 12)
         heads = next((heads for least, heads in _HEADS if room >= least), _HEADS[-1][1])
@@ -214,7 +270,11 @@ class LiveTable:
         for label in labels:
             cells = self._rows[label].cells() if label in self._rows else {"program": Text(label, "dim")}
             table.add_row(*(cells.get(head, Text()) for head in heads))
-        return Group(table) if self.cases is None else Group(table, Text(self._so_far(), "dim"))
+        if self.cases is not None:
+            return Group(table, Text(self._so_far(), "dim"))
+        # The bar only draws what "left" says.
+        left_out = [head for head in _WIDE if head not in (*heads, "bar")]
+        return Group(table, Text(f"{LEFT_OUT}{', '.join(left_out)}", "dim")) if left_out else Group(table)
 
     def _so_far(self) -> str:
         """How far a sweep is: "case 3 of 12, 2 finished, about 4 min left"."""
@@ -241,7 +301,7 @@ class Live:
     """One program's progress, as a context manager.
 
     ``total_rounds``  None where it is not known.   ``label``  the program's name.
-    ``every``         off a terminal, print one line each so many rounds (the last round always).
+    ``pace``          off a terminal, the seconds between two lines, at least (the last round is always said).
     ``start``         the round a resumed run goes on from.
     """
 
@@ -250,10 +310,10 @@ class Live:
         total_rounds: int | None,
         label: str,
         console: Console | None = None,
-        every: int | None = None,
+        pace: float | None = None,
         start: int = 0,
     ) -> None:
-        self._table = LiveTable([label], console, every)
+        self._table = LiveTable([label], console, pace)
         self._label, self._total, self._start = label, total_rounds, start
         self._row: Row | None = None
 
@@ -338,6 +398,12 @@ class _Seen:
         rounds = self.record.round - begun
         pace = (self.at - since) / rounds if rounds > 0 else self.at - self.started
         return max(0.0, pace * (total - self.record.round) - (time.monotonic() - self.at))
+
+
+def _html(cell: Text | ProgressBar) -> str:
+    if isinstance(cell, ProgressBar):
+        return f'<progress style="width:9em" max="{cell.total or 1}" value="{cell.completed}"></progress>'
+    return text(cell.plain)
 
 
 def _main(r: Record) -> Metric | None:

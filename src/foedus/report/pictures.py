@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from foedus.core.errors import BadInput
 from foedus.core.records.run import Record
@@ -37,15 +37,20 @@ _DASHES = {DASHED: "--", DOTTED: ":", DASH_DOT: "-."}
 _INK, _SOFT, _FAINT = "#1b1f24", "#5b6470", "#e4e7eb"
 
 
-def plot(runs: Runs, path: str | Path) -> Path:
-    """Draw quality against rounds and against bytes (against epochs where nothing was sent), and return the path.
+@overload
+def plot(runs: Runs, path: None = None) -> Picture: ...
+@overload
+def plot(runs: Runs, path: str | Path) -> Path: ...
+def plot(runs: Runs, path: str | Path | None = None) -> Path | Picture:
+    """Draw quality against rounds and against bytes (against epochs where nothing was sent), and return the path; or
+    without a path the picture, which a notebook's cell shows.
 
     ``runs``  a run, a list of runs, or a dict from label to a run or to the runs of several seeds: these are a line at
               their mean and a band from the lowest to the highest.
     ``path``  ends in ``.png``, ``.svg`` or ``.pdf``.
     Errors: ``BadInput`` for another suffix, no runs, or a path that cannot be written.
     """
-    file, suffix = _file(path)
+    file, suffix = (None, "") if path is None else _file(path)
     c = compare(runs)
     figure = _figure(9.6, 3.9)
     left, right = figure.subplots(1, 2, sharey=True)
@@ -62,7 +67,7 @@ def plot(runs: Runs, path: str | Path) -> Path:
     _legend(figure, left)
     if any(s.n > 1 for s in c.shown):
         figure.supxlabel("mean over seeds; bands from the lowest to the highest", color=_SOFT, fontsize=8.5)
-    return _save(figure, file, suffix, "the plot")
+    return Picture(figure) if file is None else _save(figure, file, suffix, "the plot")
 
 
 def holdings_figure(data: FederatedDataset, path: str | Path) -> Path:
@@ -124,6 +129,21 @@ def _file(path: str | Path) -> tuple[Path, str]:
     return file, suffix
 
 
+class Picture:
+    """A figure of Matplotlib that a cell shows once: pyplot does not know of it, and so does not show it again.
+
+    ``figure``  Matplotlib's own, to add to or to save otherwise.
+    """
+
+    def __init__(self, figure: Any) -> None:
+        self.figure = figure
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        # Twice the pixels that it takes on the page: screens are finer than 80 dots an inch.
+        width, height = (round(80 * inches) for inches in self.figure.get_size_inches())
+        return _drawn(self.figure, ".png"), {"width": width, "height": height}
+
+
 def _figure(width: float, height: float) -> Any:
     # Imported when needed: it takes a third of a second, which every worker process would pay.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -148,13 +168,17 @@ def _legend(figure: Any, ax: Any) -> None:
 
 
 def _save(figure: Any, file: Path, suffix: str, what: str) -> Path:
+    return write_whole(file, _drawn(figure, suffix), what)
+
+
+def _drawn(figure: Any, suffix: str) -> bytes:
     from matplotlib import rc_context
 
     drawn = io.BytesIO()
     # Names inside an SVG are hashes of a random salt unless it is given one.
     with rc_context({"svg.hashsalt": "foedus"}):
         figure.savefig(drawn, format=suffix[1:], **_FORMATS[suffix])
-    return write_whole(file, drawn.getvalue(), what)
+    return drawn.getvalue()
 
 
 def _panel(ax: Any, c: Comparison, read: Callable[[Record], float], x_label: str, *, log: bool) -> None:

@@ -14,6 +14,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
+from foedus.core.cell import facts, framed, grid, paragraph
 from foedus.core.text import visible
 from foedus.report.units import MISSING
 
@@ -24,6 +25,8 @@ NONE = "·"
 _ASCII = dict(zip(SPARKS, ".:-=+*#@", strict=True))
 _ASCII |= {MISSING: "-", "±": "+-", "\N{MINUS SIGN}": "-", "…": "...", "“": '"', "”": '"', BAR: "=", NONE: "_"}
 _ASCII |= {"\N{MICRO SIGN}": "u", "\N{DAGGER}": "!", "\N{DEGREE SIGN}": "?"}
+LEFT_OUT = "Too narrow for: "
+"""Before the columns of a table that its width has no room for."""
 _GAP = 2
 _NARROWEST, _NAME, _LEAST = 8, 24, 24
 
@@ -91,6 +94,9 @@ class Sheet:
             yield from shown.render(console)
             yield Segment.line()
 
+    def _repr_html_(self) -> str:
+        return framed(*map(_as_html, self.blocks))
+
     def plain(self, width: int = 80) -> str:
         """Lines of at most that width (24 at least), without colours; all but the users' own names is ASCII."""
         return "\n".join(line.plain for line in self.lines(width, fancy=False))
@@ -105,6 +111,18 @@ class Sheet:
                 found.append(Text())
             found += made
         return found
+
+
+def _as_html(block: Words | Facts | Grid) -> str:
+    """A block as a notebook shows it, all columns of a table included."""
+    match block:
+        case Words():
+            return paragraph(block.text, bold=block.style == "bold", soft=block.style == "dim")
+        case Facts():
+            return facts(block.pairs)
+        case Grid():
+            heads = [c.head.replace("\n", " ").strip() for c in block.columns]
+            return grid(heads, list(zip(*(c.cells for c in block.columns), strict=True)))
 
 
 def sparkline(values: Sequence[float], width: int, low: float | None = None, high: float | None = None) -> str:
@@ -183,7 +201,7 @@ def _facts(block: Facts, width: int, fancy: bool) -> list[Text]:
 
 
 def _grid(block: Grid, width: int, fancy: bool) -> list[Text]:
-    columns = [
+    columns = every = [
         Column(
             "\n".join(_glyphs(h, fancy) for h in c.head.split("\n")),
             tuple(_glyphs(x, fancy) for x in c.cells),
@@ -199,7 +217,8 @@ def _grid(block: Grid, width: int, fancy: bool) -> list[Text]:
         droppable = [c for c in columns if c.spare]
         if others + least <= width or not droppable:
             break
-        columns.remove(max(droppable, key=lambda c: c.spare))
+        most = max(droppable, key=lambda c: c.spare)
+        columns = [c for c in columns if c is not most]
     widths = [min(_natural(columns[0]), max(_NARROWEST, width - others)), *(_natural(c) for c in columns[1:])]
     heads = [c.head.split("\n") for c in columns]
     dim, tall = "dim" if fancy else "", max(map(len, heads))
@@ -209,7 +228,11 @@ def _grid(block: Grid, width: int, fancy: bool) -> list[Text]:
         lines += _row(parts, columns, widths, dim, dim)
     for i in range(len(columns[0].cells)):
         lines += _row([c.cells[i] for c in columns], columns, widths, "bold" if fancy else "", "")
-    return [line if line.cell_len <= width else line[:width] for line in lines]
+    lines = [line if line.cell_len <= width else line[:width] for line in lines]
+    left_out = [c.head.replace("\n", " ").strip() for c in every if c not in columns]
+    if left_out:
+        lines += [Text(line, dim) for line in _wrap(f"{LEFT_OUT}{', '.join(left_out)}", width)]
+    return lines
 
 
 def _row(cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int], first: str, rest: str) -> list[Text]:

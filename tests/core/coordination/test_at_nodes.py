@@ -48,6 +48,7 @@ def test_the_record_is_of_all_nodes_rows() -> None:
             s = await fed.begin(lambda w: fd.State(w=run.vector))
             u = await fed.map(Shift(), {"w": s.w, "by": torch.tensor(0.1)}, range(fed.nodes))
             found.extend(u)
+            await fed.commit(s)
 
     fd.train(ByHand(), problem.model, problem.data)
     rows = sum(problem.data.sizes)

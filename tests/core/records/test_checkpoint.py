@@ -16,7 +16,7 @@ from torch import nn
 import foedus as fd
 from foedus.core.records import checkpoint as module
 from foedus.core.records.atomic import write_atomically
-from foedus.core.records.checkpoint import BEFORE_DIGESTS, CHECKPOINT, PREVIOUS, Checkpoint, find
+from foedus.core.records.checkpoint import BEFORE_DIGESTS, CHECKPOINT, PREVIOUS, Checkpoint, find, models_in
 from foedus.core.records.lines import HISTORY, LEDGER
 from foedus.core.types import trees
 
@@ -443,3 +443,17 @@ def test_a_rules_memory_is_part_of_the_checkpoint(model, data, tmp_path, k):
 def test_a_memory_goes_to_its_own_rule_only(model, data):
     part = train(model, data, stop=[fd.AfterCommits(2)])
     assert len(train(model, data, stop=[Patience(30)], resume=part).history) == ROUNDS
+
+
+def test_models_are_read_without_torch_or_left_to_whoever_reads_the_whole(tmp_path, model, data):
+    run = fd.train(fd.FedAvg(rounds=3, local=fd.LocalSGD(lr=0.1)), model, data, out=tmp_path / "run")
+    last, best = models_in(tmp_path / "run")
+    assert last.tobytes() == run.vector.numpy().tobytes()
+    assert best.tobytes() == run.best_vector.numpy().tobytes()
+    file = tmp_path / "run" / "checkpoint.safetensors"
+    whole = file.read_bytes()
+    for damaged in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1]), b"", b"\xff" * 40):
+        file.write_bytes(damaged)
+        assert models_in(tmp_path / "run") is None
+    file.unlink()
+    assert models_in(tmp_path / "run") is None

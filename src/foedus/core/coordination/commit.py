@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from foedus.core.coordination.judging import Judging
 from foedus.core.coordination.drawn import Drawn
+from foedus.core.coordination.judging import Judging
 from foedus.core.records.run import Record
 from foedus.core.types.roster import Roster
 from foedus.core.types.state import State

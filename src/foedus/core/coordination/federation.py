@@ -13,6 +13,15 @@ from torch import Tensor
 from foedus.core.coordination.call import Call
 from foedus.core.coordination.endings import diverged
 from foedus.core.coordination.executor import InOrder, Outcome, Plan, answer_shapes
+from foedus.core.coordination.given import (
+    check_aggregator,
+    check_args,
+    check_job,
+    check_nodes,
+    check_state,
+    first_state,
+)
+from foedus.core.coordination.mistakes import Calls, awaited
 from foedus.core.coordination.population import Cohort, Drawn, Population, Selection, TooFew
 from foedus.core.coordination.round import Round
 from foedus.core.coordination.session import Session
@@ -25,7 +34,7 @@ from foedus.core.types.keys import Key
 from foedus.core.types.model import Layout
 from foedus.core.types.state import State
 from foedus.core.types.transform import Transform, nbytes, prepare, shapes_of
-from foedus.core.types.update import Answer, Failed, Missing, Tensors, finite
+from foedus.core.types.update import Answer, Failed, Missing, Tensors, finite, part_of
 
 WAITS = 10_000
 """So often a cohort waits for nodes to come on before it is given up: some will never be on at once."""
@@ -48,7 +57,7 @@ class Reduced(Mapping[str, Tensor]):
     drawn: Drawn | None = None
 
     def __getitem__(self, part: str) -> Tensor:
-        return self.parts[part]
+        return part_of(self.parts, part, "the joined answer" if self.arrived else "an answer that nobody gave")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.parts)
@@ -66,6 +75,7 @@ class Federation:
     def __init__(self, session: Session) -> None:
         self._s = session
         self._open = 0
+        self.calls = Calls("fed")
 
     # -- what there is -----------------------------------------------------------------------------------------
 
@@ -94,19 +104,18 @@ class Federation:
         """Seconds since the run began, by the runtime's clock."""
         return self._s.clock.now
 
+    @awaited
     async def sleep(self, seconds: float) -> None:
         """Let that many seconds pass on the runtime's clock."""
         await self._s.until(self.now + seconds, -1)
 
     # -- state and rounds --------------------------------------------------------------------------------------
 
+    @awaited
     async def begin(self, init: Callable[[Tensor], State]) -> State:
         """The first state, ``init(w)`` of the model's initial vector (D,), or the one a stopped run left off with."""
         if self._s.state is None:
-            state = init(self._s.model.initial.clone())
-            if not isinstance(state, State):
-                raise ProgramError(f"begin needs a function that returns a State, got a {type(state).__name__}")
-            self._s.state = state
+            self._s.state = first_state(init, self._s.model.initial.clone())
         return self._s.state
 
     def rounds(self, n: int) -> Iterator[int]:
@@ -118,6 +127,7 @@ class Federation:
             before = self._s.round
             yield before
             if self._s.round == before:
+                self.calls.check()
                 raise ProgramError(f"round {before} ended without fed.commit(state): nothing of it would be kept")
 
     def available(self) -> Sequence[int]:
@@ -127,6 +137,7 @@ class Federation:
             return [n for n in range(self.nodes) if n not in gone]
         return range(self.nodes) if presence is None else presence.on()
 
+    @awaited
     async def sample(self, how: Cohort) -> tuple[int, ...]:
         """Node ids of a cohort, ascending.
 
@@ -155,6 +166,7 @@ class Federation:
             f"{self.nodes} were{never}; ask for fewer, or raise the network's availability"
         )
 
+    @awaited
     async def commit(
         self,
         state: State,
@@ -174,10 +186,13 @@ class Federation:
         where nodes are evaluated anyway. ``each``: what of each node's own model the ``metrics`` are the means, in the
         order of the nodes; it is kept, so that every node can be told how it would do for the others.
         """
+        self.calls.check()
+        check_state(state, "fed.commit")
         if self._open:
             raise ProgramError(f"commit was called while {self._open} map call(s) were under way: await them first")
         self._s.commit(state, metrics, extra, at_nodes=at_nodes, each=each)
 
+    @awaited
     async def evaluate(self, w_D: Tensor) -> dict[str, float]:
         """Loss and metrics of a model vector on the test set."""
         return self._s.evaluate(w_D)
@@ -188,6 +203,7 @@ class Federation:
 
     # -- giving jobs -------------------------------------------------------------------------------------------
 
+    @awaited
     async def map(
         self,
         job: Job,
@@ -204,11 +220,13 @@ class Federation:
         over-selected cohort the first answers end the call, see ``Selection``. ``each``: arguments for single nodes,
         by id, beside those that all share.
         """
+        check_job(job)
         plan = Plan(job, prepare(transforms, self.layout), None)
         call, _ = await self._perform(plan, args, nodes, until, each)
         self._note(call)
         return [call.answer(p) for p in range(len(call.nodes))]
 
+    @awaited
     async def map_reduce(
         self,
         job: Job,
@@ -226,6 +244,8 @@ class Federation:
         and is part of the checkpoint. An aggregator that takes several phases to join answers brings them itself, see
         ``Phased``.
         """
+        check_job(job)
+        check_aggregator(aggregator)
         if isinstance(aggregator, Phased):
             return await aggregator.exchange(self, job, args, nodes, each=each, transforms=transforms, until=until)
         # Whoever may be left out has to be found before the answers are one sum.
@@ -261,6 +281,8 @@ class Federation:
         self, plan: Plan, args: Tensors, asked: Sequence[int], until: Until, each: Mapping[int, Tensors] | None
     ) -> tuple[Call, Any]:
         """The call when it is over, and the merged accumulator (None: no answers)."""
+        check_args(args)
+        check_nodes(asked)
         s, nodes = self._s, tuple(asked)
         _check_nodes(nodes, self.nodes)
         for node in nodes:

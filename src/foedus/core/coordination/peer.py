@@ -13,6 +13,8 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from foedus.core.coordination.executor import Plan, Task
+from foedus.core.coordination.given import check_args, check_job, check_state, first_state
+from foedus.core.coordination.mistakes import Calls, awaited
 from foedus.core.coordination.session import Session
 from foedus.core.errors import BadInput, ProgramError
 from foedus.core.records.ledger import Costs
@@ -23,7 +25,7 @@ from foedus.core.types.model import Layout
 from foedus.core.types.roster import Roster
 from foedus.core.types.state import State
 from foedus.core.types.transform import nbytes, shapes_of
-from foedus.core.types.update import Failed, Tensors, Update
+from foedus.core.types.update import Failed, Named, Tensors, Update
 
 
 class Topology(Protocol):
@@ -177,6 +179,7 @@ class Peer:
         self._transport, self._s, self.id = transport, transport.session, id
         self.neighbours = transport.edges[id]
         self.books = Books()
+        self.calls = Calls("peer")
         self._inbox: list[Message] = []
         self._busy_until = 0.0
         self._waiting: list[tuple[Callable[[Message], bool], asyncio.Future[None]]] = []
@@ -211,6 +214,7 @@ class Peer:
         """Seconds since the run began."""
         return self._s.clock.now
 
+    @awaited
     async def sleep(self, seconds: float) -> None:
         """Let that many seconds pass."""
         await self._s.until(self.now + seconds, self.id)
@@ -219,13 +223,14 @@ class Peer:
         """The key of a draw of this peer's; the names (a purpose and a round, say) tell it from all its others."""
         return self._s.key.child("peer", self.id, *names)
 
+    @awaited
     async def begin(self, init: Callable[..., State]) -> State:
         """The first state: ``init(w)`` of the model's initial vector (``State`` itself makes ``State(w=w)``), or the
         one a stopped run left off with.
         """
         if self.books.state is None:
             w = self._s.model.initial.clone()
-            self.books.state = State(w=w) if init is State else init(w)
+            self.books.state = State(w=w) if init is State else first_state(init, w)
         return self.books.state
 
     def rounds(self, n: int) -> Iterator[int]:
@@ -237,10 +242,14 @@ class Peer:
             before = self.books.round
             yield before
             if self.books.round == before:
+                self.calls.check()
                 raise ProgramError(f"round {before} ended without peer.commit(state): nothing of it would be kept")
 
+    @awaited
     async def run(self, job: Job, args: Tensors) -> Update:
         """Compute a job on this node's own rows."""
+        check_job(job)
+        check_args(args)
         s, b = self._s, self.books
         count, b.count = b.count, b.count + 1
         placed = s.executor.place(dict(args))
@@ -265,6 +274,7 @@ class Peer:
     def _busy(self, until: float) -> None:
         self._busy_until = until
 
+    @awaited
     async def send(self, to: int, parts: Tensors, tag: str = "") -> None:
         """Send tensors to a node, if it is not lost. Messages leave one after the other over this node's own uplink."""
         self._post(to, {k: v.clone() for k, v in parts.items()}, nbytes(shapes_of(parts)), tag)
@@ -284,6 +294,7 @@ class Peer:
         b.costs.add(Costs(bytes_up=size, messages_up=1))
         self._transport.deliver(Message(self.id, to, tag, seq, parts, self.now, arrival))
 
+    @awaited
     async def recv(self, tag: str = "", frm: int | None = None, timeout: float | None = None) -> Message | None:
         """The first message with this tag (from this node), in order of arrival; None when ``timeout`` seconds pass.
 
@@ -307,6 +318,7 @@ class Peer:
                 self._require_a_sender(tag, frm)
             await self._until(wanted, deadline)
 
+    @awaited
     async def exchange(
         self,
         parts: Tensors,
@@ -359,7 +371,7 @@ class Peer:
         near = {n: m.parts for n, m in found.items()} | {self.id: copies}
         if instead is not None:
             near |= dict.fromkeys(lost, instead)
-        return dict(sorted(near.items()))
+        return {n: Named(sent, f"what node {n} sent") for n, sent in sorted(near.items())}
 
     def _require_a_sender(self, tag: str, frm: int | None) -> None:
         """Errors: ``ProgramError`` if all who could send a message that is waited for are lost."""
@@ -403,12 +415,15 @@ class Peer:
         gone = set(map(id, messages))
         self._inbox = [m for m in self._inbox if id(m) not in gone]
 
+    @awaited
     async def commit(self, state: State, *, weight: float = 1.0, metrics: Mapping[str, float] | None = None) -> None:
         """End of a step of this peer.
 
         ``weight``   how much ``state.w`` counts in the run's model, the mean over peers; 0 for a peer that is away.
         ``metrics``  of this peer's step; the record holds their means over the peers that gave them.
         """
+        self.calls.check()
+        check_state(state, "peer.commit")
         self.books.round += 1
         self.books.time = self.now
         self.books.state, self.books.weight, self.books.metrics = state, float(weight), dict(metrics or {})

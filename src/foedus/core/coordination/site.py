@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import time
 import traceback
@@ -24,7 +25,7 @@ from foedus.core.types.policy import Asked, Policy
 from foedus.core.types.roster import NodeData, Prepare, RowStore
 from foedus.core.types.torch_process import DRAWS
 from foedus.core.types.transform import Shapes, decode_all, encode_all, shapes_of
-from foedus.core.types.update import Failed, Tensors, Update, finite
+from foedus.core.types.update import Failed, Named, Tensors, Update, finite
 
 JOB = "job"
 RECEIVED = "@received"
@@ -108,11 +109,14 @@ class Site:
                     return out
             rows, held = self.data.rows(task.node), self.data.held_out(task.node)
             unit = None if plan.unit is None else torch.tensor(plan.unit, dtype=torch.float64)
-            view = NodeView(task.node, rows, self.model, task.state.get(JOB, {}), key, held, unit)
+            kept = Named(task.state.get(JOB, {}), "what this node remembers")
+            view = NodeView(task.node, rows, self.model, kept, key, held, unit)
             if task.own:
                 args = {**args, **task.own}
             does = plan.job if task.node < 0 else partial(self.policy.does, asked, job=plan.job)
-            update, job_state = does(view, args)
+            update, job_state = _answered(
+                does(view, Named(args, f"what {type(plan.job).__name__} was given")), plan.job
+            )
             if update.sums and not plan.measures:
                 update = replace(update, sums={})
             out.metrics = {k: float(v) for k, v in update.metrics.items()}
@@ -127,11 +131,11 @@ class Site:
             if not (math.isfinite(out.metrics.get("loss", 0.0)) and (not inspect or finite(update.parts))):
                 out.missing = Failed(task.node, "loss or update is NaN or infinite", nonfinite=True)
                 return out
-            kept = {JOB: job_state}
+            states = {JOB: job_state}
             if plan.transforms:
-                update, states = _encode(plan, chain, update, task.state, key.child("transform"))
-                kept.update(states)
-            out.state = {k: dict(self._own(check_state(v))) for k, v in kept.items() if v}
+                update, theirs = _encode(plan, chain, update, task.state, key.child("transform"))
+                states.update(theirs)
+            out.state = {k: dict(self._own(check_state(v))) for k, v in states.items() if v}
             out.update = update
         except Exception as e:
             out.missing = _raised(task.node, e)
@@ -144,6 +148,20 @@ class Site:
                     time.sleep(rest)
                     out.seconds += rest
         return out
+
+
+def _answered(answer: Any, job: Job) -> tuple[Update, NodeState]:
+    """What a job answers. Errors: ``BadInput`` where that is not an update and what the node remembers."""
+    if isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], Update):
+        return answer
+    got = f"({', '.join(type(x).__name__ for x in answer)})" if isinstance(answer, tuple) else type(answer).__name__
+    if inspect.iscoroutine(answer):
+        answer.close()
+        got = "a coroutine: a job is a plain function, without async"
+    raise BadInput(
+        f"{type(job).__name__} must return an update and what the node remembers of it, such as "
+        f"return Update(parts, weight), {{}}; it returned {got}"
+    )
 
 
 def _taken(outcome: Outcome) -> Update:

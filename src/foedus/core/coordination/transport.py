@@ -12,6 +12,7 @@ from torch import Tensor
 
 from foedus.core.coordination.cut import Number, commit_cut, consumed, sent_before, without
 from foedus.core.coordination.endings import diverged, node_failed
+from foedus.core.coordination.mistakes import follow
 from foedus.core.coordination.peer import Books, Message, Peer, edges_for, senders_of
 from foedus.core.coordination.session import Session
 from foedus.core.types.update import Failed
@@ -120,7 +121,7 @@ async def run_peers(program: Any, session: Session) -> Tensor:
 
     async def one(peer: Peer) -> None:
         await session.until(peer.books.time, peer.id)
-        await program(peer)
+        await follow(program, peer)
 
     with contextlib.suppress(_Enough):
         await asyncio.gather(*(one(p) for p in hub.peers if p.id not in hub.gone))

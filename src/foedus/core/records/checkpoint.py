@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 import safetensors
 
 from foedus.core.errors import BadInput
@@ -138,6 +140,36 @@ def circumstances_in(folder: Path) -> Circumstances:
     return Circumstances()
 
 
+def models_in(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """The last and the best model's vectors (D,) of the last checkpoint, read without torch, which takes a second.
+
+    None where that is not there, is damaged or has no model: then ``find`` knows what to do, or to say.
+    """
+    try:
+        file = (folder / CHECKPOINT).read_bytes()
+        # A safetensors file: the length of its head, the head in JSON, and the tensors' bytes.
+        begin = 8 + int.from_bytes(file[:8], "little")
+        head = json.loads(file[8:begin])
+        metadata = head.pop("__metadata__")
+        raw = []
+        for i in range(len(head)):
+            first, last = head[str(i)]["data_offsets"]
+            raw.append(memoryview(file)[begin + first : begin + last])
+        about = metadata.get("about", "")
+        if metadata["format"] != str(FORMAT) or _digest_of(metadata["tree"] + about, raw) != metadata["digest"]:
+            return None
+        tree = json.loads(metadata["tree"])["tree"]
+        # As ``core/types/trees.py`` writes a State and, by its place among the tensors, a tensor.
+        last, best = tree["state"]["v"]["w"], tree["best_w"]
+        places = [last["i"], last["i"] if best is None else best["i"]]
+        if any(head[str(i)]["dtype"] != "F32" for i in places):
+            return None
+        w, best_w = (np.frombuffer(raw[i], dtype="<f4") for i in places)
+    except (LookupError, TypeError, ValueError, OSError):
+        return None
+    return w, best_w
+
+
 def _read(folder: Path, name: str, damage: str) -> Found:
     from foedus.core.types.trees import unflatten
 
@@ -194,7 +226,11 @@ def _first(path: Path, records: int) -> bytes:
 def _digest(text: str, tensors: list[Tensor]) -> str:
     import torch
 
+    return _digest_of(text, (t.reshape(-1).view(torch.uint8).numpy().data if t.numel() else b"" for t in tensors))
+
+
+def _digest_of(text: str, raw: Iterable[bytes | memoryview]) -> str:
     digest = hashlib.blake2b(text.encode(), digest_size=16)
-    for t in tensors:
-        digest.update(t.reshape(-1).view(torch.uint8).numpy().data if t.numel() else b"")
+    for part in raw:
+        digest.update(part)
     return digest.hexdigest()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from foedus.core.records.frame import frame
 
 
 @dataclass
@@ -113,6 +116,14 @@ class Ledger:
     def messages(self) -> int:
         """Messages in both directions."""
         return self.total.messages_up + self.total.messages_down
+
+    def to_pandas(self) -> Any:
+        """A ``pandas.DataFrame``: a row a node where the ledger is kept by node (``per_node``), else one, ``"total"``.
+
+        Errors: ``BadInput`` where there is no pandas.
+        """
+        accounts = self.nodes if self.per_node else {"total": self.total}
+        return frame([{"node": node, **costs.as_dict()} for node, costs in sorted(accounts.items())], "node")
 
     def as_tree(self) -> dict[str, object]:
         """For the checkpoint."""

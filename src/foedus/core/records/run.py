@@ -12,6 +12,7 @@ import numpy as np
 from foedus.core.errors import BadInput
 from foedus.core.records.curves import Curves
 from foedus.core.records.evaluated_on import EvaluatedOn
+from foedus.core.records.history import History
 from foedus.core.records.judged import Judged
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Described:
         return self.text
 
 
-@dataclass
+@dataclass(repr=False)
 class Run:
     """What ``train`` returns.
 
@@ -121,7 +122,7 @@ class Run:
 
     program: Any
     vector: Tensor
-    history: list[Record]
+    history: History
     ledger: Ledger
     best: Record | None
     best_vector: Tensor
@@ -152,6 +153,12 @@ class Run:
     curves: dict[str, Curves | None] = field(default_factory=dict)
     judged: Judged | None = None
     _model: Model | None = None
+
+    def __post_init__(self) -> None:
+        self.history = History(self.history)
+
+    def __repr__(self) -> str:
+        return f"Run({self.name!r}: {self.status} after {len(self.history)} rounds, seed {self.seed})"
 
     @property
     def name(self) -> str:

@@ -11,12 +11,12 @@ import asyncio
 import contextlib
 import heapq
 import itertools
-import os
 import selectors
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
+from foedus.core.code_line import of_others, place
 from foedus.core.errors import Deadlock, ProgramError
 
 T = TypeVar("T")
@@ -267,13 +267,12 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def where(task: asyncio.Task[Any]) -> str | None:
-    """The line a task waits at: the innermost outside this package, for the fault is likely there."""
-    ours = os.path.dirname(os.path.dirname(__file__))
+    """The line a task waits at: the innermost that is not the core's, for the fault is likely there."""
     coroutine: Any = task.get_coro()
     found = None
     while getattr(coroutine, "cr_frame", None) is not None:
         frame = coroutine.cr_frame
-        if found is None or not frame.f_code.co_filename.startswith(ours):
-            found = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        if found is None or of_others(frame.f_code.co_filename):
+            found = place(frame.f_code.co_filename, frame.f_lineno)
         coroutine = coroutine.cr_await
     return found

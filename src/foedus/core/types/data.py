@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from foedus.core.cell import ends, facts, framed, grid, paragraph
 from foedus.core.errors import BadInput
 from foedus.core.text import readable
 from foedus.core.types.cells import cells
@@ -90,7 +91,7 @@ class IndexedRows:
         return x, self.y.index_select(0, index)
 
 
-@dataclass
+@dataclass(repr=False)
 class FederatedDataset:
     """A data set divided among nodes, all of it in one place: ``core.types.roster.Roster`` and ``RowStore`` at once.
 
@@ -174,6 +175,23 @@ class FederatedDataset:
         # NumPy hands out single numbers ten times faster than torch.
         self._bounds = self.offsets.numpy()
         self._held_bounds = None if self.held_offsets is None else self.held_offsets.numpy()
+
+    def __repr__(self) -> str:
+        kind = "regression" if self.classes is None else f"{self.classes} classes"
+        return f"FederatedDataset({self.name!r}: {len(self.index):,} rows at {self.nodes:,} nodes, {kind})"
+
+    def _repr_html_(self) -> str:
+        names = self.node_names or tuple(map(str, range(self.nodes)))
+        held = self.holdout_sizes
+        heads = ["node", "rows", *(["held out"] if held else [])]
+        rows = [[names[k], f"{n:,}", *([f"{held[k]:,}"] if held else [])] for k, n in enumerate(self.sizes)]
+        told = [
+            ("rows", f"{len(self.index):,} at {self.nodes:,} nodes, each of shape {row_shape(self.x)}"),
+            *about_target(self.classes, self.class_names),
+            ("divided by", self.partition),
+            ("test rows", "none" if self.test_x is None else f"{len(self.test_x):,}, at no node"),
+        ]
+        return framed(paragraph(f"{self.name}, divided among nodes", bold=True), facts(told), grid(heads, ends(rows)))
 
     @property
     def nodes(self) -> int:
@@ -367,6 +385,14 @@ def cells_of(units_N: Tensor, y_N: Tensor, node_N: Tensor) -> Tensor:
     labels = y_N.long() if y_N.dim() == 1 and not y_N.is_floating_point() else torch.zeros_like(node_N)
     classes = int(labels.max()) + 1 if len(labels) else 1
     return torch.from_numpy(cells(units_N.numpy(), (node_N * classes + labels).numpy()))
+
+
+def about_target(classes: int | None, names: tuple[str, ...] | None) -> list[tuple[str, str]]:
+    """What a notebook shows of what is to be learned; of many classes the first few by name."""
+    if classes is None:
+        return [("target", "a number (regression)")]
+    few = ", ".join((names or ())[:8]) + (", ..." if names and len(names) > 8 else "")
+    return [("classes", f"{classes:,}" + (f": {few}" if few else ""))]
 
 
 def digest(seen: Any, found: Mapping[str, Tensor | Examples]) -> None:

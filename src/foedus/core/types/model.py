@@ -19,6 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
+from foedus.core.cell import ends, facts, framed, grid, paragraph
 from foedus.core.errors import BadInput
 from foedus.core.types.flops import count_flops
 from foedus.core.types.grouped import Grouped, by_cell
@@ -158,6 +159,22 @@ class Model:
         self.views = self.split(self.flat)
         self._flops: float | None = None
         self._one_row: bool | None = None
+
+    def __repr__(self) -> str:
+        return f"Model({type(self.module).__name__}, {self.layout.size:,} numbers, loss={self._loss_name!r})"
+
+    def _repr_html_(self) -> str:
+        slots = [[s.name, " x ".join(map(str, s.shape)) or "1", f"{s.stop - s.start:,}"] for s in self.layout.slots]
+        floats = f"{self.layout.parameters:,} parameters" + f" and {self.layout.buffers:,} in buffers" * bool(
+            self.layout.buffers
+        )
+        told = [("loss", self._loss_name), ("metrics", ", ".join(self.metrics)), ("numbers", floats)]
+        title = f"Model of a {type(self.module).__name__}"
+        return framed(paragraph(title, bold=True), facts(told), grid(["part", "shape", "numbers"], ends(slots)))
+
+    @property
+    def _loss_name(self) -> str:
+        return self.loss if isinstance(self.loss, str) else getattr(self.loss, "__name__", type(self.loss).__name__)
 
     def __getstate__(self) -> dict[str, object]:
         # Views do not survive pickling as views; the copy binds its own.

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from foedus.core.code_line import calling_line
+from foedus.core.errors import NoSuchField, did_you_mean
+
 
 class State:
     """A frozen record with the fields you give it.
@@ -30,7 +33,10 @@ class State:
             return self._fields[name]
         except KeyError:
             have = ", ".join(self._fields) or "none"
-            raise AttributeError(f"this State has no field {name!r}; its fields are: {have}") from None
+            raise NoSuchField(
+                f"{calling_line()}: this State has no field {name!r}: {did_you_mean(name, self._fields)}"
+                f"Its fields are: {have}"
+            ) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a State is frozen: use state.replace({name}=...)")

@@ -3,18 +3,57 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from foedus.core.code_line import calling_line
+from foedus.core.errors import NoSuchPart, closest
+
 Tensors = Mapping[str, Tensor]
 """The one currency of data: named tensors."""
 
 BUFFERS = "buffers"
 """The part that holds float buffers. It is averaged, and takes no part in norms, distances or server optimisers."""
+
+
+def part_of(parts: Tensors, name: str, whole: str) -> Tensor:
+    """A tensor by its name. Errors: ``NoSuchPart``, which says what ``whole`` has instead."""
+    try:
+        return parts[name]
+    except KeyError:
+        raise no_such_part(name, parts, whole) from None
+
+
+def no_such_part(name: object, parts: Iterable[str], whole: str) -> NoSuchPart:
+    """The error for a name that none of the tensors has."""
+    have = list(parts)
+    meant = closest(name, have) if isinstance(name, str) else None
+    hint = "" if meant is None else f"did you mean {meant!r}? "
+    there = f"{hint}There is {', '.join(map(repr, have))}" if have else "it is empty"
+    return NoSuchPart(f"{calling_line()}: there is no {name!r} in {whole}: {there}")
+
+
+class Named(dict[str, Tensor]):
+    """Named tensors that are given to somebody's code: asked for a name that is not there, they say which are.
+
+    ``whole``  what they are, in words.
+    """
+
+    __slots__ = ("whole",)
+
+    def __init__(self, parts: Tensors, whole: str) -> None:
+        super().__init__(parts)
+        self.whole = whole
+
+    def __missing__(self, name: str) -> Tensor:
+        raise no_such_part(name, self, self.whole)
+
+    def __reduce__(self) -> Any:
+        return (Named, (dict(self), self.whole))
 
 
 def finite(parts: Tensors) -> bool:
@@ -58,7 +97,7 @@ class Update:
         return replace(self, parts=parts)
 
     def __getitem__(self, part: str) -> Tensor:
-        return self.parts[part]
+        return part_of(self.parts, part, "this update")
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from foedus.core.cell import facts, framed, paragraph
 from foedus.core.errors import BadInput, did_you_mean
 from foedus.core.text import readable
-from foedus.core.types.data import FederatedDataset
+from foedus.core.types.data import FederatedDataset, about_target
 from foedus.core.types.keys import Key
 from foedus.data.divide import divide
 from foedus.data.files import listed
@@ -70,6 +71,18 @@ class Table:
         node = "" if self.node is None else f", {len(np.unique(self.node)):,} nodes"
         columns = len(self.schema.columns) - 1
         return f"Table({self.name!r}: {len(self):,} rows of {columns} columns, {kind}, {test} test rows{node})"
+
+    def _repr_html_(self) -> str:
+        nodes = "not said: split(partition, nodes)" if self.node is None else f"{len(np.unique(self.node)):,}"
+        told = [
+            ("rows", f"{len(self):,} of {len(self.schema.columns) - 1} columns"),
+            ("target", self.options.target),
+            *about_target(self.classes, self.class_names),
+            ("test rows", "none" if self.test_records is None else f"{len(self.test_records):,}"),
+            ("nodes", nodes),
+        ]
+        said = [paragraph(line, soft=True) for line in self.lines]
+        return framed(paragraph(f"{self.name}, not numbers yet", bold=True), facts(told), *said)
 
     @cached_property
     def x(self) -> Tensor:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from foedus.core.coordination.drivers import Joint
-from foedus.core.coordination.federation import Federation
+from foedus.core.coordination.program import coordinate
 from foedus.core.coordination.session import Options, Session
 from foedus.core.records.checkpoint import Checkpoint
 from foedus.core.time.clock import RealClock
@@ -110,7 +110,7 @@ class _Life:
                         os.rmdir(os.path.dirname(go.store))
                 if recorded is not None:
                     session.report()
-                clock.run(self.program(Federation(session)))
+                clock.run(coordinate(self.program, session))
                 self.context.tell(messages.Done(session.round))
             except BaseException as e:
                 error = messages.innermost(e)

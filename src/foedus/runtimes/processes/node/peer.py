@@ -18,6 +18,7 @@ from typing import Any
 from foedus.core.coordination.drivers import Wall
 from foedus.core.coordination.endings import diverged, node_failed
 from foedus.core.coordination.executor import Result
+from foedus.core.coordination.mistakes import follow
 from foedus.core.coordination.peer import Books, Message, Peer, edges_for, senders_of
 from foedus.core.coordination.session import Options, Session
 from foedus.core.coordination.site import Site
@@ -182,7 +183,7 @@ class _Transport:
         for node, link in self._links.items():
             loop.add_reader(link, self._readable, node)
         self._clock.when_idle(self._idle)
-        work = self._work = loop.create_task(program(self.peer))
+        work = self._work = loop.create_task(follow(program, self.peer))
         await asyncio.wait({work, self._ending}, return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             error = work.exception()

@@ -1,37 +1,31 @@
-"""The entry point, and how errors are shown: lines on standard error, never a traceback."""
+"""The command line from its first command to its last word: errors are lines on standard error, never a traceback."""
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from foedus.cli import demo, init, look, run, speedup  # noqa: F401  (each adds its commands)
-from foedus.cli.app import any_encoding, app, say, warnings
-from foedus.core.interrupts import heard_once
-
-INTERRUPTED = 130
-"""The status of a command that Ctrl-C has ended, as shells have it."""
+from foedus.cli import INTERRUPTED, demo, init, look, run, speedup  # noqa: F401  (each adds its commands)
+from foedus.cli.app import any_encoding, app, say, timed, warnings
+from foedus.core.interrupts import heard_once, in_main_thread
 
 
 def main() -> None:
-    """Run the command line. Errors that a user can act on are lines, and their status is 2, or 1 if a run failed."""
+    """Run the command that the process was given."""
     any_encoding()
-    shown = warnings()
-    logging.getLogger("foedus").addHandler(shown)
-    try:
-        with heard_once():
-            _run()
-    finally:
-        logging.getLogger("foedus").removeHandler(shown)
+    with warnings(), timed("the command"):
+        _run()
 
 
 def _run() -> None:
     from foedus.core.errors import BadInput, FoedusError, trouble
 
     try:
-        app()
+        with _interrupts():
+            app()
     except BadInput as e:
         sys.exit(_said(e, 2))
     except FoedusError as e:
@@ -55,10 +49,23 @@ def _run() -> None:
             raise
         limit = gib(available())
         sys.exit(_said(f"memory ran out (this process can have {limit}): take fewer rows, nodes or a smaller model", 1))
-    except SystemExit as e:
-        if e.code == INTERRUPTED:  # all is said: a Ctrl-C more shall not end Python's own end with a traceback
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise
+
+
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    """Meanwhile Ctrl-C is a ``KeyboardInterrupt``; before, it ends the process at once.
+
+    After it all is done or said, and a Ctrl-C more shall not end Python's own end with a traceback.
+    """
+    if not in_main_thread() or not callable(signal.getsignal(signal.SIGINT)):  # a shell's "&" has it ignored
+        yield
+        return
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with heard_once():
+            yield
+    finally:
+        signal.signal(signal.SIGINT, lambda *_: None)  # to be ignored is what children would inherit
 
 
 def _where(e: OSError) -> str:
