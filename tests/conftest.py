@@ -29,7 +29,7 @@ def small_disk(tmp_path):
     place.mkdir()
     if not shutil.which("mount"):
         pytest.skip("there is no mount here")
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(place)], capture_output=True)
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(place)], capture_output=True)
     if made.returncode:
         pytest.skip("this system lets only its administrator make a file system")
     yield place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -66,6 +67,7 @@ def _interrupts() -> Iterator[None]:
             yield
     finally:
         signal.signal(signal.SIGINT, lambda *_: None)  # to be ignored is what children would inherit
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # Python's last steps hear no handlers of its own
 
 
 def _where(e: OSError) -> str:

@@ -164,7 +164,7 @@ def models_in(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
         places = [last["i"], last["i"] if best is None else best["i"]]
         if any(head[str(i)]["dtype"] != "F32" for i in places):
             return None
-        w, best_w = (np.frombuffer(raw[i], dtype="<f4") for i in places)
+        w, best_w = (np.frombuffer(bytearray(raw[i]), dtype="<f4") for i in places)
     except (LookupError, TypeError, ValueError, OSError):
         return None
     return w, best_w
