@@ -364,7 +364,7 @@ def test_a_recipe_refuses_what_its_table_refused(table):
     ("said", "message"),
     [
         ({}, r"no recipe of a table \(KeyError"),
-        ({"version": 9}, r"version 9, this foedus reads version 1"),
+        ({"version": 9}, r"version 9, this foedus reads version 2"),
         ({"version": 1, "columns": [{"kind": "image"}], "target": {}, "reading": {}, "rename": {}}, r"no recipe"),
         ([], r"no recipe"),
     ],

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from foedus.core.errors import BadInput
 from foedus.data.memory import check_packed, fitting, is_shortage
-from foedus.data.tables.files import Reading, Text, check_names
+from foedus.data.tables.files import NoRows, Reading, Text, check_names
 
 
 def _pyarrow(part: str = "") -> Any:
@@ -25,10 +25,14 @@ def _pyarrow(part: str = "") -> Any:
 
 
 class Cells:
-    """One column of N cells: text without spaces around it, or numbers of a typed file; null where missing."""
+    """One column of N cells: text without spaces around it, or numbers of a typed file; null where missing.
+
+    ``units``: of a column of amounts the units that stood in its cells ("": none did).
+    """
 
     def __init__(self, array: Any) -> None:
         self._array = array
+        self.units: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self._array)
@@ -42,17 +46,34 @@ class Cells:
     @classmethod
     def joined(cls, parts: Sequence[Cells]) -> Cells:
         """The cells of several files, one after the other."""
-        pa = _pyarrow()
-        kinds = {str(p._array.type) for p in parts}
-        if len(kinds) == 1:
-            return cls(pa.concat_arrays([p._array for p in parts]))
+        pa, types = _pyarrow(), _pyarrow("types")
+        kinds = {p._array.type for p in parts if not types.is_null(p._array.type)} or {pa.null()}
+        if len(kinds) == 1:  # of a column in which nothing is any kind will do
+            (kind,) = kinds
+            return cls(pa.concat_arrays([p._array.cast(kind) for p in parts]))
         # Typed differently by their files (integers here, text there): text is what they have in common.
         return cls(pa.concat_arrays([_text(p._array) for p in parts]))
+
+    @classmethod
+    def nothing(cls, rows: int) -> Cells:
+        """A column that a file lacks."""
+        return cls(_pyarrow().nulls(rows))
+
+    @classmethod
+    def repeated(cls, word: str | None, rows: int) -> Cells:
+        """The same text in every row."""
+        pa = _pyarrow()
+        return cls(pa.array([word] * rows, pa.string()))
 
     @property
     def missing(self) -> NDArray[np.bool_]:
         """Where nothing is (N,)."""
         return np.asarray(self._array.is_null().to_numpy(zero_copy_only=False), dtype=bool)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its file says no more of the cells than that they are text."""
+        return bool(self._array.type == _pyarrow().string())
 
     @property
     def dated(self) -> bool:
@@ -77,6 +98,26 @@ class Cells:
         codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
         return codes, encoded.dictionary.to_pylist()
 
+    def each(self, change: Callable[[str], str | None]) -> Cells:
+        """As text, in which every different one is what ``change`` makes of it; None is missing."""
+        pa = _pyarrow()
+        encoded = _text(self._array).dictionary_encode()
+        return Cells(
+            pa.array([change(word) for word in encoded.dictionary.to_pylist()], pa.string()).take(encoded.indices)
+        )
+
+    def without(self, texts: Sequence[str]) -> Cells:
+        """A column of text, missing where it is one of these, whatever their case."""
+        return Cells(_without(self._array, texts))
+
+    def without_numbers(self, gone: Sequence[float]) -> Cells:
+        """A column of numbers, missing where it is one of these, as a column of its type holds them (float32: -9.9)."""
+        pa, pc, types = _pyarrow(), _pyarrow("compute"), _pyarrow("types")
+        kind = self._array.type
+        held = pa.array(gone, kind).cast(pa.float64()) if types.is_floating(kind) else pa.array(gone, pa.float64())
+        there = pc.is_in(pc.cast(self._array, pa.float64(), safe=False), value_set=held)
+        return Cells(pc.if_else(there, pa.scalar(None, kind), self._array))
+
     def __getitem__(self, row: int) -> str | None:
         """One cell as text."""
         value: str | None = _text(self._array.slice(row, 1))[0].as_py()
@@ -88,7 +129,7 @@ def read_csv(file: Text, reading: Reading, keep: Callable[[str], bool]) -> dict[
     pa, csv = _pyarrow(), _pyarrow("csv")
     rest = memoryview(file.data)[file.start :]
     if not bytes(rest[:65536]).strip() and not bytes(rest).strip():
-        raise BadInput(f"{file.path} has names of columns but no rows")
+        raise NoRows(file.path)
     kept = [n for n in file.names if keep(n)]
     try:
         table = csv.read_csv(
@@ -132,7 +173,7 @@ def read_parquet(path: Path, reading: Reading, keep: Callable[[str], bool]) -> t
     except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as e:  # the last: metadata that is none
         raise _unreadable(path, "Parquet", e) from e
     if not len(table):
-        raise BadInput(f"{path} has names of columns but no rows")
+        raise NoRows(path)
     cells = {name: Cells(_typed(name, path, _one(table.column(name)), reading)) for name in table.column_names}
     return cells, list(names)
 
@@ -169,32 +210,43 @@ def _typed(name: str, path: Path, array: Any, reading: Reading) -> Any:
         array, kind = array.cast(kind.value_type), kind.value_type
     if types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view":
         return _clean(array.cast(pa.string()), reading)
-    if types.is_boolean(kind) or types.is_null(kind):
+    if types.is_boolean(kind):
         return array.cast(pa.string())
     if types.is_floating(kind):
         return pc.if_else(pc.is_nan(array), pa.scalar(None, kind), array)
-    if types.is_decimal(kind):
-        return array.cast(pa.float64())
-    if types.is_integer(kind) or types.is_temporal(kind):
+    if types.is_integer(kind) or types.is_decimal(kind) or types.is_temporal(kind) or types.is_null(kind):
         return array
     raise BadInput(f"column {name} of {path} holds {kind}, neither numbers nor text: drop=({name!r},)")
 
 
 def _clean(array: Any, reading: Reading) -> Any:
-    """Text without spaces around it, null where it stands for nothing, with a point as its decimal mark."""
+    """Text without spaces around it, null where it stands for nothing in any column."""
+    return _without(_pyarrow("compute").utf8_trim_whitespace(array), reading.missing_values)
+
+
+def _without(array: Any, missing: Sequence[str]) -> Any:
+    """Text, null where it is one of these, whatever their case."""
     pa, pc = _pyarrow(), _pyarrow("compute")
-    array = pc.utf8_trim_whitespace(array)
-    nothing = pa.array(sorted({v.strip().lower() for v in reading.missing_values}), pa.string())
-    array = pc.if_else(pc.is_in(pc.utf8_lower(array), value_set=nothing), pa.scalar(None, pa.string()), array)
-    if reading.decimal == ",":
-        array = pc.replace_substring_regex(array, r"^([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)$", r"\1.\2")
-    return array
+    nothing = pa.array(sorted({v.strip().lower() for v in missing}), pa.string())
+    return pc.if_else(pc.is_in(pc.utf8_lower(array), value_set=nothing), pa.scalar(None, pa.string()), array)
 
 
 def _text(array: Any) -> Any:
-    pa, pc = _pyarrow(), _pyarrow("compute")
-    return array if array.type == pa.string() else pc.cast(array, pa.string())
+    """Numbers as texts that tell different ones apart: ``1500000``, not ``1.5e+06``, and ``12``, not ``12.00``."""
+    pa, pc, types = _pyarrow(), _pyarrow("compute"), _pyarrow("types")
+    if array.type == pa.string():
+        return array
+    text = pc.cast(array, pa.string())
+    if types.is_decimal(array.type):
+        return pc.replace_substring_regex(text, r"^(-?\d+)(?:\.0*|(\.\d*[1-9])0*)$", r"\1\2")
+    if types.is_floating(array.type) and pc.any(pc.match_substring(text, "e+")).as_py():
+        large = pc.and_(pc.match_substring(text, "e+"), pc.less(pc.abs(array), EXACT))
+        whole = pc.cast(pc.cast(pc.if_else(large, array, 0.0), pa.int64(), safe=False), pa.string())
+        return pc.if_else(large, whole, text)
+    return text
 
 
+EXACT = 2.0**53
+"""Up to here a float64 holds every integer."""
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 """What is a number in a cell."""

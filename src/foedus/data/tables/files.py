@@ -32,7 +32,9 @@ PARQUET = (".parquet", ".pq")
 class Reading:
     """How a file is read: what is missing, its encoding, what divides its columns (None: found out), its decimal mark.
 
-    ``names`` are the columns' names, for files whose first line is already data.
+    ``names`` are the columns' names, for files whose first line is already data. ``missing_in``: what is missing in
+    some columns besides, by their names here. ``spelling``: of some columns, texts and what they are read as, where
+    ``ignore_case`` counts. ``amounts``: columns of numbers that may have units and marks between thousands.
     """
 
     missing_values: tuple[str, ...] = MISSING
@@ -40,6 +42,10 @@ class Reading:
     delimiter: str | None = None
     decimal: str = "."
     names: tuple[str, ...] | None = None
+    missing_in: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    spelling: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    ignore_case: bool = True
+    amounts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         try:
@@ -54,6 +60,13 @@ class Reading:
             raise BadInput(f"decimal must be '.' or ',', got {self.decimal!r}")
         if self.decimal == "," == self.delimiter:
             raise BadInput("decimal and delimiter are both ',': a number could not be told from two columns")
+
+
+class NoRows(BadInput):
+    """A file has names of columns and nothing below them."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} has names of columns but no rows")
 
 
 def find(path: Paths, suffixes: tuple[str, ...]) -> list[Path]:

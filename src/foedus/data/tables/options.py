@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, TypeVar
 
 from foedus.core.errors import BadInput
@@ -13,6 +13,9 @@ from foedus.data.tables.agree import Options
 from foedus.data.tables.files import MISSING, Reading
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+EVERY = "*"
+"""Stands for all columns in ``missing_values``."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class TableOptions:
     task: str | None = None
     positive: str | int | float | bool | None = None
     missing: str = "impute"
-    missing_values: Sequence[str] = MISSING
+    missing_values: Sequence[str] | Mapping[str, Sequence[str]] = MISSING
+    spelling: Mapping[str, Mapping[str, str]] | None = None
     mark_missing: bool = True
     scale: bool = True
     scale_target: bool = False
@@ -39,12 +43,25 @@ class TableOptions:
     ignore_case: bool = True
 
     def __post_init__(self) -> None:
-        for option in ("missing_values", "drop", "text", "numeric"):
+        for option in ("drop", "text", "numeric"):
             object.__setattr__(self, option, _words(option, getattr(self, option)))
+        missing = self.missing_values
+        by_column = missing if isinstance(missing, Mapping) else {EVERY: missing}
+        by_column = {name: _values(f"missing_values of {name}", v) for name, v in by_column.items()}
+        object.__setattr__(self, "missing_values", by_column if isinstance(missing, Mapping) else by_column[EVERY])
+        object.__setattr__(self, "spelling", _spelling(self.spelling))
 
     def reading(self) -> Reading:
         """How the files are read."""
-        return Reading(tuple(self.missing_values))
+        missing = self.missing_values
+        by_column = dict(missing) if isinstance(missing, Mapping) else {EVERY: missing}
+        return Reading(
+            missing_values=tuple(by_column.pop(EVERY, MISSING)),
+            missing_in=tuple((name, tuple(words)) for name, words in by_column.items()),
+            spelling=tuple((name, tuple(words.items())) for name, words in (self.spelling or {}).items()),
+            ignore_case=self.ignore_case,
+            amounts=tuple(self.numeric),
+        )
 
     def preparing(self) -> Options:
         """What the nodes need to know before they agree on how numbers are made."""
@@ -74,7 +91,9 @@ class CsvOptions(TableOptions):
 
     def reading(self) -> Reading:
         names = None if self.names is None else _words("names", self.names)
-        return Reading(tuple(self.missing_values), self.encoding, self.delimiter, self.decimal, names)
+        return replace(
+            super().reading(), encoding=self.encoding, delimiter=self.delimiter, decimal=self.decimal, names=names
+        )
 
 
 def taking(options: type) -> Callable[[F], F]:
@@ -98,3 +117,22 @@ def _words(option: str, given: Sequence[str]) -> tuple[str, ...]:
     if isinstance(given, str) or not all(isinstance(w, str) for w in given):
         raise BadInput(f"{option} must be a list of names, such as {option}=({str(given)!r},); got {given!r}")
     return tuple(given)
+
+
+def _values(option: str, given: Any) -> tuple[str, ...]:
+    """What stands for nothing, as text; numbers may be given as numbers."""
+    known = isinstance(given, Sequence) and not isinstance(given, str)
+    if not known or not all(isinstance(v, str | int | float) and not isinstance(v, bool) for v in given):
+        raise BadInput(f"{option} must be a list of texts or numbers, such as ['0', 'unknown']; got {given!r}")
+    return tuple(map(str, given))
+
+
+def _spelling(given: Any) -> dict[str, dict[str, str]] | None:
+    if given is None:
+        return None
+    if not isinstance(given, Mapping) or not all(isinstance(words, Mapping) for words in given.values()):
+        raise BadInput(
+            "spelling must say of columns what is read as what, such as spelling={'sex': {'M': 'male'}}; "
+            f"got {given!r}"
+        )
+    return {str(name): {str(old): str(new) for old, new in words.items()} for name, words in given.items()}

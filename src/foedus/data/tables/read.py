@@ -14,6 +14,7 @@ from foedus.data.files import listed
 from foedus.data.memory import fitting
 from foedus.data.tables.arrow import Cells, read_csv, read_parquet
 from foedus.data.tables.files import CSV, PARQUET, Paths, Reading, find, line_of, open_text
+from foedus.data.tables.meant import meant
 from foedus.data.tables.typed import Place
 
 
@@ -75,7 +76,9 @@ def read(
         raise BadInput(f"{files[0]} has none of the columns that are needed; it has {listed(known)}")
     parts = tuple(Part(f, len(next(iter(s.values())))) for f, s in zip(files, sheets, strict=True))
     cells = {name: Cells.joined([s[name] for s in sheets]) if len(sheets) > 1 else first[name] for name in first}
-    return Sheet(cells, parts, _places(parts, suffixes, reading), tuple(dict.fromkeys(rename.get(n, n) for n in known)))
+    place = _places(parts, suffixes, reading)
+    cells = {name: meant(name, c, reading, place) for name, c in cells.items()}
+    return Sheet(cells, parts, place, tuple(dict.fromkeys(rename.get(n, n) for n in known)))
 
 
 def _read_one(

@@ -200,6 +200,8 @@ def opened(path: Paths, suffixes: tuple[str, ...], wanted: TableOptions) -> Shee
     sheet = read(path, suffixes, options.reading, dict(options.rename), lambda name: name not in dropped)
     known = sheet.names
     check_known("drop", wanted.drop, known)
+    check_known("missing_values", [name for name, _ in options.reading.missing_in], known)
+    check_known("spelling", [name for name, _ in options.reading.spelling], known)
     for option, names in (("target", [wanted.target]), ("node", [wanted.node]), ("id", [wanted.id])):
         check_known(option, [n for n in names if n is not None], list(sheet.cells))
     check_known("text", wanted.text, list(sheet.cells))
@@ -335,7 +337,7 @@ def _owners(wanted: TableOptions, sheet: Sheet) -> NDArray[Any] | None:
             f"node column {wanted.node} is empty in {sheet.place(int(none[0]))}{more}: every row needs an owner"
         )
     # Integers are ordered by value.
-    if all(w.isascii() and w.isdecimal() and len(w) < 19 and str(int(w)) == w for w in words):
+    if all(w.isascii() and w.isdecimal() and len(w) < 20 and str(int(w)) == w and int(w) < 2**63 for w in words):
         return np.array([int(w) for w in words], np.int64)[codes]
     return np.array(words)[codes]
 
