@@ -286,11 +286,21 @@ def test_a_target_is_an_amount_unless_all_nodes_see_few_integers(tmp_path):
     assert both(tmp_path, 2).class_names == ("1", "2", "3", "10")
 
 
+@pytest.mark.parametrize(
+    ("positive", "names"), [(">1", ("<=1", ">1")), ([2, 3], ("other", "2 or 3")), ([0, 2, 3], ("1", "0, 2 or 3"))]
+)
+def test_two_classes_of_more(tmp_path, positive, names):
+    write(tmp_path, {"a": [1, 2, 3], "y": [0, 1, "?"]}, {"a": [1, 2, 5], "y": [3, 2.0, 2]}, {"a": [4, 5], "y": [2, 3]})
+    run = both(tmp_path, 3, positive=positive)
+    assert run.class_names == names
+
+
 def test_amounts_of_a_target_are_not_told(tmp_path):
     write(tmp_path, {"a": [1, 2, 3], "y": [1.25, 2, 3]})
-    said = TableFile(str(tmp_path / "t{node}.csv"), "y")(0).rows.tell()
-    assert said["target"]["labels"] is None
-    assert "1.25" not in str(said)
+    for options in ({}, {"positive": ">1.5"}):
+        said = TableFile(str(tmp_path / "t{node}.csv"), "y", options)(0).rows.tell()
+        assert said["target"]["labels"] == (["<=1.5", ">1.5"] if options else None)
+        assert "1.25" not in str(said)
 
 
 @pytest.mark.parametrize(
@@ -303,9 +313,25 @@ def test_amounts_of_a_target_are_not_told(tmp_path):
             "a is of numbers at node 0 and of text at node 1",
         ),
         (({"a": ["", ""], "b": [1, 2], "y": [0, 1]},) * 2, {}, "column a has no value in any of the 4 rows"),
-        (({"a": [1, 2], "y": [1, 1]},) * 2, {}, "target y is '1' in all rows of all nodes"),
+        (
+            ({"a": [1, 2], "y": [1, 1]},) * 2,
+            {},
+            "target y is '1' in all rows that have one, so there",
+        ),
         (({"a": [1, 2], "y": ["no", "yes"]}, {"a": [1, 2], "y": [0.5, 1.25]}), {}, "not a number at every node"),
         (({"a": [1, 2], "y": ["", ""]},), {}, "node 0 cannot prepare its table: .*y is missing in all 2 rows"),
+        (
+            ({"a": [1, 2], "y": [0.5, 0.5]},) * 2,
+            {},
+            "target y is 0.5 in all training rows, so there is",
+        ),
+        (({"a": [1, 2], "y": [1, 2]},) * 2, {"positive": ">2"}, "target y is '<=2' in all rows that have one"),
+        (({"a": [1, 2], "y": [0, 1]},) * 2, {"positive": [2]}, "the target y has no label 2: It has 0, 1"),
+        (
+            ({"a": [1, 2], "y": [0, 1]}, {"a": [1, 2], "y": ["no", "yes"]}),
+            {"positive": ">0"},
+            "target y is of text at node 1, and positive='>0' compares numbers",
+        ),
         (({"a": [1, 2], "y": [0, 1]},), {"dorp": ["a"]}, "a table has no option 'dorp': did you mean 'drop'"),
     ],
 )

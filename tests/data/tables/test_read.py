@@ -119,8 +119,12 @@ def test_quoted_newlines_and_delimiters_are_part_of_a_cell(write):
         ),
         ("a,y\n1,0\n2,?\n3,1\n", {"missing": "refuse"}, r"column y is empty in line 3 of t\.csv, and"),
         ("a,y\n1,\n2,?\n", {}, r"target y is missing in all 2 rows"),
-        ("a,y\n1,no\n2,No \n", {}, r"target y is 'no' in all 2 rows: with a single class"),
-        ("a,y\n1,0.5\n2,0.5\n", {}, r"target y is the same in all rows"),
+        (
+            "a,y\n1,no\n2,No \n",
+            {},
+            r"target y is 'no' in all rows that have one, so .*: name another",
+        ),
+        ("a,y\n1,0.5\n2,0.5\n", {}, r"target y is '0\.5' in all rows that have one, so"),
         ("y\n1\n2\n", {}, r"no column to learn y from"),
         (GOOD, {"target": "Y"}, r"target: there is no column 'Y': did you mean 'y'\? There are a, b, y"),
         (GOOD, {"node": "c"}, r"node: there is no column 'c'"),
@@ -142,7 +146,19 @@ def test_quoted_newlines_and_delimiters_are_part_of_a_cell(write):
         (GOOD, {"decimal": "'"}, r"decimal must be"),
         (GOOD, {"decimal": ",", "delimiter": ","}, r"could not be told"),
         ("a,y\n1,q\n2,1.25\n3,1\n", {"task": "regression"}, r"'q' in line 2 .*task='classification'"),
-        ("a,y\n1,a\n2,b\n3,c\n", {"positive": "a"}, r"positive is for two classes, the target y has 3"),
+        (
+            "a,y\n1,a\n2,b\n3,c\n",
+            {"positive": "a"},
+            r"for two classes, the target y has 3: a, b, c; positive=\['a'\] makes two",
+        ),
+        ("a,y\n1,a\n2,b\n", {"positive": ["b", "a"]}, r"positive names all labels of the target y \(b, a\)"),
+        ("a,y\n1,a\n2,b\n3,c\n", {"positive": ["a", "d"]}, r"the target y has no label 'd': It has a, b, c"),
+        ("a,y\n1,a\n2,b\n", {"positive": ">0"}, r"no label '>0', and a comparison is for a target of numbers"),
+        (GOOD, {"positive": []}, r"positive is an empty list"),
+        (GOOD, {"positive": ["1", None]}, r"positive must be a label, a list of labels or a comparison"),
+        (GOOD, {"positive": ">2"}, r"target y is '<=2' in all rows that have one"),
+        (GOOD, {"positive": ">0", "task": "regression"}, r"positive is for classes, and y is a number to predict"),
+        ("a,y\n1,0.5\n2,1.5\n", {"positive": 1.5}, r"positive is for classes, and y is a number to predict"),
         ("i,a,y\n7,1,0\n7,2,1\n8,3,0\n8,4,0\n", {"id": "i"}, r"'7' is in line 2 .* again in line 3 .*; so are 8: "),
         ("i,a,y\n7,1,0\n,2,1\n", {"id": "i"}, r"id i is missing in line 3"),
         ("h,a,y\nu,1,0\n?,2,1\n", {"node": "h"}, r"node column h is empty in line 3 .*needs an owner"),
@@ -248,6 +264,46 @@ def test_the_positive_label_is_class_one(write):
     assert (fed.class_names, fed.y.tolist()) == (("well", "sick"), [1, 0, 1])
 
 
+NUMBERS = "a,y\n1,0\n2,1\n3,4\n4,?\n5,2.0\n6,0\n"
+
+
+@pytest.mark.parametrize(
+    ("positive", "names", "labels"),
+    [
+        (">0", ("<=0", ">0"), [0, 1, 1, 1, 0]),
+        (" >= 2 ", ("<2", ">=2"), [0, 0, 1, 1, 0]),
+        ("<1.5", (">=1.5", "<1.5"), [1, 1, 0, 0, 1]),
+        ("<=1", (">1", "<=1"), [1, 1, 0, 0, 1]),
+        ("=2", ("!=2", "=2"), [0, 0, 0, 1, 0]),
+        ("!=0", ("=0", "!=0"), [0, 1, 1, 1, 0]),
+        ([1, 2, 4], ("0", "1, 2 or 4"), [0, 1, 1, 1, 0]),
+        (["4"], ("other", "4"), [0, 0, 1, 0, 0]),
+        ([4, 2.0], ("other", "2 or 4"), [0, 0, 1, 1, 0]),
+    ],
+)
+def test_two_classes_of_a_target_of_numbers(write, positive, names, labels):
+    table = read(write(NUMBERS), positive=positive)
+    assert (table.class_names, table.y.tolist()) == (names, labels)
+    fed = table.split(IID(), nodes=2)
+    assert (fed.class_names, fed.y.tolist()) == (names, labels)
+
+
+def test_two_classes_of_many_amounts_or_labels(write):
+    amounts = read(write("a,y\n" + "".join(f"{i},{i / 7}\n" for i in range(150))), positive=">10")
+    assert (amounts.class_names, int(amounts.y.sum())) == (("<=10", ">10"), 79)
+    codes = "a,y\n" + "".join(f"{i},I{i % 130}\n" for i in range(400))
+    several = read(write(codes), positive=["i3", "I1", "I20", "I21", "I22", "I24"])
+    assert several.class_names == ("other", "i1, i20, i21, i22 or 2 more")
+    assert int(several.y.sum()) == 2 * 4 + 4 * 3
+
+
+def test_a_label_that_looks_like_a_comparison_is_a_label(write):
+    for low, high in (("<=50K", ">50K"), ("<=50", ">50")):
+        table = read(write(f"a,y\n1,{low}\n2,{high}\n3,{low}\n"), positive=low)
+        assert table.class_names == (high.lower(), low.lower())
+        assert table.y.tolist() == [1, 0, 1]
+
+
 def test_a_table_divides_like_any_data_set(write):
     rows = "".join(f"{i % 7},{'uv'[i % 2]},{i % 3}\n" for i in range(60))
     table = read(write("a,w,y\n" + rows), test=0.2)
@@ -294,7 +350,7 @@ def test_parquet_holds_the_same(write, tmp_path):
         ({"a": [[1], [2]], "y": [0, 1]}, r"column a of t\.parquet holds list<.*drop=\('a',\)"),
         ({"d": [datetime.date(2020, 1, 1)] * 2, "y": [0, 1]}, r"column d holds dates or times"),
         ({"a": [1, float("inf")], "y": [0, 1]}, r"column a: 'inf' in row 2 of t\.parquet is infinite"),
-        ({"a": [1, 2], "y": [0, 0]}, r"single class"),
+        ({"a": [1, 2], "y": [0, 0]}, r"target y is '0' in all rows that have one"),
         ({"a": pa.array([], pa.int64()), "y": pa.array([], pa.int64())}, r"no rows"),
     ],
 )

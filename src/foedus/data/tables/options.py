@@ -14,6 +14,8 @@ from foedus.data.tables.files import MISSING, Reading
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+Positive = str | int | float | bool
+"""One label of a target."""
 EVERY = "*"
 """Stands for all columns in ``missing_values``."""
 
@@ -32,7 +34,7 @@ class TableOptions:
     text: Sequence[str] = ()
     numeric: Sequence[str] = ()
     task: str | None = None
-    positive: str | int | float | bool | None = None
+    positive: Positive | Sequence[Positive] | None = None
     missing: str = "impute"
     missing_values: Sequence[str] | Mapping[str, Sequence[str]] = MISSING
     spelling: Mapping[str, Mapping[str, str]] | None = None
@@ -45,6 +47,7 @@ class TableOptions:
     def __post_init__(self) -> None:
         for option in ("drop", "text", "numeric"):
             object.__setattr__(self, option, _words(option, getattr(self, option)))
+        object.__setattr__(self, "positive", _positive(self.positive))
         missing = self.missing_values
         by_column = missing if isinstance(missing, Mapping) else {EVERY: missing}
         by_column = {name: _values(f"missing_values of {name}", v) for name, v in by_column.items()}
@@ -125,6 +128,16 @@ def _values(option: str, given: Any) -> tuple[str, ...]:
     if not known or not all(isinstance(v, str | int | float) and not isinstance(v, bool) for v in given):
         raise BadInput(f"{option} must be a list of texts or numbers, such as ['0', 'unknown']; got {given!r}")
     return tuple(map(str, given))
+
+
+def _positive(given: Any) -> Any:
+    """One label, or a tuple of several."""
+    several = isinstance(given, Sequence) and not isinstance(given, str)
+    if not all(isinstance(p, str | int | float) for p in (given if several else [given] if given is not None else [])):
+        raise BadInput(f"positive must be a label, a list of labels or a comparison such as '>0', got {given!r}")
+    if several and not given:
+        raise BadInput("positive is an empty list: name the labels that are class 1")
+    return tuple(given) if several else given
 
 
 def _spelling(given: Any) -> dict[str, dict[str, str]] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
@@ -26,8 +26,9 @@ from foedus.data.partitions.partition import Partition
 from foedus.data.tables.agree import Options, agree_here
 from foedus.data.tables.files import CSV, PARQUET, Paths, stem
 from foedus.data.tables.options import CsvOptions, TableOptions, taking
+from foedus.data.tables.positive import Classes, classes, comparison
 from foedus.data.tables.read import Sheet, check_known, read
-from foedus.data.tables.recipe import label_order, same_label
+from foedus.data.tables.recipe import label_order
 from foedus.data.tables.schema import Kind, Schema, widths
 from foedus.data.tables.typed import kind_of, numbers, refuse_missing, texts
 
@@ -181,8 +182,10 @@ def _load(path: Paths, suffixes: tuple[str, ...], wanted: TableOptions) -> Table
     for name in features(wanted, sheet):
         kinds[name] = kind(name, sheet, said)
         columns[name] = column(name, kinds[name], sheet, options)
-    kinds[wanted.target], columns[wanted.target], why = _target(wanted, sheet, options)
-    lines.append(why)
+    outcome = _target(wanted, sheet, options)
+    kinds[wanted.target], columns[wanted.target] = outcome.kind, outcome.cells
+    options = replace(options, positive=outcome.positive)
+    lines.append(outcome.why)
     unknown = sheet.cells[wanted.target].missing
     if unknown.any():
         lost = int(unknown.sum())
@@ -244,11 +247,9 @@ def _table(
     if kinds[wanted.target] == "text":
         named, y_N = np.unique(columns[wanted.target], return_inverse=True)
         words = [w.decode() for w in named.tolist()]
-        positive = positive_label(words, wanted, options)
-        labels = label_order(words, positive)
+        labels = label_order(words, options.positive)
         place = np.array([labels.index(w) for w in words])
         y = torch.from_numpy(place[y_N.reshape(-1)])
-        options = replace(options, positive=positive)
     else:
         y = torch.from_numpy(columns[wanted.target].astype(np.float32))
     name = stem(sheet.parts[0].path) if len(sheet.parts) == 1 else sheet.parts[0].path.parent.name or "table"
@@ -282,6 +283,8 @@ def _check(wanted: TableOptions, options: Options) -> None:
         raise BadInput(f"missing must be 'impute' or 'refuse', got {options.missing!r}")
     if wanted.task not in (None, "classification", "regression"):
         raise BadInput(f"task must be 'classification', 'regression' or None (by the target), got {wanted.task!r}")
+    if wanted.task == "regression":
+        refuse_positive(wanted)
     if isinstance(options.max_categories, bool) or not isinstance(options.max_categories, int):
         raise BadInput(f"max_categories must be an integer, got {options.max_categories!r}")
     if options.max_categories < 2:
@@ -360,49 +363,72 @@ def are_few(different: Collection[float]) -> bool:
     return len(different) <= FEW_INTEGERS and all(v.is_integer() for v in different)
 
 
-def _target(wanted: TableOptions, sheet: Sheet, options: Options) -> tuple[Kind, NDArray[Any], str]:
-    """Whether the target is text (labels) or a number, its cells, and why."""
+@dataclass(frozen=True)
+class Outcome:
+    """A target: whether it is text (labels) or a number, its cells (N,), and why; which label is class 1 of two."""
+
+    kind: Kind
+    cells: NDArray[Any]
+    why: str
+    positive: str | None = None
+
+
+def _target(wanted: TableOptions, sheet: Sheet, options: Options) -> Outcome:
     name, cells = wanted.target, sheet.cells[wanted.target]
     values = None if cells.dated or name in wanted.text else cells.numbers()
+    if values is not None and (compared := comparison(wanted.positive)) is not None:
+        labels = compared(numbers(name, cells, sheet.place))
+        check_varies(name, np.unique(labels[labels != b""]))
+        return Outcome("text", labels, f"{name} has 2 classes, as positive={wanted.positive!r}", compared.names[1])
     different = set() if values is None else set(np.unique(values[~np.isnan(values)]).tolist())
     few = are_few(different)
-    task = wanted.task or ("classification" if values is None or few else "regression")
+    several = isinstance(wanted.positive, tuple)
+    task = wanted.task or ("classification" if values is None or few or several else "regression")
     if task == "regression":
+        refuse_positive(wanted)
         why = f"{name} is a number to predict" + ("" if wanted.task else " (task='classification' makes labels of it)")
         column = numbers(name, cells, sheet.place, "task='classification'")
-        if len(set(column[~np.isnan(column)].tolist())) < 2:
-            raise BadInput(f"target {name} is the same in all rows: there is nothing to learn")
-        return "number", column, why
+        check_varies(name, np.unique(column[~np.isnan(column)]))
+        return Outcome("number", column, why)
     labels = texts(name, cells, sheet.place, options.ignore_case)
     named = np.unique(labels[labels != b""])
-    if len(named) < 2:
-        raise BadInput(
-            f"target {name} is {named[0].decode()!r} in all {sheet.rows} rows: with a single class there is nothing to "
-            "learn"
-        )
-    if len(named) > MOST_CLASSES:
+    check_varies(name, named)
+    if len(named) > MOST_CLASSES and not several:
         advice = f"drop=({name!r},) and another target" if values is None else "task='regression'"
         raise BadInput(f"target {name} has {len(named)} different labels, at most {MOST_CLASSES} are classes: {advice}")
+    made = classes(name, [w.decode() for w in named.tolist()], wanted.positive, options.ignore_case)
+    if several:
+        why = f"{name} has 2 classes, {made.names[1]} and all others ({listed(_others(made), 6)})"
+        return Outcome("text", made.apply(labels), why, made.positive)
     kind = "few different integers" if values is not None else "text"
     hint = "" if wanted.task else f", as it holds {kind}"
     if values is not None and not wanted.task:
         hint += " (task='regression' makes it a number to predict)"
-    return "text", labels, f"{name} has {len(named)} classes{hint}"
+    return Outcome("text", labels, f"{name} has {len(named)} classes{hint}", made.positive)
 
 
-def positive_label(labels: Sequence[str], wanted: TableOptions, options: Options) -> str | None:
-    """The label of class 1 as it is spelled in a recipe. Errors: ``BadInput`` for one that is none of these."""
-    if wanted.positive is None:
-        return None
-    if len(labels) != 2:
-        raise BadInput(f"positive is for two classes, the target {wanted.target} has {len(labels)}: {listed(labels)}")
-    positive = same_label(wanted.positive, options.ignore_case)
-    if positive not in labels:
+def _others(made: Classes) -> tuple[str, ...]:
+    """The labels that are class 0."""
+    return label_order([label for label, name in (made.of or {}).items() if name == made.names[0]], None)
+
+
+def check_varies(name: str, values: NDArray[Any]) -> None:
+    """Errors: ``BadInput`` for a target that has one value in all rows."""
+    if len(values) < 2:
+        only = values[0].decode() if values.dtype.kind == "S" else f"{values[0]:g}"
         raise BadInput(
-            f"positive: the target {wanted.target} has no label {wanted.positive!r}: {did_you_mean(positive, labels)}"
-            f"It has {listed(labels)}"
+            f"target {name} is {only!r} in all rows that have one, so there is nothing to learn: name another column "
+            "as target, or read rows in which it differs"
         )
-    return positive
+
+
+def refuse_positive(wanted: TableOptions) -> None:
+    """Errors: ``BadInput`` for a class 1 of a target that has no classes."""
+    if wanted.positive is not None:
+        raise BadInput(
+            f"positive is for classes, and {wanted.target} is a number to predict: task='classification' makes labels "
+            "of it, positive='>0' compares it, or leave positive out"
+        )
 
 
 def _read_line(sheet: Sheet) -> str:
