@@ -252,14 +252,15 @@ def write(folder, *columns):
     (folder / "all.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def both(folder, nodes, **options):
+def both(folder, nodes, holdout=None, **options):
     """``(recipe, label counts)`` agreed on at the nodes, and in one place."""
-    whole = load("csv", path=folder / "all.csv", target="y", node="node", test=None, **options).split()
+    whole = load("csv", path=folder / "all.csv", target="y", node="node", test=None, **options).split(holdout=holdout)
     outputs = 1 if whole.classes is None else whole.classes
     net = fd.Model(nn.Linear(len(whole.feature_names), outputs), "mse" if whole.classes is None else "cross_entropy")
     program = fd.FedAvg(rounds=1)
     here = train(whole, program=program, net=net)
-    there = train(AtNodes(TableFile(str(folder / "t{node}.csv"), "y", options), nodes), program=program, net=net)
+    data = AtNodes(TableFile(str(folder / "t{node}.csv"), "y", options), nodes, holdout=holdout)
+    there = train(data, program=program, net=net)
     assert there.sha256 == here.sha256
     assert there.preparation.recipe == here.preparation.recipe
     assert there.label_counts == here.label_counts
@@ -293,6 +294,33 @@ def test_two_classes_of_more(tmp_path, positive, names):
     write(tmp_path, {"a": [1, 2, 3], "y": [0, 1, "?"]}, {"a": [1, 2, 5], "y": [3, 2.0, 2]}, {"a": [4, 5], "y": [2, 3]})
     run = both(tmp_path, 3, positive=positive)
     assert run.class_names == names
+
+
+def test_rows_that_belong_together_are_held_out_together(tmp_path):
+    def columns(node):
+        rows = range(40)
+        return {"who": [f"{node}{i // 4}" for i in rows], "a": [i % 7 for i in rows], "y": [i // 4 % 2 for i in rows]}
+
+    write(tmp_path, columns("p"), columns("q"))
+    run = both(tmp_path, 2, holdout=0.25, group="who")
+    assert run.preparation.recipe.feature_names == ("a",)
+    assert sum(map(sum, run.label_counts)) == 64  # five of twenty groups are held out, less one for the share of each
+
+
+def test_what_cells_mean_is_agreed_on_where_they_are(tmp_path):
+    write(
+        tmp_path,
+        {"chol": [0, 210, "0.0"], "price": ["5 €", "1.50 €", ""], "sex": ["M", "female", "f"], "y": [0, 1, 1]},
+        {"chol": [190, "?", 200], "price": ["2 €", "0 €", "9 €"], "sex": ["male", "F", "m"], "y": [1, 0, 0]},
+    )
+    run = both(
+        tmp_path,
+        2,
+        missing_values={"chol": ["0"], "price": ["0"]},
+        numeric=["price"],
+        spelling={"sex": {"M": "male", "F": "female"}},
+    )
+    assert run.preparation.recipe.feature_names[-2:] == ("sex = female", "sex = male")
 
 
 def test_amounts_of_a_target_are_not_told(tmp_path):

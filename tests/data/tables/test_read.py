@@ -160,8 +160,8 @@ def test_quoted_newlines_and_delimiters_are_part_of_a_cell(write):
         (GOOD, {"positive": ">0", "task": "regression"}, r"positive is for classes, and y is a number to predict"),
         ("a,y\n1,0.5\n2,1.5\n", {"positive": 1.5}, r"positive is for classes, and y is a number to predict"),
         ("i,a,y\n7,1,0\n7,2,1\n8,3,0\n8,4,0\n", {"id": "i"}, r"'7' is in line 2 .* again in line 3 .*; so are 8: "),
-        ("i,a,y\n7,1,0\n,2,1\n", {"id": "i"}, r"id i is missing in line 3"),
-        ("h,a,y\nu,1,0\n?,2,1\n", {"node": "h"}, r"node column h is empty in line 3 .*needs an owner"),
+        ("i,a,y\n7,1,0\n,2,1\n", {"id": "i"}, r"id column i is empty in line 3 of t\.csv: every row needs one"),
+        ("h,a,y\nu,1,0\n?,2,1\n", {"node": "h"}, r"node column h is empty in line 3 .*every row needs one"),
     ],
 )
 def test_what_cannot_be_read_says_where_and_what_to_do(write, content, options, message):

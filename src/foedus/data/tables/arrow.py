@@ -98,6 +98,16 @@ class Cells:
         codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
         return codes, encoded.dictionary.to_pylist()
 
+    @property
+    def rounded(self) -> NDArray[np.bool_]:
+        """Where a number is so large that its file, which has floats, does not tell it from its neighbours (N,)."""
+        pa, pc, types = _pyarrow(), _pyarrow("compute"), _pyarrow("types")
+        if not types.is_floating(self._array.type):
+            return np.zeros(len(self), dtype=bool)
+        exact = 2.0 ** {16: 11, 32: 24, 64: 53}[self._array.type.bit_width]
+        large = pc.greater(pc.abs(pc.cast(self._array, pa.float64())), exact)
+        return np.asarray(large.fill_null(False).to_numpy(zero_copy_only=False), dtype=bool)
+
     def each(self, change: Callable[[str], str | None]) -> Cells:
         """As text, in which every different one is what ``change`` makes of it; None is missing."""
         pa = _pyarrow()

@@ -25,24 +25,16 @@ from foedus.core.types.update import Tensors, Update
 from foedus.data.at_nodes import Agreement, AtNodes, Own, Then, divided
 from foedus.data.files import listed
 from foedus.data.tables.agree import PURPOSE, Options, agree
+from foedus.data.tables.columns import column, features, kind, said_kinds
 from foedus.data.tables.files import CSV, PARQUET
+from foedus.data.tables.identifiers import together
 from foedus.data.tables.options import TableOptions
 from foedus.data.tables.positive import Classes, classes, comparison
 from foedus.data.tables.read import Sheet
 from foedus.data.tables.recipe import Recipe, same_label
 from foedus.data.tables.schema import Column, Kind, Schema
-from foedus.data.tables.table import (
-    MOST_CLASSES,
-    are_few,
-    asked,
-    check_varies,
-    column,
-    features,
-    kind,
-    opened,
-    refuse_positive,
-    said_kinds,
-)
+from foedus.data.tables.table import asked, opened
+from foedus.data.tables.target import MOST_CLASSES, are_few, check_varies, refuse_positive
 from foedus.data.tables.typed import canonical, numbers, numeric_cells
 from foedus.data.told import Told, ask_told
 
@@ -56,7 +48,7 @@ class TableFile:
     ``options``  by name, as those of ``load("csv", ...)`` are; rows are held out by ``AtNodes(holdout=...)``.
 
     The model that comes of it has the bits of one trained on a table of all rows with a node column, split by
-    ``Natural()``. An ``id`` has to differ within a file.
+    ``Natural()``. An ``id`` has to differ within a file, and a ``group`` is within a file.
 
     >>> TableFile("hospital-{node}.csv", "sick", {"drop": ["name"]}).file(3)
     PosixPath('hospital-3.csv')
@@ -211,6 +203,7 @@ class Pack:
         part = own.rows
         assert isinstance(part, Unread)
         known = ~part.sheet.cells[part.wanted.target].missing
+        group = together(part.wanted.groups, part.sheet)[known] if part.wanted.groups else None
         columns = {
             c.name: column(c.name, c.kind, part.sheet, part.options)[known]
             for c in self.schema.columns
@@ -225,7 +218,7 @@ class Pack:
             order = np.array([self.classes.names.index(w.decode()) for w in named.tolist()])
             y = torch.from_numpy(order[place.reshape(-1)])
         count = None if self.classes is None else len(self.classes.names)
-        return divided(node, self.schema.pack(columns), y, count, self.holdout, self.seed)
+        return divided(node, self.schema.pack(columns), y, count, self.holdout, self.seed, group)
 
     def _target(self, part: Unread) -> NDArray[Any]:
         """The target's cells (N,): numbers, or the names of classes."""
@@ -297,8 +290,8 @@ def _target(said: list[dict[str, Any]], wanted: TableOptions, names: tuple[str, 
         text = next(n for n, t in enumerate(told) if not t["compared"])
         who = text if names is None else names[text]
         raise BadInput(
-            f"target {name} is of text at node {who}, and positive={wanted.positive!r} compares numbers: name a label, or "
-            "mend the file"
+            f"target {name} is of text at node {who}, and positive={wanted.positive!r} compares numbers: name a label, "
+            "or mend the file"
         )
     several = isinstance(wanted.positive, tuple)
     labels = {w for t in told for w in t["labels"] or ()}

@@ -6,16 +6,19 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from foedus.core.errors import BadInput
 from foedus.data.tables.agree import Options
-from foedus.data.tables.files import MISSING, Reading
+from foedus.data.tables.files import MISSING, Paths, Reading
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 Positive = str | int | float | bool
 """One label of a target."""
+Missing = str | int | float
+"""What stands for nothing."""
 EVERY = "*"
 """Stands for all columns in ``missing_values``."""
 
@@ -27,8 +30,10 @@ class TableOptions:
     target: str
     node: str | None = None
     _: KW_ONLY
-    test: float | None = 0.2
+    test: float | str | Path | None = 0.2
+    test_seed: int = 0
     id: str | None = None
+    group: str | Sequence[str] | None = None
     drop: Sequence[str] = ()
     rename: Mapping[str, str] | None = None
     text: Sequence[str] = ()
@@ -36,7 +41,7 @@ class TableOptions:
     task: str | None = None
     positive: Positive | Sequence[Positive] | None = None
     missing: str = "impute"
-    missing_values: Sequence[str] | Mapping[str, Sequence[str]] = MISSING
+    missing_values: Sequence[Missing] | Mapping[str, Sequence[Missing]] = MISSING
     spelling: Mapping[str, Mapping[str, str]] | None = None
     mark_missing: bool = True
     scale: bool = True
@@ -47,20 +52,34 @@ class TableOptions:
     def __post_init__(self) -> None:
         for option in ("drop", "text", "numeric"):
             object.__setattr__(self, option, _words(option, getattr(self, option)))
+        if self.group is not None and not isinstance(self.group, str):
+            object.__setattr__(self, "group", _words("group", self.group))
         object.__setattr__(self, "positive", _positive(self.positive))
+        if self.test is False:  # how a file says that there is none
+            object.__setattr__(self, "test", None)
         missing = self.missing_values
         by_column = missing if isinstance(missing, Mapping) else {EVERY: missing}
         by_column = {name: _values(f"missing_values of {name}", v) for name, v in by_column.items()}
         object.__setattr__(self, "missing_values", by_column if isinstance(missing, Mapping) else by_column[EVERY])
         object.__setattr__(self, "spelling", _spelling(self.spelling))
 
+    @property
+    def test_files(self) -> Paths | None:
+        """Where rows of the test are, if they are in files of their own."""
+        return self.test if isinstance(self.test, str | Path) else None
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The columns whose values together say which rows belong together."""
+        return () if self.group is None else (self.group,) if isinstance(self.group, str) else tuple(self.group)
+
     def reading(self) -> Reading:
         """How the files are read."""
         missing = self.missing_values
         by_column = dict(missing) if isinstance(missing, Mapping) else {EVERY: missing}
         return Reading(
-            missing_values=tuple(by_column.pop(EVERY, MISSING)),
-            missing_in=tuple((name, tuple(words)) for name, words in by_column.items()),
+            missing_values=tuple(map(str, by_column.pop(EVERY, MISSING))),
+            missing_in=tuple((name, tuple(map(str, words))) for name, words in by_column.items()),
             spelling=tuple((name, tuple(words.items())) for name, words in (self.spelling or {}).items()),
             ignore_case=self.ignore_case,
             amounts=tuple(self.numeric),
@@ -117,7 +136,7 @@ def taking(options: type) -> Callable[[F], F]:
 
 
 def _words(option: str, given: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(given, str) or not all(isinstance(w, str) for w in given):
+    if isinstance(given, str) or not isinstance(given, Sequence) or not all(isinstance(w, str) for w in given):
         raise BadInput(f"{option} must be a list of names, such as {option}=({str(given)!r},); got {given!r}")
     return tuple(given)
 

@@ -55,7 +55,8 @@ def comparison(positive: Any) -> Comparison | None:
 
 @dataclass(frozen=True)
 class Classes:
-    """The classes of a target's labels, in their order, and which class each label is (None: its own).
+    """The classes of a target's labels, in their order, and which class each label is (None: its own; of labels that
+    are not named, the first).
 
     ``positive`` is the class that is the last whatever its name, or None.
     """
@@ -69,7 +70,7 @@ class Classes:
         if self.of is None:
             return labels
         found, place = np.unique(labels, return_inverse=True)
-        named = [self.of[w.decode()].encode() if w else b"" for w in found.tolist()]
+        named = [self.of.get(w.decode(), self.names[0]).encode() if w else b"" for w in found.tolist()]
         known: NDArray[np.bytes_] = np.array(named, dtype=np.bytes_)
         return known[place.reshape(-1)]
 

@@ -50,13 +50,18 @@ def read(
     reading: Reading,
     rename: Mapping[str, str],
     keep: Callable[[str], bool],
+    leave: Collection[Path] = (),
 ) -> Sheet:
     """All files of a path as one sheet; see ``find``. ``suffixes`` None: CSV or Parquet, by the file's ending.
 
-    ``rename`` is from the name in a file to the name here; ``keep`` is asked about the latter.
+    ``rename`` is from the name in a file to the name here; ``keep`` is asked about the latter. ``leave`` are files that
+    are not read.
     Errors: ``BadInput`` for what cannot be read, files with different columns, and a name to rename that no file has.
     """
-    files = find(path, suffixes or (*CSV, *PARQUET))
+    left = {file.resolve() for file in leave}
+    files = [file for file in find(path, suffixes or (*CSV, *PARQUET)) if file.resolve() not in left]
+    if not files:
+        raise BadInput(f"path holds only what test names ({listed(map(str, leave), 4)}): no file is left to train on")
     known: dict[str, None] = {}  # names in order, each once
     sheets: list[dict[str, Cells]] = []
     for file in files:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,18 +25,16 @@ from foedus.data.memory import fitting
 from foedus.data.partitions.natural import Natural
 from foedus.data.partitions.partition import Partition
 from foedus.data.tables.agree import Options, agree_here
-from foedus.data.tables.files import CSV, PARQUET, Paths, stem
+from foedus.data.tables.columns import column, features, kind, said_kinds
+from foedus.data.tables.files import CSV, PARQUET, Paths, find, stem
+from foedus.data.tables.identifiers import by_value, check_unique, identifiers, together
 from foedus.data.tables.options import CsvOptions, TableOptions, taking
-from foedus.data.tables.positive import Classes, classes, comparison
 from foedus.data.tables.read import Sheet, check_known, read
 from foedus.data.tables.recipe import label_order
 from foedus.data.tables.schema import Kind, Schema, widths
-from foedus.data.tables.typed import kind_of, numbers, refuse_missing, texts
-
-MOST_CLASSES = 100
-"""A target of text with more labels than this is no target of a classification."""
-FEW_INTEGERS = 20
-"""Integers of a target with at most so many different values are labels, not amounts."""
+from foedus.data.tables.target import refuse_positive, target_of
+from foedus.data.tables.tested import Tested, read_test, unseen
+from foedus.data.tables.typed import refuse_missing
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,7 +42,8 @@ class Table:
     """Rows of a table that are not numbers yet: what the numbers are, the nodes agree on when it is split.
 
     ``records`` (N, W) uint8: the raw rows as ``schema`` packs them. ``y`` (N,) int64 labels or float32 targets.
-    ``classes``, ``class_names``, ``node``, ``name`` as in ``Dataset``. ``test_records``: rows of no node, or None.
+    ``classes``, ``class_names``, ``node``, ``group``, ``name`` as in ``Dataset``; ``node_column`` is the column that
+    says whose row it is, if one does. ``test_records``: rows of no node, or None, and ``test_group``, their groups.
     ``lines``: what there is to say about how it was read.
     """
 
@@ -57,6 +57,10 @@ class Table:
     test_records: Tensor | None = None
     name: str = "table"
     lines: tuple[str, ...] = field(default=())
+    node_column: str | None = None
+    group: NDArray[Any] | None = None
+    group_name: str = "group"
+    test_group: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.records)
@@ -96,6 +100,12 @@ class Table:
                 f"{self.name!r} does not say whose rows are whose: name the column with node=, give one file for "
                 "each node, or divide by another partition such as IID()"
             )
+        if self.node_column is not None and not isinstance(partition, Natural):
+            raise BadInput(
+                f"node={self.node_column!r} says whose each row is, and {partition!r} would deal the rows out anew: "
+                f"leave the partition out, split(), to keep these nodes, or leave node out, load(..., "
+                f"drop=({self.node_column!r},)), to deal the rows out"
+            )
         d = divide(self, partition, nodes, seed, holdout)
         raw = FederatedDataset(
             self.records, self.y, d.index, d.offsets, classes=self.classes, name=self.name, node_names=d.node_names
@@ -119,7 +129,7 @@ class Table:
             held_offsets=d.held_offsets,
             node_names=d.node_names,
             feature_names=agreed.recipe.feature_names,
-            preparation=replace(agreed, lines=[*self.lines, *agreed.lines]),
+            preparation=replace(agreed, lines=[*self.lines, *agreed.lines, *unseen(agreed.recipe, tests)]),
         )
 
 
@@ -131,18 +141,23 @@ def csv(path: Paths, *args: Any, **options: Any) -> Table:
     ``target`` is the column to learn. ``node`` is the column that says whose row it is; without it, several files are
     one node each, named after the file.
 
-    *Columns.* ``id`` must be different in every row and is not learned from; ``drop`` leaves columns out; ``rename`` is
-    from a name in the file to the name used here and in all other options. A column is of numbers if all its cells are;
-    ``text`` and ``numeric`` say it yourself (codes such as 1, 2, 3 that are no amounts are text).
+    *Columns.* ``id`` must be different in every row and is not learned from, nor is ``group``, whose rows are always on
+    one side of a split and at one node: of one column, such as a patient's number, or of several together. ``drop``
+    leaves columns out; ``rename`` is from a name in the file to the name used here and in all other options. A column
+    is of numbers if all its cells are; ``text`` and ``numeric`` say it yourself: codes such as 1, 2, 3 that are no
+    amounts are text, and amounts such as "1,234.50 €" or "45 %" are numbers.
     *Target.* ``task`` is ``"classification"`` or ``"regression"``; by default text and few different integers are
-    classes. ``positive`` is the label of class 1. Rows without a target are left out. ``scale_target`` scales the
-    target of a regression.
-    *Cells.* ``missing_values`` are read as nothing there, whatever their case; ``missing="impute"`` puts in the mean or
-    the most frequent text and (``mark_missing``) marks it in a feature of its own, ``"refuse"`` is an error instead.
-    ``scale`` standardises numbers. ``max_categories``: of a column with more different texts, the rarest share the
-    feature "other". ``ignore_case``: "Male" and "male " are one.
+    classes. ``positive`` is the label of class 1, or a list of labels, or a comparison such as ">0" of a target of
+    numbers; all others are then class 0. Rows without a target are left out. ``scale_target`` scales the target of a
+    regression.
+    *Cells.* ``missing_values`` are read as nothing there, whatever their case, and numbers by their value; by column
+    where they are a dict, in which "*" is all columns. ``spelling`` is what is read as what, by column.
+    ``missing="impute"`` puts in the mean or the most frequent text and (``mark_missing``) marks it in a feature of its
+    own, ``"refuse"`` is an error instead. ``scale`` standardises numbers. ``max_categories``: of a column with more
+    different texts, the rarest share the feature "other". ``ignore_case``: "Male" and "male " are one.
     *Files.* ``encoding``; ``delimiter`` (one of , ; tab | is found out); ``decimal``; ``names`` of the columns, where
-    the first line is data already. ``test`` is the fraction of rows held out for a test, or None.
+    the first line is data already. ``test`` is the fraction of rows held out for a test, drawn by ``test_seed``; or a
+    file of test rows, with the same columns; or None.
 
     Errors: ``BadInput`` with the file, the line and the column, and what to do about it.
     """
@@ -173,44 +188,55 @@ def asked(target: str, options: Mapping[str, Any]) -> CsvOptions:
 
 def _load(path: Paths, suffixes: tuple[str, ...], wanted: TableOptions) -> Table:
     options = wanted.preparing()
-    sheet = opened(path, suffixes, wanted)
-    owner = _owners(wanted, sheet)
-    lines = [_read_line(sheet)]
+    tests = [] if wanted.test_files is None else find(wanted.test_files, suffixes)
+    sheet = opened(path, suffixes, wanted, tests)
+    owner, lines = _owners(wanted, sheet), [_read_line(sheet)]
+    group = together(wanted.groups, sheet) if wanted.groups else None
     kinds: dict[str, Kind] = {}
     columns: dict[str, NDArray[Any]] = {}
     said = said_kinds(wanted)
     for name in features(wanted, sheet):
         kinds[name] = kind(name, sheet, said)
         columns[name] = column(name, kinds[name], sheet, options)
-    outcome = _target(wanted, sheet, options)
+    outcome = target_of(wanted, sheet, options)
     kinds[wanted.target], columns[wanted.target] = outcome.kind, outcome.cells
     options = replace(options, positive=outcome.positive)
     lines.append(outcome.why)
+    test = None if not tests else read_test(tests, suffixes, wanted, sheet, kinds, outcome)
     unknown = sheet.cells[wanted.target].missing
     if unknown.any():
         lost = int(unknown.sum())
         lines.append(f"{lost:,} row{'s' if lost > 1 else ''} without a {wanted.target} left out")
         columns = {n: v[~unknown] for n, v in columns.items()}
         owner = None if owner is None else owner[~unknown]
-    return _table(columns, kinds, owner, wanted, options, sheet, lines)
+        group = None if group is None else group[~unknown]
+    if group is not None:
+        sizes = np.unique(group, return_counts=True)[1]
+        lines.append(
+            f"{len(sizes):,} different {' and '.join(wanted.groups)}, with up to {sizes.max():,} "
+            f"row{'s' if sizes.max() > 1 else ''} each, which stay together"
+        )
+    return _table(columns, kinds, owner, group, wanted, options, sheet, lines, test)
 
 
-def opened(path: Paths, suffixes: tuple[str, ...], wanted: TableOptions) -> Sheet:
-    """The files read and looked through. Errors: ``BadInput``."""
+def opened(path: Paths, suffixes: tuple[str, ...], wanted: TableOptions, leave: Collection[Path] = ()) -> Sheet:
+    """The files but those to leave, read and looked through. Errors: ``BadInput``."""
     options = wanted.preparing()
     _check(wanted, options)
     dropped = frozenset(wanted.drop)
-    sheet = read(path, suffixes, options.reading, dict(options.rename), lambda name: name not in dropped)
+    sheet = read(path, suffixes, options.reading, dict(options.rename), lambda name: name not in dropped, leave)
     known = sheet.names
     check_known("drop", wanted.drop, known)
     check_known("missing_values", [name for name, _ in options.reading.missing_in], known)
     check_known("spelling", [name for name, _ in options.reading.spelling], known)
-    for option, names in (("target", [wanted.target]), ("node", [wanted.node]), ("id", [wanted.id])):
+    for option, names in (
+        ("target", (wanted.target,)), ("node", (wanted.node,)), ("id", (wanted.id,)), ("group", wanted.groups)
+    ):  # fmt: skip
         check_known(option, [n for n in names if n is not None], list(sheet.cells))
     check_known("text", wanted.text, list(sheet.cells))
     check_known("numeric", wanted.numeric, list(sheet.cells))
     if wanted.id is not None:
-        _check_unique(wanted.id, sheet)
+        check_unique(wanted.id, sheet)
     if options.missing == "refuse":
         for name, cells in sheet.cells.items():
             refuse_missing(name, cells, sheet.place)
@@ -221,28 +247,18 @@ def opened(path: Paths, suffixes: tuple[str, ...], wanted: TableOptions) -> Shee
     return sheet
 
 
-def features(wanted: TableOptions, sheet: Sheet) -> list[str]:
-    """Columns that are learned from, in the order of the file."""
-    return [n for n in sheet.cells if n not in (wanted.target, wanted.node, wanted.id)]
-
-
-def column(name: str, kind: Kind, sheet: Sheet, options: Options) -> NDArray[Any]:
-    """A column's cells (N,), as the kind that it is."""
-    if kind == "number":
-        return numbers(name, sheet.cells[name], sheet.place)
-    return texts(name, sheet.cells[name], sheet.place, options.ignore_case)
-
-
 def _table(
     columns: dict[str, NDArray[Any]],
     kinds: dict[str, Kind],
     owner: NDArray[Any] | None,
+    group: NDArray[Any] | None,
     wanted: TableOptions,
     options: Options,
     sheet: Sheet,
     lines: list[str],
+    test: Tested | None,
 ) -> Table:
-    schema = widths(columns, kinds)
+    schema = widths(columns, kinds) if test is None else widths(columns, kinds, test.columns)
     labels: tuple[str, ...] | None = None
     if kinds[wanted.target] == "text":
         named, y_N = np.unique(columns[wanted.target], return_inverse=True)
@@ -263,17 +279,27 @@ def _table(
         node=owner,
         name=name,
         lines=tuple(lines),
+        node_column=wanted.node,
+        group=group,
+        group_name=" and ".join(wanted.groups) or "group",
     )
-    if wanted.test is None:
+    if test is not None:
+        return replace(
+            table, test_records=schema.pack(test.columns), test_group=test.group, lines=(*lines, *test.lines)
+        )
+    if not isinstance(wanted.test, float):
         return table
-    train, test = hold_out(table.y, table.classes, wanted.test, Key(0).child("holdout"))
+    key = Key(wanted.test_seed).child("holdout")
+    kept, held = (rows.numpy() for rows in hold_out(table.y, table.classes, wanted.test, key, group))
     return replace(
         table,
-        records=table.records[train],
-        y=table.y[train],
-        node=None if owner is None else owner[train.numpy()],
-        test_records=table.records[test],
-        lines=(*lines, f"{len(test):,} of {len(table):,} rows are held out for the test; no node has them"),
+        records=table.records[kept],
+        y=table.y[kept],
+        node=None if owner is None else owner[kept],
+        group=None if group is None else group[kept],
+        test_records=table.records[held],
+        test_group=None if group is None else group[held],
+        lines=(*lines, f"{len(held):,} of {len(table):,} rows are held out for the test; no node has them"),
     )
 
 
@@ -289,9 +315,22 @@ def _check(wanted: TableOptions, options: Options) -> None:
         raise BadInput(f"max_categories must be an integer, got {options.max_categories!r}")
     if options.max_categories < 2:
         raise BadInput(f"max_categories must be at least 2, got {options.max_categories}")
-    if wanted.test is not None and not (isinstance(wanted.test, float) and 0 < wanted.test < 1):
-        raise BadInput(f"test must be a fraction between 0 and 1 such as 0.2, or None; got {wanted.test!r}")
-    roles = {"target": wanted.target, "node": wanted.node, "id": wanted.id}
+    fraction = isinstance(wanted.test, float) and 0 < wanted.test < 1
+    if wanted.test is not None and not fraction and (wanted.test_files is None or wanted.test == ""):
+        raise BadInput(
+            f"test must be a fraction between 0 and 1 such as 0.2, a file of test rows, or None; got {wanted.test!r}"
+        )
+    if isinstance(wanted.test_seed, bool) or not isinstance(wanted.test_seed, int):
+        raise BadInput(f"test_seed must be an integer, got {wanted.test_seed!r}")
+    if wanted.group is not None and not wanted.groups:
+        raise BadInput("group is an empty list: name the columns whose values say which rows belong together")
+    alone = len(wanted.groups) == 1  # with another column it may be the node's
+    roles = {
+        "target": wanted.target, "node": wanted.node, "id": wanted.id, **({"group": wanted.groups[0]} if alone else {})
+    }  # fmt: skip
+    for part in wanted.groups:
+        if part in (wanted.target, wanted.id) or part in wanted.drop:
+            raise BadInput(f"column {part!r} is in group, and is the target, the id or dropped: it can be only one")
     for role, name in roles.items():
         if name is not None and not isinstance(name, str):
             raise BadInput(f"{role} must be the name of a column, got {name!r}")
@@ -303,21 +342,6 @@ def _check(wanted: TableOptions, options: Options) -> None:
     both = sorted({*wanted.text} & {*wanted.numeric})
     if both:
         raise BadInput(f"column {both[0]!r} is in text and in numeric: it can be only one")
-
-
-def _check_unique(name: str, sheet: Sheet) -> None:
-    codes, words = sheet.cells[name].texts()
-    if (codes < 0).any():
-        raise BadInput(f"id {name} is missing in {sheet.place(int(np.flatnonzero(codes < 0)[0]))}")
-    rows = np.bincount(codes)
-    twice = np.flatnonzero(rows > 1)
-    if len(twice):
-        first, second = (sheet.place(int(r)) for r in np.flatnonzero(codes == twice[0])[:2])
-        more = f"; so are {listed([words[i] for i in twice[1:]], 4)}" if len(twice) > 1 else ""
-        raise BadInput(
-            f"id {name}: {words[twice[0]]!r} is in {first} and again in {second}{more}: remove what is there twice, or "
-            f"drop=({name!r},) if rows may share it"
-        )
 
 
 def _owners(wanted: TableOptions, sheet: Sheet) -> NDArray[Any] | None:
@@ -332,103 +356,7 @@ def _owners(wanted: TableOptions, sheet: Sheet) -> NDArray[Any] | None:
         if twice := next((n for n, times in Counter(names).items() if times > 1), None):
             raise BadInput(f"two files would be the node {twice!r}: a node is named after its file, rename one of them")
         return np.repeat(np.array(names), [p.rows for p in sheet.parts])
-    codes, words = sheet.cells[wanted.node].texts()
-    if (codes < 0).any():
-        none = np.flatnonzero(codes < 0)
-        more = f" and in {len(none) - 1} other rows" if len(none) > 1 else ""
-        raise BadInput(
-            f"node column {wanted.node} is empty in {sheet.place(int(none[0]))}{more}: every row needs an owner"
-        )
-    # Integers are ordered by value.
-    if all(w.isascii() and w.isdecimal() and len(w) < 20 and str(int(w)) == w and int(w) < 2**63 for w in words):
-        return np.array([int(w) for w in words], np.int64)[codes]
-    return np.array(words)[codes]
-
-
-def said_kinds(wanted: TableOptions) -> dict[str, Kind]:
-    """The columns of which the options say what they are."""
-    return {**{name: "text" for name in wanted.text}, **{name: "number" for name in wanted.numeric}}
-
-
-def kind(name: str, sheet: Sheet, said: Mapping[str, Kind]) -> Kind:
-    """Whether a column is of numbers or of text. Errors: ``BadInput`` for one that is neither."""
-    cells = sheet.cells[name]
-    if cells.missing.all() or name not in said:
-        return kind_of(name, cells, sheet.place)
-    return said[name]
-
-
-def are_few(different: Collection[float]) -> bool:
-    """Whether these different values of a target are labels, not amounts: few, and all integers."""
-    return len(different) <= FEW_INTEGERS and all(v.is_integer() for v in different)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A target: whether it is text (labels) or a number, its cells (N,), and why; which label is class 1 of two."""
-
-    kind: Kind
-    cells: NDArray[Any]
-    why: str
-    positive: str | None = None
-
-
-def _target(wanted: TableOptions, sheet: Sheet, options: Options) -> Outcome:
-    name, cells = wanted.target, sheet.cells[wanted.target]
-    values = None if cells.dated or name in wanted.text else cells.numbers()
-    if values is not None and (compared := comparison(wanted.positive)) is not None:
-        labels = compared(numbers(name, cells, sheet.place))
-        check_varies(name, np.unique(labels[labels != b""]))
-        return Outcome("text", labels, f"{name} has 2 classes, as positive={wanted.positive!r}", compared.names[1])
-    different = set() if values is None else set(np.unique(values[~np.isnan(values)]).tolist())
-    few = are_few(different)
-    several = isinstance(wanted.positive, tuple)
-    task = wanted.task or ("classification" if values is None or few or several else "regression")
-    if task == "regression":
-        refuse_positive(wanted)
-        why = f"{name} is a number to predict" + ("" if wanted.task else " (task='classification' makes labels of it)")
-        column = numbers(name, cells, sheet.place, "task='classification'")
-        check_varies(name, np.unique(column[~np.isnan(column)]))
-        return Outcome("number", column, why)
-    labels = texts(name, cells, sheet.place, options.ignore_case)
-    named = np.unique(labels[labels != b""])
-    check_varies(name, named)
-    if len(named) > MOST_CLASSES and not several:
-        advice = f"drop=({name!r},) and another target" if values is None else "task='regression'"
-        raise BadInput(f"target {name} has {len(named)} different labels, at most {MOST_CLASSES} are classes: {advice}")
-    made = classes(name, [w.decode() for w in named.tolist()], wanted.positive, options.ignore_case)
-    if several:
-        why = f"{name} has 2 classes, {made.names[1]} and all others ({listed(_others(made), 6)})"
-        return Outcome("text", made.apply(labels), why, made.positive)
-    kind = "few different integers" if values is not None else "text"
-    hint = "" if wanted.task else f", as it holds {kind}"
-    if values is not None and not wanted.task:
-        hint += " (task='regression' makes it a number to predict)"
-    return Outcome("text", labels, f"{name} has {len(named)} classes{hint}", made.positive)
-
-
-def _others(made: Classes) -> tuple[str, ...]:
-    """The labels that are class 0."""
-    return label_order([label for label, name in (made.of or {}).items() if name == made.names[0]], None)
-
-
-def check_varies(name: str, values: NDArray[Any]) -> None:
-    """Errors: ``BadInput`` for a target that has one value in all rows."""
-    if len(values) < 2:
-        only = values[0].decode() if values.dtype.kind == "S" else f"{values[0]:g}"
-        raise BadInput(
-            f"target {name} is {only!r} in all rows that have one, so there is nothing to learn: name another column "
-            "as target, or read rows in which it differs"
-        )
-
-
-def refuse_positive(wanted: TableOptions) -> None:
-    """Errors: ``BadInput`` for a class 1 of a target that has no classes."""
-    if wanted.positive is not None:
-        raise BadInput(
-            f"positive is for classes, and {wanted.target} is a number to predict: task='classification' makes labels "
-            "of it, positive='>0' compares it, or leave positive out"
-        )
+    return by_value(identifiers("node", wanted.node, sheet))
 
 
 def _read_line(sheet: Sheet) -> str:
