@@ -307,6 +307,28 @@ def test_rows_that_belong_together_are_held_out_together(tmp_path):
     assert sum(map(sum, run.label_counts)) == 64  # five of twenty groups are held out, less one for the share of each
 
 
+def test_a_column_that_a_node_lacks_is_missing_there(tmp_path):
+    rows = [
+        {"a": [1, 2, 3], "b": [4, 5, 7], "y": [0, 1, 1]},
+        {"c": ["u", "v"], "a": [3, 4], "y": [1, 0]},
+        {"y": [1, 0], "a": [5, 9], "b": [1, 1], "c": ["v", ""]},
+    ]
+    for node, columns in enumerate(rows):
+        lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+        (tmp_path / f"t{node}.csv").write_text("\n".join(lines) + "\n")
+    options = {"text": ["c"], "missing_values": {"b": ["1"]}}
+    net = fd.Model(nn.Linear(6, 2))
+    whole = load("csv", path=tmp_path, target="y", test=None, **options).split()
+    here = train(whole, program=fd.FedAvg(rounds=1), net=net)
+    there = train(
+        AtNodes(TableFile(str(tmp_path / "t{node}.csv"), "y", options), 3), program=fd.FedAvg(rounds=1), net=net
+    )
+    assert there.preparation.recipe == here.preparation.recipe
+    assert there.sha256 == here.sha256
+    assert there.preparation.recipe.feature_names == ("a", "b", "b missing", "c = u", "c = v", "c missing")
+    assert "node 1 has no b: missing in all its rows" in there.preparation.lines
+
+
 def test_what_cells_mean_is_agreed_on_where_they_are(tmp_path):
     write(
         tmp_path,
@@ -334,7 +356,19 @@ def test_amounts_of_a_target_are_not_told(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "options", "message"),
     [
-        (({"a": [1, 2], "y": [0, 1]}, {"b": [1, 2], "y": [0, 1]}), {}, "node 0 has a column 'a' and node 1 has none"),
+        (
+            ({"a": [1, 2], "y": [0, 1]}, {"A": [1, 2], "y": [0, 1]}),
+            {},
+            "node 0 has a column 'a' and node 1 a column",
+        ),
+        (({"a": [1, 2], "y": [0, 1]}, {"a": [1, 2], "z": [0, 1]}), {}, "target: there is no column 'y'"),
+        (({"a": [1, 2], "y": [0, 1]}, {"b": [1, 2], "y": [0, 1]}), {"text": ["c"]}, "text: there is no column 'c'"),
+        (({"a": [1, 2], "y": [0, 1]},) * 2, {"rename": {"c": "d"}}, "rename: there is no column 'c'"),
+        (
+            ({"a": ["1 €", 2], "y": [0, 1]}, {"a": ["$1", 2], "y": [0, 1]}),
+            {"numeric": ["a"]},
+            "column a holds amounts in two units: node 0 is in €, node 1 in \\$",
+        ),
         (
             ({"a": [1, 2], "y": [0, 1]}, {"a": ["x", ""], "y": [0, 1]}),
             {},

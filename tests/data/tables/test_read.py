@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from foedus.core.errors import BadInput
 from foedus.data import IID, Dirichlet, Natural, Table, load
@@ -28,7 +29,7 @@ def write(tmp_path, monkeypatch):
 
     def put(content, name="t.csv"):
         path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return name
 
@@ -208,7 +209,9 @@ def test_one_file_for_each_node(write, path):
 
 def test_files_that_share_a_name_are_told_apart_by_their_folder(write):
     paths = [write(GOOD, "ann/data.csv"), write(GOOD, "bob/data.csv")]
-    assert read(paths).split().node_names == ("ann/data", "bob/data")
+    assert read(paths).split().node_names == ("ann", "bob")
+    paths.append(write(GOOD, "bob/more.csv"))
+    assert read(paths).split().node_names == ("ann/data", "bob/data", "bob/more")
 
 
 def test_a_column_may_be_text_in_one_file_only(write):
@@ -217,15 +220,119 @@ def test_a_column_may_be_text_in_one_file_only(write):
     assert cells(read("h"))["w"] == [b"1", b"2", b"low", b"high", b"low"]
 
 
-def test_files_with_different_columns(write):
+def test_a_column_that_a_file_lacks_is_missing_there(write):
     write(GOOD, "h/a.csv")
-    write(GOOD.replace("a,b", "aa,b"), "h/b.csv")
-    with pytest.raises(BadInput, match=r"h/a\.csv has a column 'a' and h/b\.csv has none: did you mean 'aa'\?"):
+    write("b,c,y\nx,7,0\nz,8,1\n", "h/b.csv")
+    table = read("h")
+    found = cells(table)
+    assert (found["a"][:3], found["b"], found["c"][3:]) == ([1, 2, 3], [b"x", b"z", b"x", b"x", b"z"], [7, 8])
+    assert np.isnan([*found["a"][3:], *found["c"][:3]]).all()
+    assert {"h/a.csv has no c: missing in all its rows", "h/b.csv has no a: missing in all its rows"} < {*table.lines}
+    data = table.split()
+    assert data.feature_names == ("a", "a missing", "b = x", "b = z", "c", "c missing")
+    assert data.x[:, 1].tolist() == [0, 0, 0, 1, 1]
+    # Names that only options know may be in one file only.
+    assert read("h", text=["c"], numeric=["a"], drop=["b"]).split().feature_names[-2:] == ("c = 8", "c missing")
+
+
+def test_a_column_that_is_spelled_in_two_ways_is_refused(write):
+    write(GOOD, "h/a.csv")
+    write(GOOD.replace("a,b", "A,b"), "h/b.csv")
+    with pytest.raises(BadInput, match=r"h/a\.csv has a column 'a' and h/b\.csv a column 'A': .*rename=\{'A': 'a'\}"):
         read("h")
-    assert cells(read("h", rename={"aa": "a"}))["a"] == [1, 2, 3, 1, 2, 3]
-    write("a,b,y\n1,x,0\noops,x,1\n", "h/b.csv")
-    with pytest.raises(BadInput, match=r"'oops' in line 3 of h/b\.csv"):
+    assert cells(read("h", rename={"A": "a"}))["a"] == [1, 2, 3, 1, 2, 3]
+    write(GOOD.replace("a,b", "a,A").replace("x", "1").replace("z", "2"), "h/b.csv")  # one has both
+    assert read("h").schema.numbers == ("a", "A")
+
+
+def test_a_file_without_rows_is_left_out_and_said(write):
+    write(GOOD, "h/a.csv")
+    write("a,b,y\n", "h/b.csv")
+    write(GOOD, "h/c.csv")
+    table = read("h")
+    assert table.split().node_names == ("a", "c")
+    assert "h/b.csv has names of columns but no rows: left out" in table.lines
+    for name in "ac":
+        write("a,b,y\n", f"h/{name}.csv")
+    with pytest.raises(BadInput, match=r"h/a\.csv has names of columns but no rows"):
         read("h")
+
+
+def test_all_that_is_wrong_with_a_folder_is_said_at_once(write):
+    write(GOOD, "h/a.csv")
+    write(b"", "h/b.csv")
+    write("a,b,y\n1,x,0,\n", "h/c.csv")
+    with pytest.raises(BadInput) as e:
+        read("h")
+    assert str(e.value).startswith("2 of 3 files cannot be read: (1) h/b.csv is empty: ")
+    assert "; (2) line 2 of h/c.csv has 4 values" in str(e.value)
+    for i in range(9):
+        write("a,a\n1,1\n", f"h/d{i}.csv")
+    with pytest.raises(BadInput, match=r"^11 of 12 files cannot be read: .*; and 6 more$"):
+        read("h")
+
+
+def test_all_columns_that_do_not_fit_are_said_at_once(write):
+    write("a,d,e,y\n1,2020-01-31,,0\n2,2020-02-01,,1\n")
+    with pytest.raises(BadInput, match=r"^2 columns do not fit: \(1\) column d holds dates.*; \(2\) column e has no"):
+        read("t.csv")
+    with pytest.raises(BadInput, match=r"^2 columns have gaps: \(1\) column a is empty.*; \(2\) column b is empty"):
+        read(write("a,b,y\n?,1,0\n1,,1\n"), missing="refuse")
+    write(GOOD, "h/a.csv")
+    for name in "bc":
+        write(GOOD.replace("y", "z"), f"h/{name}.csv")
+    with pytest.raises(BadInput, match=r"^2 columns are not where .*\(1\) target: h/b\.csv has no column 'y'.*\(2\) t"):
+        read("h")
+
+
+# -- where files stand -------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_for_each_node(write):
+    for site in ("site-1", "site-2", "site-10"):
+        write(GOOD, f"all/{site}/data.csv")
+    write(GOOD, "all/site-2/more.csv")
+    write("{}", "all/site-2/.hidden/x.csv")
+    write("", "all/_SUCCESS/x.csv")
+    split = read("all").split()
+    assert (split.node_names, split.sizes) == (("site-1", "site-10", "site-2"), [3, 3, 6])
+    assert read("all/*/data.csv").split().node_names == ("site-1", "site-10", "site-2")
+    # A folder around all of them tells nothing apart.
+    (Path("all")).rename("inner")
+    Path("outer").mkdir()
+    Path("inner").rename("outer/inner")
+    assert read("outer").split().node_names == ("site-1", "site-10", "site-2")
+    # Files of the folder itself come first, as ever.
+    write(GOOD, "outer/t.csv")
+    assert len(read("outer")) == 3
+
+
+def test_folders_that_give_columns(write):
+    for hospital, year in (("Long%20Beach", 2020), ("Long%20Beach", 2021), ("Basel", 2020)):
+        folder = Path(f"all/hospital={hospital}/year={year}")
+        folder.mkdir(parents=True)
+        table = pa.table({"a": [1, year], "y": [0, 1]})
+        pq.write_table(table, folder / "part-0.parquet")
+    options = {"target": "y", "test": None}
+    table = load("parquet", path="all", **options)
+    split = table.split()
+    assert (split.node_names, split.sizes) == (("Basel", "Long Beach"), [2, 4])
+    assert split.feature_names == ("a", "year")
+    assert cells(table)["year"] == [2020, 2020, 2020, 2020, 2021, 2021]
+    for path in ("all/*/*/*.parquet", sorted(map(str, Path("all").rglob("*.parquet")))):
+        again = load("parquet", path=path, **options)
+        assert torch.equal(again.split().x, split.x)
+        assert again.split().node_names == split.node_names
+    by_year = load("parquet", path="all", node="year", drop=["hospital"], **options)
+    assert by_year.split().node_names == ("2020", "2021")
+    assert by_year.split().feature_names == ("a",)
+    renamed = load("parquet", path="all", rename={"hospital": "where"}, node="where", **options)
+    assert renamed.split().node_names == split.node_names
+    # Above what was named, folders say nothing of the rows.
+    assert load("parquet", path="all/hospital=Basel/year=2020", **options).split(IID(), nodes=1).feature_names == ("a",)
+    # A file's own column is its own, and what no folder names is missing.
+    pq.write_table(pa.table({"a": [1, 2], "year": [7, 8], "y": [0, 1]}), "all/hospital=Basel/year=2020/part-0.parquet")
+    assert cells(load("parquet", path="all", **options))["year"][:2] == [7, 8]
 
 
 def test_rows_without_a_target_are_left_out_and_said(write):

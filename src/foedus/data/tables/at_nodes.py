@@ -24,16 +24,19 @@ from foedus.core.types.model import Model
 from foedus.core.types.update import Tensors, Update
 from foedus.data.at_nodes import Agreement, AtNodes, Own, Then, divided
 from foedus.data.files import listed
+from foedus.data.problems import Problems
 from foedus.data.tables.agree import PURPOSE, Options, agree
+from foedus.data.tables.arrow import Cells
 from foedus.data.tables.columns import column, features, kind, said_kinds
 from foedus.data.tables.files import CSV, PARQUET
 from foedus.data.tables.identifiers import together
+from foedus.data.tables.meant import check_units
 from foedus.data.tables.options import TableOptions
 from foedus.data.tables.positive import Classes, classes, comparison
-from foedus.data.tables.read import Sheet
+from foedus.data.tables.read import Sheet, check_spelling, lacking
 from foedus.data.tables.recipe import Recipe, same_label
 from foedus.data.tables.schema import Column, Kind, Schema
-from foedus.data.tables.table import asked, opened
+from foedus.data.tables.table import asked, check_names, opened
 from foedus.data.tables.target import MOST_CLASSES, are_few, check_varies, refuse_positive
 from foedus.data.tables.typed import canonical, numbers, numeric_cells
 from foedus.data.told import Told, ask_told
@@ -78,7 +81,7 @@ class TableFile:
         path = self.file(node)
         wanted = asked(self.target, self.options)
         suffixes = PARQUET if path.name.lower().endswith(PARQUET) else CSV
-        return Own(Unread(opened(path, suffixes, wanted), wanted, wanted.preparing()))
+        return Own(Unread(opened(path, suffixes, wanted, whole=False), wanted, wanted.preparing()))
 
     def agree(self, survey: Survey, data: AtNodes) -> Agreement:
         """What the columns are, and how they become numbers."""
@@ -86,6 +89,8 @@ class TableFile:
         wanted = asked(self.target, self.options)
         options = wanted.preparing()
         said = ask_told(survey, TellOfColumns())
+        unused = [old for old in said[0]["unused"] if all(old in s["unused"] for s in said)]
+        check_names(wanted, list(dict.fromkeys(n for s in said for n in s["names"])), unused)
         made = _target(said, wanted, survey.names)
         width = 8 if made is None else max(len(name.encode()) for name in made.names)
         target = Column(wanted.target, "number" if made is None else "text", width)
@@ -97,6 +102,9 @@ class TableFile:
         survey.prepare(Then(Apply(schema, agreed.recipe)))
         rows = sum(s["rows"] for s in said)
         lines = [f"{survey.nodes} files, each at its node: {rows:,} rows of {len(schema.columns)} columns"]
+        has = [{c["name"] for c in s["columns"]} for s in said]
+        needed = [c.name for c in schema.columns[:-1]]
+        lines += lacking({_called(n, survey.names): [c for c in needed if c not in h] for n, h in enumerate(has)})
         lost = sum(s["lost"] for s in said)
         if lost:
             lines.append(f"{lost:,} row{'s' if lost > 1 else ''} without a {self.target} left out")
@@ -124,16 +132,22 @@ class Unread:
         raise BadInput("the nodes have not agreed yet on what the columns of their tables are")
 
     def tell(self) -> dict[str, Any]:
-        """Of every column its name, its kind (None where nothing is in it), the bytes of its longest text, and how
-        many of its cells hold something and a number; of a target that may be classes, its labels. No row, no number.
+        """Of every column its name, its kind (None where nothing is in it), the bytes of its longest text, how many of
+        its cells hold something and a number, and units; of a target that may be classes, its labels. No row.
 
         Where several labels are class 1, that is which of them are there, and two others at the most.
         """
-        said = said_kinds(self.wanted)
+        said, columns, problems = said_kinds(self.wanted), [], Problems()
+        for name in features(self.wanted, self.sheet):
+            with problems.one():
+                columns.append(self._column(name, said))
+        problems.check("columns do not fit")
         return {
             "rows": len(self),
             "lost": int(self.sheet.cells[self.wanted.target].missing.sum()),
-            "columns": [self._column(name, said) for name in features(self.wanted, self.sheet)],
+            "names": list(self.sheet.names),
+            "unused": list(self.sheet.unused),
+            "columns": columns,
             "target": self._target(),
         }
 
@@ -143,7 +157,8 @@ class Unread:
         if not cells.missing.all():
             found, width = kind(name, self.sheet, said), max(map(len, self._spelled(name)))
         numeric, filled = numeric_cells(cells)
-        return {"name": name, "kind": found, "width": width, "numeric": numeric, "filled": filled}
+        told = {"name": name, "kind": found, "width": width, "numeric": numeric, "filled": filled}
+        return {**told, "units": list(cells.units)}
 
     def _spelled(self, name: str) -> list[bytes]:
         _, words = self.sheet.cells[name].texts()
@@ -204,8 +219,10 @@ class Pack:
         assert isinstance(part, Unread)
         known = ~part.sheet.cells[part.wanted.target].missing
         group = together(part.wanted.groups, part.sheet)[known] if part.wanted.groups else None
+        lacks = [c.name for c in self.schema.columns if c.name not in part.sheet.cells]
+        sheet = replace(part.sheet, cells=part.sheet.cells | {n: Cells.nothing(len(part)) for n in lacks})
         columns = {
-            c.name: column(c.name, c.kind, part.sheet, part.options)[known]
+            c.name: column(c.name, c.kind, sheet, part.options)[known]
             for c in self.schema.columns
             if c.name != part.wanted.target
         }
@@ -249,22 +266,20 @@ class Apply:
         )
 
 
+def _called(node: int, names: tuple[str, ...] | None) -> str:
+    return f"node {node if names is None else names[node]}"
+
+
 def _columns(said: list[dict[str, Any]], wanted: TableOptions, names: tuple[str, ...] | None) -> list[Column]:
     """The columns that are learned from: as in one file of all rows. Errors: ``BadInput``."""
-    who = [f"node {n if names is None else names[n]}" for n in range(len(said))]
-    first = [c["name"] for c in said[0]["columns"]]
+    who = [_called(n, names) for n in range(len(said))]
     told_of = [{c["name"]: c for c in s["columns"]} for s in said]
-    for node, have in enumerate(told_of):
-        if have.keys() != told_of[0].keys():
-            odd = min(have.keys() ^ told_of[0].keys())
-            has, lacks = (who[0], who[node]) if odd in told_of[0] else (who[node], who[0])
-            raise BadInput(
-                f"{has} has a column {odd!r} and {lacks} has none: rename={{...}} gives columns one name, "
-                f"drop=({odd!r},) leaves one out"
-            )
+    check_spelling(list(zip(who, told_of, strict=True)))
     columns = []
-    for name in first:
-        told = [columns_of[name] for columns_of in told_of]
+    for name in dict.fromkeys(name for told in told_of for name in told):
+        # A node that lacks the column has nothing in it.
+        told = [columns_of.get(name, {"kind": None, "width": 1, "numeric": 0, "filled": 0}) for columns_of in told_of]
+        check_units(name, {u: who[n] for n, c in enumerate(told) for u in c.get("units", ())})
         kinds = [c["kind"] for c in told]
         text = "text" in kinds
         if not text and "number" not in kinds:
@@ -288,10 +303,9 @@ def _target(said: list[dict[str, Any]], wanted: TableOptions, names: tuple[str, 
         return Classes(compared.names, positive=compared.names[1])
     if any(t["compared"] for t in told):
         text = next(n for n, t in enumerate(told) if not t["compared"])
-        who = text if names is None else names[text]
         raise BadInput(
-            f"target {name} is of text at node {who}, and positive={wanted.positive!r} compares numbers: name a label, "
-            "or mend the file"
+            f"target {name} is of text at {_called(text, names)}, and positive={wanted.positive!r} compares numbers: "
+            "name a label, or mend the file"
         )
     several = isinstance(wanted.positive, tuple)
     labels = {w for t in told for w in t["labels"] or ()}

@@ -72,6 +72,8 @@ class NoRows(BadInput):
 def find(path: Paths, suffixes: tuple[str, ...]) -> list[Path]:
     """The files of a path: a file, a folder, a pattern such as ``data/*.csv``, or a list of these; sorted by name.
 
+    Of a folder without such files, those in its folders are meant.
+
     Errors: ``BadInput`` for what does not exist, and a folder or a pattern in which there is nothing.
     """
     if isinstance(path, str | os.PathLike):
@@ -90,6 +92,13 @@ def _find(given: str, suffixes: tuple[str, ...]) -> list[Path]:
     path = Path(given).expanduser()
     if path.is_dir():
         found = sorted(p for p in path.iterdir() if p.name.lower().endswith(suffixes) and p.is_file())
+        found = found or sorted(
+            p
+            for p in path.rglob("*")
+            if p.name.lower().endswith(suffixes)
+            and not any(part.startswith((".", "_")) for part in p.relative_to(path).parts)
+            and p.is_file()
+        )
         if not found:
             inside = listed(sorted(p.name for p in path.iterdir()), 5) or "nothing"
             raise BadInput(f"the folder {given} has no file that ends in {', '.join(suffixes)}; it holds {inside}")

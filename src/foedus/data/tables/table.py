@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,12 +24,14 @@ from foedus.data.holdout import holdout as hold_out
 from foedus.data.memory import fitting
 from foedus.data.partitions.natural import Natural
 from foedus.data.partitions.partition import Partition
+from foedus.data.problems import Problems
 from foedus.data.tables.agree import Options, agree_here
 from foedus.data.tables.columns import column, features, kind, said_kinds
 from foedus.data.tables.files import CSV, PARQUET, Paths, find, stem
 from foedus.data.tables.identifiers import by_value, check_unique, identifiers, together
+from foedus.data.tables.layout import is_folder
 from foedus.data.tables.options import CsvOptions, TableOptions, taking
-from foedus.data.tables.read import Sheet, check_known, read
+from foedus.data.tables.read import Part, Sheet, check_known, read
 from foedus.data.tables.recipe import label_order
 from foedus.data.tables.schema import Kind, Schema, widths
 from foedus.data.tables.target import refuse_positive, target_of
@@ -190,14 +192,20 @@ def _load(path: Paths, suffixes: tuple[str, ...], wanted: TableOptions) -> Table
     options = wanted.preparing()
     tests = [] if wanted.test_files is None else find(wanted.test_files, suffixes)
     sheet = opened(path, suffixes, wanted, tests)
-    owner, lines = _owners(wanted, sheet), [_read_line(sheet)]
+    node_column = wanted.node
+    if wanted.node is None and sheet.key is not None:
+        wanted = replace(wanted, node=sheet.key)
+    owner, lines = _owners(path, wanted, sheet), [_read_line(sheet), *sheet.lines]
     group = together(wanted.groups, sheet) if wanted.groups else None
     kinds: dict[str, Kind] = {}
     columns: dict[str, NDArray[Any]] = {}
     said = said_kinds(wanted)
+    problems = Problems()
     for name in features(wanted, sheet):
-        kinds[name] = kind(name, sheet, said)
-        columns[name] = column(name, kinds[name], sheet, options)
+        with problems.one():
+            kinds[name] = kind(name, sheet, said)
+            columns[name] = column(name, kinds[name], sheet, options)
+    problems.check("columns do not fit")
     outcome = target_of(wanted, sheet, options)
     kinds[wanted.target], columns[wanted.target] = outcome.kind, outcome.cells
     options = replace(options, positive=outcome.positive)
@@ -216,35 +224,77 @@ def _load(path: Paths, suffixes: tuple[str, ...], wanted: TableOptions) -> Table
             f"{len(sizes):,} different {' and '.join(wanted.groups)}, with up to {sizes.max():,} "
             f"row{'s' if sizes.max() > 1 else ''} each, which stay together"
         )
-    return _table(columns, kinds, owner, group, wanted, options, sheet, lines, test)
+    table = _table(columns, kinds, owner, group, wanted, options, sheet, lines, test)
+    return replace(table, node_column=node_column)
 
 
-def opened(path: Paths, suffixes: tuple[str, ...], wanted: TableOptions, leave: Collection[Path] = ()) -> Sheet:
-    """The files but those to leave, read and looked through. Errors: ``BadInput``."""
+def opened(
+    path: Paths,
+    suffixes: tuple[str, ...],
+    wanted: TableOptions,
+    leave: Collection[Path] = (),
+    whole: bool = True,
+) -> Sheet:
+    """The files but those to leave, read and looked through. Where they are not the ``whole`` table, columns that
+    options name may be elsewhere. Errors: ``BadInput``.
+    """
     options = wanted.preparing()
     _check(wanted, options)
     dropped = frozenset(wanted.drop)
     sheet = read(path, suffixes, options.reading, dict(options.rename), lambda name: name not in dropped, leave)
-    known = sheet.names
-    check_known("drop", wanted.drop, known)
-    check_known("missing_values", [name for name, _ in options.reading.missing_in], known)
-    check_known("spelling", [name for name, _ in options.reading.spelling], known)
-    for option, names in (
-        ("target", (wanted.target,)), ("node", (wanted.node,)), ("id", (wanted.id,)), ("group", wanted.groups)
-    ):  # fmt: skip
-        check_known(option, [n for n in names if n is not None], list(sheet.cells))
-    check_known("text", wanted.text, list(sheet.cells))
-    check_known("numeric", wanted.numeric, list(sheet.cells))
+    if whole:
+        check_names(wanted, sheet.names, sheet.unused)
+    _check_roles(wanted, sheet)
     if wanted.id is not None:
         check_unique(wanted.id, sheet)
     if options.missing == "refuse":
+        problems = Problems()
         for name, cells in sheet.cells.items():
-            refuse_missing(name, cells, sheet.place)
+            with problems.one():
+                refuse_missing(name, cells, sheet.place)
+        problems.check("columns have gaps")
     if sheet.cells[wanted.target].missing.all():
         raise BadInput(f"target {wanted.target} is missing in all {sheet.rows} rows")
     if not features(wanted, sheet):
-        raise BadInput(f"there is no column to learn {wanted.target} from: the table has {listed(known)}")
+        raise BadInput(f"there is no column to learn {wanted.target} from: the table has {listed(sheet.names)}")
     return sheet
+
+
+def check_names(wanted: TableOptions, known: Sequence[str], unused: Sequence[str]) -> None:
+    """Errors: ``BadInput`` for an option that names a column that there is not. ``unused``: such names in rename."""
+    if unused:
+        old = [n for n in known if n not in (wanted.rename or {}).values()]
+        raise BadInput(
+            f"rename: there is no column {unused[0]!r}: {did_you_mean(unused[0], old)}There are {listed(old)}"
+        )
+    reading = wanted.reading()
+    check_known("drop", wanted.drop, known)
+    check_known("missing_values", [name for name, _ in reading.missing_in], known)
+    check_known("spelling", [name for name, _ in reading.spelling], known)
+    read = [n for n in known if n not in wanted.drop]
+    check_known("text", wanted.text, read)
+    check_known("numeric", wanted.numeric, read)
+
+
+def _check_roles(wanted: TableOptions, sheet: Sheet) -> None:
+    """Errors: ``BadInput`` for a column with a part to play that is not in every file."""
+    problems = Problems()
+    for option, names in (
+        ("target", (wanted.target,)), ("node", (wanted.node,)), ("id", (wanted.id,)), ("group", wanted.groups)
+    ):  # fmt: skip
+        for name in names:
+            if name is None:
+                continue
+            check_known(option, [name], list(sheet.cells))
+            for part in sheet.parts:
+                with problems.one():
+                    if name in part.lacks:
+                        has = [n for n in sheet.cells if n not in part.lacks]
+                        raise BadInput(
+                            f"{option}: {part.path} has no column {name!r}: {did_you_mean(name, has)}"
+                            f"It has {listed(has)}"
+                        )
+    problems.check("columns are not where they are needed")
 
 
 def _table(
@@ -279,7 +329,6 @@ def _table(
         node=owner,
         name=name,
         lines=tuple(lines),
-        node_column=wanted.node,
         group=group,
         group_name=" and ".join(wanted.groups) or "group",
     )
@@ -344,19 +393,32 @@ def _check(wanted: TableOptions, options: Options) -> None:
         raise BadInput(f"column {both[0]!r} is in text and in numeric: it can be only one")
 
 
-def _owners(wanted: TableOptions, sheet: Sheet) -> NDArray[Any] | None:
+def _owners(path: Paths, wanted: TableOptions, sheet: Sheet) -> NDArray[Any] | None:
     """The node of every row, as text (integers where all are), or None where nothing says it."""
     if wanted.node is None:
         if len(sheet.parts) == 1:
             return None
-        paths = [p.path for p in sheet.parts]
-        names = [stem(p) for p in paths]
-        if len(set(names)) < len(names):
-            names = [f"{readable(p.parent.name)}/{stem(p)}" for p in paths]
-        if twice := next((n for n, times in Counter(names).items() if times > 1), None):
-            raise BadInput(f"two files would be the node {twice!r}: a node is named after its file, rename one of them")
-        return np.repeat(np.array(names), [p.rows for p in sheet.parts])
+        return np.repeat(np.array(_named_after(path, sheet.parts)), [p.rows for p in sheet.parts])
     return by_value(identifiers("node", wanted.node, sheet))
+
+
+def _named_after(path: Paths, parts: Sequence[Part]) -> list[str]:
+    """The node of each file where none is said: of a folder's folders the folder, else the file, told apart if need be.
+
+    Errors: ``BadInput`` for two files that would be one node.
+    """
+    sites = [p.stand.site for p in parts]
+    if is_folder(path) and all(site is not None for site in sites):
+        return [site or "" for site in sites]
+    files = [p.path for p in parts]
+    names = [stem(f) for f in files]
+    if len(set(names)) == 1 and len({f.parent.name for f in files}) == len(files):
+        return [readable(f.parent.name) for f in files]
+    if len(set(names)) < len(names):
+        names = [f"{readable(f.parent.name)}/{stem(f)}" for f in files]
+    if twice := next((n for n, times in Counter(names).items() if times > 1), None):
+        raise BadInput(f"two files would be the node {twice!r}: a node is named after its file, rename one of them")
+    return names
 
 
 def _read_line(sheet: Sheet) -> str:
