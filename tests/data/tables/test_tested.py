@@ -115,7 +115,7 @@ def test_a_group_is_on_one_side_and_no_feature(folder):
     table = read(test=0.2)
     assert not set(table.group) & set(table.test_group)
     assert len(table.test_group) == 18
-    assert "30 different who, with up to 3 rows each, which stay together" in table.lines
+    assert "30 groups by who, with up to 3 rows each, which stay together" in table.lines
     data = table.split(holdout=0.25)
     assert data.feature_names == ("a", "w = x0", "w = x1")
     assert not set(table.group[data.index]) & set(table.group[data.held_index])

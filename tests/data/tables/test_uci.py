@@ -3,7 +3,6 @@
 import io
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from sklearn.impute import SimpleImputer
@@ -14,6 +13,8 @@ from foedus.core.errors import BadInput
 from foedus.data import AtNodes, TableFile, load
 
 from .make_uci import CODES, COLUMNS, HOSPITALS, rows, single, whole
+
+pd = pytest.importorskip("pandas")
 
 OPTIONS = {
     "target": "num",

@@ -221,7 +221,7 @@ def _load(path: Paths, suffixes: tuple[str, ...], wanted: TableOptions) -> Table
     if group is not None:
         sizes = np.unique(group, return_counts=True)[1]
         lines.append(
-            f"{len(sizes):,} different {' and '.join(wanted.groups)}, with up to {sizes.max():,} "
+            f"{len(sizes):,} groups by {' and '.join(wanted.groups)}, with up to {sizes.max():,} "
             f"row{'s' if sizes.max() > 1 else ''} each, which stay together"
         )
     table = _table(columns, kinds, owner, group, wanted, options, sheet, lines, test)
