@@ -120,6 +120,11 @@ class Cells:
         """A column of text, missing where it is one of these, whatever their case."""
         return Cells(_without(self._array, texts))
 
+    def with_points(self) -> Cells:
+        """A column of text whose numbers had decimal commas."""
+        pattern = r"^([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)$"
+        return Cells(_pyarrow("compute").replace_substring_regex(self._array, pattern, r"\1.\2"))
+
     def without_numbers(self, gone: Sequence[float]) -> Cells:
         """A column of numbers, missing where it is one of these, as a column of its type holds them (float32: -9.9)."""
         pa, pc, types = _pyarrow(), _pyarrow("compute"), _pyarrow("types")

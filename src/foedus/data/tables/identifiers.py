@@ -19,6 +19,20 @@ def identifiers(role: str, name: str, sheet: Sheet) -> NDArray[np.str_]:
 
     Errors: ``BadInput`` for a cell without one, and for numbers that their file has rounded.
     """
+    codes, names = _coded(role, name, sheet)
+    return np.array(names)[codes]
+
+
+def owners(name: str, sheet: Sheet) -> NDArray[Any]:
+    """The node of each row (N,): text, or integers where all are, so that they are ordered by value."""
+    codes, names = _coded("node", name, sheet)
+    if all(w.isascii() and w.isdecimal() and len(w) < 20 and str(int(w)) == w and int(w) < 2**63 for w in names):
+        return np.array([int(w) for w in names], np.int64)[codes]
+    return np.array(names)[codes]
+
+
+def _coded(role: str, name: str, sheet: Sheet) -> tuple[NDArray[np.int64], list[str]]:
+    """Each row's name as its place (N,) in the list of different ones. Errors: as of ``identifiers``."""
     cells = sheet.cells[name]
     codes, words = cells.texts()
     none = np.flatnonzero(codes < 0)
@@ -31,15 +45,9 @@ def identifiers(role: str, name: str, sheet: Sheet) -> NDArray[np.str_]:
             f"{role} column {name} holds floats, which do not tell a number as large as {cells[int(rounded[0])]} in "
             f"{sheet.place(int(rounded[0]))} from the next: store the column as integers or as text"
         )
-    return np.array([canonical(w, ignore_case=False) for w in words] or [""])[codes]
-
-
-def by_value(names: NDArray[np.str_]) -> NDArray[Any]:
-    """The same, as integers where all are, so that they are ordered by value."""
-    words = np.unique(names).tolist()
-    if all(w.isascii() and w.isdecimal() and len(w) < 20 and str(int(w)) == w and int(w) < 2**63 for w in words):
-        return names.astype(np.int64)
-    return names
+    place: dict[str, int] = {}
+    merged = np.array([place.setdefault(canonical(w, ignore_case=False), len(place)) for w in words], np.int64)
+    return merged[codes], list(place)
 
 
 def together(columns: Sequence[str], sheet: Sheet) -> NDArray[np.str_]:
@@ -52,13 +60,13 @@ def together(columns: Sequence[str], sheet: Sheet) -> NDArray[np.str_]:
 
 def check_unique(name: str, sheet: Sheet) -> None:
     """Errors: ``BadInput`` for a column in which a value is missing or is in two rows."""
-    words, first, rows = np.unique(identifiers("id", name, sheet), return_inverse=True, return_counts=True)[0:3]
-    twice = np.flatnonzero(rows > 1)
+    codes, names = _coded("id", name, sheet)
+    twice = np.flatnonzero(np.bincount(codes) > 1)
     if len(twice):
-        a, b = (sheet.place(int(r)) for r in np.flatnonzero(first == twice[0])[:2])
-        more = f"; so are {listed(words[twice[1:]].tolist(), 4)}" if len(twice) > 1 else ""
+        a, b = (sheet.place(int(r)) for r in np.flatnonzero(codes == twice[0])[:2])
+        more = f"; so are {listed([names[i] for i in twice[1:]], 4)}" if len(twice) > 1 else ""
         raise BadInput(
-            f"id {name}: {words[twice[0]].item()!r} is in {a} and again in {b}{more}: remove what is there twice, "
+            f"id {name}: {names[twice[0]]!r} is in {a} and again in {b}{more}: remove what is there twice, "
             f"group={name!r} if several rows may be of one, or drop=({name!r},)"
         )
 

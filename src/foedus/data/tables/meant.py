@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,8 +11,6 @@ from foedus.data.tables.amounts import SHARES, amount, value
 from foedus.data.tables.arrow import Cells
 from foedus.data.tables.files import Reading
 from foedus.data.tables.typed import Place, canonical
-
-_COMMA = re.compile(r"([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)")
 
 
 def meant(name: str, cells: Cells, reading: Reading, place: Place) -> Cells:
@@ -25,14 +22,16 @@ def meant(name: str, cells: Cells, reading: Reading, place: Place) -> Cells:
     if spelled := dict(reading.spelling).get(name):
         as_said = {canonical(old, reading.ignore_case): new for old, new in spelled}
         cells = cells.each(lambda word: as_said.get(canonical(word, reading.ignore_case), word))
-    missing = (*reading.missing_values, *dict(reading.missing_in).get(name, ()))
+    more = dict(reading.missing_in).get(name, ())
+    missing = (*reading.missing_values, *more)
     if cells.is_text:
-        cells = cells.without(missing)
+        if spelled or more:  # what is missing in all columns is missing since they were read
+            cells = cells.without(missing)
         if name in reading.amounts:
             cells = _amounts(name, cells, reading.decimal, place)
         elif reading.decimal == ",":
-            cells = cells.each(lambda word: _COMMA.sub(r"\1.\2", word) if _COMMA.fullmatch(word) else word)
-    return _without_values(cells, [_COMMA.sub(r"\1.\2", v) if reading.decimal == "," else v for v in missing])
+            cells = cells.with_points()
+    return _without_values(cells, [v.replace(",", ".") if reading.decimal == "," else v for v in missing])
 
 
 def _without_values(cells: Cells, missing: Sequence[str]) -> Cells:

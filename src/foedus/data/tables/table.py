@@ -28,7 +28,7 @@ from foedus.data.problems import Problems
 from foedus.data.tables.agree import Options, agree_here
 from foedus.data.tables.columns import column, features, kind, said_kinds
 from foedus.data.tables.files import CSV, PARQUET, Paths, find, stem
-from foedus.data.tables.identifiers import by_value, check_unique, identifiers, together
+from foedus.data.tables.identifiers import check_unique, owners, together
 from foedus.data.tables.layout import is_folder
 from foedus.data.tables.options import CsvOptions, TableOptions, taking
 from foedus.data.tables.read import Part, Sheet, check_known, read
@@ -399,7 +399,7 @@ def _owners(path: Paths, wanted: TableOptions, sheet: Sheet) -> NDArray[Any] | N
         if len(sheet.parts) == 1:
             return None
         return np.repeat(np.array(_named_after(path, sheet.parts)), [p.rows for p in sheet.parts])
-    return by_value(identifiers("node", wanted.node, sheet))
+    return owners(wanted.node, sheet)
 
 
 def _named_after(path: Paths, parts: Sequence[Part]) -> list[str]:
