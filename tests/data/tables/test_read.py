@@ -16,6 +16,7 @@ import torch
 
 from foedus.core.errors import BadInput
 from foedus.data import IID, Dirichlet, Natural, Table, load
+from foedus.data.tables import files
 from foedus.data.tables.files import check_names
 from foedus.data.tables.read import check_known
 
@@ -297,6 +298,12 @@ def test_a_folder_for_each_node(write):
     split = read("all").split()
     assert (split.node_names, split.sizes) == (("site-1", "site-10", "site-2"), [3, 3, 6])
     assert read("all/*/data.csv").split().node_names == ("site-1", "site-10", "site-2")
+    # Links are followed, but not back.
+    Path("all/site-3").symlink_to("../elsewhere", target_is_directory=True)
+    write(GOOD, "elsewhere/data.csv")
+    Path("all/site-1/back").symlink_to("..", target_is_directory=True)
+    assert read("all").split().sizes == [3, 3, 6, 3]
+    Path("all/site-3").unlink()
     # A folder around all of them tells nothing apart.
     (Path("all")).rename("inner")
     Path("outer").mkdir()
@@ -305,6 +312,23 @@ def test_a_folder_for_each_node(write):
     # Files of the folder itself come first, as ever.
     write(GOOD, "outer/t.csv")
     assert len(read("outer")) == 3
+
+
+def test_a_folder_of_too_much_is_not_looked_through(write, monkeypatch):
+    monkeypatch.setattr(files, "MOST_FILES", 20)
+    for i in range(30):
+        write("{}", f"all/{i}/x.json")
+    with pytest.raises(BadInput, match="there is too much in all to look for tables there: name a folder or a pattern"):
+        read("all")
+
+
+def test_a_folder_may_say_that_there_is_nothing(write):
+    for name in ("w=NA", "w=red", "w=__HIVE_DEFAULT_PARTITION__", "w=", "w=a=b"):
+        write(GOOD, f"all/{name}/t.csv")
+    found = cells(read("all", node="b", drop=["a"]))
+    assert sorted({*found["w"]}) == [b"", b"a=b", b"red"]
+    with pytest.raises(BadInput, match=r"node column w is empty in line 2 of all/w=/t\.csv and in 8 other rows"):
+        read("all", node="w")
 
 
 def test_folders_that_give_columns(write):

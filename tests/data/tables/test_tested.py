@@ -44,8 +44,17 @@ def test_a_test_file_beside_the_others_is_no_node_s(folder):
     (folder / "train.csv").rename(folder / "test.csv")
     data = load("csv", path=".", target="y", drop=["id", "h", "who"], test="test.csv").split()
     assert (data.node_names, data.test_rows) == (("ann", "bob"), 4)
-    with pytest.raises(BadInput, match=r"path holds only what test names \(test\.csv\): no file is left to train on"):
+    with pytest.raises(BadInput, match=r"test\.csv is to be trained on and is the test, too: give the test a file of"):
         read("test.csv", test="test.csv")
+    for name in ("ann", "bob"):
+        (folder / name).mkdir()
+        (folder / f"{name}.csv").rename(folder / name / "data.csv")
+    data = load("csv", path=".", target="y", drop=["id", "h", "who"], test="test.csv").split()
+    assert (data.node_names, data.test_rows) == (("ann", "bob"), 4)
+    (folder / "alone").mkdir()
+    (folder / "test.csv").rename(folder / "alone" / "test.csv")
+    with pytest.raises(BadInput, match=r"the folder alone has no file that ends in .* but those of the test"):
+        read("alone", test="alone/test.csv")
 
 
 @pytest.mark.parametrize(

@@ -60,10 +60,10 @@ class Cells:
         return cls(_pyarrow().nulls(rows))
 
     @classmethod
-    def repeated(cls, word: str | None, rows: int) -> Cells:
+    def repeated(cls, word: str | None, rows: int, reading: Reading) -> Cells:
         """The same text in every row."""
         pa = _pyarrow()
-        return cls(pa.array([word] * rows, pa.string()))
+        return cls(_clean(pa.repeat(pa.scalar(word, pa.string()), rows), reading))
 
     @property
     def missing(self) -> NDArray[np.bool_]:

@@ -41,7 +41,7 @@ def layout(path: Paths, files: Sequence[Path]) -> list[Stand]:
     found = []
     for file in files:
         folders = file.parent.absolute().relative_to(base).parts if file.absolute().is_relative_to(base) else ()
-        named = [folder.partition("=") for folder in folders if "=" in folder.strip("=")]
+        named = [folder.partition("=") for folder in folders if "=" in folder[1:]]
         columns = tuple((readable(n), None if v == _NOTHING else readable(unquote(v))) for n, _, v in named)
         apart = file.parent.absolute().relative_to(shared).parts
         found.append(Stand(readable(apart[0]) if apart and not columns else None, columns))

@@ -72,10 +72,7 @@ def read(
     A column that a file lacks is missing in its rows, and a file without rows is left out: ``lines`` say so.
     Errors: ``BadInput`` for what cannot be read, of all files together, and a column that is spelled in two ways.
     """
-    left = {file.resolve() for file in leave}
-    files = [file for file in find(path, suffixes or (*CSV, *PARQUET)) if file.resolve() not in left]
-    if not files:
-        raise BadInput(f"path holds only what test names ({listed(map(str, leave), 4)}): no file is left to train on")
+    files = find(path, suffixes or (*CSV, *PARQUET), leave)
     known: dict[str, None] = {}  # names in order, each once
     sheets: list[dict[str, Cells]] = []
     parts: list[Part] = []
@@ -96,7 +93,7 @@ def read(
             rows = len(next(iter(cells.values())))
             for name, value in stand.columns:
                 if keep(name) and name not in cells:
-                    cells[name] = Cells.repeated(value, rows)
+                    cells[name] = Cells.repeated(value, rows, reading)
             sheets.append(cells)
             parts.append(Part(file, rows, stand))
     problems.check(f"of {len(files)} files cannot be read")

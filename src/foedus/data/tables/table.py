@@ -179,7 +179,7 @@ def asked(target: str, options: Mapping[str, Any]) -> CsvOptions:
 
     Errors: ``BadInput`` for an option that there is not.
     """
-    known = [f.name for f in fields(CsvOptions) if f.name not in ("target", "node", "test")]
+    known = [f.name for f in fields(CsvOptions) if f.name not in ("target", "node", "test", "test_seed")]
     for name in options:
         if name not in known:
             raise BadInput(f"a table has no option {name!r}: {did_you_mean(name, known)}There are {listed(known, 30)}")
