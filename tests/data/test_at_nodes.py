@@ -387,7 +387,7 @@ def test_amounts_of_a_target_are_not_told(tmp_path):
             {},
             "target y is 0.5 in all training rows, so there is",
         ),
-        (({"a": [1, 2], "y": [1, 2]},) * 2, {"positive": ">2"}, "target y is '<=2' in all rows that have one"),
+        (({"a": [1, 2], "y": [1, 2]},) * 2, {"positive": ">2"}, "positive: y is <=2 in all rows that have one"),
         (({"a": [1, 2], "y": [0, 1]},) * 2, {"positive": [2]}, "the target y has no label 2: It has 0, 1"),
         (
             ({"a": [1, 2], "y": [0, 1]}, {"a": [1, 2], "y": ["no", "yes"]}),

@@ -158,7 +158,7 @@ def test_quoted_newlines_and_delimiters_are_part_of_a_cell(write):
         ("a,y\n1,a\n2,b\n", {"positive": ">0"}, r"no label '>0', and a comparison is for a target of numbers"),
         (GOOD, {"positive": []}, r"positive is an empty list"),
         (GOOD, {"positive": ["1", None]}, r"positive must be a label, a list of labels or a comparison"),
-        (GOOD, {"positive": ">2"}, r"target y is '<=2' in all rows that have one"),
+        (GOOD, {"positive": ">2"}, r"positive: y is <=2 in all rows that have one, .*another number than 2"),
         (GOOD, {"positive": ">0", "task": "regression"}, r"positive is for classes, and y is a number to predict"),
         ("a,y\n1,0.5\n2,1.5\n", {"positive": 1.5}, r"positive is for classes, and y is a number to predict"),
         ("i,a,y\n7,1,0\n7,2,1\n8,3,0\n8,4,0\n", {"id": "i"}, r"'7' is in line 2 .* again in line 3 .*; so are 8: "),

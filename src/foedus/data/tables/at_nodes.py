@@ -37,7 +37,7 @@ from foedus.data.tables.read import Sheet, check_spelling, lacking
 from foedus.data.tables.recipe import Recipe, same_label
 from foedus.data.tables.schema import Column, Kind, Schema
 from foedus.data.tables.table import asked, check_names, opened
-from foedus.data.tables.target import MOST_CLASSES, are_few, check_varies, refuse_positive
+from foedus.data.tables.target import MOST_CLASSES, are_few, check_both, check_varies, refuse_positive
 from foedus.data.tables.typed import canonical, numbers, numeric_cells
 from foedus.data.told import Told, ask_told
 
@@ -299,7 +299,7 @@ def _target(said: list[dict[str, Any]], wanted: TableOptions, names: tuple[str, 
     name, told = wanted.target, [s["target"] for s in said]
     numeric = all(t["numeric"] for t in told)
     if numeric and (compared := comparison(wanted.positive)) is not None:
-        check_varies(name, np.array(sorted({w.encode() for t in told for w in t["labels"]})))
+        check_both(name, compared, {w.encode() for t in told for w in t["labels"]})
         return Classes(compared.names, positive=compared.names[1])
     if any(t["compared"] for t in told):
         text = next(n for n, t in enumerate(told) if not t["compared"])

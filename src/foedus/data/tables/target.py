@@ -65,7 +65,7 @@ def target_of(wanted: TableOptions, sheet: Sheet, options: Options) -> Outcome:
     values = None if cells.dated or name in wanted.text else cells.numbers()
     if values is not None and (compared := comparison(wanted.positive)) is not None:
         labels = compared(numbers(name, cells, sheet.place))
-        check_varies(name, np.unique(labels[labels != b""]))
+        check_both(name, compared, np.unique(labels[labels != b""]))
         why = f"{name} has 2 classes, {compared.names[0]} and {compared.names[1]}"
         return Outcome("text", labels, why, compared.names[1], Classes(compared.names), compared)
     different = set() if values is None else set(np.unique(values[~np.isnan(values)]).tolist())
@@ -107,6 +107,16 @@ def check_varies(name: str, values: NDArray[Any]) -> None:
         raise BadInput(
             f"target {name} is {only!r} in all rows that have one, so there is nothing to learn: name another column "
             "as target, or read rows in which it differs"
+        )
+
+
+def check_both(name: str, compared: Comparison, found: Collection[bytes]) -> None:
+    """Errors: ``BadInput`` for a comparison that all rows are on one side of."""
+    if len(found) < 2:
+        (only,) = found
+        raise BadInput(
+            f"positive: {name} is {only.decode()} in all rows that have one, so there is nothing to learn: compare it "
+            f"with another number than {compared.number}, or read rows in which it differs"
         )
 
 
