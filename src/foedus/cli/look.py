@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from foedus.cli.app import AsJson, Sets, app, output, print_json, tell, word
+from foedus.cli.table_options import Drop, Group, Id, Missing, Node, Positive, Target, Task, known
 
 if TYPE_CHECKING:
     from foedus.core.records.run import Run
@@ -60,18 +61,40 @@ def report_(
 @app.command()
 def data(
     file: Annotated[Path, typer.Argument(help="An experiment (.toml), or a table (.csv, .parquet, a folder of them).")],
+    target: Target = None,
+    node: Node = None,
+    id: Id = None,
+    group: Group = None,
+    task: Task = None,
+    positive: Positive = None,
+    drop: Drop = None,
+    missing: Missing = None,
     sets: Sets = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Also write a page (.html) or a picture (.png, .svg).")
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Who holds what: the rows and classes of every node, as text and as a picture; of a table, its columns."""
+    """Who holds what: the rows and classes of every node, as text and as a picture; of a table, its columns.
+
+    Options from --target to --missing are about a table; in an experiment they are changed by --set.
+    """
+    given, others = known(
+        (sets or []) if file.suffix.lower() != ".toml" else [], missing, drop, positive,
+        target=target, node=node, id=id, group=group, task=task,
+    )  # fmt: skip
+    if file.suffix.lower() != ".toml":
+        if others:
+            _bad(f"--set {others[0]}: of a table only what stands in [data] can be set, such as data.decimal=','")
+        _table(file, given, json)
+        return
+    if given:
+        option = next(iter(given))
+        _bad(
+            f"--{option.removesuffix('_values')} is about a table, and {file} is an experiment: --set data.{option}=..."
+        )
     from foedus import experiment, report
 
-    if file.suffix.lower() != ".toml":
-        _table(file, json)
-        return
     held = experiment.expand(file, sets or [])[0].experiment.data()
     written = None
     if out is not None:
@@ -85,13 +108,19 @@ def data(
             tell("", f"The {'picture' if pictures else 'page'}: {written.resolve()}")
 
 
-def _table(path: Path, json: bool) -> None:
+def _bad(message: str) -> NoReturn:
+    from foedus.core.errors import BadInput
+
+    raise BadInput(message)
+
+
+def _table(path: Path, given: dict[str, Any], json: bool) -> None:
     """What is in a table, before anything is decided about it."""
     from dataclasses import asdict
 
     from foedus.data.tables import look
 
-    found = look(str(path))
+    found = look(str(path), **given)
     if json:
         print_json(asdict(found))
     else:

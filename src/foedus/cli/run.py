@@ -188,8 +188,8 @@ def _go_on(
 ) -> None:
     from foedus import saved
     from foedus.experiment import to_toml
-    from foedus.experiment.document import parse_set
     from foedus.experiment.made_here import made_here
+    from foedus.experiment.sets import parse_set
     from foedus.experiment.study import Study
     from foedus.experiment.unchanged import check_unchanged
 

@@ -27,32 +27,42 @@ def _pyarrow(part: str = "") -> Any:
 class Cells:
     """One column of N cells: text without spaces around it, or numbers of a typed file; null where missing.
 
-    ``units``: of a column of amounts the units that stood in its cells ("": none did).
+    ``units``: of a column of amounts the units that stood in its cells ("": none did). ``pending``: the array is text
+    as it stands in a file, in which these stand for nothing; it is cleaned when cells are first asked for, and whoever
+    wants some rows (``take``) or counts (``gaps``, ``counts``) of many does not wait for that.
     """
 
-    def __init__(self, array: Any) -> None:
-        self._array = array
+    def __init__(self, array: Any, pending: tuple[str, ...] | None = None) -> None:
+        self._given, self._pending = array, pending
         self.units: tuple[str, ...] = ()
 
+    @property
+    def _array(self) -> Any:
+        if self._pending is not None:
+            self._given, self._pending = _clean(self._given, self._pending), None
+        return self._given
+
     def __len__(self) -> int:
-        return len(self._array)
+        return len(self._given)
 
     @classmethod
     def of(cls, values: Sequence[Any], reading: Reading) -> Cells:
         """Python values: numbers, text, booleans, None."""
         shown = [None if v is None else str(v).lower() if isinstance(v, bool | np.bool_) else str(v) for v in values]
-        return cls(_clean(_pyarrow().array(shown, _pyarrow().string()), reading))
+        return cls(_pyarrow().array(shown, _pyarrow().string()), reading.missing_values)
 
     @classmethod
     def joined(cls, parts: Sequence[Cells]) -> Cells:
         """The cells of several files, one after the other."""
         pa, types = _pyarrow(), _pyarrow("types")
-        kinds = {p._array.type for p in parts if not types.is_null(p._array.type)} or {pa.null()}
+        alike = len({p._pending for p in parts}) == 1
+        arrays = [p._given if alike else p._array for p in parts]
+        kinds = {a.type for a in arrays if not types.is_null(a.type)} or {pa.null()}
         if len(kinds) == 1:  # of a column in which nothing is any kind will do
             (kind,) = kinds
-            return cls(pa.concat_arrays([p._array.cast(kind) for p in parts]))
+            return cls(pa.concat_arrays([a.cast(kind) for a in arrays]), parts[0]._pending if alike else None)
         # Typed differently by their files (integers here, text there): text is what they have in common.
-        return cls(pa.concat_arrays([_text(p._array) for p in parts]))
+        return cls(pa.concat_arrays([_text(a) for a in arrays]))
 
     @classmethod
     def nothing(cls, rows: int) -> Cells:
@@ -65,6 +75,45 @@ class Cells:
         pa = _pyarrow()
         return cls(_clean(pa.repeat(pa.scalar(word, pa.string()), rows), reading))
 
+    def take(self, rows: NDArray[np.int64]) -> Cells:
+        """The cells of these rows."""
+        return Cells(self._given.take(_pyarrow().array(rows)), self._pending)
+
+    def gaps(self) -> int:
+        """How many cells are missing."""
+        return int(_pyarrow("compute").sum(self._gone()).as_py() or 0)
+
+    def _gone(self) -> Any:
+        if self._pending is None:
+            return self._given.is_null()
+        return _is_among(_pyarrow("compute").utf8_trim_whitespace(self._given), self._pending)
+
+    def counts(self, most: int) -> dict[str, int] | None:
+        """The different values, each with the number of its rows; None where there are more than ``most``."""
+        pc = _pyarrow("compute")
+        given = _text(self._given)
+        seen = pc.value_counts(given)
+        if len(seen) > 4 * most:  # spaces around them may tell apart what is one value
+            return None
+        words = Cells(seen.field(0), self._pending)
+        found: dict[str, int] = {}
+        for word, rows in zip(_text(words._array).to_pylist(), seen.field(1).to_pylist(), strict=True):
+            if word is not None:
+                found[word] = found.get(word, 0) + rows
+        return found if len(found) <= most else None
+
+    def all_different(self) -> bool:
+        """Whether no two cells have the same, where there is something."""
+        pc = _pyarrow("compute")
+        there = self._given.filter(pc.invert(self._gone()))
+        return int(pc.count_distinct(there).as_py()) == len(there)
+
+    def having(self, words: Sequence[str]) -> int:
+        """How many cells are one of these."""
+        pa, pc = _pyarrow(), _pyarrow("compute")
+        given = pc.utf8_trim_whitespace(_text(self._given))
+        return int(pc.sum(pc.is_in(given, value_set=pa.array(list(words), pa.string()))).as_py() or 0)
+
     @property
     def missing(self) -> NDArray[np.bool_]:
         """Where nothing is (N,)."""
@@ -73,12 +122,12 @@ class Cells:
     @property
     def is_text(self) -> bool:
         """Whether its file says no more of the cells than that they are text."""
-        return bool(self._array.type == _pyarrow().string())
+        return bool(self._given.type == _pyarrow().string())
 
     @property
     def dated(self) -> bool:
         """Whether a typed file calls it a date or a time."""
-        return bool(_pyarrow("types").is_temporal(self._array.type))
+        return bool(_pyarrow("types").is_temporal(self._given.type))
 
     def numbers(self) -> NDArray[np.float64] | None:
         """The cells as numbers (N,), NaN where missing; None if one of them is not a number."""
@@ -118,6 +167,8 @@ class Cells:
 
     def without(self, texts: Sequence[str]) -> Cells:
         """A column of text, missing where it is one of these, whatever their case."""
+        if self._pending is not None:
+            return Cells(self._given, (*self._pending, *texts))
         return Cells(_without(self._array, texts))
 
     def with_points(self) -> Cells:
@@ -166,7 +217,7 @@ def read_csv(file: Text, reading: Reading, keep: Callable[[str], bool]) -> dict[
         raise _unreadable(file.path, "CSV", e) from e
     except pa.ArrowException as e:
         raise _unreadable(file.path, "CSV", e) from e
-    return {name: Cells(_clean(_one(table.column(name)), reading)) for name in kept}
+    return {name: Cells(_one(table.column(name)), reading.missing_values) for name in kept}
 
 
 def read_parquet(path: Path, reading: Reading, keep: Callable[[str], bool]) -> tuple[dict[str, Cells], list[str]]:
@@ -224,7 +275,7 @@ def _typed(name: str, path: Path, array: Any, reading: Reading) -> Any:
     if types.is_dictionary(kind):
         array, kind = array.cast(kind.value_type), kind.value_type
     if types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view":
-        return _clean(array.cast(pa.string()), reading)
+        return _clean(array.cast(pa.string()), reading.missing_values)
     if types.is_boolean(kind):
         return array.cast(pa.string())
     if types.is_floating(kind):
@@ -234,16 +285,21 @@ def _typed(name: str, path: Path, array: Any, reading: Reading) -> Any:
     raise BadInput(f"column {name} of {path} holds {kind}, neither numbers nor text: drop=({name!r},)")
 
 
-def _clean(array: Any, reading: Reading) -> Any:
-    """Text without spaces around it, null where it stands for nothing in any column."""
-    return _without(_pyarrow("compute").utf8_trim_whitespace(array), reading.missing_values)
+def _clean(array: Any, missing: Sequence[str]) -> Any:
+    """Text without spaces around it, null where it stands for nothing."""
+    return _without(_pyarrow("compute").utf8_trim_whitespace(array), missing)
 
 
 def _without(array: Any, missing: Sequence[str]) -> Any:
     """Text, null where it is one of these, whatever their case."""
     pa, pc = _pyarrow(), _pyarrow("compute")
-    nothing = pa.array(sorted({v.strip().lower() for v in missing}), pa.string())
-    return pc.if_else(pc.is_in(pc.utf8_lower(array), value_set=nothing), pa.scalar(None, pa.string()), array)
+    return pc.if_else(_is_among(array, missing), pa.scalar(None, pa.string()), array)
+
+
+def _is_among(array: Any, texts: Sequence[str]) -> Any:
+    """Where a text is one of these, whatever their case."""
+    pa, pc = _pyarrow(), _pyarrow("compute")
+    return pc.is_in(pc.utf8_lower(array), value_set=pa.array(sorted({t.strip().lower() for t in texts}), pa.string()))
 
 
 def _text(array: Any) -> Any:

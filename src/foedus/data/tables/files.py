@@ -176,7 +176,7 @@ def open_text(path: Path, reading: Reading) -> Text:
     data = _utf8(path, read_bytes(path), reading.encoding)
     if not data.strip():
         raise BadInput(f"{path} is empty: a table needs a line with the names of its columns, then rows")
-    delimiter = reading.delimiter or _sniff(path, data, reading.decimal)
+    delimiter = reading.delimiter or sniff(path, data, reading.decimal)
     if data.count(b'"') % 2:  # an open quote would swallow all lines that follow
         for _ in _records(path, data, delimiter, strict=True):
             pass
@@ -294,7 +294,7 @@ def _records(path: Path, data: bytes, delimiter: str, strict: bool = False) -> I
         raise BadInput(f"line {before + 1} of {path} is not CSV: {e}; is a quote never closed?") from e
 
 
-def _sniff(path: Path, data: bytes, decimal: str) -> str:
+def sniff(path: Path, data: bytes, decimal: str) -> str:
     """The delimiter that divides the first records alike, and into most columns."""
     best: tuple[Any, ...] = (0, 1)
     found = ","

@@ -1,0 +1,55 @@
+"""What a user knows of a table, said to ``foedus init`` and ``foedus data``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+Target = Annotated[str | None, typer.Option("--target", metavar="COLUMN", help="The column to be learned.")]
+Node = Annotated[str | None, typer.Option("--node", metavar="COLUMN", help="The column that says whose row it is.")]
+Id = Annotated[str | None, typer.Option("--id", metavar="COLUMN", help="A column that is different in every row.")]
+Group = Annotated[
+    str | None, typer.Option("--group", metavar="COLUMN", help="A column whose rows are kept together: a patient's.")
+]
+Task = Annotated[str | None, typer.Option("--task", help="classification or regression.")]
+Positive = Annotated[
+    str | None,
+    typer.Option("--positive", metavar="LABEL", help='Class 1 of two: a label, several with commas, or ">0".'),
+]
+Drop = Annotated[list[str] | None, typer.Option("--drop", metavar="COLUMN", help="A column to leave out. Repeat it.")]
+Missing = Annotated[
+    list[str] | None,
+    typer.Option("--missing", metavar="[COLUMN=]VALUE", help="What stands for nothing, in a column or all. Repeat it."),
+]
+
+
+def known(
+    sets: Sequence[str],
+    missing: Sequence[str] | None = None,
+    drop: Sequence[str] | None = None,
+    positive: str | None = None,
+    **columns: str | None,
+) -> tuple[dict[str, Any], list[str]]:
+    """What was said, as options of a table; and the sets that are about something else than ``[data]``."""
+    from foedus.data.tables.files import MISSING
+    from foedus.experiment.sets import parse_set
+
+    given: dict[str, Any] = {name: value for name, value in columns.items() if value is not None}
+    if drop:
+        given["drop"] = list(drop)
+    if positive is not None:
+        given["positive"] = positive.split(",") if "," in positive else positive
+    for word in missing or ():
+        column, equals, value = word.rpartition("=")
+        of = given.setdefault("missing_values", {})
+        of.setdefault(column if equals else "*", [] if equals else [*MISSING]).append(value)
+    others = []
+    for text in sets:
+        keys, value = parse_set(text)
+        if keys[0] == "data" and len(keys) == 2 and keys[1] not in ("source", "path"):
+            given[keys[1]] = value
+        else:
+            others.append(text)
+    return given, others

@@ -1,0 +1,165 @@
+"""Which column says whose row it is: by its name, and by what only sites do to a table.
+
+A column of text or of few numbers with some rows each may be a site or a feature. At sites, other columns are
+distributed differently, many of them and not one or two; a site may not have measured something at all; files of sites
+were often put below each other. When in doubt it is asked.
+
+Legend: S sampled rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from foedus.data.tables.overview.column import Column
+from foedus.data.tables.overview.dependence import SMALLEST, determines, effect
+from foedus.data.tables.overview.identifiers import LEAST_ROWS
+from foedus.data.tables.overview.names import FEATURES, PLACES, SITES, says
+from foedus.data.tables.overview.proposal import Proposal, Question
+
+MOST_NODES = 200
+COMPARED = 60
+"""Columns that a candidate is compared with, at most."""
+CERTAIN = 0.01
+"""The probability of taking chance for a dependence, anywhere in the table (Bonferroni)."""
+MOST_ASKED = 6
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for a column of sites.
+
+    ``differing``  the share of other columns that are distributed differently by it.
+    ``absent``     a column that one of its values lacks wholly, and the others have.
+    ``blocks``     whether its rows lie together, in another order than that of its values.
+    """
+
+    differing: float
+    absent: bool
+    blocks: bool
+
+
+def node(columns: Sequence[Column], learned: str | None) -> Proposal | Question | None:
+    """The column of nodes, the columns that may be it, or None. ``learned``: the target, which is none."""
+    able = [c for c in columns if c.name != learned and _able(c)]
+    sites = [c for c in able if says(c.name, SITES)]
+    places = [c for c in able if c not in sites and says(c.name, PLACES) and c.distinct <= MOST_NODES]
+    others = [c for c in able if c not in sites and c not in places and c.distinct <= MOST_NODES]
+    others = [c for c in others if not says(c.name, FEATURES)]
+    seen = evidence([*places, *others], columns, learned)
+    others = [c for c in others if _is_like_sites(c, seen[c.name])]
+    others = [c for c in others if not any(determines(named, c) for named in (*sites, *places))]  # about a site
+    sites = _once(sites)
+    if len(sites) == 1:
+        return Proposal("node", sites[0].name, f"as its name says so and it has {sites[0].distinct} values")
+    candidates = _once([*sites, *places, *others])
+    if len(candidates) == 1 and candidates[0] in places and _is_known(seen[candidates[0].name]):
+        c = candidates[0]
+        share = round(100 * seen[c.name].differing)
+        return Proposal("node", c.name, f"as its name says so; by its {c.distinct} values {share} % of columns differ")
+    if not candidates:
+        return None
+    candidates = candidates[:MOST_ASKED]
+    values = " and ".join(f"{c.distinct}" for c in candidates)
+    return Question("node", tuple(c.name for c in candidates), f"{_may(candidates)}, with {values} values")
+
+
+def also(chosen: Column, rest: Sequence[Column], columns: Sequence[Column], learned: str | None) -> list[str]:
+    """Columns that are learned from and might name nodes as well as the chosen one does."""
+    found = node([c for c in columns if c in rest], learned)
+    names = found.choose if isinstance(found, Question) else () if found is None else (found.value,)
+    by_name = {c.name: c for c in rest}
+    return [n for n in names if not determines(chosen, by_name[n])]
+
+
+def _may(candidates: Sequence[Column]) -> str:
+    return "this one may be it" if len(candidates) == 1 else "each of these may be it"
+
+
+def _able(c: Column) -> bool:
+    """Text or whole numbers, two values at least, with some rows each."""
+    if c.kind not in ("text", "number") or c.counts is None or c.distinct < 2:
+        return False
+    if c.kind == "number" and not c.whole_numbers:
+        return False
+    if says(c.name, SITES) and not c.missing:
+        return c.distinct <= max(2, c.rows // 2)
+    if c.missing * 20 > c.rows or c.distinct > MOST_NODES:
+        return False
+    enough = sum(n for n in c.counts.values() if n >= LEAST_ROWS)
+    return enough >= 0.9 * (c.rows - c.missing)
+
+
+def _once(candidates: Sequence[Column]) -> list[Column]:
+    """Without those that say the same as one before: a code beside its name."""
+    kept: list[Column] = []
+    for c in candidates:
+        if not any(determines(c, k) and determines(k, c) for k in kept):
+            kept.append(c)
+    return kept
+
+
+def _is_known(e: Evidence) -> bool:
+    """Whether what its name says is borne out."""
+    return e.absent or e.blocks or e.differing >= 0.25
+
+
+def _is_like_sites(c: Column, e: Evidence) -> bool:
+    """Whether a column without such a name should be asked about."""
+    if e.absent:
+        return True
+    if e.blocks or _is_code(c):
+        return e.differing >= 0.25
+    return c.kind == "text" and e.differing >= (0.5 if c.distinct > 2 else 0.75)
+
+
+def _is_code(c: Column) -> bool:
+    """Numbers that name rather than count: few of those between the smallest and the largest are there."""
+    if c.kind != "number" or c.distinct < 3:
+        return False
+    known = c.numbers_S[~np.isnan(c.numbers_S)]
+    low, high = float(known.min()), float(known.max())
+    years = low >= 1900 and high <= 2100
+    return low >= 10 and not years and high - low + 1 > 2 * c.distinct
+
+
+def evidence(candidates: Sequence[Column], columns: Sequence[Column], learned: str | None) -> dict[str, Evidence]:
+    """What speaks for each of the candidates, by its name."""
+    others = [c for c in columns if c.kind in ("number", "text") and c.name != learned and c.distinct > 1]
+    others = [c for c in others if not (c.kind == "text" and len(c.words) > 50)]
+    step = max(1, len(others) // COMPARED)
+    others = others[::step][:COMPARED]
+    tests = max(1, len(candidates) * len(others))
+    return {c.name: _evidence(c, [o for o in others if o is not c], tests) for c in candidates}
+
+
+def _evidence(c: Column, others: Sequence[Column], tests: int) -> Evidence:
+    compared = [o for o in others if not determines(c, o) and not determines(o, c)]
+    differing = 0
+    for o in compared:
+        size, p = effect(c, o)
+        differing += size >= SMALLEST and p * tests < CERTAIN
+    absent = any(_absent(c, o) for o in others if o.missing)
+    return Evidence(differing / len(compared) if compared else 0.0, absent, _blocks(c))
+
+
+def _absent(c: Column, other: Column) -> bool:
+    """Whether nearly all is missing at one value (with 20 rows at least), and most is there at the others."""
+    labels, gone = c.labels_S, other.codes < 0
+    there = labels >= 0
+    rows = np.bincount(labels[there])
+    share = np.bincount(labels[there], gone[there]) / np.maximum(rows, 1)
+    lacking = (share >= 0.95) & (rows >= 20)
+    return bool(lacking.any()) and bool((share[~lacking & (rows > 0)] <= 0.5).any())
+
+
+def _blocks(c: Column) -> bool:
+    """Whether rows of one value follow each other, but not because rows were sorted by it as numbers are."""
+    labels = c.labels_S[c.labels_S >= 0]
+    if len(labels) < 2:
+        return False
+    runs = 1 + int((np.diff(labels) != 0).sum())
+    return runs <= c.distinct * 1.2
