@@ -50,10 +50,10 @@ class ColumnLook:
 class Column:
     """A column of a sheet with N rows, of which S are sampled."""
 
-    def __init__(self, name: str, cells: Cells, sampled: NDArray[np.int64] | None) -> None:
-        self.name, self.cells, self.rows, self.sampled = name, cells, len(cells), sampled
-        self._sample = cells if sampled is None else cells.take(sampled)
-        self.codes, self.words = self._sample.texts()
+    def __init__(self, name: str, cells: Cells, sampled: NDArray[np.int64] | None, decimal: str = ".") -> None:
+        self.name, self.cells, self.rows, self.sampled, self.decimal = name, cells, len(cells), sampled, decimal
+        self.sample = cells if sampled is None else cells.take(sampled)
+        self.codes, self.words = self.sample.texts()
         self.seen = np.bincount(self.codes[self.codes >= 0], minlength=len(self.words))
         """How many sampled rows have each of the words."""
         self.whole = sampled is None
@@ -71,7 +71,7 @@ class Column:
         """number, text, mixed (mostly numbers), date or empty."""
         if not self.words:
             return "empty"
-        if self._sample.dated or are_dates(self.words):
+        if self.sample.dated or are_dates(self.words):
             return "date"
         numbers = are_numbers(self.words)
         if numbers == len(self.words):
@@ -137,13 +137,13 @@ class Column:
         return self.cells.having(words)
 
 
-def columns_of(sheet: Sheet) -> list[Column]:
-    """The columns of a sheet. The sample is the same rows of each."""
+def columns_of(sheet: Sheet, decimal: str) -> list[Column]:
+    """The columns of a sheet, whose amounts have this decimal mark. The sample is the same rows of each."""
     sampled = None
     if sheet.rows > 2 * SAMPLE:
         sampled = np.sort(np.random.default_rng(0).choice(sheet.rows, SAMPLE, replace=False)).astype(np.int64)
     names = list(sheet.cells)
-    made: Callable[[str], Column] = lambda name: Column(name, sheet.cells[name], sampled)  # noqa: E731
+    made: Callable[[str], Column] = lambda name: Column(name, sheet.cells[name], sampled, decimal)  # noqa: E731
     if sampled is None:
         return [made(n) for n in names]
     with ThreadPoolExecutor(cpu_count() or 1) as pool:  # PyArrow computes without the interpreter's lock

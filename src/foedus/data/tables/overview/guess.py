@@ -17,6 +17,7 @@ from foedus.data.tables.overview.column import Column, ColumnLook, columns_of
 from foedus.data.tables.overview.dependence import determines
 from foedus.data.tables.overview.identifiers import group, identifier, is_id, prefixes
 from foedus.data.tables.overview.leaks import leak
+from foedus.data.tables.overview.proof import refused
 from foedus.data.tables.overview.proposal import Guess, Note, Proposal, Question
 from foedus.data.tables.overview.reading import opened
 from foedus.data.tables.overview.sizes import sentence, shares
@@ -83,7 +84,8 @@ def look(path: Paths, **given: Any) -> Look:
     """
     path, test = several.apart(path, given)
     source, sheet, read_as = opened(path, given)
-    columns = columns_of(sheet)
+    decimal = next((p.value for p in read_as if p.option == "decimal"), given.get("decimal", "."))
+    columns = columns_of(sheet, decimal)
     if len(columns) < 2:
         raise BadInput(
             f"{sheet.parts[0].path} has a single column, {columns[0].name!r}: a table needs a target and something to "
@@ -157,6 +159,7 @@ def look(path: Paths, **given: Any) -> Look:
                 notes.append(Note(words, (a, b)))
     if target is not None and (gap := gaps.gap(target)) is not None and not target.few:
         notes.append(Note("in {0}, which is to be learned, " + gap.why.removeprefix("in "), (target.name,)))
+    notes += refused(rest, {f.option: f.value for f in _decided(found)}, sheet.place)
     size = sentence(
         rows, _node_rows(owner, target, found, rows), share.get("test", given.get("test")), share["holdout"]
     )

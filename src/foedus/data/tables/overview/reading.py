@@ -5,23 +5,21 @@ from __future__ import annotations
 import codecs
 import csv
 import gzip
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from foedus.core.errors import BadInput
 from foedus.data.files import read_bytes
-from foedus.data.tables.files import CSV, PARQUET, Paths, Reading, find, sniff
+from foedus.data.tables.amounts import amount
+from foedus.data.tables.files import CSV, MISSING, PARQUET, Paths, Reading, find, sniff
 from foedus.data.tables.overview.proposal import Proposal
 from foedus.data.tables.read import Sheet, read
 
-_COMMA = re.compile(r"[+-]?\d*,\d+")
-_POINT = re.compile(r"[+-]?\d*\.\d+")
 HEAD = 1 << 16
 """Bytes of a file by which its delimiter and decimal mark are found out."""
 READING = ("encoding", "delimiter", "decimal", "names")
-"""Options of ``load`` that say how a file is read."""
+"""Options of ``load`` that say how the text of a file is read."""
 
 
 def opened(path: Paths, given: Mapping[str, Any]) -> tuple[str, Sheet, list[Proposal]]:
@@ -31,13 +29,13 @@ def opened(path: Paths, given: Mapping[str, Any]) -> tuple[str, Sheet, list[Prop
     """
     first = find(path, (*CSV, *PARQUET))[0]
     source, suffixes = ("parquet", PARQUET) if first.name.lower().endswith(PARQUET) else ("csv", CSV)
-    said = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items() if k in READING}
+    said = {k: v for k, v in given.items() if k in READING}
     found = [] if source == "parquet" else _text(first, said)
     dropped, rename = frozenset(given.get("drop") or ()), dict(given.get("rename") or {})
 
     def sheet() -> Sheet:
-        reading: Any = said | {p.option: p.value for p in found}
-        return read(path, suffixes, Reading(**reading), rename, lambda name: name not in dropped)
+        reading = as_said({**given, **{p.option: p.value for p in found}})
+        return read(path, suffixes, reading, rename, lambda name: name not in dropped)
 
     try:
         return source, sheet(), found
@@ -48,6 +46,20 @@ def opened(path: Paths, given: Mapping[str, Any]) -> tuple[str, Sheet, list[Prop
     why = "its bytes are not UTF-8, and this fits; look at words with accents"
     found.append(Proposal("encoding", encoding, why))
     return source, sheet(), found
+
+
+def as_said(options: Mapping[str, Any]) -> Reading:
+    """How files are read by options of ``load``."""
+    missing = options.get("missing_values") or {}
+    by_column = dict(missing) if isinstance(missing, Mapping) else {"*": missing}
+    text: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items() if k in READING}
+    return Reading(
+        **text,
+        missing_values=tuple(map(str, by_column.pop("*", MISSING))),
+        missing_in=tuple((name, tuple(map(str, words))) for name, words in by_column.items()),
+        spelling=tuple((name, tuple(words.items())) for name, words in (options.get("spelling") or {}).items()),
+        amounts=tuple(options.get("numeric") or ()),
+    )
 
 
 def _text(file: Path, said: Mapping[str, Any]) -> list[Proposal]:
@@ -77,12 +89,12 @@ def _head(file: Path) -> bytes:
 
 
 def _has_commas(text: str, delimiter: str) -> bool:
-    """Whether some column's cells are numbers with a decimal comma, and no cell is one with a point."""
+    """Whether some column's cells are amounts with a decimal comma only, and no cell is one with a point only."""
     records = list(csv.reader(text.splitlines(), delimiter=delimiter))
     columns = zip(*[r for r in records if r and len(r) == len(records[0])], strict=True)
     cells = [[v.strip() for v in column if v.strip()] for column in columns]
-    commas = [sum(_COMMA.fullmatch(v) is not None for v in column) for column in cells]
-    points = sum(_POINT.fullmatch(v) is not None for column in cells for v in column)
+    commas = [sum(amount(v, ",") is not None and amount(v, ".") is None for v in column) for column in cells]
+    points = sum(amount(v, ".") is not None and amount(v, ",") is None for column in cells for v in column)
     return not points and any(n * 2 > len(column) for n, column in zip(commas, cells, strict=True))
 
 
