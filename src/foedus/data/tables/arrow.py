@@ -27,9 +27,9 @@ def _pyarrow(part: str = "") -> Any:
 class Cells:
     """One column of N cells: text without spaces around it, or numbers of a typed file; null where missing.
 
-    ``units``: of a column of amounts the units that stood in its cells ("": none did). ``pending``: the array is text
-    as it stands in a file, in which these stand for nothing; it is cleaned when cells are first asked for, and whoever
-    wants some rows (``take``) or counts (``gaps``, ``counts``) of many does not wait for that.
+    ``units``: of a column of amounts the units that stood in its cells ("": none did). ``pending``: the array is the
+    chunks of text as they stand in a file, in which these stand for nothing; it is cleaned when cells are first asked
+    for, and whoever wants some rows (``take``) or counts (``gaps``, ``counts``) of many does not wait for that.
     """
 
     def __init__(self, array: Any, pending: tuple[str, ...] | None = None) -> None:
@@ -39,7 +39,7 @@ class Cells:
     @property
     def _array(self) -> Any:
         if self._pending is not None:
-            self._given, self._pending = _clean(self._given, self._pending), None
+            self._given, self._pending = _clean(_one(self._given), self._pending), None
         return self._given
 
     def __len__(self) -> int:
@@ -49,18 +49,20 @@ class Cells:
     def of(cls, values: Sequence[Any], reading: Reading) -> Cells:
         """Python values: numbers, text, booleans, None."""
         shown = [None if v is None else str(v).lower() if isinstance(v, bool | np.bool_) else str(v) for v in values]
-        return cls(_pyarrow().array(shown, _pyarrow().string()), reading.missing_values)
+        return cls(_pyarrow().chunked_array([shown], _pyarrow().string()), reading.missing_values)
 
     @classmethod
     def joined(cls, parts: Sequence[Cells]) -> Cells:
         """The cells of several files, one after the other."""
         pa, types = _pyarrow(), _pyarrow("types")
-        alike = len({p._pending for p in parts}) == 1
-        arrays = [p._given if alike else p._array for p in parts]
+        pending = {p._pending for p in parts}
+        if len(pending) == 1 and None not in pending:
+            return cls(pa.chunked_array([chunk for p in parts for chunk in p._given.chunks], pa.string()), *pending)
+        arrays = [p._array for p in parts]
         kinds = {a.type for a in arrays if not types.is_null(a.type)} or {pa.null()}
         if len(kinds) == 1:  # of a column in which nothing is any kind will do
             (kind,) = kinds
-            return cls(pa.concat_arrays([a.cast(kind) for a in arrays]), parts[0]._pending if alike else None)
+            return cls(pa.concat_arrays([a.cast(kind) for a in arrays]))
         # Typed differently by their files (integers here, text there): text is what they have in common.
         return cls(pa.concat_arrays([_text(a) for a in arrays]))
 
@@ -95,9 +97,9 @@ class Cells:
         seen = pc.value_counts(given)
         if len(seen) > 4 * most:  # spaces around them may tell apart what is one value
             return None
-        words = Cells(seen.field(0), self._pending)
+        words = seen.field(0) if self._pending is None else _clean(seen.field(0), self._pending)
         found: dict[str, int] = {}
-        for word, rows in zip(_text(words._array).to_pylist(), seen.field(1).to_pylist(), strict=True):
+        for word, rows in zip(words.to_pylist(), seen.field(1).to_pylist(), strict=True):
             if word is not None:
                 found[word] = found.get(word, 0) + rows
         return found if len(found) <= most else None
@@ -217,7 +219,7 @@ def read_csv(file: Text, reading: Reading, keep: Callable[[str], bool]) -> dict[
         raise _unreadable(file.path, "CSV", e) from e
     except pa.ArrowException as e:
         raise _unreadable(file.path, "CSV", e) from e
-    return {name: Cells(_one(table.column(name)), reading.missing_values) for name in kept}
+    return {name: Cells(table.column(name), reading.missing_values) for name in kept}
 
 
 def read_parquet(path: Path, reading: Reading, keep: Callable[[str], bool]) -> tuple[dict[str, Cells], list[str]]:

@@ -174,7 +174,7 @@ def open_text(path: Path, reading: Reading) -> Text:
     Errors: ``BadInput`` for a file that is empty, binary or in another encoding, and for a header that is not one.
     """
     data = _utf8(path, read_bytes(path), reading.encoding)
-    if not data.strip():
+    if not data[:65536].strip() and not data.strip():
         raise BadInput(f"{path} is empty: a table needs a line with the names of its columns, then rows")
     delimiter = reading.delimiter or sniff(path, data, reading.decimal)
     if data.count(b'"') % 2:  # an open quote would swallow all lines that follow

@@ -82,8 +82,11 @@ class Column:
     @cached_property
     def numbers_S(self) -> NDArray[np.float64]:
         """The sampled cells as numbers, NaN where there is none."""
-        by_word = np.array([float(w) if are_numbers([w]) else np.nan for w in self.words] + [np.nan])
-        return by_word[self.codes]
+        if self.kind == "number":
+            by_word = np.array(self.words, np.str_).astype(np.float64)
+        else:
+            by_word = np.array([float(w) if are_numbers([w]) else np.nan for w in self.words], np.float64)
+        return np.append(by_word, np.nan)[self.codes]
 
     @cached_property
     def labels_S(self) -> NDArray[np.int64]:
@@ -97,11 +100,15 @@ class Column:
         return np.array([*by_word, -1], np.int64)[self.codes]
 
     @cached_property
+    def _plain(self) -> frozenset[str]:
+        return frozenset(self.words)
+
+    @cached_property
     def distinct(self) -> int:
         """Different values, in one spelling, of all rows, or of the sample where they are not counted."""
-        words = self.counts if self.counts is not None else self.words
+        words = list(self.words if self.counts is None else self.counts)
         if self.kind == "number":
-            return len({float(w) for w in words if are_numbers([w])})
+            return len({float(w) for w in words if w in self._plain or are_numbers([w])})
         return len({canonical(w) for w in words}) if self.kind == "text" else len(words)
 
     @property

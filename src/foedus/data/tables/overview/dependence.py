@@ -76,11 +76,9 @@ def of_labels(a_S: NDArray[np.int64], b_S: NDArray[np.int64]) -> tuple[float, fl
 
 def crossed(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.float64]:
     """How often each label of one goes with each of the other; labels that are not there have no line."""
-    _, a = np.unique(a, return_inverse=True)
-    _, b = np.unique(b, return_inverse=True)
-    a, b = a.reshape(-1), b.reshape(-1)
     rows, columns = (int(x.max()) + 1 if len(x) else 0 for x in (a, b))
-    return np.bincount(a * columns + b, minlength=rows * columns).reshape(rows, columns).astype(np.float64)
+    table = np.bincount(a * columns + b, minlength=rows * columns).reshape(rows, columns).astype(np.float64)
+    return table[table.any(1)][:, table.any(0)]
 
 
 def effect(of: Column, on: Column) -> tuple[float, float]:
@@ -100,6 +98,7 @@ def determines(a: Column, b: Column) -> bool:
     left, right = a.labels_S[there], b.labels_S[there]
     if not len(left):
         return False
-    pairs = len(np.unique(left * (int(right.max()) + 1) + right))
+    one_of = np.zeros(int(left.max()) + 1, np.int64)
+    one_of[left] = right
     alone = int((np.bincount(left) == 1).sum())
-    return pairs == len(np.unique(left)) and alone * 2 <= len(left)
+    return bool((one_of[left] == right).all()) and alone * 2 <= len(left)

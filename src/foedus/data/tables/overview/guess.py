@@ -99,19 +99,21 @@ def look(path: Paths, **given: Any) -> Look:
         """What was said of an option, if anything was."""
         return [Proposal(option, given[option], "as you said")] if given.get(option) is not None else []
 
-    sited = None if "split" in given or "node" in given else nodes.node(columns, given.get("target"))
-    site = sited.value if isinstance(sited, Proposal) else None
-    target_: list[Finding] = told("target") or [targets.target([c for c in columns if c.name != site])]
+    sites = nodes.sites(columns)
+    sited = sites[0].name if len(sites) == 1 else given.get("node")
+    target_: list[Finding] = told("target") or [targets.target([c for c in columns if c.name != sited])]
     [chosen] = target_
     target = by_name[chosen.value] if isinstance(chosen, Proposal) else None
     task = told("task") or told("positive") or ([] if target is None else _listed(targets.task(target)))
 
     same: list[Guess] = []
-    if sited is not None and target is not None and site != target.name:
-        sited = nodes.node(columns, target.name)  # what differs by the target tells nothing of nodes
-    if by_file is not None and "node" not in given:
-        sited, same = several.node(by_file, sited, columns)
-    whose = told("node") or _listed(sited)
+    guessed: Finding | None = None
+    also: list[str] = []
+    if "split" not in given and "node" not in given:
+        guessed, also = nodes.node(columns, None if target is None else target.name)
+        if by_file is not None:
+            guessed, same = several.node(by_file, guessed, columns)
+    whose = told("node") or _listed(guessed)
     owner = by_file
     for f in whose:
         owner = by_name[f.value] if isinstance(f, Proposal) else None
@@ -149,9 +151,8 @@ def look(path: Paths, **given: Any) -> Look:
     share = shares(rows, test is not None or "test" in given) | {k: v for k, v in given.items() if k == "holdout"}
     found += [Proposal(k, v) for k, v in share.items() if k not in {f.option for f in found}]
     notes += _alike(rest, owner)
-    if owner is not None and "node" not in given:
-        also = nodes.also(owner, rest, columns, chosen.value if isinstance(chosen, Proposal) else None)
-        notes += [Note("{0} may name nodes as well; it is learned from", (name,)) for name in also]
+    left = {c.name for c in rest}
+    notes += [Note("{0} may name nodes as well; it is learned from", (name,)) for name in also if name in left]
     for a in asked:
         for b in asked:
             if a < b and leak(by_name[b], by_name[a]) is not None:

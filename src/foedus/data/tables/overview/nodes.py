@@ -42,37 +42,37 @@ class Evidence:
     blocks: bool
 
 
-def node(columns: Sequence[Column], learned: str | None) -> Proposal | Question | None:
-    """The column of nodes, the columns that may be it, or None. ``learned``: the target, which is none."""
+def sites(columns: Sequence[Column]) -> list[Column]:
+    """Columns that are called so and may be so."""
+    return _once([c for c in columns if says(c.name, SITES) and _able(c)])
+
+
+def node(columns: Sequence[Column], learned: str | None) -> tuple[Proposal | Question | None, list[str]]:
+    """The column of nodes, or the columns that may be it, or None; and which might name nodes as well as the one.
+
+    ``learned``: the target, which names none.
+    """
     able = [c for c in columns if c.name != learned and _able(c)]
-    sites = [c for c in able if says(c.name, SITES)]
-    places = [c for c in able if c not in sites and says(c.name, PLACES) and c.distinct <= MOST_NODES]
-    others = [c for c in able if c not in sites and c not in places and c.distinct <= MOST_NODES]
-    others = [c for c in others if not says(c.name, FEATURES)]
+    named = sites(able)
+    places = [c for c in able if not says(c.name, SITES) and says(c.name, PLACES) and c.distinct <= MOST_NODES]
+    others = [c for c in able if not says(c.name, SITES | PLACES | FEATURES) and c.distinct <= MOST_NODES]
     seen = evidence([*places, *others], columns, learned)
     others = [c for c in others if _is_like_sites(c, seen[c.name])]
-    others = [c for c in others if not any(determines(named, c) for named in (*sites, *places))]  # about a site
-    sites = _once(sites)
-    if len(sites) == 1:
-        return Proposal("node", sites[0].name, f"as its name says so and it has {sites[0].distinct} values")
-    candidates = _once([*sites, *places, *others])
+    others = [c for c in others if not any(determines(one, c) for one in (*named, *places))]  # about a site
+    candidates = _once([*named, *places, *others])
+    if len(named) == 1:
+        also = [c.name for c in candidates if c is not named[0] and not determines(named[0], c)]
+        return Proposal("node", named[0].name, f"as its name says so and it has {named[0].distinct} values"), also
     if len(candidates) == 1 and candidates[0] in places and _is_known(seen[candidates[0].name]):
         c = candidates[0]
         share = round(100 * seen[c.name].differing)
-        return Proposal("node", c.name, f"as its name says so; by its {c.distinct} values {share} % of columns differ")
+        why = f"as its name says so; by its {c.distinct} values {share} % of columns differ"
+        return Proposal("node", c.name, why), []
     if not candidates:
-        return None
+        return None, []
     candidates = candidates[:MOST_ASKED]
     values = " and ".join(f"{c.distinct}" for c in candidates)
-    return Question("node", tuple(c.name for c in candidates), f"{_may(candidates)}, with {values} values")
-
-
-def also(chosen: Column, rest: Sequence[Column], columns: Sequence[Column], learned: str | None) -> list[str]:
-    """Columns that are learned from and might name nodes as well as the chosen one does."""
-    found = node([c for c in columns if c in rest], learned)
-    names = found.choose if isinstance(found, Question) else () if found is None else (found.value,)
-    by_name = {c.name: c for c in rest}
-    return [n for n in names if not determines(chosen, by_name[n])]
+    return Question("node", tuple(c.name for c in candidates), f"{_may(candidates)}, with {values} values"), []
 
 
 def _may(candidates: Sequence[Column]) -> str:
