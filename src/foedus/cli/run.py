@@ -11,6 +11,7 @@ from foedus.cli.app import AsJson, Quiet, Sets, app, output, print_json, progres
 
 if TYPE_CHECKING:
     from foedus.core.errors import RunEnded
+    from foedus.core.types.data import FederatedDataset
     from foedus.experiment import Case, Experiment
     from foedus.experiment.study import Outcome, Study
     from foedus.training import Run
@@ -246,7 +247,7 @@ def _trained(experiment: Experiment, folder: Path, resume: bool, quiet: bool, ac
     config = to_toml(experiment)
     if experiment.names_code:
         remember(config.encode())
-    _announce(experiment, data.nodes, quiet)
+    _announce(experiment, data, quiet)
     planned, begun = rounds(experiment), commits(folder)
     with report.LiveTable([experiment.name], progress(quiet), every=max(1, (planned or 0) // LINES)) as table:
         row = table.row(experiment.name, planned, begun)
@@ -287,11 +288,14 @@ def _shown(done: Run, folder: Path, failed: RunEnded | None, json: bool) -> None
         raise typer.Exit(1)
 
 
-def _announce(experiment: Experiment, nodes: int, quiet: bool) -> None:
-    """Before the run: over what graph the peers of a decentralised program talk, and how fast that mixes."""
+def _announce(experiment: Experiment, data: FederatedDataset, quiet: bool) -> None:
+    """Before the run: on how many rows; and over what graph peers talk, how fast it mixes."""
+    from foedus.report.rows import rows_said
+
+    progress(quiet).print(rows_said(data), soft_wrap=True, markup=False)
     prepare = getattr(experiment.program, "prepare", None)
     if prepare is not None:
-        progress(quiet).print(prepare(nodes), soft_wrap=True, markup=False)
+        progress(quiet).print(prepare(data.nodes), soft_wrap=True, markup=False)
 
 
 def _graph(done: Run) -> None:
@@ -315,8 +319,8 @@ def _many(cases: list[Case], folder: Path, json: bool, quiet: bool) -> None:
     from foedus.experiment.study import Study
 
     study = Study.begin(cases, folder)
-    for sentence in study.chosen:
-        progress(quiet).print(sentence, markup=False)
+    for sentence in (*study.rows, *study.chosen):
+        progress(quiet).print(sentence, soft_wrap=True, markup=False)
     if any(case.experiment.names_code for case in cases):
         remember((folder / saved.STUDY).read_bytes(), *(m.config.encode() for m in study.members))
     _conduct(study, json, quiet)

@@ -15,12 +15,9 @@ _ASKED = {
     "target": ("which column is to be learned", "it is none of these: name another column of the table"),
     "node": (
         "which column says whose row each is",
-        'none of these does: write split = "iid" and nodes = 5 in its place, or nothing where each file is a node',
+        'no column does: write split = "iid" and nodes = 5 in its place, or nothing where each file is a node',
     ),
-    "task": (
-        "is the target classes or an amount",
-        'of its numbers you want two classes: write positive = ">0" instead',
-    ),
+    "task": ("is the target classes or an amount", 'you want two classes of it: write positive = ">0" in its place'),
     "test": ("are these rows the test set", "the file is a node: add it to path and write test = false"),
 }
 """What is asked, and what to do if the choice is another, by the key in ``[data]``."""
@@ -37,5 +34,5 @@ def unanswered(raw: Mapping[str, Any]) -> list[tuple[Path, str]]:
         choices = value[CHOOSE] if isinstance(value[CHOOSE], list) else []
         write = " or ".join(f"{key} = {inline(choice)}" for choice in choices)
         advice = f"write {write}; if {otherwise}" if write else f"if {otherwise}"
-        found.append((("data", key), f"an open question, {question}? {advice[0].upper()}{advice[1:]}"))
+        found.append((("data", key), f"an open question: {question}? {advice[0].upper()}{advice[1:]}"))
     return found

@@ -244,7 +244,7 @@ def dates_everywhere() -> Table:
 def wide_genes() -> Table:
     r = np.random.default_rng(12)
     n, kind = 120, r.choice(3, 120)
-    genes = {f"g{j}": np.round(r.normal(7, 1, n) + (kind == j % 3) * (0.8 if j < 12 else 0), 3) for j in range(400)}
+    genes = {f"g{j}": np.round(r.normal(7, 1, n) + (kind == j % 3) * (0.8 if j < 12 else 0), 3) for j in range(150)}
     c = {"sample_id": [f"TCGA-{i:03}-{i * 7 % 100:02}X" for i in range(n)], **genes}
     return one(c | {"subtype": np.array(["LumA", "LumB", "Basal"])[kind]}, Right("subtype", None, never=("sample_id",)))
 

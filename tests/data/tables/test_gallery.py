@@ -1,11 +1,15 @@
 """A first look at tables as they lie about: right, or asked, and never wrong."""
 
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from foedus.data.tables import look
 from foedus.data.tables.overview.proposal import Question
+from foedus.experiment import BadExperiment, expand, starter
 
 from .gallery import TABLES, Right
 
@@ -73,7 +77,54 @@ def test_of_all_tables_nothing_is_guessed_wrong_and_most_is_right(tmp_path):
     assert counts["right"] >= 5 * counts["asked"]
 
 
-@pytest.mark.parametrize("name", ["hospitals", "hungarian", "wide_genes"])
+def test_what_is_proposed_is_read_and_what_is_asked_is_asked_again(tmp_path):
+    asked = 0
+    for name, make in TABLES.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        table = make()
+        table.write(folder)
+        file = folder / "e.toml"
+        file.write_text(starter(folder / table.path, file), encoding="utf-8")
+        questions = look(str(folder / table.path)).questions
+        asked += bool(questions)
+        if questions:
+            with pytest.raises(BadExperiment) as bad:
+                expand(file)
+            assert len(bad.value.problems) == len(questions)
+            for q, problem in zip(questions, bad.value.problems, strict=True):
+                assert f"data.{q.option}: an open question:" in str(problem)
+                assert all(Path(str(choice)).name in str(problem) for choice in q.choose if choice is not False)
+            continue
+        experiment = expand(file)[0].experiment
+        data = experiment.data()
+        experiment.check(data)
+        learned_from = {f.partition(" = ")[0].removesuffix(" missing") for f in data.feature_names}
+        assert not learned_from & {table.right.target, table.right.node, *table.right.never}
+        assert (data.classes is None) == (table.right.task == "regression")
+    assert 0 < asked < len(TABLES) / 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TABLES)
+def test_an_unmodified_file_runs_to_its_page_or_ends_in_its_question(name, tmp_path):
+    table = TABLES[name]()
+    table.write(tmp_path)
+    file = tmp_path / "e.toml"
+    file.write_text(starter(tmp_path / table.path, file), encoding="utf-8")
+    short = [f"--set=sweep.program.{i}.{p}.rounds=2" for i, p in enumerate(("local_only", "fedavg", "centralized"))]
+    command = [sys.executable, "-m", "foedus", "run", "e.toml", "--set=sweep.seed=[0]", *short, "-q", "-o", "out"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    if "choose = [" in file.read_text(encoding="utf-8"):
+        assert (done.returncode, "an open question:" in done.stderr) == (1, True), done.stderr
+        assert not (tmp_path / "out").exists()
+    else:
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "out" / "report.html").exists()
+
+
+@pytest.mark.parametrize("name", ["hospitals", "hungarian", "a_survey_with_nines"])
 def test_the_answer_does_not_hang_on_the_order_of_rows(name, tmp_path):
     table = TABLES[name]()
     table.write(tmp_path)

@@ -108,7 +108,7 @@ def test_several_files_are_nodes_themselves(tmp_path):
     assert (found.source, found.rows) == ("parquet", 6)
     assert found.options == {"path": tmp_path, "target": "label", "test": None}
     assert load(found.source, **found.options).split().node_names == ("ann", "bob")
-    assert found.size == "of 6 rows, 4 are trained on, and 2 that the nodes hold out judge"
+    assert found.size == "of 6 rows, 4 are trained on and 2 judge (held out by the nodes)"
 
 
 def test_counts_are_true_where_guesses_are_made_by_a_sample(tmp_path):

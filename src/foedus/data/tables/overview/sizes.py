@@ -17,17 +17,27 @@ def shares(rows: int, own_test: bool) -> dict[str, Any]:
     return {**test, "holdout": HOLDOUT_SMALL if small else HOLDOUT_LARGE}
 
 
+def said(trained: int, held: int, tested: int, about: str = "") -> str:
+    """What becomes of the rows, in words: those trained on, those that nodes hold out, those of a test set.
+
+    >>> said(552, 184, 184)
+    'of 920 rows, 552 are trained on and 368 judge (184 held out by the nodes, 184 of no node)'
+    """
+    rows = trained + held + tested
+    if rows == trained:
+        return f"all {rows:,} rows are trained on, and none is left to judge by"
+    if held and tested:
+        whose = f"{held:,} held out by the nodes, {tested:,} of no node"
+    else:
+        whose = "held out by the nodes" if held else "of no node"
+    return f"of {rows:,} rows, {about}{trained:,} are trained on and {held + tested:,} judge ({whose})"
+
+
 def sentence(rows: int, nodes: Sequence[int] | None, test: Any, holdout: float) -> str:
-    """What becomes of so many rows. ``nodes``: the rows of each node; None where that is not known."""
+    """The same before anything is divided. ``nodes``: the rows of each node; None where that is not known."""
     tested = round(rows * test) if isinstance(test, float) else 0
     if nodes is None or tested:
         held = round((rows - tested) * holdout)
-        about = "about "
-    else:
-        held = sum(min(max(round(n * holdout), 1), n - 1) if n > 1 else 0 for n in nodes)
-        about = ""
-    parts = [f"{held:,} that the nodes hold out"]
-    if tested:
-        parts.append(f"{tested:,} of no node")
-    judge = parts[0] if len(parts) == 1 else f"{held + tested:,} ({' and '.join(parts)})"
-    return f"of {rows:,} rows, {about}{rows - held - tested:,} are trained on, and {judge} judge"
+        return said(rows - tested - held, held, tested, "about ")
+    held = sum(min(max(round(n * holdout), 1), n - 1) if n > 1 else 0 for n in nodes)
+    return said(rows - held, held, 0)

@@ -42,7 +42,7 @@ def target(columns: Sequence[Column]) -> Proposal | Question:
         few = [c for c in able if c.few]
         if len(few) == 1 and few[0] in ends:
             return _proposed(few[0], f"as it is the {_place(few[0], able)} column and the only one with few values")
-    few = [c for c in reversed(able) if c.few and not says(c.name, FEATURES)]
+    few = [c for c in reversed(able) if c.few and not says(c.name, SITES | PLACES | FEATURES)]
     likely.sort(key=lambda c: c not in ends)
     choose = list(dict.fromkeys([*sure, *likely, *rivals, *ends, *few]))
     if not choose:
