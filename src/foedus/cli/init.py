@@ -38,10 +38,8 @@ def init(
     file = out if out is not None else Path(f"{data.stem if data is not None else 'digits'}.toml")
     if os.path.lexists(file):
         raise BadInput(f"{file} already exists: remove it, or name another with --out")
-    given, others = known(
-        sets or [], missing, drop, positive, target=target, node=node, id=id, group=group, task=task
-    )  # fmt: skip
-    text = starter(data, file, given, others)
+    given = known(missing, drop, positive, target=target, node=node, id=id, group=group, task=task)
+    text = starter(data, file, given, sets or [])
     write_whole(file, text.encode(), "the experiment")
     if json:
         print_json({"file": str(file), "text": text})

@@ -79,20 +79,14 @@ def data(
 
     Options from --target to --missing are about a table; in an experiment they are changed by --set.
     """
-    given, others = known(
-        (sets or []) if file.suffix.lower() != ".toml" else [], missing, drop, positive,
-        target=target, node=node, id=id, group=group, task=task,
-    )  # fmt: skip
+    given = known(missing, drop, positive, target=target, node=node, id=id, group=group, task=task)
     if file.suffix.lower() != ".toml":
-        if others:
-            _bad(f"--set {others[0]}: of a table only what stands in [data] can be set, such as data.decimal=','")
-        _table(file, given, json)
+        _table(file, given, sets or [], json)
         return
     if given:
         option = next(iter(given))
-        _bad(
-            f"--{option.removesuffix('_values')} is about a table, and {file} is an experiment: --set data.{option}=..."
-        )
+        said = option.removesuffix("_values")
+        _bad(f"--{said} is about a table, and {file} is an experiment: change it by --set data.{option}=...")
     from foedus import experiment, report
 
     held = experiment.expand(file, sets or [])[0].experiment.data()
@@ -114,13 +108,17 @@ def _bad(message: str) -> NoReturn:
     raise BadInput(message)
 
 
-def _table(path: Path, given: dict[str, Any], json: bool) -> None:
+def _table(path: Path, given: dict[str, Any], sets: list[str], json: bool) -> None:
     """What is in a table, before anything is decided about it."""
     from dataclasses import asdict
 
     from foedus.data.tables import look
+    from foedus.experiment.sets import of_data
 
-    found = look(str(path), **given)
+    options, others = of_data(sets)
+    if others:
+        _bad(f"--set {others[0]}: of a table only what stands in [data] can be set, such as data.decimal=','")
+    found = look(str(path), **options | given)
     if json:
         print_json(asdict(found))
     else:

@@ -26,15 +26,13 @@ Missing = Annotated[
 
 
 def known(
-    sets: Sequence[str],
     missing: Sequence[str] | None = None,
     drop: Sequence[str] | None = None,
     positive: str | None = None,
     **columns: str | None,
-) -> tuple[dict[str, Any], list[str]]:
-    """What was said, as options of a table; and the sets that are about something else than ``[data]``."""
+) -> dict[str, Any]:
+    """What was said, as options of a table."""
     from foedus.data.tables.files import MISSING
-    from foedus.experiment.sets import parse_set
 
     given: dict[str, Any] = {name: value for name, value in columns.items() if value is not None}
     if drop:
@@ -45,11 +43,4 @@ def known(
         column, equals, value = word.rpartition("=")
         of = given.setdefault("missing_values", {})
         of.setdefault(column if equals else "*", [] if equals else [*MISSING]).append(value)
-    others = []
-    for text in sets:
-        keys, value = parse_set(text)
-        if keys[0] == "data" and len(keys) == 2 and keys[1] not in ("source", "path"):
-            given[keys[1]] = value
-        else:
-            others.append(text)
-    return given, others
+    return given

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 from typing import Any
 
 from foedus.core.errors import BadInput
@@ -39,3 +40,20 @@ def parse_set(text: str) -> tuple[list[str], Any]:
     except tomllib.TOMLDecodeError:
         parsed = {}
     return keys, parsed["x"] if list(parsed) == ["x"] else value
+
+
+def of_data(sets: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """What is set of a table that stands in ``[data]``, as options; and the sets of everything else.
+
+    >>> of_data(["data.decimal=,", "evaluate.nodes=1"])
+    ({'decimal': ','}, ['evaluate.nodes=1'])
+    """
+    options: dict[str, Any] = {}
+    others = []
+    for text in sets:
+        keys, value = parse_set(text)
+        if len(keys) == 2 and keys[0] == "data" and keys[1] not in ("source", "path"):
+            options[keys[1]] = value
+        else:
+            others.append(text)
+    return options, others

@@ -12,7 +12,7 @@ from typing import Any
 from foedus.core.errors import BadInput
 from foedus.data.tables.overview.proposal import Note, Proposal, Question
 from foedus.experiment.questions import CHOOSE
-from foedus.experiment.sets import parse_set
+from foedus.experiment.sets import of_data, parse_set
 from foedus.plain.places import said
 from foedus.plain.toml import inline, key
 
@@ -63,7 +63,15 @@ def starter(data: Path | None, file: Path, given: Mapping[str, Any] | None = Non
     Whatever the data's names hold stands in quotes: the text, read again, says what is meant and no more.
     Errors: ``BadInput`` for data that is not there, that none of the sources can read, or whose name a file cannot say.
     """
-    found = _digits() if data is None else _look(data, file, given or {})
+    if data is not None and not data.exists():
+        raise BadInput(f"there is no {data}: name a table, an .npz file, or a folder of tables, idx files or images")
+    if data is not None and _is_table(data):
+        options, sets = of_data(sets)
+        found = _table(data, file, {**options, **(given or {})})
+    elif given:
+        raise BadInput(f"{next(iter(given))} is an option of tables (.csv, .parquet): name one")
+    else:
+        found = _digits() if data is None else _look(data, file)
     binary, flat = found.binary, found.flat
     local = {"epochs": 2, "batch_size": 16, "lr": 0.1 if flat else 0.05}
     program = {"rounds": 30, "local": local}
@@ -147,14 +155,13 @@ def _dealt() -> dict[str, Said]:
     }
 
 
-def _look(data: Path, file: Path, given: Mapping[str, Any]) -> Found:
-    if not data.exists():
-        raise BadInput(f"there is no {data}: name a table, an .npz file, or a folder of tables, idx files or images")
+def _is_table(data: Path) -> bool:
+    return any(p.name.lower().removesuffix(".gz").endswith(TABLES) for p in _inside(data))
+
+
+def _look(data: Path, file: Path) -> Found:
+    """Data that is no table. Errors: ``BadInput`` for what no source can read."""
     names = [p.name.lower() for p in _inside(data)]
-    if any(n.removesuffix(".gz").endswith(TABLES) for n in names):
-        return _table(data, file, given)
-    if given:
-        raise BadInput(f"{next(iter(given))} is an option of tables, and {data} is none (.csv, .parquet)")
     path = Said(said(os.path.relpath(data, file.parent)))
     if data.suffix == ".npz":
         return Found("arrays", {"source": Said("npz"), "path": path, **_dealt(), "holdout": Said(0.2)})

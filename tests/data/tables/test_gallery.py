@@ -117,7 +117,7 @@ def test_an_unmodified_file_runs_to_its_page_or_ends_in_its_question(name, tmp_p
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert "Traceback" not in done.stderr
     if "choose = [" in file.read_text(encoding="utf-8"):
-        assert (done.returncode, "an open question:" in done.stderr) == (1, True), done.stderr
+        assert (done.returncode, "an open question:" in done.stderr) == (2, True), done.stderr
         assert not (tmp_path / "out").exists()
     else:
         assert done.returncode == 0, done.stderr
