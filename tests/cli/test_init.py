@@ -36,15 +36,15 @@ def test_a_question_is_asked_by_init_by_data_and_by_run(foedus, patients, tmp_pa
     assert said.status == 0
     assert "Choose where { choose = [ stands" in said.out
     data = fields(tmp_path / "t.toml")
-    assert data["target"] == {"choose": ["leidet", "grad"]}
+    assert data["target"] == {"choose": ["leidet", "Ort", "grad"]}
     assert data["node"] == {"choose": ["Ort"]}
     assert (data["drop"], data["missing_values"]) == (["Fall"], {"chol": ["0"]})
-    assert '# <- "leidet" and "grad" say the same: if one is to be learned, leave out the other' in said.out
+    assert '# <- "grad" and "leidet" say the same: if one is to be learned, leave out the other' in said.out
     for command in ("data", "run"):
         said = foedus(command, "t.toml")
         assert said.status == 2
-        assert "t.toml:10: data.target: an open question: which column is to be learned?" in said.err
-        assert 'Write target = "leidet" or target = "grad"' in said.err
+        assert "t.toml:8: data.target: an open question: which column is to be learned?" in said.err
+        assert 'Write target = "leidet" or target = "Ort" or target = "grad"' in said.err
         assert 'data.node: an open question: which column says whose row each is? Write node = "Ort"' in said.err
     assert not (tmp_path / "runs").exists()
     answers = ["--set", "data.target=leidet", "--set", "data.node=Ort"]
@@ -57,7 +57,7 @@ def test_answers_given_to_init_are_looked_at_with_the_table(foedus, patients, tm
     data = fields(tmp_path / "t.toml")
     assert (data["target"], data["node"], data["drop"]) == ("leidet", "Ort", ["Alter", "Fall", "grad"])
     assert "its value alone tells the target in 100 % of rows" in said.out
-    assert 'chol = ["0"]  # <- as you said' in said.out
+    assert 'chol = ["0"]           # <- as you said' in said.out
     assert "of 320 rows, 239 are trained on and 81 judge (held out by the nodes)" in said.out
     said = foedus("data", "t.toml")
     assert (said.status, "Haus C" in said.out) == (0, True)

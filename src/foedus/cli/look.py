@@ -123,7 +123,9 @@ def _table(path: Path, given: dict[str, Any], sets: list[str], json: bool) -> No
         print_json(asdict(found))
     else:
         tell(*found.lines)
-        tell("", f"Write an experiment that says so: foedus init {word(path)}")
+        answers = "".join(f" --{q.option} NAME" for q in found.questions if q.option in ("target", "node", "task"))
+        so = "with your answers" if answers else "that says so"
+        tell("", f"Write an experiment {so}: foedus init {word(path)}{answers}")
 
 
 def _also_in(label: str, folder: Path) -> str:

@@ -56,7 +56,7 @@ def node(columns: Sequence[Column], learned: str | None) -> tuple[Proposal | Que
     named = sites(able)
     places = [c for c in able if not says(c.name, SITES) and says(c.name, PLACES) and c.distinct <= MOST_NODES]
     others = [c for c in able if not says(c.name, SITES | PLACES | FEATURES) and c.distinct <= MOST_NODES]
-    seen = evidence([*places, *others], columns, learned)
+    seen = evidence([*named, *places, *others], columns, learned)
     others = [c for c in others if _is_like_sites(c, seen[c.name])]
     others = [c for c in others if not any(determines(one, c) for one in (*named, *places))]  # about a site
     candidates = _once([*named, *places, *others])
@@ -72,11 +72,10 @@ def node(columns: Sequence[Column], learned: str | None) -> tuple[Proposal | Que
         return None, []
     candidates = candidates[:MOST_ASKED]
     values = " and ".join(f"{c.distinct}" for c in candidates)
-    return Question("node", tuple(c.name for c in candidates), f"{_may(candidates)}, with {values} values"), []
-
-
-def _may(candidates: Sequence[Column]) -> str:
-    return "this one may be it" if len(candidates) == 1 else "each of these may be it"
+    shares = " and ".join(f"{round(100 * seen[c.name].differing)}" for c in candidates)
+    which = "this one may be it" if len(candidates) == 1 else "each of these may be it"
+    why = f"{which}: by its {values} values {shares} % of columns differ"
+    return Question("node", tuple(c.name for c in candidates), why), []
 
 
 def _able(c: Column) -> bool:
