@@ -18,6 +18,10 @@ _ASKED = {
         'no column does: write split = "iid" and nodes = 5 in its place, or nothing where each file is a node',
     ),
     "task": ("is the target classes or an amount", 'you want two classes of it: write positive = ">0" in its place'),
+    "group": (
+        "does each node count its own",
+        "a value at two nodes is one and the same: leave its rows out at one of them and name that column alone",
+    ),
     "test": ("are these rows the test set", "the file is a node: add it to path and write test = false"),
 }
 """What is asked, and what to do if the choice is another, by the key in ``[data]``."""

@@ -557,3 +557,23 @@ def utf_16_with_tabs() -> Table:
     }
     right = Right("Diagnose", "Klinik", options={"encoding": "utf-16"})
     return raw(csv_text(c, delimiter="\t").encode("utf-16"), right)
+
+
+@table
+def every_clinic_counts_its_patients() -> Table:
+    r, c, site, score = _clinic(40, rows=200)
+    number = np.array([(site[:i] == k).sum() + 1 for i, k in enumerate(site)])
+    visits = r.integers(2, 5, 200)
+    c = {"clinic": HOSPITALS[site], "patient_id": number, **c}
+    long = {n: np.repeat(np.asarray(v), visits) for n, v in c.items()}
+    long["weight"] = np.round(r.normal(80, 12, visits.sum()), 1)
+    long["relapse"] = _yes(r, np.repeat(score, visits))
+    return one(long, Right("relapse", "clinic", options={"group": ["clinic", "patient_id"]}))
+
+
+@table
+def every_hospital_counts_its_rows() -> Table:
+    r, c, site, score = _clinic(41)
+    number = [(site[:i] == k).sum() + 1 for i, k in enumerate(site)]
+    c = {"hospital": HOSPITALS[site], "id": number, **c, "outcome": _yes(r, score)}
+    return one(c, Right("outcome", "hospital", never=("id",)))

@@ -52,7 +52,7 @@ def test_people_with_several_rows_are_kept_together(name, of_each, others, told)
     who = np.repeat(np.arange(N // of_each), of_each)
     columns = [column([f"k{k:03}" for k in R.permutation(N // of_each)[who]], name)]
     columns += [column(np.array([*"mf"])[R.integers(0, 2, N)][who], n) for n in others]
-    found = group([*columns, column(R.integers(0, 3, N), "grade")])
+    found = group([*columns, column(R.integers(0, 3, N), "grade")], None, False)
     assert (found is not None) == told
 
 

@@ -10,21 +10,19 @@ import numpy as np
 
 from foedus.core.errors import BadInput
 from foedus.data.tables.files import Paths
-from foedus.data.tables.overview import gaps, nodes, several
-from foedus.data.tables.overview import target as targets
+from foedus.data.tables.overview import gaps, several
 from foedus.data.tables.overview.amounts import is_amount, leading_zeros
 from foedus.data.tables.overview.column import Column, ColumnLook, columns_of
-from foedus.data.tables.overview.dependence import determines
-from foedus.data.tables.overview.identifiers import group, identifier, is_id, prefixes
+from foedus.data.tables.overview.identifiers import is_id
 from foedus.data.tables.overview.leaks import leak
 from foedus.data.tables.overview.proof import refused
-from foedus.data.tables.overview.proposal import Guess, Note, Proposal, Question
+from foedus.data.tables.overview.proposal import Finding, Guess, Note, Proposal, Question, decided, told
 from foedus.data.tables.overview.reading import opened
+from foedus.data.tables.overview.roles import roles
 from foedus.data.tables.overview.sizes import sentence, shares
 from foedus.data.tables.overview.spellings import variants
 from foedus.data.tables.read import check_known
 
-Finding = Proposal | Question
 ELSEWHERE = ("split", "nodes", "holdout")
 """What is found for ``split`` and not for ``load``."""
 
@@ -92,95 +90,36 @@ def look(path: Paths, **given: Any) -> Look:
             "learn it from; if its columns are divided by another character, say delimiter="
         )
     _check(given, sheet.names)
-    by_name = {c.name: c for c in columns}
-    by_file = several.owners(sheet, columns)
-
-    def told(option: str) -> list[Finding]:
-        """What was said of an option, if anything was."""
-        return [Proposal(option, given[option], "as you said")] if given.get(option) is not None else []
-
-    sites = nodes.sites(columns)
-    sited = sites[0].name if len(sites) == 1 else given.get("node")
-    target_: list[Finding] = told("target") or [targets.target([c for c in columns if c.name != sited])]
-    [chosen] = target_
-    target = by_name[chosen.value] if isinstance(chosen, Proposal) else None
-    task = told("task") or told("positive") or ([] if target is None else _listed(targets.task(target)))
-
-    same: list[Guess] = []
-    guessed: Finding | None = None
-    also: list[str] = []
-    if "split" not in given and "node" not in given:
-        guessed, also = nodes.node(columns, None if target is None else target.name)
-        if by_file is not None:
-            guessed, same = several.node(by_file, guessed, columns)
-    whose = told("node") or _listed(guessed)
-    owner = by_file
-    for f in whose:
-        owner = by_name[f.value] if isinstance(f, Proposal) else None
-    if not whose and by_file is None:
-        whose = _dealt(given, columns)
-
-    taken = {f.value for f in _decided([*target_, *whose]) if f.option in ("target", "node")}
-    free = [c for c in columns if c.name not in taken]
-    alone = told("id") or _listed(identifier(free))
-    together = told("group") or _listed(group([c for c in free if c.name not in {f.value for f in _decided(alone)}]))
-    taken |= {f.value for f in _decided([*alone, *together])}
-    rest = [c for c in columns if c.name not in taken]
-
-    out = [*same]
-    if owner is not None and owner is not by_file:
-        out += [
-            Guess(c.name, "it says the same as the node")
-            for c in rest
-            if c.distinct > 1 and determines(c, owner) and determines(owner, c)
-        ]
-    gone = {g.name for g in out}
-    out += [Guess(c.name, why) for c in rest if c.name not in gone and (why := _useless(c, target)) is not None]
-    rest = [c for c in rest if c.name not in {g.name for g in out}]
-    dropped = [*(given.get("drop") or ()), *(g.name for g in out)]
-    drop = [Proposal("drop", dropped, parts=(*(Guess(n, "as you said") for n in given.get("drop") or ()), *out))]
-
-    found: list[Finding] = [*read_as, *target_, *task, *whose, *alone, *together, *(drop if dropped else [])]
-    found += _kinds(rest, given)
-    asked = {name for f in target_ if isinstance(f, Question) for name in f.choose}
-    missing, notes = _missing([c for c in rest if c.name not in asked], owner, given)
-    found += missing
-    found += [test] if test is not None else told("test")
-    found += [Proposal(k, v) for k, v in given.items() if k not in {f.option for f in found} and v is not None]
+    found = roles(columns, several.owners(sheet, columns), given)
+    target, owner = found.target, found.owner
+    gone = {g.name for g in found.same}
+    useless = [
+        Guess(c.name, why) for c in found.rest if c.name not in gone and (why := _useless(c, target)) is not None
+    ]
+    drop = _all_of("drop", given, [*found.same, *useless])
+    left = {g.name for f in drop for g in f.parts}
+    rest = [c for c in found.rest if c.name not in left]
+    missing, notes = _missing([c for c in rest if c.name not in found.asked], owner, given)
+    findings: list[Finding] = [*read_as, *found.findings, *drop, *_kinds(rest, given), *missing]
+    findings += [test] if test is not None else told(given, "test")
+    findings += [Proposal(k, v) for k, v in given.items() if v is not None and k not in {f.option for f in findings}]
     rows = sheet.rows - (target.missing if target is not None else 0)
-    share = shares(rows, test is not None or "test" in given) | {k: v for k, v in given.items() if k == "holdout"}
-    found += [Proposal(k, v) for k, v in share.items() if k not in {f.option for f in found}]
-    notes += _alike(rest, owner)
-    left = {c.name for c in rest}
-    notes += [Note("{0} may name nodes as well; it is learned from", (name,)) for name in also if name in left]
-    for a in asked:
-        for b in asked:
-            if a < b and leak(by_name[b], by_name[a]) is not None:
-                words = "{0} and {1} say the same: if one is to be learned, leave out the other"
-                notes.append(Note(words, (a, b)))
-    if target is not None and (gap := gaps.gap(target)) is not None and not target.few:
-        notes.append(Note("in {0}, which is to be learned, " + gap.why.removeprefix("in "), (target.name,)))
-    notes += refused(rest, {f.option: f.value for f in _decided(found)}, sheet.place)
-    size = sentence(
-        rows, _node_rows(owner, target, found, rows), share.get("test", given.get("test")), share["holdout"]
-    )
-    classes = None
-    if target is not None and not any(f.option == "task" and f.value == "regression" for f in _decided(task)):
-        classes = target.distinct if target.kind == "text" or target.few else None
-        if any(f.option == "positive" and isinstance(f.value, str | list) for f in _decided(task)):
-            classes = 2
+    share = shares(rows, test is not None or "test" in given)
+    findings += [Proposal(k, v) for k, v in share.items() if k not in {f.option for f in findings}]
+    options = {f.option: f.value for f in decided(findings)}
+    notes += [
+        *found.notes,
+        *_alike(rest, owner),
+        *_copies([c for c in rest if c.name in found.asked]),
+        *([] if target is None else _of_target(target)),
+        *refused(rest, options, sheet.place),
+    ]
+    of_nodes = _node_rows(owner, target, options.get("nodes"), rows)
+    size = sentence(rows, of_nodes, options.get("test"), options["holdout"])
     return Look(
         path, source, tuple(str(p.path) for p in sheet.parts), sheet.rows, tuple(c.about() for c in columns),
-        tuple(found), tuple(notes), classes, size,
+        tuple(findings), tuple(notes), found.classes, size,
     )  # fmt: skip
-
-
-def _listed(finding: Finding | None) -> list[Finding]:
-    return [] if finding is None else [finding]
-
-
-def _decided(findings: Sequence[Finding]) -> list[Proposal]:
-    return [f for f in findings if isinstance(f, Proposal)]
 
 
 def _check(given: Mapping[str, Any], known: Sequence[str]) -> None:
@@ -190,25 +129,6 @@ def _check(given: Mapping[str, Any], known: Sequence[str]) -> None:
             check_known(option, [given[option]], known)
     for option in ("drop", "text", "numeric"):
         check_known(option, given.get(option) or (), known)
-
-
-def _dealt(given: Mapping[str, Any], columns: Sequence[Column]) -> list[Finding]:
-    """What to do with rows that no column gives to a node: ask if identifiers may, else deal them out."""
-    if "split" not in given and "node" not in given and (coded := prefixes(columns)) is not None:
-        _, codes = coded
-        place = columns.index(coded[0]) + 1
-        why = (
-            f"the identifiers in column {place} begin with {codes} codes: if these are sites, make a column of them "
-            'and name it here; if not, write instead of this line: split = "iid" and nodes = 5'
-        )
-        return [Question("node", (), why)]
-    split = Proposal("split", given.get("split", "iid"), "no column names a node: rows are dealt out at random")
-    if "split" in given:
-        split = Proposal("split", given["split"], "as you said")
-    return [
-        split,
-        Proposal("nodes", given.get("nodes", 5), "as you said" if "nodes" in given else "as many as you like"),
-    ]
 
 
 def _useless(c: Column, target: Column | None) -> str | None:
@@ -233,7 +153,14 @@ def _useless(c: Column, target: Column | None) -> str | None:
     return None
 
 
-def _kinds(rest: Sequence[Column], given: Mapping[str, Any]) -> list[Finding]:
+def _all_of(option: str, given: Mapping[str, Any], guessed: Sequence[Guess]) -> list[Proposal]:
+    """A list of columns: those that were said, and those that are guessed."""
+    said = [*(given.get(option) or ())]
+    parts = [*(Guess(name, "as you said") for name in said), *(g for g in guessed if g.name not in said)]
+    return [Proposal(option, [g.name for g in parts], parts=tuple(parts))] if parts else []
+
+
+def _kinds(rest: Sequence[Column], given: Mapping[str, Any]) -> list[Proposal]:
     """Columns that are text or numbers, whatever they look like."""
     said = {*(given.get("text") or ()), *(given.get("numeric") or ())}
     free = [c for c in rest if c.name not in said]
@@ -244,12 +171,7 @@ def _kinds(rest: Sequence[Column], given: Mapping[str, Any]) -> list[Finding]:
         if c.kind == "mixed" and not is_amount(c) and gaps.gap(c) is None
     ]
     amounts = [Guess(c.name, "amounts or shares, written as text") for c in free if is_amount(c)]
-    found: list[Finding] = []
-    for option, guessed in (("text", text), ("numeric", amounts)):
-        parts = [*(Guess(n, "as you said") for n in given.get(option) or ()), *guessed]
-        if parts:
-            found.append(Proposal(option, [g.name for g in parts], parts=tuple(parts)))
-    return found
+    return [*_all_of("text", given, text), *_all_of("numeric", given, amounts)]
 
 
 def _missing(
@@ -286,12 +208,25 @@ def _alike(rest: Sequence[Column], owner: Column | None) -> list[Note]:
     return found
 
 
-def _node_rows(owner: Column | None, target: Column | None, found: Sequence[Finding], rows: int) -> list[int] | None:
+def _copies(asked: Sequence[Column]) -> list[Note]:
+    """Pairs of columns, of which one may be the target, that say the same."""
+    words = "{0} and {1} say the same: if one is to be learned, leave out the other"
+    pairs = [(a, b) for a in asked for b in asked if a.name < b.name]
+    return [Note(words, (a.name, b.name)) for a, b in pairs if leak(b, a) is not None or leak(a, b) is not None]
+
+
+def _of_target(target: Column) -> list[Note]:
+    """What may stand for nothing in the target itself: rows without a target are left out, so nobody is to guess it."""
+    gap = None if target.few else gaps.gap(target)
+    words = "" if gap is None else "in {0}, which is to be learned, " + gap.why.removeprefix("in ")
+    return [Note(words, (target.name,))] if words else []
+
+
+def _node_rows(owner: Column | None, target: Column | None, nodes: Any, rows: int) -> list[int] | None:
     """The rows of every node that have a target; None where that is not known yet."""
     if owner is not None and owner.whole and (target is None or target.whole):
         codes = owner.codes if target is None else owner.codes[target.codes >= 0]
         return [int(n) for n in np.bincount(codes[codes >= 0]) if n]
-    many = next((f.value for f in _decided(found) if f.option == "nodes"), None)
-    if isinstance(many, int) and many > 0:
-        return [rows // many + (k < rows % many) for k in range(many)]
+    if owner is None and isinstance(nodes, int) and nodes > 0:
+        return [rows // nodes + (k < rows % nodes) for k in range(nodes)]
     return None

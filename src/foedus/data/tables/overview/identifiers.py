@@ -12,7 +12,7 @@ from foedus.data.tables.overview.amounts import is_amount
 from foedus.data.tables.overview.column import Column
 from foedus.data.tables.overview.dependence import determines
 from foedus.data.tables.overview.names import IDS, PEOPLE, says, tokens
-from foedus.data.tables.overview.proposal import Proposal
+from foedus.data.tables.overview.proposal import Proposal, Question
 
 LEAST_ROWS = 5
 """Rows that a node should have, on average, to be one."""
@@ -41,8 +41,21 @@ def identifier(columns: Sequence[Column]) -> Proposal | None:
     return None
 
 
-def group(columns: Sequence[Column]) -> Proposal | None:
-    """The column that says which rows are of one person or thing: it repeats, with some rows each."""
+def counts_within(c: Column, owner: Column) -> bool:
+    """Whether it is different in every row of a node, and called so: every node counts its own rows."""
+    if not c.whole or not (c.kind == "text" or c.whole_numbers) or not says(c.name, IDS | PEOPLE):
+        return False
+    there = (c.labels_S >= 0) & (owner.labels_S >= 0)
+    pairs = np.stack([c.labels_S[there], owner.labels_S[there]], 1)
+    return len(pairs) > 1 and len(np.unique(pairs, axis=0)) == len(pairs)
+
+
+def group(columns: Sequence[Column], owner: Column | None, of_files: bool) -> Proposal | Question | None:
+    """The column that says which rows are of one person or thing: it repeats, with some rows each.
+
+    Where one of its values is at two nodes, it is asked whether each counts its own. ``owner``: the nodes, if known;
+    ``of_files``: each file is one, and no column says so.
+    """
     for c in columns:
         if not _repeats(c):
             continue
@@ -50,11 +63,11 @@ def group(columns: Sequence[Column]) -> Proposal | None:
         named = words <= PEOPLE | IDS and (bool(words & PEOPLE) or c.kind == "text")
         others = [o for o in columns if o is not c and o.few]
         if named or (c.kind == "text" and any(determines(c, o) for o in others)):
-            return Proposal(
-                "group",
-                c.name,
-                f"its {_many(c)} values repeat: rows of one are kept together, and it is not learned from",
-            )
+            if owner is None or of_files or determines(c, owner):
+                why = f"its {_many(c)} values repeat: rows of one are kept together"
+                return Proposal("group", c.name, why)
+            why = "values repeat, and some are at two nodes: does each node count its own?"
+            return Question("group", ([owner.name, c.name],), why)
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,3 +46,16 @@ class Note:
 
     def __str__(self) -> str:
         return self.words.format(*self.names)
+
+
+Finding = Proposal | Question
+
+
+def told(given: Mapping[str, Any], option: str) -> list[Finding]:
+    """What a person said of an option; nothing where nothing was said."""
+    return [Proposal(option, given[option], "as you said")] if given.get(option) is not None else []
+
+
+def decided(findings: Iterable[Finding]) -> list[Proposal]:
+    """Those that are no questions."""
+    return [f for f in findings if isinstance(f, Proposal)]
