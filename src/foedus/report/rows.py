@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from foedus.core.types.data import FederatedDataset
+from typing import TYPE_CHECKING
+
 from foedus.data.tables.overview.sizes import said
+
+if TYPE_CHECKING:
+    from foedus.core.types.data import FederatedDataset
 
 
 def rows_said(data: FederatedDataset) -> str:

@@ -93,12 +93,12 @@ def look(path: Paths, **given: Any) -> Look:
     found = roles(columns, several.owners(sheet, columns), given)
     target, owner = found.target, found.owner
     gone = {g.name for g in found.same}
-    useless = [
-        Guess(c.name, why) for c in found.rest if c.name not in gone and (why := _useless(c, target)) is not None
-    ]
-    drop = _all_of("drop", given, [*found.same, *useless])
-    left = {g.name for f in drop for g in f.parts}
-    rest = [c for c in found.rest if c.name not in left]
+    useless = [Guess(c.name, why) for c in found.rest if c.name not in gone and (why := _useless(c)) is not None]
+    gone |= {g.name for g in useless}
+    leaks, telling = _leaks([c for c in found.rest if c.name not in gone], target)
+    drop = _all_of("drop", given, [*found.same, *useless, *leaks])
+    gone |= {g.name for g in leaks}
+    rest = [c for c in found.rest if c.name not in gone]
     missing, notes = _missing([c for c in rest if c.name not in found.asked], owner, given)
     findings: list[Finding] = [*read_as, *found.findings, *drop, *_kinds(rest, given), *missing]
     findings += [test] if test is not None else told(given, "test")
@@ -108,7 +108,9 @@ def look(path: Paths, **given: Any) -> Look:
     findings += [Proposal(k, v) for k, v in share.items() if k not in {f.option for f in findings}]
     options = {f.option: f.value for f in decided(findings)}
     notes += [
+        *([] if rest else [Note("no column is left to learn from")]),
         *found.notes,
+        *telling,
         *_alike(rest, owner),
         *_copies([c for c in rest if c.name in found.asked]),
         *([] if target is None else _of_target(target)),
@@ -131,7 +133,17 @@ def _check(given: Mapping[str, Any], known: Sequence[str]) -> None:
         check_known(option, given.get(option) or (), known)
 
 
-def _useless(c: Column, target: Column | None) -> str | None:
+def _leaks(rest: Sequence[Column], target: Column | None) -> tuple[list[Guess], list[Note]]:
+    """Columns that say what is to be learned; as notes, where leaving them out would leave nothing to learn from."""
+    if target is None:
+        return [], []
+    found = [Guess(c.name, why) for c in rest if (why := leak(c, target)) is not None]
+    if len(found) < len(rest):
+        return found, []
+    return [], [Note("{0}: " + g.why + "; is it known beforehand?", (g.name,)) for g in found]
+
+
+def _useless(c: Column) -> str | None:
     """Why a column should be left out; None if it should not."""
     if c.kind == "empty":
         return "it has no value at all"
@@ -141,8 +153,6 @@ def _useless(c: Column, target: Column | None) -> str | None:
         return "it is different in every row: it tells rows apart and teaches nothing"
     if c.distinct == 1 and not c.missing:
         return "it is the same in every row"
-    if target is not None and (why := leak(c, target)) is not None:
-        return why
     if is_amount(c):
         return None
     if c.kind == "mixed" and gaps.gap(c) is None and c.distinct > 100:
