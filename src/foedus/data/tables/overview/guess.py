@@ -214,7 +214,8 @@ def _alike(rest: Sequence[Column], owner: Column | None) -> list[Note]:
     found = []
     for c in rest:
         for short, long in variants(c, owner).items():
-            found.append(Note("{0}: {1} and {2} are likely one value: spelling makes them one", (c.name, short, long)))
+            words = "{0}: {1} is likely short for {2}, or spelled otherwise: spelling = {{ {0} = {{ {1} = {2} }} }}"
+            found.append(Note(words, (c.name, short, long)))
     return found
 
 
