@@ -75,7 +75,7 @@ class Cells:
     def repeated(cls, word: str | None, rows: int, reading: Reading) -> Cells:
         """The same text in every row."""
         pa = _pyarrow()
-        return cls(_clean(pa.repeat(pa.scalar(word, pa.string()), rows), reading))
+        return cls(_clean(pa.repeat(pa.scalar(word, pa.string()), rows), reading.missing_values))
 
     def take(self, rows: NDArray[np.int64]) -> Cells:
         """The cells of these rows."""
@@ -88,7 +88,7 @@ class Cells:
     def _gone(self) -> Any:
         if self._pending is None:
             return self._given.is_null()
-        return _is_among(_pyarrow("compute").utf8_trim_whitespace(self._given), self._pending)
+        return _is_among(_trimmed(self._given), self._pending)
 
     def counts(self, most: int) -> dict[str, int] | None:
         """The different values, each with the number of its rows; None where there are more than ``most``."""
@@ -289,7 +289,7 @@ def _typed(name: str, path: Path, array: Any, reading: Reading) -> Any:
 
 def _clean(array: Any, missing: Sequence[str]) -> Any:
     """Text without spaces around it, null where it stands for nothing."""
-    return _without(_pyarrow("compute").utf8_trim_whitespace(array), missing)
+    return _without(_trimmed(array), missing)
 
 
 def _without(array: Any, missing: Sequence[str]) -> Any:
@@ -301,7 +301,20 @@ def _without(array: Any, missing: Sequence[str]) -> Any:
 def _is_among(array: Any, texts: Sequence[str]) -> Any:
     """Where a text is one of these, whatever their case."""
     pa, pc = _pyarrow(), _pyarrow("compute")
-    return pc.is_in(pc.utf8_lower(array), value_set=pa.array(sorted({t.strip().lower() for t in texts}), pa.string()))
+    lower = pc.ascii_lower(array) if _is_ascii(array) else pc.utf8_lower(array)
+    return pc.is_in(lower, value_set=pa.array(sorted({t.strip().lower() for t in texts}), pa.string()))
+
+
+def _trimmed(array: Any) -> Any:
+    """Text without spaces around it."""
+    pc = _pyarrow("compute")
+    return pc.ascii_trim_whitespace(array) if _is_ascii(array) else pc.utf8_trim_whitespace(array)
+
+
+def _is_ascii(array: Any) -> bool:
+    """Whether a text has no other letters: then it is trimmed and put into one case in half the time, and the same."""
+    pc = _pyarrow("compute")
+    return pc.all(pc.string_is_ascii(array)).as_py() is not False
 
 
 def _text(array: Any) -> Any:

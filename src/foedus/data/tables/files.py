@@ -177,7 +177,7 @@ def open_text(path: Path, reading: Reading) -> Text:
     if not data[:65536].strip() and not data.strip():
         raise BadInput(f"{path} is empty: a table needs a line with the names of its columns, then rows")
     delimiter = reading.delimiter or sniff(path, data, reading.decimal)
-    if data.count(b'"') % 2:  # an open quote would swallow all lines that follow
+    if b'"' in data and data.count(b'"') % 2:  # an open quote would swallow all lines that follow
         for _ in _records(path, data, delimiter, strict=True):
             pass
     line, end, header = next(_records(path, data, delimiter))
