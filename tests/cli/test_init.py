@@ -9,6 +9,8 @@ import tomllib
 import numpy as np
 import pytest
 
+from foedus.cli.table_options import known
+
 
 @pytest.fixture
 def patients(tmp_path):
@@ -95,6 +97,7 @@ def test_a_table_is_looked_at_with_the_same_options(foedus, patients):
     {
         "no such column": (["init", "t.csv", "--target", "leidt"], ["no column 'leidt'", "did you mean 'leidet'"]),
         "a key without a table": (["init", "t.csv", "--set", "seed=1"], ["seed is in no table"]),
+        "no such column to leave out": (["init", "t.csv", "--drop", "x"], ["drop: there is no column 'x'"]),
         "no table": (["init", "--target", "x"], ["target is an option of tables"]),
         "another section of a table": (["data", "t.csv", "--set", "model.network=mlp"], ["only what stands in [data]"]),
         "an option of tables for an experiment": (["data", "e.toml", "--node", "x"], ["--set data.node=..."]),
@@ -106,6 +109,16 @@ def test_what_does_not_fit_says_what_to_do(foedus, patients, tmp_path, command, 
     assert said.status == 2
     assert all(w in said.err for w in words), said.err
     assert not (tmp_path / "t.toml").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [("chol=0", {"chol": ["0"]}), ("<=5", {"*": "<=5"}), ("-9", {"*": "-9"}), ("a=b=c", {"a=b": ["c"]})],
+)
+def test_what_stands_for_nothing_is_of_a_column_or_of_all(said, read):
+    found = known(missing=[said])["missing_values"]
+    assert {k: v if k != "*" else v[-1] for k, v in found.items()} == read
+    assert "*" not in found or "NA" in found["*"]
 
 
 def test_help_waits_for_no_library_of_tables():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -32,7 +33,7 @@ def known(
     **columns: str | None,
 ) -> dict[str, Any]:
     """What was said, as options of a table."""
-    from foedus.data.tables.files import MISSING
+    from foedus.data.tables.files import EVERY, MISSING
 
     given: dict[str, Any] = {name: value for name, value in columns.items() if value is not None}
     if drop:
@@ -40,7 +41,8 @@ def known(
     if positive is not None:
         given["positive"] = positive.split(",") if "," in positive else positive
     for word in missing or ():
-        column, equals, value = word.rpartition("=")
+        named = re.fullmatch(r"(.*[^<>=!])=(.*)", word, re.DOTALL)  # "<=5" is a value
+        column, value = named.groups() if named is not None else (EVERY, word)
         of = given.setdefault("missing_values", {})
-        of.setdefault(column if equals else "*", [] if equals else [*MISSING]).append(value)
+        of.setdefault(column, [*MISSING] if column == EVERY else []).append(value)
     return given

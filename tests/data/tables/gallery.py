@@ -577,3 +577,39 @@ def every_hospital_counts_its_rows() -> Table:
     number = [(site[:i] == k).sum() + 1 for i, k in enumerate(site)]
     c = {"hospital": HOSPITALS[site], "id": number, **c, "outcome": _yes(r, score)}
     return one(c, Right("outcome", "hospital", never=("id",)))
+
+
+@table
+def a_site_that_is_not_known_for_all() -> Table:
+    r, c, site, score = _clinic(42)
+    known = [None if i % 9 == 0 else str(HOSPITALS[k]) for i, k in enumerate(site)]
+    return one({"hospital": known, **c, "outcome": _yes(r, score)}, Right("outcome", "hospital"))
+
+
+@table
+def folders_that_give_a_column() -> Table:
+    r, c, site, score = _clinic(43)
+    c |= {"target": _yes(r, score)}
+
+    def write(folder: Path) -> None:
+        for k, name in enumerate(HOSPITALS):
+            (folder / "d" / f"hospital={name}").mkdir(parents=True)
+            part = {n: np.asarray(v)[site == k] for n, v in c.items()}
+            (folder / "d" / f"hospital={name}" / "part.csv").write_text(csv_text(part))
+
+    return Table(write, "d", Right("target", "hospital"))
+
+
+@table
+def a_folder_for_each_site() -> Table:
+    r, c, site, score = _clinic(44)
+    c["chol"] = np.where(site == 1, 0, c["chol"])
+    c |= {"target": _yes(r, score)}
+
+    def write(folder: Path) -> None:
+        for k in range(4):
+            (folder / "d" / f"site-{k}").mkdir(parents=True)
+            part = {n: np.asarray(v)[site == k] for n, v in c.items()}
+            (folder / "d" / f"site-{k}" / "data.csv").write_text(csv_text(part))
+
+    return Table(write, "d", Right("target", None, options={"missing_values": {"chol": ["0"]}}))

@@ -86,6 +86,16 @@ def test_what_is_said_is_not_guessed(seen):
         seen(header, rows, path, target="wel")
 
 
+def test_what_stands_in_the_target_is_told_and_not_decided(seen):
+    rows = [(f"s{i % 3}", i * i % 13, "?!" if i % 9 == 0 else i % 2) for i in range(90)]
+    found = seen("site,x,label", rows)
+    assert found.options["target"] == "label"
+    assert "missing_values" not in found.options
+    assert any("label is to be learned, and in 10 rows 1 word stands" in line for line in found.lines)
+    with pytest.raises(BadInput, match="target k is '1' in all rows: there is nothing to learn, name another column"):
+        seen("x,k", [(i, 1) for i in range(30)], target="k")
+
+
 def test_every_guess_has_its_reason(seen):
     rows = [(f"name {i}", "same", f"2020-01-{i % 28 + 1:02}", "", i % 4, i * i % 5 // 2) for i in range(60)]
     found = seen("who,const,when,nothing,a,b", rows)

@@ -22,6 +22,8 @@ Paths = str | Path | Sequence[str | Path]
 
 MISSING = ("", "?", "NA", "N/A", "#N/A", "NaN", "null")
 """What stands for a missing value, whatever its case."""
+EVERY = "*"
+"""Stands for all columns in ``missing_values``."""
 
 DEEPEST = 6
 """So many folders below the one that is named files are looked for ..."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from glob import has_magic
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import unquote
 
+from foedus.core.errors import BadInput
 from foedus.core.text import readable
-from foedus.data.tables.files import Paths
+from foedus.data.tables.files import Paths, stem
 
 _NOTHING = "__HIVE_DEFAULT_PARTITION__"
 """How a folder is named whose files have no value of the column."""
@@ -51,6 +54,34 @@ def layout(path: Paths, files: Sequence[Path]) -> list[Stand]:
 def is_folder(path: Paths) -> bool:
     """Whether a path names one folder, in which the files are."""
     return isinstance(path, str | os.PathLike) and Path(path).expanduser().is_dir()
+
+
+class Standing(Protocol):
+    """A file, and where it stands."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def stand(self) -> Stand: ...
+
+
+def named_after(path: Paths, parts: Sequence[Standing]) -> list[str]:
+    """The node of each file where none is said: of a folder's folders the folder, else the file, told apart if need be.
+
+    Errors: ``BadInput`` for two files that would be one node.
+    """
+    sites = [p.stand.site for p in parts]
+    if is_folder(path) and all(site is not None for site in sites):
+        return [site or "" for site in sites]
+    files = [p.path for p in parts]
+    names = [stem(f) for f in files]
+    if len(set(names)) == 1 and len({f.parent.name for f in files}) == len(files):
+        return [readable(f.parent.name) for f in files]
+    if len(set(names)) < len(names):
+        names = [f"{readable(f.parent.name)}/{stem(f)}" for f in files]
+    if twice := next((n for n, times in Counter(names).items() if times > 1), None):
+        raise BadInput(f"two files would be the node {twice!r}: a node is named after its file, rename one of them")
+    return names
 
 
 def _base(path: Paths) -> Path | None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from foedus.core.errors import BadInput
 from foedus.data.tables.agree import Options
-from foedus.data.tables.files import MISSING, Paths, Reading
+from foedus.data.tables.files import EVERY, MISSING, Paths, Reading
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -19,8 +19,6 @@ Positive = str | int | float | bool
 """One label of a target."""
 Missing = str | int | float
 """What stands for nothing."""
-EVERY = "*"
-"""Stands for all columns in ``missing_values``."""
 
 
 @dataclass(frozen=True)

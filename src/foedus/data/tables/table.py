@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -29,9 +28,9 @@ from foedus.data.tables.agree import Options, agree_here
 from foedus.data.tables.columns import column, features, kind, said_kinds
 from foedus.data.tables.files import CSV, PARQUET, Paths, find, stem
 from foedus.data.tables.identifiers import check_unique, owners, together
-from foedus.data.tables.layout import is_folder
+from foedus.data.tables.layout import named_after
 from foedus.data.tables.options import CsvOptions, TableOptions, taking
-from foedus.data.tables.read import Part, Sheet, check_known, read
+from foedus.data.tables.read import Sheet, check_known, read
 from foedus.data.tables.recipe import label_order
 from foedus.data.tables.schema import Kind, Schema, widths
 from foedus.data.tables.target import refuse_positive, target_of
@@ -398,27 +397,8 @@ def _owners(path: Paths, wanted: TableOptions, sheet: Sheet) -> NDArray[Any] | N
     if wanted.node is None:
         if len(sheet.parts) == 1:
             return None
-        return np.repeat(np.array(_named_after(path, sheet.parts)), [p.rows for p in sheet.parts])
+        return np.repeat(np.array(named_after(path, sheet.parts)), [p.rows for p in sheet.parts])
     return owners(wanted.node, sheet)
-
-
-def _named_after(path: Paths, parts: Sequence[Part]) -> list[str]:
-    """The node of each file where none is said: of a folder's folders the folder, else the file, told apart if need be.
-
-    Errors: ``BadInput`` for two files that would be one node.
-    """
-    sites = [p.stand.site for p in parts]
-    if is_folder(path) and all(site is not None for site in sites):
-        return [site or "" for site in sites]
-    files = [p.path for p in parts]
-    names = [stem(f) for f in files]
-    if len(set(names)) == 1 and len({f.parent.name for f in files}) == len(files):
-        return [readable(f.parent.name) for f in files]
-    if len(set(names)) < len(names):
-        names = [f"{readable(f.parent.name)}/{stem(f)}" for f in files]
-    if twice := next((n for n, times in Counter(names).items() if times > 1), None):
-        raise BadInput(f"two files would be the node {twice!r}: a node is named after its file, rename one of them")
-    return names
 
 
 def _read_line(sheet: Sheet) -> str:

@@ -90,7 +90,7 @@ def look(path: Paths, **given: Any) -> Look:
             "learn it from; if its columns are divided by another character, say delimiter="
         )
     _check(given, sheet.names)
-    found = roles(columns, several.owners(sheet, columns), given)
+    found = roles(columns, several.owners(path, sheet, columns), sheet.key, given)
     target, owner = found.target, found.owner
     gone = {g.name for g in found.same}
     useless = [Guess(c.name, why) for c in found.rest if c.name not in gone and (why := _useless(c)) is not None]
@@ -229,8 +229,11 @@ def _copies(asked: Sequence[Column]) -> list[Note]:
 def _of_target(target: Column) -> list[Note]:
     """What may stand for nothing in the target itself: rows without a target are left out, so nobody is to guess it."""
     gap = None if target.few else gaps.gap(target)
-    words = "" if gap is None else "in {0}, which is to be learned, " + gap.why.removeprefix("in ")
-    return [Note(words, (target.name,))] if words else []
+    if gap is None:
+        return []
+    return [
+        Note("{0} is to be learned, and " + gap.why + ": missing_values would leave these rows out", (target.name,))
+    ]
 
 
 def _node_rows(owner: Column | None, target: Column | None, nodes: Any, rows: int) -> list[int] | None:

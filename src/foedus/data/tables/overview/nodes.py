@@ -60,11 +60,14 @@ def node(columns: Sequence[Column], learned: str | None) -> tuple[Proposal | Que
     others = [c for c in others if _is_like_sites(c, seen[c.name])]
     others = [c for c in others if not any(determines(one, c) for one in (*named, *places))]  # about a site
     candidates = _once([*named, *places, *others])
-    if len(named) == 1:
+    if len(named) == 1 and not named[0].missing:
         also = [c.name for c in candidates if c is not named[0] and not determines(named[0], c)]
         return Proposal("node", named[0].name, f"as its name says so and it has {named[0].distinct} values"), also
-    if len(candidates) == 1 and candidates[0] in places and _is_known(seen[candidates[0].name]):
-        c = candidates[0]
+    c = candidates[0] if len(candidates) == 1 else None
+    if c is not None and c.missing:
+        why = f"this one may be it, but {c.missing:,} rows have nothing in it, and every row needs a node: fill it in"
+        return Question("node", (c.name,), why), []
+    if c is not None and c in places and _is_known(seen[c.name]):
         share = round(100 * seen[c.name].differing)
         why = f"as its name says so; by its {c.distinct} values {share} % of columns differ"
         return Proposal("node", c.name, why), []
@@ -84,9 +87,12 @@ def _able(c: Column) -> bool:
         return False
     if c.kind == "number" and not c.whole_numbers:
         return False
-    if says(c.name, SITES) and not c.missing:
+    named = says(c.name, SITES | PLACES)
+    if c.missing * (2 if named else 20) > c.rows:
+        return False
+    if says(c.name, SITES):
         return c.distinct <= max(2, c.rows // 2)
-    if c.missing * 20 > c.rows or c.distinct > MOST_NODES:
+    if c.distinct > MOST_NODES:
         return False
     enough = sum(n for n in c.counts.values() if n >= LEAST_ROWS)
     return enough >= 0.9 * (c.rows - c.missing)

@@ -12,7 +12,7 @@ from typing import Any
 from foedus.core.errors import BadInput
 from foedus.data.files import read_bytes
 from foedus.data.tables.amounts import amount
-from foedus.data.tables.files import CSV, MISSING, PARQUET, Paths, Reading, find, sniff
+from foedus.data.tables.files import CSV, EVERY, MISSING, PARQUET, Paths, Reading, find, sniff
 from foedus.data.tables.overview.proposal import Proposal
 from foedus.data.tables.read import Sheet, read
 
@@ -51,11 +51,11 @@ def opened(path: Paths, given: Mapping[str, Any]) -> tuple[str, Sheet, list[Prop
 def as_said(options: Mapping[str, Any]) -> Reading:
     """How files are read by options of ``load``."""
     missing = options.get("missing_values") or {}
-    by_column = dict(missing) if isinstance(missing, Mapping) else {"*": missing}
+    by_column = dict(missing) if isinstance(missing, Mapping) else {EVERY: missing}
     text: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items() if k in READING}
     return Reading(
         **text,
-        missing_values=tuple(map(str, by_column.pop("*", MISSING))),
+        missing_values=tuple(map(str, by_column.pop(EVERY, MISSING))),
         missing_in=tuple((name, tuple(map(str, words))) for name, words in by_column.items()),
         spelling=tuple((name, tuple(words.items())) for name, words in (options.get("spelling") or {}).items()),
         amounts=tuple(options.get("numeric") or ()),

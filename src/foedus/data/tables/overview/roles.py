@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from foedus.core.errors import BadInput
 from foedus.data.tables.overview import nodes, several
 from foedus.data.tables.overview import target as targets
 from foedus.data.tables.overview.column import Column
@@ -38,11 +39,13 @@ class Roles:
             return None
         if "positive" in said and (isinstance(said["positive"], list) or self.target.distinct > 2):
             return 2
-        return self.target.distinct if self.target.kind == "text" or self.target.few else None
+        return self.target.distinct if self.target.kind != "number" or self.target.few else None
 
 
-def roles(columns: Sequence[Column], by_file: Column | None, given: Mapping[str, Any]) -> Roles:
-    """The part of each column. ``by_file``: the file of every row, where there are several files."""
+def roles(columns: Sequence[Column], by_file: Column | None, key: str | None, given: Mapping[str, Any]) -> Roles:
+    """The part of each column. ``by_file``: the file of every row, where there are several files and no folder gives a
+    column; ``key``: the column that folders give. Errors: ``BadInput`` for a target that is the same in all rows.
+    """
     by_name = {c.name: c for c in columns}
     learned = told(given, "target")
     if not learned:
@@ -50,10 +53,13 @@ def roles(columns: Sequence[Column], by_file: Column | None, given: Mapping[str,
         other = sites if len(sites) == 1 else [given.get("node")]
         learned = [targets.target([c for c in columns if c.name not in other])]
     target = next((by_name[f.value] for f in decided(learned)), None)
+    if target is not None and target.distinct < 2:
+        words = f"is {target.words[0]!r} in all rows" if target.words else "has no value"
+        raise BadInput(f"target {target.name} {words}: there is nothing to learn, name another column")
     task = told(given, "task") or told(given, "positive")
     if not task and target is not None and (kind := targets.task(target)) is not None:
         task = [kind]
-    whose, same, also = _whose(columns, by_file, given, target)
+    whose, same, also = _whose(columns, by_file, key, given, target)
     owner = by_file
     for f in whose:
         if f.option == "node":
@@ -81,13 +87,19 @@ def roles(columns: Sequence[Column], by_file: Column | None, given: Mapping[str,
 
 
 def _whose(
-    columns: Sequence[Column], by_file: Column | None, given: Mapping[str, Any], target: Column | None
+    columns: Sequence[Column],
+    by_file: Column | None,
+    key: str | None,
+    given: Mapping[str, Any],
+    target: Column | None,
 ) -> tuple[list[Finding], list[Guess], list[str]]:
     """The column of nodes, or how rows are dealt out; columns that say the same as the file; what may be nodes, too."""
     guessed: Finding | None = None
     same: list[Guess] = []
     also: list[str] = []
-    if "split" not in given and "node" not in given:
+    if key is not None and "split" not in given and "node" not in given:
+        guessed = Proposal("node", key, "as folders give it to their files")
+    elif "split" not in given and "node" not in given:
         guessed, also = nodes.node(columns, None if target is None else target.name)
         if by_file is not None:
             guessed, same = several.node(by_file, guessed, columns)
@@ -107,7 +119,7 @@ def _dealt(columns: Sequence[Column], given: Mapping[str, Any]) -> list[Finding]
         )
         return [Question("node", (), why)]
     split = Proposal("split", "iid", "no column names a node: rows are dealt out at random")
-    many = Proposal("nodes", 5, "as many as you like")
+    many = Proposal("nodes", 5 if columns[0].rows >= 50 else 2, "as many as you like")
     return [*(told(given, "split") or [split]), *(told(given, "nodes") or [many])]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from foedus.data.tables.arrow import Cells
 from foedus.data.tables.files import CSV, PARQUET, Paths, Reading, find, stem
+from foedus.data.tables.layout import named_after
 from foedus.data.tables.overview.column import Column
 from foedus.data.tables.overview.dependence import determines
 from foedus.data.tables.overview.names import TESTS, says
@@ -34,14 +35,11 @@ def apart(path: Paths, given: dict[str, Any]) -> tuple[Paths, Question | None]:
     return [*map(str, rest)], Question("test", (*map(str, tests), False), why)
 
 
-def owners(sheet: Sheet, columns: Sequence[Column]) -> Column | None:
-    """The file of every row as if it were a column; None of a single file."""
-    if len(sheet.parts) == 1:
+def owners(path: Paths, sheet: Sheet, columns: Sequence[Column]) -> Column | None:
+    """The file of every row (or its folder) as if it were a column; None of one file, and where folders give one."""
+    if len(sheet.parts) == 1 or sheet.key is not None:
         return None
-    names = [stem(p.path) for p in sheet.parts]
-    if len(set(names)) < len(names):
-        names = [f"{p.path.parent.name}/{stem(p.path)}" for p in sheet.parts]
-    rows = np.repeat(np.array(names, object), [p.rows for p in sheet.parts])
+    rows = np.repeat(np.array(named_after(path, sheet.parts), object), [p.rows for p in sheet.parts])
     sampled = columns[0].sampled
     return Column("the file", Cells.of(rows.tolist(), Reading(missing_values=())), sampled)
 

@@ -26,7 +26,7 @@ def variants(c: Column, node: Column | None) -> dict[str, str]:
         homes[word] = None if node is None else frozenset(np.unique(node.labels_S[at & (node.labels_S >= 0)]).tolist())
     found: dict[str, str] = {}
     for short, long in permutations(rows, 2):
-        if _plain(short) == _plain(long):
+        if _plain(short) and _plain(short) == _plain(long):
             if rows[short] < rows[long] or (rows[short] == rows[long] and short < long):
                 found[short] = long
         elif _shortens(short, long):

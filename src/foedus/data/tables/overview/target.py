@@ -36,9 +36,10 @@ def target(columns: Sequence[Column]) -> Proposal | Question:
     likely = _called(able, LIKELY_TARGETS)
     ends = [c for c in (able[-1], able[0]) if not says(c.name, SITES | PLACES | FEATURES)]
     rivals = [c for c in ends if c.few and c not in likely]
-    if not sure and len(likely) == 1 and (likely[0] in ends or not rivals):
+    unable = any(says(c.name, SURE_TARGETS) for c in columns if c not in able)  # a date, or the same in all rows
+    if not sure and not unable and len(likely) == 1 and (likely[0] in ends or not rivals):
         return _proposed(likely[0], "as its name says so")
-    if not sure and not likely:
+    if not sure and not unable and not likely:
         few = [c for c in able if c.few]
         if len(few) == 1 and few[0] in ends:
             return _proposed(few[0], f"as it is the {_place(few[0], able)} column and the only one with few values")
@@ -49,7 +50,9 @@ def target(columns: Sequence[Column]) -> Proposal | Question:
         choose = [*reversed(able)]
     choose = choose[:MOST_ASKED]
     values = ", ".join(f"{'over ' if c.counts is None else ''}{c.distinct:,}" for c in choose)
-    if len(sure) > 1 or len(likely) > 1:
+    if unable:
+        why = f"what is called so cannot be learned; these have {values} values"
+    elif len(sure) > 1 or len(likely) > 1:
         why = f"more than one name may say so; they have {values} values"
     else:
         why = f"no name says so; they have {values} values" if len(choose) > 1 else f"it has {values} values"
@@ -57,7 +60,7 @@ def target(columns: Sequence[Column]) -> Proposal | Question:
 
 
 def _able(c: Column) -> bool:
-    if c.kind not in ("number", "text") or c.distinct < 2 or is_id(c):
+    if c.kind not in ("number", "text", "mixed") or c.distinct < 2 or is_id(c):
         return False
     return c.kind == "number" or (c.counts is not None and c.distinct <= MOST_LABELS)
 
