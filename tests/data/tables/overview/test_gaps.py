@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sklearn.datasets
 
 from foedus.data.tables.arrow import Cells
 from foedus.data.tables.files import Reading
@@ -44,6 +45,13 @@ def test_codes_are_told_from_values(values, found):
     assert (None if seen is None else seen.values) == found
     if seen is not None:
         assert seen.rows == sum(str(v).removesuffix(".0") in found for v in values)
+
+
+@pytest.mark.parametrize("name", ["breast_cancer", "wine", "iris", "diabetes"])
+def test_real_tables_without_gaps_have_none(name):
+    frame = getattr(sklearn.datasets, f"load_{name}")(as_frame=False)
+    found = [gap(column(values.tolist(), n)) for n, values in zip(frame.feature_names, frame.data.T, strict=True)]
+    assert found == [None] * len(found)
 
 
 def test_words_among_numbers_are_named_as_they_stand():

@@ -18,6 +18,8 @@ CODES = (0, -1, -9, -99, -999, -9999, 9, 99, 999, 9999, 99999)
 """Numbers that are written where nothing was measured."""
 FAR = 5
 """A code lies far off if nothing is nearer to it than so many usual distances between neighbouring values."""
+APART = 0.08
+"""What is only more frequent than other values has to be so far from them, in their interquartile range."""
 MOST_WORDS = 5
 """A column of numbers in which more different words stand is no column of numbers with gaps."""
 
@@ -74,9 +76,10 @@ def _far(code: float, values: NDArray[np.float64], counts: NDArray[np.int64]) ->
     if inside or nearest < FAR * usual:
         return code < 0 and len(others) >= 5 and float(others.min()) >= 0 and counts[at[0]] > 1
     quarter, three = np.quantile(np.repeat(others, times), [0.25, 0.75])
-    fence = 1.5 * (three - quarter)
-    beyond = code < quarter - fence or code > three + fence
-    return bool(beyond or counts[at[0]] >= 5 * times.max() or (code < 0 <= others.min() and counts[at[0]] > 1))
+    half = three - quarter
+    beyond = code < quarter - 1.5 * half or code > three + 1.5 * half
+    often = counts[at[0]] >= 5 * times.max() and nearest >= APART * half
+    return bool(beyond or often or (code < 0 <= others.min() and counts[at[0]] > 1))
 
 
 def _rows(rows: int) -> str:
