@@ -62,7 +62,7 @@ def test_names_say_what_is_what(seen, header, node, target, others):
     ("header", "option", "choose"),
     [
         ("SiteCode,recordId,price,k", "target", ("price", "k")),  # either may be it
-        ("a,b,result,default", "target", ("default", "result")),
+        ("a,result,b,default", "target", ("default", "result")),
         ("region,a,b,outcome", "node", ("region",)),  # by which nothing differs
         ("hospital,a,b,site", "node", ("hospital", "site")),
     ],

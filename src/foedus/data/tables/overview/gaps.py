@@ -5,6 +5,7 @@ Legend: S sampled rows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,8 +19,28 @@ CODES = (0, -1, -9, -99, -999, -9999, 9, 99, 999, 9999, 99999)
 """Numbers that are written where nothing was measured."""
 FAR = 5
 """A code lies far off if nothing is nearer to it than so many usual distances between neighbouring values."""
-APART = 0.08
+APART = 0.1
 """What is only more frequent than other values has to be so far from them, in their interquartile range."""
+NOTHING = frozenset(
+    (
+        "none",
+        "unknown",
+        "unk",
+        "nil",
+        "missing",
+        "nd",
+        "tbd",
+        "nan",
+        "inf",
+        "-inf",
+        "x",
+        "keine",
+        "unbekannt",
+        "inconnu",
+    )
+)
+"""Words for what is not known."""
+_BEYOND = re.compile(r"[<>≤≥]=?\s*\d.*")
 MOST_WORDS = 5
 """A column of numbers in which more different words stand is no column of numbers with gaps."""
 
@@ -42,12 +63,22 @@ def gap(c: Column) -> Gap | None:
 def _words(c: Column) -> Gap | None:
     words = [w for w in c.words if not are_numbers([w])]
     spellings = {canonical(w) for w in words}
-    if len(spellings) > MOST_WORDS:
+    if len(spellings) > MOST_WORDS or not (all(map(_is_nothing, words)) or _are_remarks(c, words)):
         return None
     rows = c.having(words)
     one = len(spellings) == 1
     what = "1 word stands" if one else f"{len(spellings)} words stand"
     return Gap(c.name, tuple(words), rows, f"in {_rows(rows)} {what} among its numbers")
+
+
+def _is_nothing(word: str) -> bool:
+    """A sign, a word for what is not known, or a number beyond what was measured: ``.``, ``unknown``, ``<5``."""
+    return canonical(word) in NOTHING or not any(map(str.isalnum, word)) or _BEYOND.fullmatch(word) is not None
+
+
+def _are_remarks(c: Column, words: Sequence[str]) -> bool:
+    """Whether words without a digit stand among many different numbers: "clotted" is no category of a measurement."""
+    return c.distinct > 50 and not any(ch.isdigit() for w in words for ch in w)
 
 
 def _codes(c: Column) -> Gap | None:
@@ -65,6 +96,8 @@ def _far(code: float, values: NDArray[np.float64], counts: NDArray[np.int64]) ->
     """Whether a number stands apart from the others: beyond Tukey's fence, more often than any of them, or below zero
     where none of them is."""
     at = np.flatnonzero(values == code)
+    if len(at) and code > 0 and counts[at[0]] < 2:
+        return False  # one 9 or 99 is as well a value
     others, times = np.delete(values, at), np.delete(counts, at)
     codes = np.isin(others, CODES) & ((others < 0) | (others >= 99))  # a second code is not what is usual
     others, times = others[~codes], times[~codes]

@@ -30,6 +30,9 @@ PLACES = _words(
 )
 """Who may hold rows, and may as well be something about them."""
 
+MEASURES = _words("school state practice land location batch plant")
+"""Places that as numbers may be years of school, a state of things, an area."""
+
 PEOPLE = _words(
     """
     patient patients person subject user customer client participant pupil student household family animal mouse
@@ -43,22 +46,35 @@ IDS = _words("id ids uuid guid index key mrn ssn identifier nr nummer kennung co
 
 SURE_TARGETS = _words(
     """
-    target label y outcome survived survival churn churned exited attrition readmitted readmission mortality died
-    death fraud spam species relapse recurrence medv ziel zielgroesse zielvariable cible objetivo uitkomst esito
-    wynik
+    target label y outcome medv ziel zielgroesse zielvariable cible objetivo uitkomst esito wynik
     """
 )
-"""What is to be learned: hardly anything else is called so."""
+"""What is to be learned, whatever it holds: hardly anything else is called so."""
 
-LIKELY_TARGETS = _words(
+SURE_EVENTS = _words(
     """
-    class diagnosis disease response result default price num sales demand score quality charges cost costs income
-    rating grade status subtype risk approved event severity stage infected failure fault defect sold revenue yield
-    consumption level passed pass bad diagnose krank ergebnis resultat resultado diagnostico diagnostic risultato
-    prix precio preis prezzo umsatz ventes note nota
+    survived survival churn churned exited attrition readmitted readmission mortality died death fraud spam relapse
+    recurrence
+    """
+)
+"""The same of a column of few values; of many it is a date, a rate, or a time."""
+
+LIKELY_AMOUNTS = _words(
+    """
+    price num sales demand score quality charges cost costs rating grade revenue yield consumption prix precio preis
+    prezzo umsatz ventes note nota
     """
 )
 """What may be to be learned, and may as well be learned from."""
+
+LIKELY_CLASSES = _words(
+    """
+    class diagnosis disease response result default income status subtype risk approved event severity stage
+    infected failure fault defect sold level passed pass bad diagnose krank ergebnis resultat resultado diagnostico
+    diagnostic risultato species
+    """
+)
+"""The same of columns of few values."""
 
 FEATURES = _words(
     """

@@ -17,7 +17,7 @@ import numpy as np
 from foedus.data.tables.overview.column import Column
 from foedus.data.tables.overview.dependence import SMALLEST, determines, effect
 from foedus.data.tables.overview.identifiers import LEAST_ROWS
-from foedus.data.tables.overview.names import FEATURES, PLACES, SITES, says
+from foedus.data.tables.overview.names import FEATURES, IDS, MEASURES, PLACES, SITES, says
 from foedus.data.tables.overview.proposal import Proposal, Question
 
 MOST_NODES = 200
@@ -67,7 +67,7 @@ def node(columns: Sequence[Column], learned: str | None) -> tuple[Proposal | Que
     if c is not None and c.missing:
         why = f"this one may be it, but {c.missing:,} rows have nothing in it, and every row needs a node: fill it in"
         return Question("node", (c.name,), why), []
-    if c is not None and c in places and _is_known(seen[c.name]):
+    if c is not None and c in places and _is_known(seen[c.name]) and c.distinct > 2 and not _measures(c):
         share = round(100 * seen[c.name].differing)
         why = f"as its name says so; by its {c.distinct} values {share} % of columns differ"
         return Proposal("node", c.name, why), []
@@ -105,6 +105,11 @@ def _once(candidates: Sequence[Column]) -> list[Column]:
         if not any(determines(c, k) and determines(k, c) for k in kept):
             kept.append(c)
     return kept
+
+
+def _measures(c: Column) -> bool:
+    """Numbers that may as well be years of school as schools."""
+    return c.kind == "number" and says(c.name, MEASURES) and not says(c.name, IDS)
 
 
 def _is_known(e: Evidence) -> bool:

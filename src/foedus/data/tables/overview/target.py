@@ -9,9 +9,11 @@ from foedus.data.tables.overview.identifiers import is_id
 from foedus.data.tables.overview.names import (
     CLASSES,
     FEATURES,
-    LIKELY_TARGETS,
+    LIKELY_AMOUNTS,
+    LIKELY_CLASSES,
     PLACES,
     SITES,
+    SURE_EVENTS,
     SURE_TARGETS,
     says,
     tokens,
@@ -22,6 +24,8 @@ FEW_INTEGERS = 20
 """A target of at most so many different whole numbers may be classes; the loader takes it for them."""
 MOST_LABELS = 100
 """A target of text with more labels than this is no target of a classification."""
+FEW_OTHERS = 3
+"""Columns that a table has besides, at least, if its only column of few values is taken for what is to be learned."""
 MOST_ASKED = 6
 
 
@@ -30,19 +34,20 @@ def target(columns: Sequence[Column]) -> Proposal | Question:
     able = [c for c in columns if _able(c)]
     if not able:
         return Question("target", (), "no column can be learned: each has one value only, or is different in every row")
-    sure = _called(able, SURE_TARGETS)
+    generic = (
+        SURE_TARGETS - {"y"} if len(able) > 2 and {"x", "z"} & {c.name.casefold() for c in columns} else SURE_TARGETS
+    )
+    sure = _called(able, generic, SURE_EVENTS)
     if len(sure) == 1:
         return _proposed(sure[0], "as its name says so")
-    likely = _called(able, LIKELY_TARGETS)
+    likely = _called([c for c in able if c not in sure], LIKELY_AMOUNTS | SURE_TARGETS, LIKELY_CLASSES)
     ends = [c for c in (able[-1], able[0]) if not says(c.name, SITES | PLACES | FEATURES)]
     rivals = [c for c in ends if c.few and c not in likely]
-    unable = any(says(c.name, SURE_TARGETS) for c in columns if c not in able)  # a date, or the same in all rows
-    if not sure and not unable and len(likely) == 1 and (likely[0] in ends or not rivals):
+    unable = any(says(c.name, generic | SURE_EVENTS) for c in columns if c not in able)  # as a date is
+    if not sure and not unable and len(likely) == 1 and likely[0] in ends:
         return _proposed(likely[0], "as its name says so")
-    if not sure and not unable and not likely:
-        few = [c for c in able if c.few]
-        if len(few) == 1 and few[0] in ends:
-            return _proposed(few[0], f"as it is the {_place(few[0], able)} column and the only one with few values")
+    if not sure and not unable and not likely and (only := _only(able, ends)) is not None:
+        return _proposed(only, f"as it is the {_place(only, able)} column and the only one with few values")
     few = [c for c in reversed(able) if c.few and not says(c.name, SITES | PLACES | FEATURES)]
     likely.sort(key=lambda c: c not in ends)
     choose = list(dict.fromkeys([*sure, *likely, *rivals, *ends, *few]))
@@ -59,15 +64,26 @@ def target(columns: Sequence[Column]) -> Proposal | Question:
     return Question("target", tuple(c.name for c in choose), why)
 
 
+def _only(able: list[Column], ends: list[Column]) -> Column | None:
+    """The only column of few values, if it is the last or the first of enough.
+
+    Beside one or two numbers it is as often a treatment, and a number is to be learned.
+    """
+    few = [c for c in able if c.few]
+    if len(few) != 1 or few[0] not in ends or len(able) <= FEW_OTHERS:
+        return None
+    return few[0] if few[0].kind == "text" or few[0].distinct == 2 else None
+
+
 def _able(c: Column) -> bool:
     if c.kind not in ("number", "text", "mixed") or c.distinct < 2 or is_id(c):
         return False
     return c.kind == "number" or (c.counts is not None and c.distinct <= MOST_LABELS)
 
 
-def _called(able: list[Column], known: frozenset[str]) -> list[Column]:
+def _called(able: list[Column], known: frozenset[str], of_few: frozenset[str]) -> list[Column]:
     """Columns with such a name, without those whose name says more than that of another: target, not target_rate."""
-    named = [c for c in able if says(c.name, known)]
+    named = [c for c in able if says(c.name, known) or (says(c.name, of_few) and (c.few or c.kind != "number"))]
     words = {c.name: set(tokens(c.name)) for c in named}
     return [c for c in named if not any(words[o.name] < words[c.name] for o in named)]
 
