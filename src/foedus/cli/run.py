@@ -238,11 +238,14 @@ def _one(
 def _trained(experiment: Experiment, folder: Path, resume: bool, quiet: bool, accept_changes: bool) -> Run:
     from foedus import report
     from foedus.core.errors import RunEnded
+    from foedus.core.records.place import check_new_folder
     from foedus.experiment import to_toml
     from foedus.experiment.made_here import remember
     from foedus.experiment.study import rounds
     from foedus.saved import commits
 
+    if not resume:
+        check_new_folder(folder, "choose another folder, remove it, or go on with that run (--resume)")
     data = experiment.data()
     config = to_toml(experiment)
     if experiment.names_code:
