@@ -83,7 +83,13 @@ class Cells:
 
     def gaps(self) -> int:
         """How many cells are missing."""
-        return int(_pyarrow("compute").sum(self._gone()).as_py() or 0)
+        pc = _pyarrow("compute")
+        if self._pending is None:
+            return int(self._given.null_count)
+        trimmed = _trimmed(self._given)
+        longest = max((len(t.strip().encode()) for t in self._pending), default=0)
+        short = trimmed.filter(pc.less_equal(pc.binary_length(trimmed), longest))  # most columns have few of these
+        return int(pc.sum(_is_among(short, self._pending)).as_py() or 0)
 
     def _gone(self) -> Any:
         if self._pending is None:

@@ -254,7 +254,8 @@ def _utf8(path: Path, data: bytes, encoding: str) -> bytes:
                 "If it is text in another encoding, pass encoding='utf-16'"
             )
         data = data.removeprefix(codecs.BOM_UTF8)
-        _decode(path, data, "utf-8")
+        if not data.isascii():  # which takes no memory
+            _decode(path, data, "utf-8")
         return data
     text = _decode(path, data, encoding).removeprefix("\ufeff")
     if "\0" in text:
