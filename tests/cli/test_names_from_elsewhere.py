@@ -59,7 +59,7 @@ def test_from_a_table_to_a_page(foedus, table, tmp_path):
 def test_json_says_the_same_names(foedus, table):
     said = foedus("data", table, "--json")
     assert set(hidden(said.out)) <= {"\n"}
-    assert json.loads(said.out)["target"]["name"] == f"label {NASTY}"
+    assert json.loads(said.out)["findings"][0]["value"] == f"label {NASTY}"
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def bytes_only(tmp_path, monkeypatch):
     """A folder whose name is no UTF-8, with a table whose name is none."""
     place = tmp_path / os.fsdecode(b"caf\xe9")
     place.mkdir()
-    rows = "".join(f"é{i % 3},{i},{i % 2}\n" for i in range(40))
+    rows = "".join(f"é{i % 3},{i * i % 11},{i % 2}\n" for i in range(40))
     (place / "t\udcff.csv").write_text(f"site,x,label\n{rows}", encoding="utf-8")
     return place
 
@@ -154,7 +154,7 @@ def test_names_that_are_no_utf8(foedus, bytes_only, monkeypatch):
     assert "t\\xff.csv: 40 rows" in told("data", "t\udcff.csv")
     assert 'path = "file:t%FF.csv"' in told("init", "t\udcff.csv", "-o", "e\udcff.toml")
     one = "e\udcff.toml", "--set", "sweep={}", "--set", "program.fedavg.rounds=2"
-    assert "nodes hold" in told("data", *one, "-o", "d\udcff.html")
+    assert "are trained on and" in told("data", *one, "-o", "d\udcff.html")
     told("run", *one, "-o", "r\udcff")
     assert "finished after 2 rounds" in told("show", "r\udcff")
     assert "r\\xff/report.html" in told("report", "r\udcff")

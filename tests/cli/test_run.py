@@ -357,7 +357,8 @@ def test_the_graph_of_peers_is_told_before_the_run_and_drawn_after_it(foedus, sm
     small.write_text(SMALL[: SMALL.index("[program")] + '[program.gossip]\nrounds = 3\ntopology = "ring"\nlr = 0.1\n')
     said = foedus("run", small, "-o", "x")
     assert said.status == 0
-    first, *_ = said.err.splitlines()
+    rows, first, *_ = said.err.splitlines()
+    assert rows == "of 569 rows, 455 are trained on and 114 judge (of no node)"
     assert re.match(r"Ring\(\) of 4 nodes: 4 edges, degree 2, spectral gap 0\.6667", first)
     assert (tmp_path / "x" / "graph.svg").read_text().startswith("<svg")
     assert foedus("compare", small, "-o", "several", "-q").status == 0

@@ -252,14 +252,15 @@ def write(folder, *columns):
     (folder / "all.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def both(folder, nodes, **options):
+def both(folder, nodes, holdout=None, **options):
     """``(recipe, label counts)`` agreed on at the nodes, and in one place."""
-    whole = load("csv", path=folder / "all.csv", target="y", node="node", test=None, **options).split()
+    whole = load("csv", path=folder / "all.csv", target="y", node="node", test=None, **options).split(holdout=holdout)
     outputs = 1 if whole.classes is None else whole.classes
     net = fd.Model(nn.Linear(len(whole.feature_names), outputs), "mse" if whole.classes is None else "cross_entropy")
     program = fd.FedAvg(rounds=1)
     here = train(whole, program=program, net=net)
-    there = train(AtNodes(TableFile(str(folder / "t{node}.csv"), "y", options), nodes), program=program, net=net)
+    data = AtNodes(TableFile(str(folder / "t{node}.csv"), "y", options), nodes, holdout=holdout)
+    there = train(data, program=program, net=net)
     assert there.sha256 == here.sha256
     assert there.preparation.recipe == here.preparation.recipe
     assert there.label_counts == here.label_counts
@@ -286,26 +287,113 @@ def test_a_target_is_an_amount_unless_all_nodes_see_few_integers(tmp_path):
     assert both(tmp_path, 2).class_names == ("1", "2", "3", "10")
 
 
+@pytest.mark.parametrize(
+    ("positive", "names"), [(">1", ("<=1", ">1")), ([2, 3], ("other", "2 or 3")), ([0, 2, 3], ("1", "0, 2 or 3"))]
+)
+def test_two_classes_of_more(tmp_path, positive, names):
+    write(tmp_path, {"a": [1, 2, 3], "y": [0, 1, "?"]}, {"a": [1, 2, 5], "y": [3, 2.0, 2]}, {"a": [4, 5], "y": [2, 3]})
+    run = both(tmp_path, 3, positive=positive)
+    assert run.class_names == names
+
+
+def test_rows_that_belong_together_are_held_out_together(tmp_path):
+    def columns(node):
+        rows = range(40)
+        return {"who": [f"{node}{i // 4}" for i in rows], "a": [i % 7 for i in rows], "y": [i // 4 % 2 for i in rows]}
+
+    write(tmp_path, columns("p"), columns("q"))
+    run = both(tmp_path, 2, holdout=0.25, group="who")
+    assert run.preparation.recipe.feature_names == ("a",)
+    assert sum(map(sum, run.label_counts)) == 64  # five of twenty groups are held out, less one for the share of each
+
+
+def test_a_column_that_a_node_lacks_is_missing_there(tmp_path):
+    rows = [
+        {"a": [1, 2, 3], "b": [4, 5, 7], "y": [0, 1, 1]},
+        {"c": ["u", "v"], "a": [3, 4], "y": [1, 0]},
+        {"y": [1, 0], "a": [5, 9], "b": [1, 1], "c": ["v", ""]},
+    ]
+    for node, columns in enumerate(rows):
+        lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+        (tmp_path / f"t{node}.csv").write_text("\n".join(lines) + "\n")
+    options = {"text": ["c"], "missing_values": {"b": ["1"]}}
+    net = fd.Model(nn.Linear(6, 2))
+    whole = load("csv", path=tmp_path, target="y", test=None, **options).split()
+    here = train(whole, program=fd.FedAvg(rounds=1), net=net)
+    there = train(
+        AtNodes(TableFile(str(tmp_path / "t{node}.csv"), "y", options), 3), program=fd.FedAvg(rounds=1), net=net
+    )
+    assert there.preparation.recipe == here.preparation.recipe
+    assert there.sha256 == here.sha256
+    assert there.preparation.recipe.feature_names == ("a", "b", "b missing", "c = u", "c = v", "c missing")
+    assert "node 1 has no b: missing in all its rows" in there.preparation.lines
+
+
+def test_what_cells_mean_is_agreed_on_where_they_are(tmp_path):
+    write(
+        tmp_path,
+        {"chol": [0, 210, "0.0"], "price": ["5 €", "1.50 €", ""], "sex": ["M", "female", "f"], "y": [0, 1, 1]},
+        {"chol": [190, "?", 200], "price": ["2 €", "0 €", "9 €"], "sex": ["male", "F", "m"], "y": [1, 0, 0]},
+    )
+    run = both(
+        tmp_path,
+        2,
+        missing_values={"chol": ["0"], "price": ["0"]},
+        numeric=["price"],
+        spelling={"sex": {"M": "male", "F": "female"}},
+    )
+    assert run.preparation.recipe.feature_names[-2:] == ("sex = female", "sex = male")
+
+
 def test_amounts_of_a_target_are_not_told(tmp_path):
     write(tmp_path, {"a": [1, 2, 3], "y": [1.25, 2, 3]})
-    said = TableFile(str(tmp_path / "t{node}.csv"), "y")(0).rows.tell()
-    assert said["target"]["labels"] is None
-    assert "1.25" not in str(said)
+    for options in ({}, {"positive": ">1.5"}):
+        said = TableFile(str(tmp_path / "t{node}.csv"), "y", options)(0).rows.tell()
+        assert said["target"]["labels"] == (["<=1.5", ">1.5"] if options else None)
+        assert "1.25" not in str(said)
 
 
 @pytest.mark.parametrize(
     ("columns", "options", "message"),
     [
-        (({"a": [1, 2], "y": [0, 1]}, {"b": [1, 2], "y": [0, 1]}), {}, "node 0 has a column 'a' and node 1 has none"),
+        (
+            ({"a": [1, 2], "y": [0, 1]}, {"A": [1, 2], "y": [0, 1]}),
+            {},
+            "node 0 has a column 'a' and node 1 a column",
+        ),
+        (({"a": [1, 2], "y": [0, 1]}, {"a": [1, 2], "z": [0, 1]}), {}, "target: there is no column 'y'"),
+        (({"a": [1, 2], "y": [0, 1]}, {"b": [1, 2], "y": [0, 1]}), {"text": ["c"]}, "text: there is no column 'c'"),
+        (({"a": [1, 2], "y": [0, 1]},) * 2, {"rename": {"c": "d"}}, "rename: there is no column 'c'"),
+        (
+            ({"a": ["1 €", 2], "y": [0, 1]}, {"a": ["$1", 2], "y": [0, 1]}),
+            {"numeric": ["a"]},
+            "column a holds amounts in two units: node 0 is in €, node 1 in \\$",
+        ),
         (
             ({"a": [1, 2], "y": [0, 1]}, {"a": ["x", ""], "y": [0, 1]}),
             {},
             "a is of numbers at node 0 and of text at node 1",
         ),
         (({"a": ["", ""], "b": [1, 2], "y": [0, 1]},) * 2, {}, "column a has no value in any of the 4 rows"),
-        (({"a": [1, 2], "y": [1, 1]},) * 2, {}, "target y is '1' in all rows of all nodes"),
+        (
+            ({"a": [1, 2], "y": [1, 1]},) * 2,
+            {},
+            "target y is '1' in all rows that have one, so there",
+        ),
         (({"a": [1, 2], "y": ["no", "yes"]}, {"a": [1, 2], "y": [0.5, 1.25]}), {}, "not a number at every node"),
         (({"a": [1, 2], "y": ["", ""]},), {}, "node 0 cannot prepare its table: .*y is missing in all 2 rows"),
+        (
+            ({"a": [1, 2], "y": [0.5, 0.5]},) * 2,
+            {},
+            "target y is 0.5 in all training rows, so there is",
+        ),
+        (({"a": [1, 2], "y": [1, 2]},) * 2, {"positive": ">2"}, "positive: y is <=2 in all rows that have one"),
+        (({"a": [1, 2], "y": [0, 1]},) * 2, {"positive": [2]}, "the target y has no label 2: It has 0, 1"),
+        (
+            ({"a": [1, 2], "y": [0, 1]}, {"a": [1, 2], "y": ["no", "yes"]}),
+            {"positive": ">0"},
+            "target y is of text at node 1, and positive='>0' compares numbers",
+        ),
         (({"a": [1, 2], "y": [0, 1]},), {"dorp": ["a"]}, "a table has no option 'dorp': did you mean 'drop'"),
     ],
 )

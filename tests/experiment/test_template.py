@@ -42,6 +42,7 @@ def test_names_of_columns_stand_in_quotes_only(tmp_path, nasty):
         "target": f"label {name}",
         "node": f"site {name}",
         "drop": [f"{nasty}gnu", f"{nasty}yak"],
+        "test": False,
         "holdout": 0.25,
     }
     comments = "".join(line.partition("  # ")[2] for line in text.splitlines())
@@ -50,7 +51,8 @@ def test_names_of_columns_stand_in_quotes_only(tmp_path, nasty):
 
 
 def test_so_does_a_cell_that_is_in_every_row(tmp_path):
-    (tmp_path / "t.csv").write_text("k,x,label\n" + '"v\nname = ""x""",1,0\n"v\nname = ""x""",2,1\n' * 20)
+    rows = "".join(f'"v\nname = ""x""",{i % 5},{i % 2}\n' for i in range(40))
+    (tmp_path / "t.csv").write_text("k,x,label\n" + rows)
     text = starter(tmp_path / "t.csv", tmp_path / "t.toml")
     assert "name" not in tomllib.loads(text)
     assert tomllib.loads(text)["data"]["drop"] == ["k"]

@@ -101,7 +101,7 @@ def test_names_and_held_out_rows_are_shown_where_there_are_any(tmp_path):
     assert "Berlin" in holdings_page(data, tmp_path).read_text(encoding="utf-8")
     assert "Berlin" in holdings_figure(data, tmp_path / "h.svg").read_text(encoding="utf-8")
     assert as_json(data)["holdout_sizes"] == [4, 5, 6]
-    assert "nodes hold out 15 more" in " ".join(text.split())
+    assert "are trained on and 15 judge (held out by the nodes)" in " ".join(text.split())
     assert "city <b>: 3 values" in text
     assert "city <b>: 3 values" in Page(holdings_page(data, tmp_path).read_text(encoding="utf-8")).text()
     assert as_json(data)["preparation"] == {"lines": ["age: median 40", "city <b>: 3 values"], "bytes": 1200}

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from foedus.cli.app import AsJson, Quiet, Verbose, app, print_json, tell, word
+from foedus.cli.app import AsJson, Quiet, Sets, Verbose, app, print_json, tell, word
+from foedus.cli.table_options import Drop, Group, Id, Missing, Node, Positive, Target, Task, known
 
 
 @app.command()
@@ -17,6 +18,15 @@ def init(
         Path | None,
         typer.Argument(help="A table (.csv, .parquet, or a folder of them), .npz, idx files or a folder of images."),
     ] = None,
+    target: Target = None,
+    node: Node = None,
+    id: Id = None,
+    group: Group = None,
+    task: Task = None,
+    positive: Positive = None,
+    drop: Drop = None,
+    missing: Missing = None,
+    sets: Sets = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The file; named after the data by default.")] = None,
     json: AsJson = False,
     quiet: Quiet = False,
@@ -24,13 +34,14 @@ def init(
 ) -> None:
     """Write a commented experiment to start from. Without data it is one on handwritten digits."""
     from foedus.core.errors import BadInput
-    from foedus.experiment.template import MARK, starter
+    from foedus.experiment.template import ASKED, MARK, starter
     from foedus.report.files import write_whole
 
     file = out if out is not None else Path(f"{data.stem if data is not None else 'digits'}.toml")
     if os.path.lexists(file):
         raise BadInput(f"{file} already exists: remove it, or name another with --out")
-    text = starter(data, file)
+    given = known(missing, drop, positive, target=target, node=node, id=id, group=group, task=task)
+    text = starter(data, file, given, sets or [])
     write_whole(file, text.encode(), "the experiment")
     if json:
         print_json({"file": str(file), "text": text})
@@ -40,4 +51,9 @@ def init(
         return
     tell(*text.splitlines(), "")
     marked = f" Look at the lines marked {MARK}, then:" if MARK in text else " Then:"
+    if ASKED in text:
+        marked = (
+            f" Choose where {ASKED} stands (there, or by another foedus init with --target, --node and so on), look "
+            f"at the lines marked {MARK}, then:"
+        )
     tell(f"Written to {file}.{marked}", f"  foedus data {word(file)}", f"  foedus run {word(file)}")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from foedus.cli.app import AsJson, Quiet, Sets, Verbose, app, output, print_json, tell, word
+from foedus.cli.table_options import Drop, Group, Id, Missing, Node, Positive, Target, Task, known
 
 if TYPE_CHECKING:
     from foedus.core.records.run import Run
@@ -62,6 +63,14 @@ def report_(
 @app.command()
 def data(
     file: Annotated[Path, typer.Argument(help="An experiment (.toml), or a table (.csv, .parquet, a folder of them).")],
+    target: Target = None,
+    node: Node = None,
+    id: Id = None,
+    group: Group = None,
+    task: Task = None,
+    positive: Positive = None,
+    drop: Drop = None,
+    missing: Missing = None,
     sets: Sets = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Also write a page (.html) or a picture (.png, .svg).")
@@ -70,12 +79,20 @@ def data(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Who holds what: the rows and classes of every node, as text and as a picture; of a table, its columns."""
+    """Who holds what: the rows and classes of every node, as text and as a picture; of a table, its columns.
+
+    Options from --target to --missing are about a table; in an experiment they are changed by --set.
+    """
+    given = known(missing, drop, positive, target=target, node=node, id=id, group=group, task=task)
+    if file.suffix.lower() != ".toml":
+        _table(file, given, sets or [], json, quiet)
+        return
+    if given:
+        option = next(iter(given))
+        said = option.removesuffix("_values")
+        _bad(f"--{said} is about a table, and {file} is an experiment: change it by --set data.{option}=...")
     from foedus import experiment, report
 
-    if file.suffix.lower() != ".toml":
-        _table(file, json, quiet)
-        return
     held = experiment.expand(file, sets or [])[0].experiment.data()
     written = None
     if out is not None:
@@ -89,19 +106,31 @@ def data(
             tell("", f"The {'picture' if pictures else 'page'}: {written.resolve()}")
 
 
-def _table(path: Path, json: bool, quiet: bool) -> None:
+def _bad(message: str) -> NoReturn:
+    from foedus.core.errors import BadInput
+
+    raise BadInput(message)
+
+
+def _table(path: Path, given: dict[str, Any], sets: list[str], json: bool, quiet: bool) -> None:
     """What is in a table, before anything is decided about it."""
     from dataclasses import asdict
 
     from foedus.data.tables import look
+    from foedus.experiment.sets import of_data
 
-    found = look(str(path))
+    options, others = of_data(sets)
+    if others:
+        _bad(f"--set {others[0]}: of a table only what stands in [data] can be set, such as data.decimal=','")
+    found = look(str(path), **options | given)
     if json:
         print_json(asdict(found))
     else:
         tell(*found.lines)
     if not (json or quiet):
-        tell("", f"Write an experiment that says so: foedus init {word(path)}")
+        answers = "".join(f" --{q.option} NAME" for q in found.questions if q.option in ("target", "node", "task"))
+        so = "with your answers" if answers else "that says so"
+        tell("", f"Write an experiment {so}: foedus init {word(path)}{answers}")
 
 
 def _also_in(label: str, folder: Path) -> str:

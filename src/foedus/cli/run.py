@@ -12,6 +12,7 @@ from foedus.core.records.nearby import USUAL
 
 if TYPE_CHECKING:
     from foedus.core.errors import RunEnded
+    from foedus.core.types.data import FederatedDataset
     from foedus.experiment import Case, Experiment
     from foedus.experiment.study import Outcome, Study
     from foedus.training import Run
@@ -218,8 +219,8 @@ def _go_on(
 ) -> None:
     from foedus import saved
     from foedus.experiment import to_toml
-    from foedus.experiment.document import parse_set
     from foedus.experiment.made_here import made_here
+    from foedus.experiment.sets import parse_set
     from foedus.experiment.study import Study
     from foedus.experiment.unchanged import check_unchanged
 
@@ -267,18 +268,21 @@ def _one(
 def _trained(experiment: Experiment, folder: Path, resume: bool, quiet: bool, accept_changes: bool) -> Run:
     from foedus import report
     from foedus.core.errors import RunEnded
+    from foedus.core.records.place import check_new_folder
     from foedus.experiment import to_toml
     from foedus.experiment.made_here import remember
     from foedus.experiment.study import rounds
     from foedus.saved import commits
 
+    if not resume:
+        check_new_folder(folder, "choose another folder, remove it, or go on with that run (--resume)")
     with timed("reading and dividing the data"):
         data = experiment.data()
     LOG.info("%s: %s rows at %s nodes; the run goes to %s", data.name, f"{sum(data.sizes):,}", data.nodes, folder)
     config = to_toml(experiment)
     if experiment.names_code:
         remember(config.encode())
-    _announce(experiment, data.nodes, quiet)
+    _announce(experiment, data, quiet)
     planned, begun = rounds(experiment), commits(folder)
     with report.LiveTable([experiment.name], progress(quiet)) as table:
         row = table.row(experiment.name, planned, begun)
@@ -321,11 +325,14 @@ def _shown(done: Run, folder: Path, failed: RunEnded | None, json: bool) -> None
         raise typer.Exit(1)
 
 
-def _announce(experiment: Experiment, nodes: int, quiet: bool) -> None:
-    """Before the run: over what graph the peers of a decentralised program talk, and how fast that mixes."""
+def _announce(experiment: Experiment, data: FederatedDataset, quiet: bool) -> None:
+    """Before the run: on how many rows; and over what graph peers talk, how fast it mixes."""
+    from foedus.report.rows import rows_said
+
+    progress(quiet).print(rows_said(data), soft_wrap=True, markup=False)
     prepare = getattr(experiment.program, "prepare", None)
     if prepare is not None:
-        progress(quiet).print(prepare(nodes), soft_wrap=True, markup=False)
+        progress(quiet).print(prepare(data.nodes), soft_wrap=True, markup=False)
 
 
 def _graph(done: Run) -> None:
@@ -350,8 +357,8 @@ def _many(cases: list[Case], folder: Path, json: bool, quiet: bool) -> None:
 
     with timed("checking every case with its data"):
         study = Study.begin(cases, folder)
-    for sentence in study.chosen:
-        progress(quiet).print(sentence, markup=False)
+    for sentence in (*study.rows, *study.chosen):
+        progress(quiet).print(sentence, soft_wrap=True, markup=False)
     if any(case.experiment.names_code for case in cases):
         remember((folder / saved.STUDY).read_bytes(), *(m.config.encode() for m in study.members))
     _conduct(study, json, quiet)

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from foedus.core.coordination.executor import Executor
@@ -24,6 +25,7 @@ from foedus.core.types.model import Model
 from foedus.core.types.roster import RowStore
 from foedus.core.types.update import Tensors, Update
 from foedus.data.dataset import Dataset
+from foedus.data.holdout import can_hold_out
 from foedus.data.holdout import holdout as hold_out
 from foedus.data.told import Told, ask_told
 
@@ -173,14 +175,25 @@ class AtNodes:
         """Nothing to do."""
 
 
-def divided(node: int, x: Tensor | Examples, y: Tensor, classes: int | None, holdout: float | None, seed: int) -> Own:
-    """A node's rows as it trains on them, and those that it holds out, in the draw that ``Dataset.split`` makes."""
+def divided(
+    node: int,
+    x: Tensor | Examples,
+    y: Tensor,
+    classes: int | None,
+    holdout: float | None,
+    seed: int,
+    group: NDArray[Any] | None = None,
+) -> Own:
+    """A node's rows as it trains on them, and those that it holds out, in the draw that ``Dataset.split`` makes.
+
+    ``group`` (N,): which rows stay together, if any do.
+    """
     index = torch.arange(len(y))
     if holdout is None:
         return Own(IndexedRows(x, y, index))
-    if len(y) < 2:
+    if not can_hold_out(y, group):
         return Own(IndexedRows(x, y, index), IndexedRows(x, y, index[:0]))
-    train, test = hold_out(y, classes, holdout, Key(int(seed)).child("holdout").child(node))
+    train, test = hold_out(y, classes, holdout, Key(int(seed)).child("holdout").child(node), group)
     return Own(IndexedRows(x, y, index[train]), IndexedRows(x, y, index[test]))
 
 

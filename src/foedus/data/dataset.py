@@ -28,6 +28,8 @@ class Dataset:
     ``classes`` is the number of classes, or None for regression; ``class_names`` has one name for each.
     ``node`` (N,) one id per row, integers or strings: whose row it is. ``Natural()`` divides by it.
     ``node_names``: where ids are integers from 0 up, the name of each; else an id is its own name.
+    ``group`` (N,) what rows belong together by, such as a patient's number: all rows of one are on one side of every
+    split, and at one node. ``group_name``: what it is called in sentences.
     ``test_x``, ``test_y``: held-out rows of the same shapes, or None. They belong to no node.
     ``units`` (N,), ``test_units`` int64: what was drawn as one, see ``FederatedDataset``; None: a row's own position.
     Errors: ``BadInput`` for shapes, lengths or types that do not fit, NaN or infinity (with its place), labels outside
@@ -54,6 +56,8 @@ class Dataset:
     node_names: tuple[str, ...] | None = None
     units: Tensor | None = None
     test_units: Tensor | None = None
+    group: NDArray[Any] | None = None
+    group_name: str = "group"
 
     def __post_init__(self) -> None:
         if self.classes is not None and self.classes > MOST_CLASSES:
@@ -82,6 +86,8 @@ class Dataset:
             raise BadInput(
                 f"node must hold one id per row, shape ({len(self.x)},); it has shape {tuple(self.node.shape)}"
             )
+        if self.group is not None and self.group.shape != (len(self.x),):
+            raise BadInput(f"group must hold one value per row, shape ({len(self.x)},); it has {self.group.shape}")
         if self.node_names is not None:
             known = len(self.node_names)
             if self.node is None or self.node.dtype.kind not in "iu":

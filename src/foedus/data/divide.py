@@ -12,6 +12,8 @@ from torch import Tensor
 
 from foedus.core.errors import BadInput
 from foedus.core.types.keys import Key
+from foedus.data.groups import Grouped
+from foedus.data.holdout import can_hold_out
 from foedus.data.holdout import holdout as hold_out
 from foedus.data.partitions.partition import Partition
 
@@ -45,7 +47,11 @@ def divide(dataset: Any, partition: Any, nodes: int | None, seed: int, holdout: 
             "holdout is the fraction of its rows that every node keeps to evaluate on, between 0 and 1; "
             f"got {holdout!r}"
         )
-    index, offsets = partition.assign(dataset, nodes, Key(int(seed)).child("partition"))
+    key = Key(int(seed)).child("partition")
+    if dataset.group is None:
+        index, offsets = partition.assign(dataset, nodes, key)
+    else:
+        index, offsets = Grouped(dataset).assign(partition, nodes, key)
     name = getattr(partition, "node_names", None)
     names = None if name is None else name(dataset)
     if holdout is None:
@@ -60,11 +66,12 @@ def _held(
     ends = offsets.tolist()
     for node, (start, stop) in enumerate(pairwise(ends)):
         rows = index[start:stop]
-        if len(rows) < 2:
+        group = None if dataset.group is None else dataset.group[rows.numpy()]
+        if not can_hold_out(rows, group):
             kept.append(rows)
             held.append(rows[:0])
             continue
-        train, test = hold_out(dataset.y[rows.long()], dataset.classes, fraction, key.child(node))
+        train, test = hold_out(dataset.y[rows.long()], dataset.classes, fraction, key.child(node), group)
         kept.append(rows[train])
         held.append(rows[test])
     return (*_joined(kept), *_joined(held))

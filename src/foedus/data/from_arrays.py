@@ -17,6 +17,7 @@ from foedus.core.types.data import Examples
 from foedus.core.types.keys import Key
 from foedus.data.dataset import Dataset
 from foedus.data.examples import take
+from foedus.data.groups import numbered
 from foedus.data.holdout import check_seed, holdout
 
 MOST_UNSAID = 2**16
@@ -29,6 +30,7 @@ def arrays(
     node: Any = None,
     test: Any = None,
     *,
+    group: Any = None,
     classes: int | None = None,
     name: str = "arrays",
     keep_dtype: bool = False,
@@ -43,6 +45,7 @@ def arrays(
     default the largest label of training and test rows plus one. Floats (N,) or (N, ...) are targets of a regression.
     Integers or booleans (N, L) that are 0 or 1 are L labels a row, each true or not: float32 targets, for ``bce``.
     ``node`` (N,) one id per row, integers or strings, for ``Natural()``.
+    ``group`` (N,) what rows belong together by, integers or strings: all rows of one are on one side of every split.
     ``test`` is held-out rows ``(x, y)``; or a fraction in (0, 1) of the rows, in proportion to the classes, drawn by
     ``test_seed``; or None. A node all of whose rows are drawn is no node any more.
     Errors: ``BadInput`` for anything that does not fit, with the row where there is one.
@@ -64,8 +67,17 @@ def arrays(
     if y_test is not None and y_test.dtype != y_all.dtype:
         raise BadInput("y of the test set must be of the same kind as y: both integer labels or both float targets")
     count = _classes(y_all, y_test, classes)
+    groups = None if group is None else _ids(group, "group")
     data = Dataset(
-        x_all, y_all, count, node=None if node is None else _node_ids(node), test_x=x_test, test_y=y_test, name=name
+        x_all,
+        y_all,
+        count,
+        node=None if node is None else _ids(node, "node"),
+        test_x=x_test,
+        test_y=y_test,
+        name=name,
+        units=None if groups is None else torch.from_numpy(numbered(groups)),
+        group=groups,
     )
     return data if fraction is None else held_out(data, fraction, test_seed)
 
@@ -73,16 +85,18 @@ def arrays(
 def held_out(data: Dataset, fraction: float, seed: int = 0) -> Dataset:
     """The data set with this fraction of its rows, drawn by the seed, as its test set; classes in proportion."""
     check_seed(seed)
-    train, test = holdout(data.y, data.classes, fraction, Key(int(seed)).child("holdout"))
+    train, test = holdout(data.y, data.classes, fraction, Key(int(seed)).child("holdout"), data.group)
+    units = torch.arange(len(data)) if data.units is None else data.units
     return replace(
         data,
         x=take(data.x, train),
         y=data.y[train],
         node=None if data.node is None else data.node[train.numpy()],
+        group=None if data.group is None else data.group[train.numpy()],
         test_x=take(data.x, test),
         test_y=data.y[test],
-        units=train,
-        test_units=test,
+        units=units[train],
+        test_units=units[test],
     )
 
 
@@ -233,22 +247,22 @@ def _classes(y: Tensor, y_test: Tensor | None, classes: int | None) -> int | Non
     return int(classes)
 
 
-def _node_ids(node: Any) -> NDArray[Any]:
+def _ids(ids: Any, what: str) -> NDArray[Any]:
     """The ids as int64 or text. An array of objects (a list, a pandas column) must be all integers or all strings."""
-    if isinstance(node, Tensor):
-        node = node.detach().cpu().numpy()
+    if isinstance(ids, Tensor):
+        ids = ids.detach().cpu().numpy()
     # By way of objects, since NumPy makes the list [1, "a"] text without a word.
-    a = np.asarray(node, dtype=object if isinstance(node, list | tuple) else None)
+    a = np.asarray(ids, dtype=object if isinstance(ids, list | tuple) else None)
     if a.dtype.kind == "O":
-        ids = a.ravel().tolist()
-        if all(isinstance(i, str) for i in ids):
+        found = a.ravel().tolist()
+        if all(isinstance(i, str) for i in found):
             return a.astype(str)
-        if not all(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in ids):
-            kinds = ", ".join(sorted({type(i).__name__ for i in ids}))
-            raise BadInput(f"node must hold one id per row, all integers or all strings; it holds {kinds}")
-        return _of_objects(a, "node").astype(np.int64)
+        if not all(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in found):
+            kinds = ", ".join(sorted({type(i).__name__ for i in found}))
+            raise BadInput(f"{what} must hold one id per row, all integers or all strings; it holds {kinds}")
+        return _of_objects(a, what).astype(np.int64)
     if a.dtype.kind in "iu":
-        return _integers(a, "node").astype(np.int64)
+        return _integers(a, what).astype(np.int64)
     if a.dtype.kind == "U":
         return a
-    raise BadInput(f"node must hold one id per row, all integers or all strings; it has dtype {a.dtype}")
+    raise BadInput(f"{what} must hold one id per row, all integers or all strings; it has dtype {a.dtype}")

@@ -12,7 +12,7 @@ from foedus.experiment import user_code
 from foedus.experiment.known import known
 from foedus.experiment.tables import Data
 from foedus.plain.build import Builder, Moved, Options, find
-from foedus.plain.kinds import parameters
+from foedus.plain.kinds import parameters, shape
 from foedus.plain.names import counted
 from foedus.plain.places import Path
 
@@ -35,6 +35,11 @@ class FileBuilder(Builder):
     def load(self, name: str) -> Any:
         self._may_import(name)
         return user_code.load(name, self.folder)
+
+    def build(self, hint: Any, value: Any, path: Path) -> Any:
+        """As any table's, and ``false`` says that there is nothing where it says nothing else: ``test = false``."""
+        s = shape(hint)
+        return super().build(hint, None if value is False and s.none and bool not in s.scalars else value, path)
 
     def label(self, target: Any, path: Path) -> str:
         """A table of the file by its header, anything else by its name."""

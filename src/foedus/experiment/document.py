@@ -19,6 +19,8 @@ from foedus.experiment.builder import FileBuilder
 from foedus.experiment.experiment import Experiment
 from foedus.experiment.lines import lines
 from foedus.experiment.problems import BadExperiment, Problem
+from foedus.experiment.questions import unanswered
+from foedus.experiment.sets import parse_set
 from foedus.experiment.tables import Tables
 from foedus.plain.build import BAD, FIRST, Builder
 from foedus.plain.kinds import Kind
@@ -129,6 +131,8 @@ class Document:
 
     def experiment(self) -> Experiment:
         """The experiment. Errors: ``BadExperiment`` with all that can be known to be wrong without the data."""
+        if questions := unanswered(self.raw):
+            raise BadExperiment(self.in_order([self.problem(p, m) for p, m in questions]))
         tables = {k: v for k, v in self.raw.items() if k != SWEEP}
         builder = FileBuilder(self.folder, self.may_import)
         folder = tables.pop("folder", None)
@@ -223,37 +227,6 @@ def from_file(path: str | FilePath, sets: Sequence[str] = (), code: bool = True)
         line = raw.count(b"\n", 0, e.start) + 1
         raise BadExperiment([Problem(f"{path}:{line}", "", "this is not UTF-8 text: save it as UTF-8")]) from e
     return from_text(text, str(path), file.parent, sets, code)
-
-
-def parse_set(text: str) -> tuple[list[str], Any]:
-    """The keys and the value of ``a.b=c``; the value is TOML, or else the text that it is.
-
-    >>> parse_set("program.fedavg.local.lr=0.1")
-    (['program', 'fedavg', 'local', 'lr'], 0.1)
-    >>> parse_set('program."mine:Alg".name=fast one')
-    (['program', 'mine:Alg', 'name'], 'fast one')
-    """
-    match = re.match(r"""((?:[^="']|"[^"]*"|'[^']*')*)=(.*)""", text, re.DOTALL)
-    if match is None:
-        raise BadInput("expected KEY=VALUE, such as program.fedavg.rounds=10")
-    if readable(text) != text:
-        raise BadInput("this is no UTF-8 text: write a path's other bytes as a file: URI, such as file:caf%E9.csv")
-    key, value = match[1].strip(), match[2].strip()
-    keys: list[str] = []
-    try:
-        table: Any = tomllib.loads(f"{key} = 0") if "\n" not in key else {}
-    except tomllib.TOMLDecodeError:
-        table = {}
-    while isinstance(table, dict) and len(table) == 1:
-        keys += table
-        table = table[keys[-1]]
-    if table != 0 or not keys:
-        raise BadInput(f"{key!r} is no key: join names by dots, and put one with a colon or a dot in quotes")
-    try:
-        parsed = tomllib.loads(f"x = {value}")
-    except tomllib.TOMLDecodeError:
-        parsed = {}
-    return keys, parsed["x"] if list(parsed) == ["x"] else value
 
 
 def _syntax(message: str, origin: str, text: str) -> Problem:

@@ -29,6 +29,7 @@ from foedus.experiment.likeness import like_with_like
 from foedus.experiment.sweep import Case
 from foedus.experiment.unchanged import check_unchanged
 from foedus.experiment.write import to_toml
+from foedus.report.rows import rows_said
 from foedus.report.summary import On
 from foedus.training import Run
 
@@ -89,6 +90,8 @@ class Study:
     chosen: tuple[str, ...] = ()
     """What was chosen for the cases so that they can be compared, in sentences: see ``likeness``."""
     code: bool = True
+    rows: tuple[str, ...] = ()
+    """Of a new study, on how many rows its cases are trained, and by how many they are judged, in sentences."""
 
     @staticmethod
     def begin(cases: Sequence[Case], folder: Path) -> Study:
@@ -98,9 +101,11 @@ class Study:
         """
         check_new_folder(folder, "choose another folder, remove it, or go on with it (--resume)")
         data, held_out = _Data(), []
+        sizes: dict[str, None] = {}  # each once
         for case in cases:
             divided = data.of(case.experiment)
             case.experiment.check(divided)
+            sizes[rows_said(divided)] = None
             held_out.append(divided.nodes_tested_on == "held out")
         cases, chosen = like_with_like(cases, held_out)
         width = len(str(len(cases)))
@@ -118,7 +123,7 @@ class Study:
         )
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / saved.STUDY, saved.as_json({"cases": members}))
-        return Study(folder, members, tuple(chosen))
+        return Study(folder, members, tuple(chosen), rows=tuple(sizes))
 
     @staticmethod
     def open(folder: Path, code: bool = True) -> Study:

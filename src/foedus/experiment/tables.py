@@ -23,6 +23,7 @@ from foedus.experiment.known import exports
 from foedus.plain.build import a
 from foedus.plain.kinds import Call, parameters, returned
 from foedus.plain.names import written
+from foedus.plain.toml import inline
 from foedus.runtimes import Simulation
 from foedus.sampling import StopRule
 
@@ -114,6 +115,14 @@ class Data:
             raise BadInput(f"nodes must be at least 1, got {self.nodes}")
         if self.holdout is not None and not 0 < self.holdout < 1:
             raise BadInput(f"holdout is a share of the rows between 0 and 1, got {self.holdout}")
+        node = self.source.options.get("node")
+        if self.split is not None and not isinstance(self.split, Natural) and node is not None:
+            left_out = f", and write drop = [{inline(node)}] so that it is not learned from,"
+            raise BadInput(
+                f"split would deal the rows out anew, and node = {inline(node)} says whose each row is. Remove split "
+                "(and nodes) to keep these nodes; or remove node"
+                f"{left_out if 'drop' in parameters(self.source.function) else ''} to deal the rows out"
+            )
         ours = any(type(self.split) is export for export in exports().values())  # your own may know by itself
         if self.nodes is None and ours and not isinstance(self.split, Natural):
             raise BadInput(f"nodes is missing: {self.split} has to know among how many")

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from foedus.core.errors import BadInput
+from foedus.data.tables.overview.proposal import Note, Proposal, Question
+from foedus.experiment.questions import CHOOSE
+from foedus.experiment.sets import of_data, parse_set
 from foedus.plain.places import said
-from foedus.plain.toml import inline
+from foedus.plain.toml import inline, key
 
 TABLES = (".csv", ".tsv", ".txt", ".parquet")
 IMAGES = (".png", ".jpg", ".jpeg")
 MARK = "<-"
 """Stands in the comment of a guess."""
+ASKED = f"{{ {CHOOSE} = ["
+"""How an open question begins in the text."""
 
 
 @dataclass(frozen=True)
 class Said:
-    """A value, and what a comment says of it: words of ours and numbers, never a word of the data's."""
+    """A value, and what a comment says of it: words of ours and numbers; a name from the data only in quotes."""
 
     value: Any
     comment: str = ""
@@ -36,23 +41,46 @@ class Section:
     comment: str = ""
 
 
-def starter(data: Path | None, file: Path) -> str:
+@dataclass(frozen=True)
+class Found:
+    """What the data is, the fields of ``[data]``, whether it has two classes, and whether its rows are flat.
+
+    ``sections`` are tables below ``[data]``, ``notes`` lines that are worth reading.
+    """
+
+    what: str
+    fields: dict[str, Said]
+    binary: bool = False
+    flat: bool = True
+    sections: tuple[Section, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def starter(data: Path | None, file: Path, given: Mapping[str, Any] | None = None, sets: Sequence[str] = ()) -> str:
     """The text of ``file``, an experiment on ``data`` (None: on handwritten digits).
 
-    Whatever the data's names hold stands in quotes, as a value: the text, read again, says what is meant and no more.
+    ``given`` are options of a table that are known, ``sets`` are changes such as ``"evaluate.nodes=1"``.
+    Whatever the data's names hold stands in quotes: the text, read again, says what is meant and no more.
     Errors: ``BadInput`` for data that is not there, that none of the sources can read, or whose name a file cannot say.
     """
-    if data is None:
-        about, fields, binary, flat = "handwritten digits, which come with the library", _digits(), False, True
+    if data is not None and not data.exists():
+        raise BadInput(f"there is no {data}: name a table, an .npz file, or a folder of tables, idx files or images")
+    if data is not None and _is_table(data):
+        options, sets = of_data(sets)
+        found = _table(data, file, {**options, **(given or {})})
+    elif given:
+        raise BadInput(f"{next(iter(given))} is an option of tables (.csv, .parquet): name one")
     else:
-        about, fields, binary, flat = _look(data, file)
+        found = _digits() if data is None else _look(data, file)
+    binary, flat = found.binary, found.flat
     local = {"epochs": 2, "batch_size": 16, "lr": 0.1 if flat else 0.05}
     program = {"rounds": 30, "local": local}
     network = Said("logistic" if binary else {"mlp": {"hidden": [32]}} if flat else "resnet")
     network = replace(network, comment="sizes are taken from the data; docs/models.md has others")
     metrics = Said(["auc"], "two classes: the area under the ROC curve says more than accuracy")
     sections = [
-        Section("data", fields),
+        Section("data", found.fields),
+        *found.sections,
         Section("model", {"network": network, **({"metrics": metrics} if binary else {})}),
         Section("runtime.simulation", {"network": Said("wan", "ideal, lan, wan or mobile")}),
         Section("evaluate", {"nodes": Said(5, "every fifth round each node evaluates the model on its own rows")}),
@@ -65,7 +93,10 @@ def starter(data: Path | None, file: Path) -> str:
             "one run for every program: what nodes have alone, together, and with all data in one place",
         ),
     ]
-    text = f"# An experiment on {about}. Run it: foedus run FILE\n" + "".join(map(_written, sections))
+    for keys, value in map(parse_set, sets):
+        _set(sections, keys, value)
+    head = f"# An experiment on {found.what}. Run it: foedus run FILE\n" + "".join(f"# {n}\n" for n in found.notes)
+    text = head + "".join(map(_written, sections))
     meant: dict[str, Any] = {}
     for section in sections:
         table = meant
@@ -77,6 +108,18 @@ def starter(data: Path | None, file: Path) -> str:
     return text
 
 
+def _set(sections: list[Section], keys: Sequence[str], value: Any) -> None:
+    """Write a value where these keys lead, in a section that is there or in a new one at the end."""
+    *header, last = keys
+    if not header:
+        raise BadInput(f"{last} is in no table: a key of the file is meant, such as evaluate.nodes=1")
+    name = ".".join(map(key, header))
+    section = next((s for s in sections if s.header == name), None)
+    if section is None:
+        sections.append(section := Section(name, {}))
+    section.fields[last] = Said(value, "as you said")
+
+
 def _plain(field: Any) -> Any:
     value = field.value if isinstance(field, Said) else field
     return [_plain(v) for v in value] if isinstance(value, list) else value
@@ -84,24 +127,25 @@ def _plain(field: Any) -> Any:
 
 def _written(section: Section) -> str:
     lines = [(f"[{section.header}]", section.comment)]
-    for key, field in section.fields.items():
+    for name, field in ((key(k), f) for k, f in section.fields.items()):
         if isinstance(field.value, list) and any(isinstance(v, Said) for v in field.value):
-            lines.append((f"{key} = [", field.comment))
+            lines.append((f"{name} = [", field.comment))
             lines += [(f"  {inline(element.value)},", element.comment) for element in field.value]
             lines.append(("]", ""))
         else:
-            lines.append((f"{key} = {inline(field.value)}", field.comment))
+            lines.append((f"{name} = {inline(field.value)}", field.comment))
     width = min(44, max((len(line) for line, comment in lines if comment), default=0))
     aligned = (f"{line:<{width}}  # {comment}" if comment else line for line, comment in lines)
     return "\n" + "".join(f"{line}\n" for line in aligned)
 
 
-def _digits() -> dict[str, Said]:
-    return {
+def _digits() -> Found:
+    fields = {
         "source": Said("digits", "1,797 images of 8 x 8"),
         **_dealt(),
         "holdout": Said(0.2, "every node keeps a fifth of its rows to evaluate on"),
     }
+    return Found("handwritten digits, which come with the library", fields)
 
 
 def _dealt() -> dict[str, Said]:
@@ -111,21 +155,21 @@ def _dealt() -> dict[str, Said]:
     }
 
 
-def _look(data: Path, file: Path) -> tuple[str, dict[str, Said], bool, bool]:
-    """What the data is, the fields of ``[data]``, whether it has two classes, and whether its rows are flat."""
-    if not data.exists():
-        raise BadInput(f"there is no {data}: name a table, an .npz file, or a folder of tables, idx files or images")
-    path = Said(said(os.path.relpath(data, file.parent)))
+def _is_table(data: Path) -> bool:
+    return any(p.name.lower().removesuffix(".gz").endswith(TABLES) for p in _inside(data))
+
+
+def _look(data: Path, file: Path) -> Found:
+    """Data that is no table. Errors: ``BadInput`` for what no source can read."""
     names = [p.name.lower() for p in _inside(data)]
-    if any(n.removesuffix(".gz").endswith(TABLES) for n in names):
-        return _table(data, path)
+    path = Said(said(os.path.relpath(data, file.parent)))
     if data.suffix == ".npz":
-        return "arrays", {"source": Said("npz"), "path": path, **_dealt(), "holdout": Said(0.2)}, False, True
+        return Found("arrays", {"source": Said("npz"), "path": path, **_dealt(), "holdout": Said(0.2)})
     if any("-idx" in n or ".idx" in n for n in names):
-        return "idx files", {"source": Said("idx"), "path": path, **_dealt()}, False, True
+        return Found("idx files", {"source": Said("idx"), "path": path, **_dealt()})
     if any(n.endswith(IMAGES) for n in names):
         size = Said([32, 32], f"{MARK} every image is brought to this height and width")
-        return "images", {"source": Said("images"), "path": path, "size": size, **_dealt()}, False, False
+        return Found("images", {"source": Said("images"), "path": path, "size": size, **_dealt()}, flat=False)
     raise BadInput(
         f"{data} holds no data that a source can read: a table (.csv, .parquet), an .npz file, idx files, or a folder "
         "of images (.png, .jpg), a folder for each class"
@@ -138,24 +182,50 @@ def _inside(data: Path) -> Iterable[Path]:
     return (p for _, p in zip(range(10_000), data.rglob("*"), strict=False) if p.is_file())
 
 
-def _table(data: Path, path: Said) -> tuple[str, dict[str, Said], bool, bool]:
+def _table(data: Path, file: Path, given: Mapping[str, Any]) -> Found:
     from foedus.data.tables import look  # PyArrow takes its time to import
 
-    found = look(str(data))
-    fields = {
-        "source": Said(found.source),
-        "path": path,
-        "target": Said(found.target.name, f"{MARK} to be learned, {found.target.why}"),
-    }
-    if found.node is not None:
-        fields["node"] = Said(found.node.name, f"{MARK} whose row it is, {found.node.why}")
-    elif len(found.files) < 2:
-        fields["split"] = Said("iid", f"{MARK} no column names a node: rows are dealt out at random")
-        fields["nodes"] = Said(5, MARK)
-    if len(found.drop) == 1:
-        fields["drop"] = Said([found.drop[0].name], f"{MARK} left out, {found.drop[0].why}")
-    elif found.drop:
-        fields["drop"] = Said([Said(g.name, f"{MARK} left out, {g.why}") for g in found.drop])
-    fields["holdout"] = Said(0.25, "every node keeps a quarter of its rows to evaluate on")
-    target = next(c for c in found.columns if c.name == found.target.name)
-    return f"a table, {found.rows:,} rows of {len(found.columns)} columns", fields, target.distinct == 2, True
+    found = look(str(data), **given)
+    seen = [found.path] if isinstance(found.path, str) else [*found.path]
+    paths = [said(os.path.relpath(p, file.parent)) for p in seen]
+    fields = {"source": Said(found.source), "path": Said(paths[0] if isinstance(found.path, str) else paths)}
+    tables: dict[str, Section] = {}
+    for f in found.findings:
+        if f.option == "test" and not isinstance(f, Proposal):
+            choose = [said(os.path.relpath(c, file.parent)) if isinstance(c, str) else c for c in f.choose]
+            fields["test"] = Said({CHOOSE: choose}, f"{MARK} {f.why}")
+        elif isinstance(f, Question):
+            fields[f.option] = Said({CHOOSE: [*f.choose]}, f"{MARK} {_QUESTIONS.get(f.option, '')}{f.why}")
+        elif isinstance(f.value, dict):
+            reasons = {g.name: f"{MARK} {g.why}" for g in f.parts}
+            rows = {k: Said(v, reasons.get(k, "")) for k, v in f.value.items()}
+            tables[f.option] = Section(f"data.{f.option}", rows, _TABLES.get(f.option, ""))
+        elif len(f.parts) > 1:
+            fields[f.option] = Said([Said(g.name, f"{MARK} {_ROLES.get(f.option, '')}{g.why}") for g in f.parts])
+        else:
+            why = f.parts[0].why if f.parts else f.why
+            comment = f"{MARK} {_ROLES.get(f.option, '')}{why}" if why else _PLAIN.get(f.option, "")
+            fields[f.option] = Said(f.value, comment)
+    notes = [*(f"{MARK} {_quoted(note)}" for note in found.notes), found.size]
+    what = f"a table, {found.rows:,} rows of {len(found.columns)} columns"
+    return Found(what, fields, found.classes == 2, True, tuple(tables.values()), tuple(notes))
+
+
+_ROLES = {
+    "target": "to be learned, ",
+    "node": "whose row it is, ",
+    "drop": "left out, ",
+    "id": "not learned from, ",
+    "group": "not learned from, ",
+}
+_QUESTIONS = {"target": "which is to be learned? ", "node": "whose row it is? ", "task": "classes or an amount? "}
+_PLAIN = {
+    "test": "no rows beside those that the nodes hold out",
+    "holdout": "the share of its rows that every node keeps to evaluate on",
+}
+_TABLES = {"missing_values": "what stands for nothing in a column, beside an empty cell, ?, NA, N/A, NaN, null"}
+
+
+def _quoted(note: Note) -> str:
+    """A note whose names stand in quotes, on one line, whatever they hold."""
+    return note.words.format(*map(inline, note.names))

@@ -78,7 +78,7 @@ class Builder:
     def build(self, hint: Any, value: Any, path: Path) -> Any:
         """The value as a field with this annotation holds it, or ``BAD``."""
         s = shape(hint)
-        if s.none and type(value) is type(self.none) and value == self.none:
+        if s.none and (value is None or (type(value) is type(self.none) and value == self.none)):
             return None
         if s.kinds and isinstance(value, str) and (self.imports(value) or find(value, self.registry.candidates(s))):
             return self._named(s, value, {}, path, path)

@@ -53,7 +53,8 @@ class Writer:
             return said(value)
         if isinstance(value, set | frozenset):
             value = sorted(value)
-        if s.items and not (s.scalars or s.kinds or s.anything) and not isinstance(value, list | tuple):
+        table = isinstance(value, Mapping) and s.values is not inspect.Parameter.empty
+        if s.items and not (s.scalars or s.kinds or s.anything or table) and not isinstance(value, list | tuple):
             value = [value]  # a single one where several may stand
         if isinstance(value, list | tuple):
             hints = s.items if s.length == len(value) else (s.items or (Any,)) * len(value)

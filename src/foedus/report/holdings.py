@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from foedus.report.figures import CLASS_COLORS, columns, quantile_boxes
 from foedus.report.markup import text
+from foedus.report.rows import rows_said
 from foedus.report.split import Split, of_run
 from foedus.report.summary import POOLED, TOGETHER, Comparison
 from foedus.report.units import human_count, percent, three_digits
@@ -151,10 +152,10 @@ def headline(data: FederatedDataset, split: Split) -> str:
     """One sentence: how much data is divided among how many nodes, and how."""
     how = f" by {data.partition}" if data.partition else ""
     classes = f" of {len(split.classes)} classes" if split.classes else ""
-    test = f"; {len(data.test_y):,} more are the test set" if data.test_y is not None else ""
-    held = f"; nodes hold out {sum(split.holdout):,} more to evaluate on" if split.holdout else ""
     rows, nodes = f"{sum(split.sizes):,} rows{classes}", plural(len(split.sizes), "node")
-    return f"{data.name}: {rows} at {nodes}, divided{how}{held}{test}."
+    divided = f"{data.name}: {rows} at {nodes}, divided{how}."
+    sentence = rows_said(data)
+    return f"{divided} {sentence[0].upper()}{sentence[1:]}."
 
 
 def split_tiles(split: Split) -> list[Tile]:

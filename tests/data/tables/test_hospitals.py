@@ -53,7 +53,9 @@ def test_federated_is_near_pooled_and_above_each_alone(federation, network):
 def test_a_look_finds_out_what_is_what():
     seen = look(SHIPPED)
     assert (seen.source, seen.rows, len(seen.columns)) == ("csv", 920, len(COLUMNS))
-    assert seen.options == {"path": SHIPPED, "target": "disease", "node": "hospital", "drop": ("patient",)}
+    roles = {"target": "disease", "node": "hospital", "drop": ("patient",)}
+    assert seen.options == {"path": SHIPPED, **roles, "test": None}
+    assert seen.questions == ()
     table = load(seen.source, **seen.options)
     assert table.split().node_names == tuple(HOSPITALS)
     assert "node: hospital, as its name says so and it has 4 values" in seen.lines

@@ -12,9 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from foedus.core.errors import BadInput
 from foedus.data import IID, Dirichlet, Natural, Table, load
+from foedus.data.tables import files
 from foedus.data.tables.files import check_names
 from foedus.data.tables.read import check_known
 
@@ -28,7 +30,7 @@ def write(tmp_path, monkeypatch):
 
     def put(content, name="t.csv"):
         path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return name
 
@@ -119,8 +121,12 @@ def test_quoted_newlines_and_delimiters_are_part_of_a_cell(write):
         ),
         ("a,y\n1,0\n2,?\n3,1\n", {"missing": "refuse"}, r"column y is empty in line 3 of t\.csv, and"),
         ("a,y\n1,\n2,?\n", {}, r"target y is missing in all 2 rows"),
-        ("a,y\n1,no\n2,No \n", {}, r"target y is 'no' in all 2 rows: with a single class"),
-        ("a,y\n1,0.5\n2,0.5\n", {}, r"target y is the same in all rows"),
+        (
+            "a,y\n1,no\n2,No \n",
+            {},
+            r"target y is 'no' in all rows that have one, so .*: name another",
+        ),
+        ("a,y\n1,0.5\n2,0.5\n", {}, r"target y is '0\.5' in all rows that have one, so"),
         ("y\n1\n2\n", {}, r"no column to learn y from"),
         (GOOD, {"target": "Y"}, r"target: there is no column 'Y': did you mean 'y'\? There are a, b, y"),
         (GOOD, {"node": "c"}, r"node: there is no column 'c'"),
@@ -142,10 +148,22 @@ def test_quoted_newlines_and_delimiters_are_part_of_a_cell(write):
         (GOOD, {"decimal": "'"}, r"decimal must be"),
         (GOOD, {"decimal": ",", "delimiter": ","}, r"could not be told"),
         ("a,y\n1,q\n2,1.25\n3,1\n", {"task": "regression"}, r"'q' in line 2 .*task='classification'"),
-        ("a,y\n1,a\n2,b\n3,c\n", {"positive": "a"}, r"positive is for two classes, the target y has 3"),
+        (
+            "a,y\n1,a\n2,b\n3,c\n",
+            {"positive": "a"},
+            r"for two classes, the target y has 3: a, b, c; positive=\['a'\] makes two",
+        ),
+        ("a,y\n1,a\n2,b\n", {"positive": ["b", "a"]}, r"positive names all labels of the target y \(b, a\)"),
+        ("a,y\n1,a\n2,b\n3,c\n", {"positive": ["a", "d"]}, r"the target y has no label 'd': It has a, b, c"),
+        ("a,y\n1,a\n2,b\n", {"positive": ">0"}, r"no label '>0', and a comparison is for a target of numbers"),
+        (GOOD, {"positive": []}, r"positive is an empty list"),
+        (GOOD, {"positive": ["1", None]}, r"positive must be a label, a list of labels or a comparison"),
+        (GOOD, {"positive": ">2"}, r"positive: y is <=2 in all rows that have one, .*another number than 2"),
+        (GOOD, {"positive": ">0", "task": "regression"}, r"positive is for classes, and y is a number to predict"),
+        ("a,y\n1,0.5\n2,1.5\n", {"positive": 1.5}, r"positive is for classes, and y is a number to predict"),
         ("i,a,y\n7,1,0\n7,2,1\n8,3,0\n8,4,0\n", {"id": "i"}, r"'7' is in line 2 .* again in line 3 .*; so are 8: "),
-        ("i,a,y\n7,1,0\n,2,1\n", {"id": "i"}, r"id i is missing in line 3"),
-        ("h,a,y\nu,1,0\n?,2,1\n", {"node": "h"}, r"node column h is empty in line 3 .*needs an owner"),
+        ("i,a,y\n7,1,0\n,2,1\n", {"id": "i"}, r"id column i is empty in line 3 of t\.csv: every row needs one"),
+        ("h,a,y\nu,1,0\n?,2,1\n", {"node": "h"}, r"node column h is empty in line 3 .*every row needs one"),
     ],
 )
 def test_what_cannot_be_read_says_where_and_what_to_do(write, content, options, message):
@@ -192,7 +210,9 @@ def test_one_file_for_each_node(write, path):
 
 def test_files_that_share_a_name_are_told_apart_by_their_folder(write):
     paths = [write(GOOD, "ann/data.csv"), write(GOOD, "bob/data.csv")]
-    assert read(paths).split().node_names == ("ann/data", "bob/data")
+    assert read(paths).split().node_names == ("ann", "bob")
+    paths.append(write(GOOD, "bob/more.csv"))
+    assert read(paths).split().node_names == ("ann/data", "bob/data", "bob/more")
 
 
 def test_a_column_may_be_text_in_one_file_only(write):
@@ -201,15 +221,142 @@ def test_a_column_may_be_text_in_one_file_only(write):
     assert cells(read("h"))["w"] == [b"1", b"2", b"low", b"high", b"low"]
 
 
-def test_files_with_different_columns(write):
+def test_a_column_that_a_file_lacks_is_missing_there(write):
     write(GOOD, "h/a.csv")
-    write(GOOD.replace("a,b", "aa,b"), "h/b.csv")
-    with pytest.raises(BadInput, match=r"h/a\.csv has a column 'a' and h/b\.csv has none: did you mean 'aa'\?"):
+    write("b,c,y\nx,7,0\nz,8,1\n", "h/b.csv")
+    table = read("h")
+    found = cells(table)
+    assert (found["a"][:3], found["b"], found["c"][3:]) == ([1, 2, 3], [b"x", b"z", b"x", b"x", b"z"], [7, 8])
+    assert np.isnan([*found["a"][3:], *found["c"][:3]]).all()
+    assert {"h/a.csv has no c: missing in all its rows", "h/b.csv has no a: missing in all its rows"} < {*table.lines}
+    data = table.split()
+    assert data.feature_names == ("a", "a missing", "b = x", "b = z", "c", "c missing")
+    assert data.x[:, 1].tolist() == [0, 0, 0, 1, 1]
+    # Names that only options know may be in one file only.
+    assert read("h", text=["c"], numeric=["a"], drop=["b"]).split().feature_names[-2:] == ("c = 8", "c missing")
+
+
+def test_a_column_that_is_spelled_in_two_ways_is_refused(write):
+    write(GOOD, "h/a.csv")
+    write(GOOD.replace("a,b", "A,b"), "h/b.csv")
+    with pytest.raises(BadInput, match=r"h/a\.csv has a column 'a' and h/b\.csv a column 'A': .*rename=\{'A': 'a'\}"):
         read("h")
-    assert cells(read("h", rename={"aa": "a"}))["a"] == [1, 2, 3, 1, 2, 3]
-    write("a,b,y\n1,x,0\noops,x,1\n", "h/b.csv")
-    with pytest.raises(BadInput, match=r"'oops' in line 3 of h/b\.csv"):
+    assert cells(read("h", rename={"A": "a"}))["a"] == [1, 2, 3, 1, 2, 3]
+    write(GOOD.replace("a,b", "a,A").replace("x", "1").replace("z", "2"), "h/b.csv")  # one has both
+    assert read("h").schema.numbers == ("a", "A")
+
+
+def test_a_file_without_rows_is_left_out_and_said(write):
+    write(GOOD, "h/a.csv")
+    write("a,b,y\n", "h/b.csv")
+    write(GOOD, "h/c.csv")
+    table = read("h")
+    assert table.split().node_names == ("a", "c")
+    assert "h/b.csv has names of columns but no rows: left out" in table.lines
+    for name in "ac":
+        write("a,b,y\n", f"h/{name}.csv")
+    with pytest.raises(BadInput, match=r"h/a\.csv has names of columns but no rows"):
         read("h")
+
+
+def test_all_that_is_wrong_with_a_folder_is_said_at_once(write):
+    write(GOOD, "h/a.csv")
+    write(b"", "h/b.csv")
+    write("a,b,y\n1,x,0,\n", "h/c.csv")
+    with pytest.raises(BadInput) as e:
+        read("h")
+    assert str(e.value).startswith("2 of 3 files cannot be read: (1) h/b.csv is empty: ")
+    assert "; (2) line 2 of h/c.csv has 4 values" in str(e.value)
+    for i in range(9):
+        write("a,a\n1,1\n", f"h/d{i}.csv")
+    with pytest.raises(BadInput, match=r"^11 of 12 files cannot be read: .*; and 6 more$"):
+        read("h")
+
+
+def test_all_columns_that_do_not_fit_are_said_at_once(write):
+    write("a,d,e,y\n1,2020-01-31,,0\n2,2020-02-01,,1\n")
+    with pytest.raises(BadInput, match=r"^2 columns do not fit: \(1\) column d holds dates.*; \(2\) column e has no"):
+        read("t.csv")
+    with pytest.raises(BadInput, match=r"^2 columns have gaps: \(1\) column a is empty.*; \(2\) column b is empty"):
+        read(write("a,b,y\n?,1,0\n1,,1\n"), missing="refuse")
+    write(GOOD, "h/a.csv")
+    for name in "bc":
+        write(GOOD.replace("y", "z"), f"h/{name}.csv")
+    with pytest.raises(BadInput, match=r"^2 columns are not where .*\(1\) target: h/b\.csv has no column 'y'.*\(2\) t"):
+        read("h")
+
+
+# -- where files stand -------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_for_each_node(write):
+    for site in ("site-1", "site-2", "site-10"):
+        write(GOOD, f"all/{site}/data.csv")
+    write(GOOD, "all/site-2/more.csv")
+    write("{}", "all/site-2/.hidden/x.csv")
+    write("", "all/_SUCCESS/x.csv")
+    split = read("all").split()
+    assert (split.node_names, split.sizes) == (("site-1", "site-10", "site-2"), [3, 3, 6])
+    assert read("all/*/data.csv").split().node_names == ("site-1", "site-10", "site-2")
+    # Links are followed, but not back.
+    Path("all/site-3").symlink_to("../elsewhere", target_is_directory=True)
+    write(GOOD, "elsewhere/data.csv")
+    Path("all/site-1/back").symlink_to("..", target_is_directory=True)
+    assert read("all").split().sizes == [3, 3, 6, 3]
+    Path("all/site-3").unlink()
+    # A folder around all of them tells nothing apart.
+    (Path("all")).rename("inner")
+    Path("outer").mkdir()
+    Path("inner").rename("outer/inner")
+    assert read("outer").split().node_names == ("site-1", "site-10", "site-2")
+    # Files of the folder itself come first, as ever.
+    write(GOOD, "outer/t.csv")
+    assert len(read("outer")) == 3
+
+
+def test_a_folder_of_too_much_is_not_looked_through(write, monkeypatch):
+    monkeypatch.setattr(files, "MOST_FILES", 20)
+    for i in range(30):
+        write("{}", f"all/{i}/x.json")
+    with pytest.raises(BadInput, match="there is too much in all to look for tables there: name a folder or a pattern"):
+        read("all")
+
+
+def test_a_folder_may_say_that_there_is_nothing(write):
+    for name in ("w=NA", "w=red", "w=__HIVE_DEFAULT_PARTITION__", "w=", "w=a=b"):
+        write(GOOD, f"all/{name}/t.csv")
+    found = cells(read("all", node="b", drop=["a"]))
+    assert sorted({*found["w"]}) == [b"", b"a=b", b"red"]
+    with pytest.raises(BadInput, match=r"node column w is empty in line 2 of all/w=/t\.csv and in 8 other rows"):
+        read("all", node="w")
+
+
+def test_folders_that_give_columns(write):
+    for hospital, year in (("Long%20Beach", 2020), ("Long%20Beach", 2021), ("Basel", 2020)):
+        folder = Path(f"all/hospital={hospital}/year={year}")
+        folder.mkdir(parents=True)
+        table = pa.table({"a": [1, year], "y": [0, 1]})
+        pq.write_table(table, folder / "part-0.parquet")
+    options = {"target": "y", "test": None}
+    table = load("parquet", path="all", **options)
+    split = table.split()
+    assert (split.node_names, split.sizes) == (("Basel", "Long Beach"), [2, 4])
+    assert split.feature_names == ("a", "year")
+    assert cells(table)["year"] == [2020, 2020, 2020, 2020, 2021, 2021]
+    for path in ("all/*/*/*.parquet", sorted(map(str, Path("all").rglob("*.parquet")))):
+        again = load("parquet", path=path, **options)
+        assert torch.equal(again.split().x, split.x)
+        assert again.split().node_names == split.node_names
+    by_year = load("parquet", path="all", node="year", drop=["hospital"], **options)
+    assert by_year.split().node_names == ("2020", "2021")
+    assert by_year.split().feature_names == ("a",)
+    renamed = load("parquet", path="all", rename={"hospital": "where"}, node="where", **options)
+    assert renamed.split().node_names == split.node_names
+    # Above what was named, folders say nothing of the rows.
+    assert load("parquet", path="all/hospital=Basel/year=2020", **options).split(IID(), nodes=1).feature_names == ("a",)
+    # A file's own column is its own, and what no folder names is missing.
+    pq.write_table(pa.table({"a": [1, 2], "year": [7, 8], "y": [0, 1]}), "all/hospital=Basel/year=2020/part-0.parquet")
+    assert cells(load("parquet", path="all", **options))["year"][:2] == [7, 8]
 
 
 def test_rows_without_a_target_are_left_out_and_said(write):
@@ -246,6 +393,46 @@ def test_the_positive_label_is_class_one(write):
     assert (table.class_names, table.y.tolist()) == (("well", "sick"), [1, 0, 1])
     fed = table.split(IID(), nodes=2)
     assert (fed.class_names, fed.y.tolist()) == (("well", "sick"), [1, 0, 1])
+
+
+NUMBERS = "a,y\n1,0\n2,1\n3,4\n4,?\n5,2.0\n6,0\n"
+
+
+@pytest.mark.parametrize(
+    ("positive", "names", "labels"),
+    [
+        (">0", ("<=0", ">0"), [0, 1, 1, 1, 0]),
+        (" >= 2 ", ("<2", ">=2"), [0, 0, 1, 1, 0]),
+        ("<1.5", (">=1.5", "<1.5"), [1, 1, 0, 0, 1]),
+        ("<=1", (">1", "<=1"), [1, 1, 0, 0, 1]),
+        ("=2", ("!=2", "=2"), [0, 0, 0, 1, 0]),
+        ("!=0", ("=0", "!=0"), [0, 1, 1, 1, 0]),
+        ([1, 2, 4], ("0", "1, 2 or 4"), [0, 1, 1, 1, 0]),
+        (["4"], ("other", "4"), [0, 0, 1, 0, 0]),
+        ([4, 2.0], ("other", "2 or 4"), [0, 0, 1, 1, 0]),
+    ],
+)
+def test_two_classes_of_a_target_of_numbers(write, positive, names, labels):
+    table = read(write(NUMBERS), positive=positive)
+    assert (table.class_names, table.y.tolist()) == (names, labels)
+    fed = table.split(IID(), nodes=2)
+    assert (fed.class_names, fed.y.tolist()) == (names, labels)
+
+
+def test_two_classes_of_many_amounts_or_labels(write):
+    amounts = read(write("a,y\n" + "".join(f"{i},{i / 7}\n" for i in range(150))), positive=">10")
+    assert (amounts.class_names, int(amounts.y.sum())) == (("<=10", ">10"), 79)
+    codes = "a,y\n" + "".join(f"{i},I{i % 130}\n" for i in range(400))
+    several = read(write(codes), positive=["i3", "I1", "I20", "I21", "I22", "I24"])
+    assert several.class_names == ("other", "i1, i20, i21, i22 or 2 more")
+    assert int(several.y.sum()) == 2 * 4 + 4 * 3
+
+
+def test_a_label_that_looks_like_a_comparison_is_a_label(write):
+    for low, high in (("<=50K", ">50K"), ("<=50", ">50")):
+        table = read(write(f"a,y\n1,{low}\n2,{high}\n3,{low}\n"), positive=low)
+        assert table.class_names == (high.lower(), low.lower())
+        assert table.y.tolist() == [1, 0, 1]
 
 
 def test_a_table_divides_like_any_data_set(write):
@@ -294,7 +481,7 @@ def test_parquet_holds_the_same(write, tmp_path):
         ({"a": [[1], [2]], "y": [0, 1]}, r"column a of t\.parquet holds list<.*drop=\('a',\)"),
         ({"d": [datetime.date(2020, 1, 1)] * 2, "y": [0, 1]}, r"column d holds dates or times"),
         ({"a": [1, float("inf")], "y": [0, 1]}, r"column a: 'inf' in row 2 of t\.parquet is infinite"),
-        ({"a": [1, 2], "y": [0, 0]}, r"single class"),
+        ({"a": [1, 2], "y": [0, 0]}, r"target y is '0' in all rows that have one"),
         ({"a": pa.array([], pa.int64()), "y": pa.array([], pa.int64())}, r"no rows"),
     ],
 )

@@ -7,7 +7,7 @@ from foedus.core.lazy import lazily
 if TYPE_CHECKING:
     from foedus.data.tables.agree import Preparation
     from foedus.data.tables.at_nodes import TableFile
-    from foedus.data.tables.overview import Look, look
+    from foedus.data.tables.overview.guess import Look, look
     from foedus.data.tables.recipe import Recipe
     from foedus.data.tables.table import Table, csv, parquet
 
@@ -18,7 +18,7 @@ __getattr__, __dir__ = lazily(
     {
         "foedus.data.tables.agree": "Preparation",
         "foedus.data.tables.at_nodes": "TableFile",
-        "foedus.data.tables.overview": "Look look",
+        "foedus.data.tables.overview.guess": "Look look",
         "foedus.data.tables.recipe": "Recipe",
         "foedus.data.tables.table": "Table csv parquet",
     },

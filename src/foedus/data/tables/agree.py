@@ -123,6 +123,11 @@ def agree(survey: Survey, sizes: Sequence[int], schema: Schema, options: Options
                 raise _nothing(name, rows)
             line = f"{name}: mean {m:.4g}, deviation {d:.4g}, from {_holders(int(sums['holders'][i]), survey.nodes)}"
             if name == options.target:
+                if d == 0:
+                    raise BadInput(
+                        f"target {name} is {m:g} in all training rows, so there is nothing to learn: hold out fewer "
+                        "rows, or name another column as target"
+                    )
                 if options.scale_target:
                     target = Target(name, shift=m, scale=d or 1.0)
                 scaled = "; scaled, and errors are told in its own unit"
@@ -191,7 +196,8 @@ def _labels(found: dict[str, int], options: Options) -> tuple[Target, str]:
     name = options.target
     if len(found) < 2:
         raise BadInput(
-            f"target {name}: all training rows have the label {next(iter(found), '')!r}, so there is nothing to learn"
+            f"target {name} is {next(iter(found), '')!r} in all training rows, so there is nothing to learn: hold out "
+            "fewer rows, or name another column as target"
         )
     labels = label_order(found, options.positive)
     line = f"{name}: {len(labels)} classes, {listed([f'{w} ({found[w]:,})' for w in labels], 6)}"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from foedus.core.errors import BadInput
 from foedus.data.memory import check_packed, fitting, is_shortage
-from foedus.data.tables.files import Reading, Text, check_names
+from foedus.data.tables.files import NoRows, Reading, Text, check_names
 
 
 def _pyarrow(part: str = "") -> Any:
@@ -25,29 +25,102 @@ def _pyarrow(part: str = "") -> Any:
 
 
 class Cells:
-    """One column of N cells: text without spaces around it, or numbers of a typed file; null where missing."""
+    """One column of N cells: text without spaces around it, or numbers of a typed file; null where missing.
 
-    def __init__(self, array: Any) -> None:
-        self._array = array
+    ``units``: of a column of amounts the units that stood in its cells ("": none did). ``pending``: the array is the
+    chunks of text as they stand in a file, in which these stand for nothing; it is cleaned when cells are first asked
+    for, and whoever wants some rows (``take``) or counts (``gaps``, ``counts``) of many does not wait for that.
+    """
+
+    def __init__(self, array: Any, pending: tuple[str, ...] | None = None) -> None:
+        self._given, self._pending = array, pending
+        self.units: tuple[str, ...] = ()
+
+    @property
+    def _array(self) -> Any:
+        if self._pending is not None:
+            self._given, self._pending = _clean(_one(self._given), self._pending), None
+        return self._given
 
     def __len__(self) -> int:
-        return len(self._array)
+        return len(self._given)
 
     @classmethod
     def of(cls, values: Sequence[Any], reading: Reading) -> Cells:
         """Python values: numbers, text, booleans, None."""
         shown = [None if v is None else str(v).lower() if isinstance(v, bool | np.bool_) else str(v) for v in values]
-        return cls(_clean(_pyarrow().array(shown, _pyarrow().string()), reading))
+        return cls(_pyarrow().chunked_array([shown], _pyarrow().string()), reading.missing_values)
 
     @classmethod
     def joined(cls, parts: Sequence[Cells]) -> Cells:
         """The cells of several files, one after the other."""
-        pa = _pyarrow()
-        kinds = {str(p._array.type) for p in parts}
-        if len(kinds) == 1:
-            return cls(pa.concat_arrays([p._array for p in parts]))
+        pa, types = _pyarrow(), _pyarrow("types")
+        pending = {p._pending for p in parts}
+        if len(pending) == 1 and None not in pending:
+            return cls(pa.chunked_array([chunk for p in parts for chunk in p._given.chunks], pa.string()), *pending)
+        arrays = [p._array for p in parts]
+        kinds = {a.type for a in arrays if not types.is_null(a.type)} or {pa.null()}
+        if len(kinds) == 1:  # of a column in which nothing is any kind will do
+            (kind,) = kinds
+            return cls(pa.concat_arrays([a.cast(kind) for a in arrays]))
         # Typed differently by their files (integers here, text there): text is what they have in common.
-        return cls(pa.concat_arrays([_text(p._array) for p in parts]))
+        return cls(pa.concat_arrays([_text(a) for a in arrays]))
+
+    @classmethod
+    def nothing(cls, rows: int) -> Cells:
+        """A column that a file lacks."""
+        return cls(_pyarrow().nulls(rows))
+
+    @classmethod
+    def repeated(cls, word: str | None, rows: int, reading: Reading) -> Cells:
+        """The same text in every row."""
+        pa = _pyarrow()
+        return cls(_clean(pa.repeat(pa.scalar(word, pa.string()), rows), reading.missing_values))
+
+    def take(self, rows: NDArray[np.int64]) -> Cells:
+        """The cells of these rows."""
+        return Cells(self._given.take(_pyarrow().array(rows)), self._pending)
+
+    def gaps(self) -> int:
+        """How many cells are missing."""
+        pc = _pyarrow("compute")
+        if self._pending is None:
+            return int(self._given.null_count)
+        trimmed = _trimmed(self._given)
+        longest = max((len(t.strip().encode()) for t in self._pending), default=0)
+        short = trimmed.filter(pc.less_equal(pc.binary_length(trimmed), longest))  # most columns have few of these
+        return int(pc.sum(_is_among(short, self._pending)).as_py() or 0)
+
+    def _gone(self) -> Any:
+        if self._pending is None:
+            return self._given.is_null()
+        return _is_among(_trimmed(self._given), self._pending)
+
+    def counts(self, most: int) -> dict[str, int] | None:
+        """The different values, each with the number of its rows; None where there are more than ``most``."""
+        pc = _pyarrow("compute")
+        given = _text(self._given)
+        seen = pc.value_counts(given)
+        if len(seen) > 4 * most:  # spaces around them may tell apart what is one value
+            return None
+        words = seen.field(0) if self._pending is None else _clean(seen.field(0), self._pending)
+        found: dict[str, int] = {}
+        for word, rows in zip(words.to_pylist(), seen.field(1).to_pylist(), strict=True):
+            if word is not None:
+                found[word] = found.get(word, 0) + rows
+        return found if len(found) <= most else None
+
+    def all_different(self) -> bool:
+        """Whether no two cells have the same, where there is something."""
+        pc = _pyarrow("compute")
+        there = self._given.filter(pc.invert(self._gone()))
+        return int(pc.count_distinct(there).as_py()) == len(there)
+
+    def having(self, words: Sequence[str]) -> int:
+        """How many cells are one of these."""
+        pa, pc = _pyarrow(), _pyarrow("compute")
+        given = pc.utf8_trim_whitespace(_text(self._given))
+        return int(pc.sum(pc.is_in(given, value_set=pa.array(list(words), pa.string()))).as_py() or 0)
 
     @property
     def missing(self) -> NDArray[np.bool_]:
@@ -55,9 +128,14 @@ class Cells:
         return np.asarray(self._array.is_null().to_numpy(zero_copy_only=False), dtype=bool)
 
     @property
+    def is_text(self) -> bool:
+        """Whether its file says no more of the cells than that they are text."""
+        return bool(self._given.type == _pyarrow().string())
+
+    @property
     def dated(self) -> bool:
         """Whether a typed file calls it a date or a time."""
-        return bool(_pyarrow("types").is_temporal(self._array.type))
+        return bool(_pyarrow("types").is_temporal(self._given.type))
 
     def numbers(self) -> NDArray[np.float64] | None:
         """The cells as numbers (N,), NaN where missing; None if one of them is not a number."""
@@ -77,6 +155,43 @@ class Cells:
         codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
         return codes, encoded.dictionary.to_pylist()
 
+    @property
+    def rounded(self) -> NDArray[np.bool_]:
+        """Where a number is so large that its file, which has floats, does not tell it from its neighbours (N,)."""
+        pa, pc, types = _pyarrow(), _pyarrow("compute"), _pyarrow("types")
+        if not types.is_floating(self._array.type):
+            return np.zeros(len(self), dtype=bool)
+        exact = 2.0 ** {16: 11, 32: 24, 64: 53}[self._array.type.bit_width]
+        large = pc.greater(pc.abs(pc.cast(self._array, pa.float64())), exact)
+        return np.asarray(large.fill_null(False).to_numpy(zero_copy_only=False), dtype=bool)
+
+    def each(self, change: Callable[[str], str | None]) -> Cells:
+        """As text, in which every different one is what ``change`` makes of it; None is missing."""
+        pa = _pyarrow()
+        encoded = _text(self._array).dictionary_encode()
+        return Cells(
+            pa.array([change(word) for word in encoded.dictionary.to_pylist()], pa.string()).take(encoded.indices)
+        )
+
+    def without(self, texts: Sequence[str]) -> Cells:
+        """A column of text, missing where it is one of these, whatever their case."""
+        if self._pending is not None:
+            return Cells(self._given, (*self._pending, *texts))
+        return Cells(_without(self._array, texts))
+
+    def with_points(self) -> Cells:
+        """A column of text whose numbers had decimal commas."""
+        pattern = r"^([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)$"
+        return Cells(_pyarrow("compute").replace_substring_regex(self._array, pattern, r"\1.\2"))
+
+    def without_numbers(self, gone: Sequence[float]) -> Cells:
+        """A column of numbers, missing where it is one of these, as a column of its type holds them (float32: -9.9)."""
+        pa, pc, types = _pyarrow(), _pyarrow("compute"), _pyarrow("types")
+        kind = self._array.type
+        held = pa.array(gone, kind).cast(pa.float64()) if types.is_floating(kind) else pa.array(gone, pa.float64())
+        there = pc.is_in(pc.cast(self._array, pa.float64(), safe=False), value_set=held)
+        return Cells(pc.if_else(there, pa.scalar(None, kind), self._array))
+
     def __getitem__(self, row: int) -> str | None:
         """One cell as text."""
         value: str | None = _text(self._array.slice(row, 1))[0].as_py()
@@ -88,7 +203,7 @@ def read_csv(file: Text, reading: Reading, keep: Callable[[str], bool]) -> dict[
     pa, csv = _pyarrow(), _pyarrow("csv")
     rest = memoryview(file.data)[file.start :]
     if not bytes(rest[:65536]).strip() and not bytes(rest).strip():
-        raise BadInput(f"{file.path} has names of columns but no rows")
+        raise NoRows(file.path)
     kept = [n for n in file.names if keep(n)]
     try:
         table = csv.read_csv(
@@ -110,7 +225,7 @@ def read_csv(file: Text, reading: Reading, keep: Callable[[str], bool]) -> dict[
         raise _unreadable(file.path, "CSV", e) from e
     except pa.ArrowException as e:
         raise _unreadable(file.path, "CSV", e) from e
-    return {name: Cells(_clean(_one(table.column(name)), reading)) for name in kept}
+    return {name: Cells(table.column(name), reading.missing_values) for name in kept}
 
 
 def read_parquet(path: Path, reading: Reading, keep: Callable[[str], bool]) -> tuple[dict[str, Cells], list[str]]:
@@ -132,7 +247,7 @@ def read_parquet(path: Path, reading: Reading, keep: Callable[[str], bool]) -> t
     except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as e:  # the last: metadata that is none
         raise _unreadable(path, "Parquet", e) from e
     if not len(table):
-        raise BadInput(f"{path} has names of columns but no rows")
+        raise NoRows(path)
     cells = {name: Cells(_typed(name, path, _one(table.column(name)), reading)) for name in table.column_names}
     return cells, list(names)
 
@@ -168,33 +283,62 @@ def _typed(name: str, path: Path, array: Any, reading: Reading) -> Any:
     if types.is_dictionary(kind):
         array, kind = array.cast(kind.value_type), kind.value_type
     if types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view":
-        return _clean(array.cast(pa.string()), reading)
-    if types.is_boolean(kind) or types.is_null(kind):
+        return _clean(array.cast(pa.string()), reading.missing_values)
+    if types.is_boolean(kind):
         return array.cast(pa.string())
     if types.is_floating(kind):
         return pc.if_else(pc.is_nan(array), pa.scalar(None, kind), array)
-    if types.is_decimal(kind):
-        return array.cast(pa.float64())
-    if types.is_integer(kind) or types.is_temporal(kind):
+    if types.is_integer(kind) or types.is_decimal(kind) or types.is_temporal(kind) or types.is_null(kind):
         return array
     raise BadInput(f"column {name} of {path} holds {kind}, neither numbers nor text: drop=({name!r},)")
 
 
-def _clean(array: Any, reading: Reading) -> Any:
-    """Text without spaces around it, null where it stands for nothing, with a point as its decimal mark."""
+def _clean(array: Any, missing: Sequence[str]) -> Any:
+    """Text without spaces around it, null where it stands for nothing."""
+    return _without(_trimmed(array), missing)
+
+
+def _without(array: Any, missing: Sequence[str]) -> Any:
+    """Text, null where it is one of these, whatever their case."""
     pa, pc = _pyarrow(), _pyarrow("compute")
-    array = pc.utf8_trim_whitespace(array)
-    nothing = pa.array(sorted({v.strip().lower() for v in reading.missing_values}), pa.string())
-    array = pc.if_else(pc.is_in(pc.utf8_lower(array), value_set=nothing), pa.scalar(None, pa.string()), array)
-    if reading.decimal == ",":
-        array = pc.replace_substring_regex(array, r"^([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)$", r"\1.\2")
-    return array
+    return pc.if_else(_is_among(array, missing), pa.scalar(None, pa.string()), array)
+
+
+def _is_among(array: Any, texts: Sequence[str]) -> Any:
+    """Where a text is one of these, whatever their case."""
+    pa, pc = _pyarrow(), _pyarrow("compute")
+    lower = pc.ascii_lower(array) if _is_ascii(array) else pc.utf8_lower(array)
+    return pc.is_in(lower, value_set=pa.array(sorted({t.strip().lower() for t in texts}), pa.string()))
+
+
+def _trimmed(array: Any) -> Any:
+    """Text without spaces around it."""
+    pc = _pyarrow("compute")
+    return pc.ascii_trim_whitespace(array) if _is_ascii(array) else pc.utf8_trim_whitespace(array)
+
+
+def _is_ascii(array: Any) -> bool:
+    """Whether a text has no other letters: then it is trimmed and put into one case in half the time, and the same."""
+    pc = _pyarrow("compute")
+    return pc.all(pc.string_is_ascii(array)).as_py() is not False
 
 
 def _text(array: Any) -> Any:
-    pa, pc = _pyarrow(), _pyarrow("compute")
-    return array if array.type == pa.string() else pc.cast(array, pa.string())
+    """Numbers as texts that tell different ones apart: ``1500000``, not ``1.5e+06``, and ``12``, not ``12.00``."""
+    pa, pc, types = _pyarrow(), _pyarrow("compute"), _pyarrow("types")
+    if array.type == pa.string():
+        return array
+    text = pc.cast(array, pa.string())
+    if types.is_decimal(array.type):
+        return pc.replace_substring_regex(text, r"^(-?\d+)(?:\.0*|(\.\d*[1-9])0*)$", r"\1\2")
+    if types.is_floating(array.type) and pc.any(pc.match_substring(text, "e+")).as_py():
+        large = pc.and_(pc.match_substring(text, "e+"), pc.less(pc.abs(array), EXACT))
+        whole = pc.cast(pc.cast(pc.if_else(large, array, 0.0), pa.int64(), safe=False), pa.string())
+        return pc.if_else(large, whole, text)
+    return text
 
 
+EXACT = 2.0**53
+"""Up to here a float64 holds every integer."""
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 """What is a number in a cell."""

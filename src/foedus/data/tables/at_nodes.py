@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from foedus.core.coordination.survey import Survey
@@ -23,24 +24,21 @@ from foedus.core.types.model import Model
 from foedus.core.types.update import Tensors, Update
 from foedus.data.at_nodes import Agreement, AtNodes, Own, Then, divided
 from foedus.data.files import listed
+from foedus.data.problems import Problems
 from foedus.data.tables.agree import PURPOSE, Options, agree
+from foedus.data.tables.arrow import Cells
+from foedus.data.tables.columns import column, features, kind, said_kinds
 from foedus.data.tables.files import CSV, PARQUET
+from foedus.data.tables.identifiers import together
+from foedus.data.tables.meant import check_units
 from foedus.data.tables.options import TableOptions
-from foedus.data.tables.read import Sheet
-from foedus.data.tables.recipe import Recipe, label_order
+from foedus.data.tables.positive import Classes, classes, comparison
+from foedus.data.tables.read import Sheet, check_spelling, lacking
+from foedus.data.tables.recipe import Recipe, same_label
 from foedus.data.tables.schema import Column, Kind, Schema
-from foedus.data.tables.table import (
-    MOST_CLASSES,
-    are_few,
-    asked,
-    column,
-    features,
-    kind,
-    opened,
-    positive_label,
-    said_kinds,
-)
-from foedus.data.tables.typed import canonical, numeric_cells
+from foedus.data.tables.table import asked, check_names, opened
+from foedus.data.tables.target import MOST_CLASSES, are_few, check_both, check_varies, refuse_positive
+from foedus.data.tables.typed import canonical, numbers, numeric_cells
 from foedus.data.told import Told, ask_told
 
 
@@ -53,7 +51,7 @@ class TableFile:
     ``options``  by name, as those of ``load("csv", ...)`` are; rows are held out by ``AtNodes(holdout=...)``.
 
     The model that comes of it has the bits of one trained on a table of all rows with a node column, split by
-    ``Natural()``. An ``id`` has to differ within a file.
+    ``Natural()``. An ``id`` has to differ within a file, and a ``group`` is within a file.
 
     >>> TableFile("hospital-{node}.csv", "sick", {"drop": ["name"]}).file(3)
     PosixPath('hospital-3.csv')
@@ -83,7 +81,7 @@ class TableFile:
         path = self.file(node)
         wanted = asked(self.target, self.options)
         suffixes = PARQUET if path.name.lower().endswith(PARQUET) else CSV
-        return Own(Unread(opened(path, suffixes, wanted), wanted, wanted.preparing()))
+        return Own(Unread(opened(path, suffixes, wanted, whole=False), wanted, wanted.preparing()))
 
     def agree(self, survey: Survey, data: AtNodes) -> Agreement:
         """What the columns are, and how they become numbers."""
@@ -91,18 +89,22 @@ class TableFile:
         wanted = asked(self.target, self.options)
         options = wanted.preparing()
         said = ask_told(survey, TellOfColumns())
-        schema = Schema((*_columns(said, wanted, survey.names), _target(said, wanted)))
-        labels: tuple[str, ...] | None = None
-        if schema.columns[-1].kind == "text":
-            words = sorted({w for s in said for w in s["target"]["labels"]})
-            options = replace(options, positive=positive_label(words, wanted, options))
-            labels = label_order(words, options.positive)
-        survey.prepare(Then(Pack(schema, labels, data.holdout, data.seed)))
+        unused = [old for old in said[0]["unused"] if all(old in s["unused"] for s in said)]
+        check_names(wanted, list(dict.fromkeys(n for s in said for n in s["names"])), unused)
+        made = _target(said, wanted, survey.names)
+        width = 8 if made is None else max(len(name.encode()) for name in made.names)
+        target = Column(wanted.target, "number" if made is None else "text", width)
+        schema = Schema((*_columns(said, wanted, survey.names), target))
+        options = replace(options, positive=None if made is None else made.positive)
+        survey.prepare(Then(Pack(schema, made, data.holdout, data.seed)))
         sizes = [int(u.weight) for u in survey.each(CountRows())]
         agreed = agree(survey, sizes, schema, options)
         survey.prepare(Then(Apply(schema, agreed.recipe)))
         rows = sum(s["rows"] for s in said)
         lines = [f"{survey.nodes} files, each at its node: {rows:,} rows of {len(schema.columns)} columns"]
+        has = [{c["name"] for c in s["columns"]} for s in said]
+        needed = [c.name for c in schema.columns[:-1]]
+        lines += lacking({_called(n, survey.names): [c for c in needed if c not in h] for n, h in enumerate(has)})
         lost = sum(s["lost"] for s in said)
         if lost:
             lines.append(f"{lost:,} row{'s' if lost > 1 else ''} without a {self.target} left out")
@@ -130,14 +132,22 @@ class Unread:
         raise BadInput("the nodes have not agreed yet on what the columns of their tables are")
 
     def tell(self) -> dict[str, Any]:
-        """Of every column its name, its kind (None where nothing is in it), the bytes of its longest text, and how
-        many of its cells hold something and a number; of a target that may be classes, its labels. No row, no number.
+        """Of every column its name, its kind (None where nothing is in it), the bytes of its longest text, how many of
+        its cells hold something and a number, and units; of a target that may be classes, its labels. No row.
+
+        Where several labels are class 1, that is which of them are there, and two others at the most.
         """
-        said = said_kinds(self.wanted)
+        said, columns, problems = said_kinds(self.wanted), [], Problems()
+        for name in features(self.wanted, self.sheet):
+            with problems.one():
+                columns.append(self._column(name, said))
+        problems.check("columns do not fit")
         return {
             "rows": len(self),
             "lost": int(self.sheet.cells[self.wanted.target].missing.sum()),
-            "columns": [self._column(name, said) for name in features(self.wanted, self.sheet)],
+            "names": list(self.sheet.names),
+            "unused": list(self.sheet.unused),
+            "columns": columns,
             "target": self._target(),
         }
 
@@ -147,24 +157,29 @@ class Unread:
         if not cells.missing.all():
             found, width = kind(name, self.sheet, said), max(map(len, self._spelled(name)))
         numeric, filled = numeric_cells(cells)
-        return {"name": name, "kind": found, "width": width, "numeric": numeric, "filled": filled}
+        told = {"name": name, "kind": found, "width": width, "numeric": numeric, "filled": filled}
+        return {**told, "units": list(cells.units)}
 
     def _spelled(self, name: str) -> list[bytes]:
         _, words = self.sheet.cells[name].texts()
         return [canonical(w, self.options.ignore_case).encode() for w in words]
 
     def _target(self) -> dict[str, Any]:
-        name = self.wanted.target
+        name, positive = self.wanted.target, self.wanted.positive
         cells = self.sheet.cells[name]
-        spelled = sorted(set(self._spelled(name)))
         values = None if cells.dated or name in self.wanted.text else cells.numbers()
+        told: dict[str, Any] = {"numeric": values is not None, "compared": False}
+        if values is not None and (compared := comparison(positive)) is not None:
+            found = np.unique(compared(values[~np.isnan(values)])).tolist()
+            return told | {"compared": True, "labels": [w.decode() for w in found]}
+        spelled = sorted({w.decode() for w in self._spelled(name)})
+        if isinstance(positive, tuple):
+            wanted = {same_label(p, self.options.ignore_case) for p in positive}
+            others = [w for w in spelled if w not in wanted]
+            return told | {"labels": [*sorted(wanted & {*spelled}), *others[:2]]}
         amounts = values is not None and not are_few([float(w) for w in spelled])
         labels = self.wanted.task == "classification" or (self.wanted.task is None and not amounts)
-        return {
-            "numeric": values is not None,
-            "width": max(map(len, spelled)),
-            "labels": [w.decode() for w in spelled[: MOST_CLASSES + 1]] if labels else None,
-        }
+        return told | {"labels": spelled[: MOST_CLASSES + 1] if labels else None}
 
 
 @dataclass(frozen=True)
@@ -192,10 +207,10 @@ class CountRows:
 
 @dataclass(frozen=True)
 class Pack:
-    """A node's rows as records of the agreed columns; ``labels`` are the target's classes, in their order."""
+    """A node's rows as records of the agreed columns; ``classes`` are the target's, None for a regression."""
 
     schema: Schema
-    labels: tuple[str, ...] | None
+    classes: Classes | None
     holdout: float | None
     seed: int
 
@@ -203,16 +218,34 @@ class Pack:
         part = own.rows
         assert isinstance(part, Unread)
         known = ~part.sheet.cells[part.wanted.target].missing
-        columns = {c.name: column(c.name, c.kind, part.sheet, part.options)[known] for c in self.schema.columns}
-        target = columns[part.wanted.target]
-        if self.labels is None:
-            y = torch.from_numpy(target.astype(np.float32))
+        group = together(part.wanted.groups, part.sheet)[known] if part.wanted.groups else None
+        lacks = [c.name for c in self.schema.columns if c.name not in part.sheet.cells]
+        sheet = replace(part.sheet, cells=part.sheet.cells | {n: Cells.nothing(len(part)) for n in lacks})
+        columns = {
+            c.name: column(c.name, c.kind, sheet, part.options)[known]
+            for c in self.schema.columns
+            if c.name != part.wanted.target
+        }
+        labels = self._target(part)[known]
+        columns[part.wanted.target] = labels
+        if self.classes is None:
+            y = torch.from_numpy(labels.astype(np.float32))
         else:
-            named, place = np.unique(target, return_inverse=True)
-            order = np.array([self.labels.index(w.decode()) for w in named.tolist()])
+            named, place = np.unique(labels, return_inverse=True)
+            order = np.array([self.classes.names.index(w.decode()) for w in named.tolist()])
             y = torch.from_numpy(order[place.reshape(-1)])
-        classes = None if self.labels is None else len(self.labels)
-        return divided(node, self.schema.pack(columns), y, classes, self.holdout, self.seed)
+        count = None if self.classes is None else len(self.classes.names)
+        return divided(node, self.schema.pack(columns), y, count, self.holdout, self.seed, group)
+
+    def _target(self, part: Unread) -> NDArray[Any]:
+        """The target's cells (N,): numbers, or the names of classes."""
+        name, sheet = part.wanted.target, part.sheet
+        if self.classes is None:
+            return column(name, "number", sheet, part.options)
+        compared = comparison(part.wanted.positive)
+        if compared is not None and self.classes.names == compared.names:
+            return compared(numbers(name, sheet.cells[name], sheet.place))
+        return self.classes.apply(column(name, "text", sheet, part.options))
 
 
 @dataclass(frozen=True)
@@ -233,22 +266,20 @@ class Apply:
         )
 
 
+def _called(node: int, names: tuple[str, ...] | None) -> str:
+    return f"node {node if names is None else names[node]}"
+
+
 def _columns(said: list[dict[str, Any]], wanted: TableOptions, names: tuple[str, ...] | None) -> list[Column]:
     """The columns that are learned from: as in one file of all rows. Errors: ``BadInput``."""
-    who = [f"node {n if names is None else names[n]}" for n in range(len(said))]
-    first = [c["name"] for c in said[0]["columns"]]
+    who = [_called(n, names) for n in range(len(said))]
     told_of = [{c["name"]: c for c in s["columns"]} for s in said]
-    for node, have in enumerate(told_of):
-        if have.keys() != told_of[0].keys():
-            odd = min(have.keys() ^ told_of[0].keys())
-            has, lacks = (who[0], who[node]) if odd in told_of[0] else (who[node], who[0])
-            raise BadInput(
-                f"{has} has a column {odd!r} and {lacks} has none: rename={{...}} gives columns one name, "
-                f"drop=({odd!r},) leaves one out"
-            )
+    check_spelling(list(zip(who, told_of, strict=True)))
     columns = []
-    for name in first:
-        told = [columns_of[name] for columns_of in told_of]
+    for name in dict.fromkeys(name for told in told_of for name in told):
+        # A node that lacks the column has nothing in it.
+        told = [columns_of.get(name, {"kind": None, "width": 1, "numeric": 0, "filled": 0}) for columns_of in told_of]
+        check_units(name, {u: who[n] for n, c in enumerate(told) for u in c.get("units", ())})
         kinds = [c["kind"] for c in told]
         text = "text" in kinds
         if not text and "number" not in kinds:
@@ -263,26 +294,35 @@ def _columns(said: list[dict[str, Any]], wanted: TableOptions, names: tuple[str,
     return columns
 
 
-def _target(said: list[dict[str, Any]], wanted: TableOptions) -> Column:
-    """The target, whose kind is text if it has labels. Errors: ``BadInput`` if there is nothing to learn."""
+def _target(said: list[dict[str, Any]], wanted: TableOptions, names: tuple[str, ...] | None) -> Classes | None:
+    """The target's classes; None for a regression. Errors: ``BadInput`` if there is nothing to learn."""
     name, told = wanted.target, [s["target"] for s in said]
     numeric = all(t["numeric"] for t in told)
+    if numeric and (compared := comparison(wanted.positive)) is not None:
+        check_both(name, compared, {w.encode() for t in told for w in t["labels"]})
+        return Classes(compared.names, positive=compared.names[1])
+    if any(t["compared"] for t in told):
+        text = next(n for n, t in enumerate(told) if not t["compared"])
+        raise BadInput(
+            f"target {name} is of text at {_called(text, names)}, and positive={wanted.positive!r} compares numbers: "
+            "name a label, or mend the file"
+        )
+    several = isinstance(wanted.positive, tuple)
     labels = {w for t in told for w in t["labels"] or ()}
     few = all(t["labels"] is not None for t in told) and are_few({float(w) for w in labels} if numeric else ())
-    task = wanted.task or ("classification" if few else "regression")
+    task = wanted.task or ("classification" if few or several else "regression")
     if task == "regression" and not numeric:
         raise BadInput(
             f"target {name} is not a number at every node, and is an amount at some: task='classification' makes "
             "labels of it"
         )
     if task == "regression":
-        return Column(name, "number")
-    if len(labels) < 2:
-        only = next(iter(labels), "")
-        raise BadInput(f"target {name} is {only!r} in all rows of all nodes: there is nothing to learn")
-    if len(labels) > MOST_CLASSES:
+        refuse_positive(wanted)
+        return None
+    check_varies(name, np.array(sorted(w.encode() for w in labels)))
+    if len(labels) > MOST_CLASSES and not several:
         raise BadInput(
             f"target {name} has more than {MOST_CLASSES} different labels, which are too many for classes: "
             + ("task='regression'" if numeric else f"drop=({name!r},) and another target; {listed(sorted(labels), 4)}")
         )
-    return Column(name, "text", max(t["width"] for t in told))
+    return classes(name, sorted(labels), wanted.positive, wanted.ignore_case)

@@ -7,7 +7,7 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
@@ -22,7 +22,13 @@ Paths = str | Path | Sequence[str | Path]
 
 MISSING = ("", "?", "NA", "N/A", "#N/A", "NaN", "null")
 """What stands for a missing value, whatever its case."""
+EVERY = "*"
+"""Stands for all columns in ``missing_values``."""
 
+DEEPEST = 6
+"""So many folders below the one that is named files are looked for ..."""
+MOST_FILES = 100_000
+"""... among so many."""
 DELIMITERS = ",;\t|"
 CSV = (".csv", ".tsv", ".txt", ".data", ".csv.gz", ".tsv.gz")
 PARQUET = (".parquet", ".pq")
@@ -32,7 +38,9 @@ PARQUET = (".parquet", ".pq")
 class Reading:
     """How a file is read: what is missing, its encoding, what divides its columns (None: found out), its decimal mark.
 
-    ``names`` are the columns' names, for files whose first line is already data.
+    ``names`` are the columns' names, for files whose first line is already data. ``missing_in``: what is missing in
+    some columns besides, by their names here. ``spelling``: of some columns, texts and what they are read as, where
+    ``ignore_case`` counts. ``amounts``: columns of numbers that may have units and marks between thousands.
     """
 
     missing_values: tuple[str, ...] = MISSING
@@ -40,6 +48,10 @@ class Reading:
     delimiter: str | None = None
     decimal: str = "."
     names: tuple[str, ...] | None = None
+    missing_in: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    spelling: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    ignore_case: bool = True
+    amounts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         try:
@@ -56,37 +68,49 @@ class Reading:
             raise BadInput("decimal and delimiter are both ',': a number could not be told from two columns")
 
 
-def find(path: Paths, suffixes: tuple[str, ...]) -> list[Path]:
+class NoRows(BadInput):
+    """A file has names of columns and nothing below them."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} has names of columns but no rows")
+
+
+def find(path: Paths, suffixes: tuple[str, ...], leave: Collection[Path] = ()) -> list[Path]:
     """The files of a path: a file, a folder, a pattern such as ``data/*.csv``, or a list of these; sorted by name.
 
+    Of a folder without such files, those in its folders are meant. ``leave`` are files that are not meant.
     Errors: ``BadInput`` for what does not exist, and a folder or a pattern in which there is nothing.
     """
+    left = {file.resolve() for file in leave}
     if isinstance(path, str | os.PathLike):
-        return _find(os.fspath(path), suffixes)
+        return _find(os.fspath(path), suffixes, left)
     if not isinstance(path, Sequence) or not path:
         raise BadInput(
             f"path must be a file, a folder, a pattern such as 'data/*.csv', or a list of them; got {path!r}"
         )
-    found = [f for p in path for f in find(p, suffixes)]
+    found = [f for p in path for f in find(p, suffixes, leave)]
     if twice := next((f for f, times in Counter(found).items() if times > 1), None):
         raise BadInput(f"{twice} is named twice: its rows would count twice")
     return found
 
 
-def _find(given: str, suffixes: tuple[str, ...]) -> list[Path]:
+def _find(given: str, suffixes: tuple[str, ...], left: Collection[Path]) -> list[Path]:
     path = Path(given).expanduser()
     if path.is_dir():
-        found = sorted(p for p in path.iterdir() if p.name.lower().endswith(suffixes) and p.is_file())
+        found = _tables(path.iterdir(), suffixes, left) or _tables(_below(path), suffixes, left)
         if not found:
             inside = listed(sorted(p.name for p in path.iterdir()), 5) or "nothing"
-            raise BadInput(f"the folder {given} has no file that ends in {', '.join(suffixes)}; it holds {inside}")
+            but = " but those of the test" if left else f"; it holds {inside}"
+            raise BadInput(f"the folder {given} has no file that ends in {', '.join(suffixes)}{but}")
         return found
     if (kind := kind_of(path)) is not None:
         if kind != "a file":
             raise BadInput(f"{given} is {kind}: a table is a file, a folder of files, or a pattern")
+        if path.resolve() in left:
+            raise BadInput(f"{given} is to be trained on and is the test, too: give the test a file of its own")
         return [path]
     if has_magic(given):
-        found = sorted(p for p in map(Path, glob(str(path), recursive=True)) if p.is_file())
+        found = _tables(map(Path, glob(str(path), recursive=True)), ("",), left)
         if not found:
             raise BadInput(f"no file matches {given}: is it relative to {Path.cwd()}?")
         return found
@@ -98,6 +122,28 @@ def _find(given: str, suffixes: tuple[str, ...]) -> list[Path]:
         else ("" if parent.is_dir() else f"there is no folder {parent} either. ")
     )
     raise BadInput(f"there is no file {given}: {where}Paths are relative to {Path.cwd()}")
+
+
+def _tables(places: Iterable[Path], suffixes: tuple[str, ...], left: Collection[Path]) -> list[Path]:
+    """The files among these places, sorted, whose names end so."""
+    return sorted(p for p in places if p.name.lower().endswith(suffixes) and p.is_file() and p.resolve() not in left)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """What is in the folders of a folder, but for those that are hidden or whose names begin with ``_``.
+
+    Errors: ``BadInput`` for a folder of so much that it is not one of tables.
+    """
+    seen, visited = 0, {folder.resolve()}  # a link may lead back
+    for at, folders, files in os.walk(folder, followlinks=True):
+        depth = len(Path(at).relative_to(folder).parts)
+        seen += len(files) + len(folders)
+        if seen > MOST_FILES:
+            raise BadInput(f"there is too much in {folder} to look for tables there: name a folder or a pattern in it")
+        inside = {name: (Path(at) / name).resolve() for name in sorted(folders) if not name.startswith((".", "_"))}
+        folders[:] = [name for name, real in inside.items() if depth < DEEPEST and real not in visited]
+        visited.update(inside.values())
+        yield from (Path(at) / name for name in files)
 
 
 def stem(path: Path) -> str:
@@ -130,10 +176,10 @@ def open_text(path: Path, reading: Reading) -> Text:
     Errors: ``BadInput`` for a file that is empty, binary or in another encoding, and for a header that is not one.
     """
     data = _utf8(path, read_bytes(path), reading.encoding)
-    if not data.strip():
+    if not data[:65536].strip() and not data.strip():
         raise BadInput(f"{path} is empty: a table needs a line with the names of its columns, then rows")
-    delimiter = reading.delimiter or _sniff(path, data, reading.decimal)
-    if data.count(b'"') % 2:  # an open quote would swallow all lines that follow
+    delimiter = reading.delimiter or sniff(path, data, reading.decimal)
+    if b'"' in data and data.count(b'"') % 2:  # an open quote would swallow all lines that follow
         for _ in _records(path, data, delimiter, strict=True):
             pass
     line, end, header = next(_records(path, data, delimiter))
@@ -208,7 +254,8 @@ def _utf8(path: Path, data: bytes, encoding: str) -> bytes:
                 "If it is text in another encoding, pass encoding='utf-16'"
             )
         data = data.removeprefix(codecs.BOM_UTF8)
-        _decode(path, data, "utf-8")
+        if not data.isascii():  # which takes no memory
+            _decode(path, data, "utf-8")
         return data
     text = _decode(path, data, encoding).removeprefix("\ufeff")
     if "\0" in text:
@@ -250,7 +297,7 @@ def _records(path: Path, data: bytes, delimiter: str, strict: bool = False) -> I
         raise BadInput(f"line {before + 1} of {path} is not CSV: {e}; is a quote never closed?") from e
 
 
-def _sniff(path: Path, data: bytes, decimal: str) -> str:
+def sniff(path: Path, data: bytes, decimal: str) -> str:
     """The delimiter that divides the first records alike, and into most columns."""
     best: tuple[Any, ...] = (0, 1)
     found = ","

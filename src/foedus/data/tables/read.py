@@ -4,43 +4,57 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 
-from foedus.core.errors import BadInput, did_you_mean
+from foedus.core.errors import BadInput, did_you_mean, plain_name
+from foedus.core.text import readable
 from foedus.data.files import listed
 from foedus.data.memory import fitting
+from foedus.data.problems import MOST, Problems
 from foedus.data.tables.arrow import Cells, read_csv, read_parquet
-from foedus.data.tables.files import CSV, PARQUET, Paths, Reading, find, line_of, open_text
+from foedus.data.tables.files import CSV, PARQUET, NoRows, Paths, Reading, find, line_of, open_text
+from foedus.data.tables.layout import Stand, layout
+from foedus.data.tables.meant import meant
 from foedus.data.tables.typed import Place
 
 
 @dataclass(frozen=True)
 class Part:
-    """One file of a sheet, and its rows."""
+    """One file of a sheet, and its rows; where it stands, and the columns that it lacks and others have."""
 
     path: Path
     rows: int
+    stand: Stand = Stand()
+    lacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Sheet:
     """Columns of cells by name, all of the same length; the files they come from; and where each row stands.
 
-    ``names`` are those of all columns in the files, kept or not.
+    ``names`` are those of all columns in the files, kept or not. ``unused``: names to rename that no file has.
+    ``lines``: what there is to say of single files.
     """
 
     cells: dict[str, Cells]
     parts: tuple[Part, ...]
     place: Place
     names: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
         """How many there are."""
         return len(next(iter(self.cells.values())))
+
+    @property
+    def key(self) -> str | None:
+        """The first column that the names of folders give, such as ``hospital`` of ``hospital=n/part.parquet``."""
+        return next((name for p in self.parts for name, _ in p.stand.columns), None)
 
 
 def read(
@@ -49,33 +63,73 @@ def read(
     reading: Reading,
     rename: Mapping[str, str],
     keep: Callable[[str], bool],
+    leave: Collection[Path] = (),
 ) -> Sheet:
     """All files of a path as one sheet; see ``find``. ``suffixes`` None: CSV or Parquet, by the file's ending.
 
-    ``rename`` is from the name in a file to the name here; ``keep`` is asked about the latter.
-    Errors: ``BadInput`` for what cannot be read, files with different columns, and a name to rename that no file has.
+    ``rename`` is from the name in a file to the name here; ``keep`` is asked about the latter. ``leave`` are files that
+    are not read.
+    A column that a file lacks is missing in its rows, and a file without rows is left out: ``lines`` say so.
+    Errors: ``BadInput`` for what cannot be read, of all files together, and a column that is spelled in two ways.
     """
-    files = find(path, suffixes or (*CSV, *PARQUET))
+    files = find(path, suffixes or (*CSV, *PARQUET), leave)
     known: dict[str, None] = {}  # names in order, each once
     sheets: list[dict[str, Cells]] = []
-    for file in files:
-        parquet = suffixes == PARQUET or (suffixes is None and file.name.lower().endswith(PARQUET))
-        with fitting(file):
-            names, cells = _read_one(file, parquet, reading, rename, keep)
-        known.update(dict.fromkeys(names))
-        sheets.append(cells)
-    unused = [old for old in rename if old not in known]
-    if unused and suffixes is not None:
-        raise BadInput(
-            f"rename: there is no column {unused[0]!r}: {did_you_mean(unused[0], known)}There are {listed(known)}"
-        )
-    _check_alike(files, sheets)
-    first = sheets[0]
-    if not first:
-        raise BadInput(f"{files[0]} has none of the columns that are needed; it has {listed(known)}")
-    parts = tuple(Part(f, len(next(iter(s.values())))) for f, s in zip(files, sheets, strict=True))
-    cells = {name: Cells.joined([s[name] for s in sheets]) if len(sheets) > 1 else first[name] for name in first}
-    return Sheet(cells, parts, _places(parts, suffixes, reading), tuple(dict.fromkeys(rename.get(n, n) for n in known)))
+    parts: list[Part] = []
+    empty: list[NoRows] = []
+    problems = Problems()
+    for file, stand in zip(files, layout(path, files), strict=True):
+        with problems.one(), fitting(file):
+            parquet = suffixes == PARQUET or (suffixes is None and file.name.lower().endswith(PARQUET))
+            try:
+                names, cells = _read_one(file, parquet, reading, rename, keep)
+            except NoRows as e:
+                empty.append(e)
+                continue
+            known.update(dict.fromkeys((*names, *(n for n, _ in stand.columns))))
+            stand = replace(stand, columns=tuple((rename.get(n, n), value) for n, value in stand.columns))
+            if not cells:
+                raise BadInput(f"{file} has none of the columns that are needed; it has {listed(names)}")
+            rows = len(next(iter(cells.values())))
+            for name, value in stand.columns:
+                if keep(name) and name not in cells:
+                    cells[name] = Cells.repeated(value, rows, reading)
+            sheets.append(cells)
+            parts.append(Part(file, rows, stand))
+    problems.check(f"of {len(files)} files cannot be read")
+    if not parts:
+        raise empty[0]
+    check_spelling([(str(part.path), sheet) for part, sheet in zip(parts, sheets, strict=True)])
+    columns = dict.fromkeys(name for sheet in sheets for name in sheet)
+    for i, (part, sheet) in enumerate(zip(parts, sheets, strict=True)):
+        parts[i] = replace(part, lacks=tuple(name for name in columns if name not in sheet))
+        sheet.update({name: Cells.nothing(part.rows) for name in parts[i].lacks})
+    cells = {n: Cells.joined([s[n] for s in sheets]) if len(sheets) > 1 else sheets[0][n] for n in columns}
+    place = _places(tuple(parts), suffixes, reading)
+    return Sheet(
+        {name: meant(name, c, reading, place) for name, c in cells.items()},
+        tuple(parts),
+        place,
+        tuple(dict.fromkeys(rename.get(n, n) for n in known)),
+        tuple(old for old in rename if old not in known),
+        tuple(_lines(parts, empty)),
+    )
+
+
+def _lines(parts: list[Part], empty: list[NoRows]) -> Iterator[str]:
+    """What there is to say of files without rows, and of those that lack columns."""
+    for e in empty:
+        yield f"{readable(str(e))}: left out"
+    yield from lacking({str(p.path): p.lacks for p in parts})
+
+
+def lacking(lacks: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """What there is to say of who (files, nodes) lacks which columns."""
+    some = [(who, names) for who, names in lacks.items() if names]
+    for who, names in some[:MOST]:
+        yield f"{readable(who)} has no {listed(names, 6)}: missing in all its rows"
+    if len(some) > MOST:
+        yield f"{len(some) - MOST} more lack columns, too"
 
 
 def _read_one(
@@ -98,16 +152,22 @@ def _read_one(
     return names, renamed
 
 
-def _check_alike(files: list[Path], sheets: list[dict[str, Cells]]) -> None:
-    for file, sheet in zip(files[1:], sheets[1:], strict=True):
-        for have, lack, a, b in ((sheets[0], sheet, files[0], file), (sheet, sheets[0], file, files[0])):
-            for name in have:
-                if name not in lack:
-                    raise BadInput(
-                        f"{a} has a column {name!r} and {b} has none: "
-                        f"{did_you_mean(name, [n for n in lack if n not in have])}"
-                        f"rename={{...}} gives them one name, drop=({name!r},) leaves it out"
-                    )
+def check_spelling(columns: Sequence[tuple[str, Collection[str]]]) -> None:
+    """Who (files, nodes) has which columns.
+
+    Errors: ``BadInput`` for a column that two of them spell differently: case, spaces, ``_`` and ``-``.
+    """
+    alike: dict[str, dict[str, None]] = {}
+    for name in dict.fromkeys(name for _, names in columns for name in names):
+        alike.setdefault(plain_name("".join(name.split())), {})[name] = None
+    for a, *others in alike.values():
+        for b in others:
+            if not any(a in names and b in names for _, names in columns):
+                has_a, has_b = (next(who for who, names in columns if n in names) for n in (a, b))
+                raise BadInput(
+                    f"{has_a} has a column {a!r} and {has_b} a column {b!r}: if they are the same, "
+                    f"rename={{{b!r}: {a!r}}}; if not, drop one of them"
+                )
 
 
 def _places(parts: tuple[Part, ...], suffixes: tuple[str, ...] | None, reading: Reading) -> Place:

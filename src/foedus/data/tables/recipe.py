@@ -20,11 +20,12 @@ from foedus.core.types.statistics import predicted_classes
 from foedus.data.files import listed
 from foedus.data.tables.arrow import Cells
 from foedus.data.tables.files import Paths, Reading
+from foedus.data.tables.meant import meant
 from foedus.data.tables.read import Sheet, read
 from foedus.data.tables.schema import Columns, Kind
 from foedus.data.tables.typed import canonical, numbers, refuse_missing, texts
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ class Recipe:
     def from_dict(cls, said: Mapping[str, Any]) -> Recipe:
         """The recipe of a dict. Errors: ``BadInput`` for one that ``to_dict`` did not make."""
         try:
-            if said["version"] != VERSION:
+            if not 1 <= said["version"] <= VERSION:  # one of version 1 says less of how its table is read
                 raise BadInput(f"the recipe has version {said['version']}, this foedus reads version {VERSION}")
             kinds: dict[str, Any] = {"number": Number, "text": Category}
             return cls(
@@ -214,7 +215,11 @@ class Recipe:
 def _built(kind: Any, said: Mapping[str, Any]) -> Any:
     """JSON has lists where a frozen value has tuples."""
     known = {f.name for f in fields(kind)}
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in said.items() if k in known})
+    return kind(**{k: _frozen(v) for k, v in said.items() if k in known})
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _sheet(source: Mapping[str, Sequence[Any]], reading: Reading) -> Sheet:
@@ -222,7 +227,11 @@ def _sheet(source: Mapping[str, Sequence[Any]], reading: Reading) -> Sheet:
     lengths = {name: len(c) for name, c in cells.items()}
     if len(set(lengths.values())) > 1:
         raise BadInput(f"the columns have different lengths: {listed(f'{n} {k}' for n, k in lengths.items())}")
-    return Sheet(cells, (), lambda row: f"row {row}")
+
+    def place(row: int) -> str:
+        return f"row {row}"
+
+    return Sheet({name: meant(name, c, reading, place) for name, c in cells.items()}, (), place)
 
 
 def label_order(labels: Iterable[str], positive: str | None) -> tuple[str, ...]:

@@ -63,6 +63,6 @@ class Schema:
         return {c.name: flat[c.name] for c in self.columns}
 
 
-def widths(columns: Columns, kinds: Mapping[str, Kind]) -> Schema:
-    """The schema that fits these columns, in the order of ``kinds``."""
-    return Schema(tuple(Column(n, k, columns[n].dtype.itemsize) for n, k in kinds.items()))
+def widths(columns: Columns, kinds: Mapping[str, Kind], *others: Columns) -> Schema:
+    """The schema that fits these columns and others by the same names, in the order of ``kinds``."""
+    return Schema(tuple(Column(n, k, max(c[n].dtype.itemsize for c in (columns, *others))) for n, k in kinds.items()))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,22 +20,24 @@ from foedus.core.types.data import FederatedDataset, about_target
 from foedus.core.types.keys import Key
 from foedus.data.divide import divide
 from foedus.data.files import listed
+from foedus.data.groups import numbered
 from foedus.data.holdout import holdout as hold_out
 from foedus.data.memory import fitting
 from foedus.data.partitions.natural import Natural
 from foedus.data.partitions.partition import Partition
+from foedus.data.problems import Problems
 from foedus.data.tables.agree import Options, agree_here
-from foedus.data.tables.files import CSV, PARQUET, Paths, stem
+from foedus.data.tables.columns import column, features, kind, said_kinds
+from foedus.data.tables.files import CSV, PARQUET, Paths, find, stem
+from foedus.data.tables.identifiers import check_unique, owners, together
+from foedus.data.tables.layout import named_after
 from foedus.data.tables.options import CsvOptions, TableOptions, taking
 from foedus.data.tables.read import Sheet, check_known, read
-from foedus.data.tables.recipe import label_order, same_label
+from foedus.data.tables.recipe import label_order
 from foedus.data.tables.schema import Kind, Schema, widths
-from foedus.data.tables.typed import kind_of, numbers, refuse_missing, texts
-
-MOST_CLASSES = 100
-"""A target of text with more labels than this is no target of a classification."""
-FEW_INTEGERS = 20
-"""Integers of a target with at most so many different values are labels, not amounts."""
+from foedus.data.tables.target import refuse_positive, target_of
+from foedus.data.tables.tested import Tested, read_test, unseen
+from foedus.data.tables.typed import refuse_missing
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,7 +45,8 @@ class Table:
     """Rows of a table that are not numbers yet: what the numbers are, the nodes agree on when it is split.
 
     ``records`` (N, W) uint8: the raw rows as ``schema`` packs them. ``y`` (N,) int64 labels or float32 targets.
-    ``classes``, ``class_names``, ``node``, ``name`` as in ``Dataset``. ``test_records``: rows of no node, or None.
+    ``classes``, ``class_names``, ``node``, ``group``, ``name`` as in ``Dataset``; ``node_column`` is the column that
+    says whose row it is, if one does. ``test_records``: rows of no node, or None, and ``test_group``, their groups.
     ``lines``: what there is to say about how it was read. ``units``, ``test_units`` as in ``Dataset``.
     """
 
@@ -57,6 +60,10 @@ class Table:
     test_records: Tensor | None = None
     name: str = "table"
     lines: tuple[str, ...] = field(default=())
+    node_column: str | None = None
+    group: NDArray[Any] | None = None
+    group_name: str = "group"
+    test_group: NDArray[Any] | None = None
     units: Tensor | None = None
     test_units: Tensor | None = None
 
@@ -110,6 +117,12 @@ class Table:
                 f"{self.name!r} does not say whose rows are whose: name the column with node=, give one file for "
                 "each node, or divide by another partition such as IID()"
             )
+        if self.node_column is not None and not isinstance(partition, Natural):
+            raise BadInput(
+                f"node={self.node_column!r} says whose each row is, and {partition!r} would deal the rows out anew: "
+                f"leave the partition out, split(), to keep these nodes, or leave node out, load(..., "
+                f"drop=({self.node_column!r},)), to deal the rows out"
+            )
         d = divide(self, partition, nodes, seed, holdout)
         raw = FederatedDataset(
             self.records, self.y, d.index, d.offsets, classes=self.classes, name=self.name, node_names=d.node_names
@@ -135,7 +148,7 @@ class Table:
             feature_names=agreed.recipe.feature_names,
             units=self.units,
             test_units=self.test_units,
-            preparation=replace(agreed, lines=[*self.lines, *agreed.lines]),
+            preparation=replace(agreed, lines=[*self.lines, *agreed.lines, *unseen(agreed.recipe, tests)]),
         )
 
 
@@ -147,18 +160,23 @@ def csv(path: Paths, *args: Any, **options: Any) -> Table:
     ``target`` is the column to learn. ``node`` is the column that says whose row it is; without it, several files are
     one node each, named after the file.
 
-    *Columns.* ``id`` must be different in every row and is not learned from; ``drop`` leaves columns out; ``rename`` is
-    from a name in the file to the name used here and in all other options. A column is of numbers if all its cells are;
-    ``text`` and ``numeric`` say it yourself (codes such as 1, 2, 3 that are no amounts are text).
+    *Columns.* ``id`` must be different in every row and is not learned from, nor is ``group``, whose rows are always on
+    one side of a split and at one node: of one column, such as a patient's number, or of several together. ``drop``
+    leaves columns out; ``rename`` is from a name in the file to the name used here and in all other options. A column
+    is of numbers if all its cells are; ``text`` and ``numeric`` say it yourself: codes such as 1, 2, 3 that are no
+    amounts are text, and amounts such as "1,234.50 €" or "45 %" are numbers.
     *Target.* ``task`` is ``"classification"`` or ``"regression"``; by default text and few different integers are
-    classes. ``positive`` is the label of class 1. Rows without a target are left out. ``scale_target`` scales
-    the target of a regression while it is trained; errors are told in its own unit.
-    *Cells.* ``missing_values`` are read as nothing there, whatever their case; ``missing="impute"`` puts in the mean or
-    the most frequent text and (``mark_missing``) marks it in a feature of its own, ``"refuse"`` is an error instead.
-    ``scale`` standardises numbers. ``max_categories``: of a column with more different texts, the rarest share the
-    feature "other". ``ignore_case``: "Male" and "male " are one.
+    classes. ``positive`` is the label of class 1, or a list of labels, or a comparison such as ">0" of a target of
+    numbers; all others are then class 0. Rows without a target are left out. ``scale_target`` scales the target of a
+    regression while it is trained; errors are told in its own unit.
+    *Cells.* ``missing_values`` are read as nothing there, whatever their case, and numbers by their value; by column
+    where they are a dict, in which "*" is all columns. ``spelling`` is what is read as what, by column.
+    ``missing="impute"`` puts in the mean or the most frequent text and (``mark_missing``) marks it in a feature of its
+    own, ``"refuse"`` is an error instead. ``scale`` standardises numbers. ``max_categories``: of a column with more
+    different texts, the rarest share the feature "other". ``ignore_case``: "Male" and "male " are one.
     *Files.* ``encoding``; ``delimiter`` (one of , ; tab | is found out); ``decimal``; ``names`` of the columns, where
-    the first line is data already. ``test`` is the fraction of rows held out for a test, or None.
+    the first line is data already. ``test`` is the fraction of rows held out for a test, drawn by ``test_seed``; or a
+    file of test rows, with the same columns; or None.
 
     Errors: ``BadInput`` with the file, the line and the column, and what to do about it.
     """
@@ -178,7 +196,7 @@ def asked(target: str, options: Mapping[str, Any]) -> CsvOptions:
 
     Errors: ``BadInput`` for an option that there is not.
     """
-    known = [f.name for f in fields(CsvOptions) if f.name not in ("target", "node", "test")]
+    known = [f.name for f in fields(CsvOptions) if f.name not in ("target", "node", "test", "test_seed")]
     for name in options:
         if name not in known:
             raise BadInput(f"a table has no option {name!r}: {did_you_mean(name, known)}There are {listed(known, 30)}")
@@ -189,81 +207,132 @@ def asked(target: str, options: Mapping[str, Any]) -> CsvOptions:
 
 def _load(path: Paths, suffixes: tuple[str, ...], wanted: TableOptions) -> Table:
     options = wanted.preparing()
-    sheet = opened(path, suffixes, wanted)
-    owner = _owners(wanted, sheet)
-    lines = [_read_line(sheet)]
+    tests = [] if wanted.test_files is None else find(wanted.test_files, suffixes)
+    sheet = opened(path, suffixes, wanted, tests)
+    node_column = wanted.node
+    if wanted.node is None and sheet.key is not None:
+        wanted = replace(wanted, node=sheet.key)
+    owner, lines = _owners(path, wanted, sheet), [_read_line(sheet), *sheet.lines]
+    group = together(wanted.groups, sheet) if wanted.groups else None
     kinds: dict[str, Kind] = {}
     columns: dict[str, NDArray[Any]] = {}
     said = said_kinds(wanted)
+    problems = Problems()
     for name in features(wanted, sheet):
-        kinds[name] = kind(name, sheet, said)
-        columns[name] = column(name, kinds[name], sheet, options)
-    kinds[wanted.target], columns[wanted.target], why = _target(wanted, sheet, options)
-    lines.append(why)
+        with problems.one():
+            kinds[name] = kind(name, sheet, said)
+            columns[name] = column(name, kinds[name], sheet, options)
+    problems.check("columns do not fit")
+    outcome = target_of(wanted, sheet, options)
+    kinds[wanted.target], columns[wanted.target] = outcome.kind, outcome.cells
+    options = replace(options, positive=outcome.positive)
+    lines.append(outcome.why)
+    test = None if not tests else read_test(tests, suffixes, wanted, sheet, kinds, outcome)
     unknown = sheet.cells[wanted.target].missing
     if unknown.any():
         lost = int(unknown.sum())
         lines.append(f"{lost:,} row{'s' if lost > 1 else ''} without a {wanted.target} left out")
         columns = {n: v[~unknown] for n, v in columns.items()}
         owner = None if owner is None else owner[~unknown]
-    return _table(columns, kinds, owner, wanted, options, sheet, lines)
+        group = None if group is None else group[~unknown]
+    if group is not None:
+        sizes = np.unique(group, return_counts=True)[1]
+        lines.append(
+            f"{len(sizes):,} groups by {' and '.join(wanted.groups)}, with up to {sizes.max():,} "
+            f"row{'s' if sizes.max() > 1 else ''} each, which stay together"
+        )
+    table = _table(columns, kinds, owner, group, wanted, options, sheet, lines, test)
+    return replace(table, node_column=node_column)
 
 
-def opened(path: Paths, suffixes: tuple[str, ...], wanted: TableOptions) -> Sheet:
-    """The files read and looked through. Errors: ``BadInput``."""
+def opened(
+    path: Paths,
+    suffixes: tuple[str, ...],
+    wanted: TableOptions,
+    leave: Collection[Path] = (),
+    whole: bool = True,
+) -> Sheet:
+    """The files but those to leave, read and looked through. Where they are not the ``whole`` table, columns that
+    options name may be elsewhere. Errors: ``BadInput``.
+    """
     options = wanted.preparing()
     _check(wanted, options)
     dropped = frozenset(wanted.drop)
-    sheet = read(path, suffixes, options.reading, dict(options.rename), lambda name: name not in dropped)
-    known = sheet.names
-    check_known("drop", wanted.drop, known)
-    for option, names in (("target", [wanted.target]), ("node", [wanted.node]), ("id", [wanted.id])):
-        check_known(option, [n for n in names if n is not None], list(sheet.cells))
-    check_known("text", wanted.text, list(sheet.cells))
-    check_known("numeric", wanted.numeric, list(sheet.cells))
+    sheet = read(path, suffixes, options.reading, dict(options.rename), lambda name: name not in dropped, leave)
+    if whole:
+        check_names(wanted, sheet.names, sheet.unused)
+    _check_roles(wanted, sheet)
     if wanted.id is not None:
-        _check_unique(wanted.id, sheet)
+        check_unique(wanted.id, sheet)
     if options.missing == "refuse":
+        problems = Problems()
         for name, cells in sheet.cells.items():
-            refuse_missing(name, cells, sheet.place)
+            with problems.one():
+                refuse_missing(name, cells, sheet.place)
+        problems.check("columns have gaps")
     if sheet.cells[wanted.target].missing.all():
         raise BadInput(f"target {wanted.target} is missing in all {sheet.rows} rows")
     if not features(wanted, sheet):
-        raise BadInput(f"there is no column to learn {wanted.target} from: the table has {listed(known)}")
+        raise BadInput(f"there is no column to learn {wanted.target} from: the table has {listed(sheet.names)}")
     return sheet
 
 
-def features(wanted: TableOptions, sheet: Sheet) -> list[str]:
-    """Columns that are learned from, in the order of the file."""
-    return [n for n in sheet.cells if n not in (wanted.target, wanted.node, wanted.id)]
+def check_names(wanted: TableOptions, known: Sequence[str], unused: Sequence[str]) -> None:
+    """Errors: ``BadInput`` for an option that names a column that there is not. ``unused``: such names in rename."""
+    if unused:
+        old = [n for n in known if n not in (wanted.rename or {}).values()]
+        raise BadInput(
+            f"rename: there is no column {unused[0]!r}: {did_you_mean(unused[0], old)}There are {listed(old)}"
+        )
+    reading = wanted.reading()
+    check_known("drop", wanted.drop, known)
+    check_known("missing_values", [name for name, _ in reading.missing_in], known)
+    check_known("spelling", [name for name, _ in reading.spelling], known)
+    read = [n for n in known if n not in wanted.drop]
+    check_known("text", wanted.text, read)
+    check_known("numeric", wanted.numeric, read)
 
 
-def column(name: str, kind: Kind, sheet: Sheet, options: Options) -> NDArray[Any]:
-    """A column's cells (N,), as the kind that it is."""
-    if kind == "number":
-        return numbers(name, sheet.cells[name], sheet.place)
-    return texts(name, sheet.cells[name], sheet.place, options.ignore_case)
+def _check_roles(wanted: TableOptions, sheet: Sheet) -> None:
+    """Errors: ``BadInput`` for a column with a part to play that is not in every file."""
+    problems = Problems()
+    for option, names in (
+        ("target", (wanted.target,)), ("node", (wanted.node,)), ("id", (wanted.id,)), ("group", wanted.groups)
+    ):  # fmt: skip
+        for name in names:
+            if name is None:
+                continue
+            check_known(option, [name], list(sheet.cells))
+            for part in sheet.parts:
+                with problems.one():
+                    if name in part.lacks:
+                        has = [n for n in sheet.cells if n not in part.lacks]
+                        raise BadInput(
+                            f"{option}: {part.path} has no column {name!r}: {did_you_mean(name, has)}"
+                            f"It has {listed(has)}"
+                        )
+    problems.check("columns are not where they are needed")
 
 
 def _table(
     columns: dict[str, NDArray[Any]],
     kinds: dict[str, Kind],
     owner: NDArray[Any] | None,
+    group: NDArray[Any] | None,
     wanted: TableOptions,
     options: Options,
     sheet: Sheet,
     lines: list[str],
+    test: Tested | None,
 ) -> Table:
-    schema = widths(columns, kinds)
+    schema = widths(columns, kinds) if test is None else widths(columns, kinds, test.columns)
     labels: tuple[str, ...] | None = None
     if kinds[wanted.target] == "text":
         named, y_N = np.unique(columns[wanted.target], return_inverse=True)
         words = [w.decode() for w in named.tolist()]
-        positive = positive_label(words, wanted, options)
-        labels = label_order(words, positive)
+        labels = label_order(words, options.positive)
         place = np.array([labels.index(w) for w in words])
         y = torch.from_numpy(place[y_N.reshape(-1)])
-        options = replace(options, positive=positive)
     else:
         y = torch.from_numpy(columns[wanted.target].astype(np.float32))
     name = stem(sheet.parts[0].path) if len(sheet.parts) == 1 else sheet.parts[0].path.parent.name or "table"
@@ -277,19 +346,38 @@ def _table(
         node=owner,
         name=name,
         lines=tuple(lines),
+        group=group,
+        group_name=" and ".join(wanted.groups) or "group",
     )
-    if wanted.test is None:
-        return table
-    train, test = hold_out(table.y, table.classes, wanted.test, Key(0).child("holdout"))
+    rows, tested = len(table), None if test is None else test.group
+    units: Tensor | None = None  # of rows that are drawn together the group's number
+    if group is not None:
+        units = torch.from_numpy(numbered(group if tested is None else np.concatenate([group, tested])))
+    if test is not None:
+        return replace(
+            table,
+            test_records=schema.pack(test.columns),
+            test_group=tested,
+            units=None if units is None else units[:rows],
+            test_units=None if units is None or tested is None else units[rows:],
+            lines=(*lines, *test.lines),
+        )
+    if not isinstance(wanted.test, float):
+        return replace(table, units=units)
+    units = torch.arange(rows) if units is None else units
+    key = Key(wanted.test_seed).child("holdout")
+    kept, held = (rows.numpy() for rows in hold_out(table.y, table.classes, wanted.test, key, group))
     return replace(
         table,
-        records=table.records[train],
-        y=table.y[train],
-        node=None if owner is None else owner[train.numpy()],
-        test_records=table.records[test],
-        units=train,
-        test_units=test,
-        lines=(*lines, f"{len(test):,} of {len(table):,} rows are held out for the test; no node has them"),
+        records=table.records[kept],
+        y=table.y[kept],
+        node=None if owner is None else owner[kept],
+        group=None if group is None else group[kept],
+        test_records=table.records[held],
+        test_group=None if group is None else group[held],
+        units=units[kept],
+        test_units=units[held],
+        lines=(*lines, f"{len(held):,} of {rows:,} rows are held out for the test; no node has them"),
     )
 
 
@@ -299,13 +387,28 @@ def _check(wanted: TableOptions, options: Options) -> None:
         raise BadInput(f"missing must be 'impute' or 'refuse', got {options.missing!r}")
     if wanted.task not in (None, "classification", "regression"):
         raise BadInput(f"task must be 'classification', 'regression' or None (by the target), got {wanted.task!r}")
+    if wanted.task == "regression":
+        refuse_positive(wanted)
     if isinstance(options.max_categories, bool) or not isinstance(options.max_categories, int):
         raise BadInput(f"max_categories must be an integer, got {options.max_categories!r}")
     if options.max_categories < 2:
         raise BadInput(f"max_categories must be at least 2, got {options.max_categories}")
-    if wanted.test is not None and not (isinstance(wanted.test, float) and 0 < wanted.test < 1):
-        raise BadInput(f"test must be a fraction between 0 and 1 such as 0.2, or None; got {wanted.test!r}")
-    roles = {"target": wanted.target, "node": wanted.node, "id": wanted.id}
+    fraction = isinstance(wanted.test, float) and 0 < wanted.test < 1
+    if wanted.test is not None and not fraction and (wanted.test_files is None or wanted.test == ""):
+        raise BadInput(
+            f"test must be a fraction between 0 and 1 such as 0.2, a file of test rows, or None; got {wanted.test!r}"
+        )
+    if isinstance(wanted.test_seed, bool) or not isinstance(wanted.test_seed, int):
+        raise BadInput(f"test_seed must be an integer, got {wanted.test_seed!r}")
+    if wanted.group is not None and not wanted.groups:
+        raise BadInput("group is an empty list: name the columns whose values say which rows belong together")
+    alone = len(wanted.groups) == 1  # with another column it may be the node's
+    roles = {
+        "target": wanted.target, "node": wanted.node, "id": wanted.id, **({"group": wanted.groups[0]} if alone else {})
+    }  # fmt: skip
+    for part in wanted.groups:
+        if part in (wanted.target, wanted.id) or part in wanted.drop:
+            raise BadInput(f"column {part!r} is in group, and is the target, the id or dropped: it can be only one")
     for role, name in roles.items():
         if name is not None and not isinstance(name, str):
             raise BadInput(f"{role} must be the name of a column, got {name!r}")
@@ -319,107 +422,13 @@ def _check(wanted: TableOptions, options: Options) -> None:
         raise BadInput(f"column {both[0]!r} is in text and in numeric: it can be only one")
 
 
-def _check_unique(name: str, sheet: Sheet) -> None:
-    codes, words = sheet.cells[name].texts()
-    if (codes < 0).any():
-        raise BadInput(f"id {name} is missing in {sheet.place(int(np.flatnonzero(codes < 0)[0]))}")
-    rows = np.bincount(codes)
-    twice = np.flatnonzero(rows > 1)
-    if len(twice):
-        first, second = (sheet.place(int(r)) for r in np.flatnonzero(codes == twice[0])[:2])
-        more = f"; so are {listed([words[i] for i in twice[1:]], 4)}" if len(twice) > 1 else ""
-        raise BadInput(
-            f"id {name}: {words[twice[0]]!r} is in {first} and again in {second}{more}: remove what is there twice, or "
-            f"drop=({name!r},) if rows may share it"
-        )
-
-
-def _owners(wanted: TableOptions, sheet: Sheet) -> NDArray[Any] | None:
+def _owners(path: Paths, wanted: TableOptions, sheet: Sheet) -> NDArray[Any] | None:
     """The node of every row, as text (integers where all are), or None where nothing says it."""
     if wanted.node is None:
         if len(sheet.parts) == 1:
             return None
-        paths = [p.path for p in sheet.parts]
-        names = [stem(p) for p in paths]
-        if len(set(names)) < len(names):
-            names = [f"{readable(p.parent.name)}/{stem(p)}" for p in paths]
-        if twice := next((n for n, times in Counter(names).items() if times > 1), None):
-            raise BadInput(f"two files would be the node {twice!r}: a node is named after its file, rename one of them")
-        return np.repeat(np.array(names), [p.rows for p in sheet.parts])
-    codes, words = sheet.cells[wanted.node].texts()
-    if (codes < 0).any():
-        none = np.flatnonzero(codes < 0)
-        more = f" and in {len(none) - 1} other rows" if len(none) > 1 else ""
-        raise BadInput(
-            f"node column {wanted.node} is empty in {sheet.place(int(none[0]))}{more}: every row needs an owner"
-        )
-    # Integers are ordered by value.
-    if all(w.isascii() and w.isdecimal() and len(w) < 19 and str(int(w)) == w for w in words):
-        return np.array([int(w) for w in words], np.int64)[codes]
-    return np.array(words)[codes]
-
-
-def said_kinds(wanted: TableOptions) -> dict[str, Kind]:
-    """The columns of which the options say what they are."""
-    return {**{name: "text" for name in wanted.text}, **{name: "number" for name in wanted.numeric}}
-
-
-def kind(name: str, sheet: Sheet, said: Mapping[str, Kind]) -> Kind:
-    """Whether a column is of numbers or of text. Errors: ``BadInput`` for one that is neither."""
-    cells = sheet.cells[name]
-    if cells.missing.all() or name not in said:
-        return kind_of(name, cells, sheet.place)
-    return said[name]
-
-
-def are_few(different: Collection[float]) -> bool:
-    """Whether these different values of a target are labels, not amounts: few, and all integers."""
-    return len(different) <= FEW_INTEGERS and all(v.is_integer() for v in different)
-
-
-def _target(wanted: TableOptions, sheet: Sheet, options: Options) -> tuple[Kind, NDArray[Any], str]:
-    """Whether the target is text (labels) or a number, its cells, and why."""
-    name, cells = wanted.target, sheet.cells[wanted.target]
-    values = None if cells.dated or name in wanted.text else cells.numbers()
-    different = set() if values is None else set(np.unique(values[~np.isnan(values)]).tolist())
-    few = are_few(different)
-    task = wanted.task or ("classification" if values is None or few else "regression")
-    if task == "regression":
-        why = f"{name} is a number to predict" + ("" if wanted.task else " (task='classification' makes labels of it)")
-        column = numbers(name, cells, sheet.place, "task='classification'")
-        if len(set(column[~np.isnan(column)].tolist())) < 2:
-            raise BadInput(f"target {name} is the same in all rows: there is nothing to learn")
-        return "number", column, why
-    labels = texts(name, cells, sheet.place, options.ignore_case)
-    named = np.unique(labels[labels != b""])
-    if len(named) < 2:
-        raise BadInput(
-            f"target {name} is {named[0].decode()!r} in all {sheet.rows} rows: with a single class there is nothing to "
-            "learn"
-        )
-    if len(named) > MOST_CLASSES:
-        advice = f"drop=({name!r},) and another target" if values is None else "task='regression'"
-        raise BadInput(f"target {name} has {len(named)} different labels, at most {MOST_CLASSES} are classes: {advice}")
-    kind = "few different integers" if values is not None else "text"
-    hint = "" if wanted.task else f", as it holds {kind}"
-    if values is not None and not wanted.task:
-        hint += " (task='regression' makes it a number to predict)"
-    return "text", labels, f"{name} has {len(named)} classes{hint}"
-
-
-def positive_label(labels: Sequence[str], wanted: TableOptions, options: Options) -> str | None:
-    """The label of class 1 as it is spelled in a recipe. Errors: ``BadInput`` for one that is none of these."""
-    if wanted.positive is None:
-        return None
-    if len(labels) != 2:
-        raise BadInput(f"positive is for two classes, the target {wanted.target} has {len(labels)}: {listed(labels)}")
-    positive = same_label(wanted.positive, options.ignore_case)
-    if positive not in labels:
-        raise BadInput(
-            f"positive: the target {wanted.target} has no label {wanted.positive!r}: {did_you_mean(positive, labels)}"
-            f"It has {listed(labels)}"
-        )
-    return positive
+        return np.repeat(np.array(named_after(path, sheet.parts)), [p.rows for p in sheet.parts])
+    return owners(wanted.node, sheet)
 
 
 def _read_line(sheet: Sheet) -> str:
