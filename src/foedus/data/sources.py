@@ -16,7 +16,7 @@ from foedus.data.map_style import torch_dataset
 from foedus.data.npz import npz
 from foedus.data.shakespeare import shakespeare
 from foedus.data.synthetic import synthetic
-from foedus.data.tables import Table, csv, parquet
+from foedus.data.tables.table import Table, arff, arrow, csv, excel, jsonl, orc, parquet
 
 SOURCES: dict[str, Callable[..., Dataset | Table]] = {
     "digits": digits,
@@ -30,6 +30,11 @@ SOURCES: dict[str, Callable[..., Dataset | Table]] = {
     "npz": npz,
     "csv": csv,
     "parquet": parquet,
+    "excel": excel,
+    "jsonl": jsonl,
+    "arff": arff,
+    "arrow": arrow,
+    "orc": orc,
     "images": images,
     "huggingface": huggingface,
     "torch": torch_dataset,
@@ -37,7 +42,7 @@ SOURCES: dict[str, Callable[..., Dataset | Table]] = {
 
 
 @overload
-def load(name: Literal["csv", "parquet"], **options: Any) -> Table: ...
+def load(name: Literal["csv", "parquet", "excel", "jsonl", "arff", "arrow", "orc"], **options: Any) -> Table: ...
 @overload
 def load(name: str, **options: Any) -> Dataset: ...
 def load(name: str, **options: Any) -> Dataset | Table:

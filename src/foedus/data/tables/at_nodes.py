@@ -28,7 +28,7 @@ from foedus.data.problems import Problems
 from foedus.data.tables.agree import PURPOSE, Options, agree
 from foedus.data.tables.arrow import Cells
 from foedus.data.tables.columns import column, features, kind, said_kinds
-from foedus.data.tables.files import CSV, PARQUET
+from foedus.data.tables.formats import format_of
 from foedus.data.tables.identifiers import together
 from foedus.data.tables.meant import check_units
 from foedus.data.tables.options import TableOptions
@@ -44,7 +44,7 @@ from foedus.data.told import Told, ask_told
 
 @dataclass(frozen=True)
 class TableFile:
-    """Every node its own CSV or Parquet file: what ``AtNodes`` loads for a table. A file is read at its node alone.
+    """Every node its own file: what ``AtNodes`` loads for a table, of any format. A file is read at its node alone.
 
     ``path``     a node's file, in which ``{node}`` stands for its id; or a file for each node.
     ``target``   the column to learn.
@@ -80,8 +80,7 @@ class TableFile:
         """Read a node's file."""
         path = self.file(node)
         wanted = asked(self.target, self.options)
-        suffixes = PARQUET if path.name.lower().endswith(PARQUET) else CSV
-        return Own(Unread(opened(path, suffixes, wanted, whole=False), wanted, wanted.preparing()))
+        return Own(Unread(opened(path, format_of(path), wanted, whole=False), wanted, wanted.preparing()))
 
     def agree(self, survey: Survey, data: AtNodes) -> Agreement:
         """What the columns are, and how they become numbers."""

@@ -28,8 +28,6 @@ DEEPEST = 6
 MOST_FILES = 100_000
 """... among so many."""
 DELIMITERS = ",;\t|"
-CSV = (".csv", ".tsv", ".txt", ".data", ".csv.gz", ".tsv.gz")
-PARQUET = (".parquet", ".pq")
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,8 @@ class Reading:
 
     ``names`` are the columns' names, for files whose first line is already data. ``missing_in``: what is missing in
     some columns besides, by their names here. ``spelling``: of some columns, texts and what they are read as, where
-    ``ignore_case`` counts. ``amounts``: columns of numbers that may have units and marks between thousands.
+    ``ignore_case`` counts. ``amounts``: columns of numbers that may have units and marks between thousands. ``sheet``:
+    that of a workbook, its name or place from 0 (None: the only one that holds anything).
     """
 
     missing_values: tuple[str, ...] = MISSING
@@ -50,6 +49,7 @@ class Reading:
     spelling: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
     ignore_case: bool = True
     amounts: tuple[str, ...] = ()
+    sheet: str | int | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -64,6 +64,8 @@ class Reading:
             raise BadInput(f"decimal must be '.' or ',', got {self.decimal!r}")
         if self.decimal == "," == self.delimiter:
             raise BadInput("decimal and delimiter are both ',': a number could not be told from two columns")
+        if self.sheet is not None and (isinstance(self.sheet, bool) or not isinstance(self.sheet, str | int)):
+            raise BadInput(f"sheet must be the name of a sheet, its place from 0, or None; got {self.sheet!r}")
 
 
 class NoRows(BadInput):
@@ -173,7 +175,7 @@ def open_text(path: Path, reading: Reading) -> Text:
 
     Errors: ``BadInput`` for a file that is empty, binary or in another encoding, and for a header that is not one.
     """
-    data = _utf8(path, read_bytes(path), reading.encoding)
+    data = utf8(path, read_bytes(path), reading.encoding)
     if not data.strip():
         raise BadInput(f"{path} is empty: a table needs a line with the names of its columns, then rows")
     delimiter = reading.delimiter or _sniff(path, data, reading.decimal)
@@ -238,8 +240,11 @@ _ADVICE = {
 """What to do with a file that is no CSV; all others are exported."""
 
 
-def _utf8(path: Path, data: bytes, encoding: str) -> bytes:
-    """The bytes as UTF-8 without a byte order mark."""
+def utf8(path: Path, data: bytes, encoding: str) -> bytes:
+    """The bytes of a text in some encoding as UTF-8, without a byte order mark.
+
+    Errors: ``BadInput`` for what is of a known other format, binary, or in another encoding.
+    """
     known = format_of(data[:LONGEST])
     if known is not None and (known in _ADVICE or b"\0" in data):  # a CSV may begin with BM or P1
         raise BadInput(f"{path} is a {known} file: {_ADVICE.get(known, 'export the table as CSV')}")
@@ -248,7 +253,7 @@ def _utf8(path: Path, data: bytes, encoding: str) -> bytes:
             raise BadInput(f"{path} is UTF-16, not UTF-8: convert it, or pass encoding='utf-16'")
         if b"\0" in data:
             raise BadInput(
-                f"{path} is binary, not a CSV: its byte {data.index(0)} is NUL. "
+                f"{path} is binary, not text: its byte {data.index(0)} is NUL. "
                 "If it is text in another encoding, pass encoding='utf-16'"
             )
         data = data.removeprefix(codecs.BOM_UTF8)

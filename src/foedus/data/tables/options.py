@@ -118,6 +118,39 @@ class CsvOptions(TableOptions):
         )
 
 
+@dataclass(frozen=True)
+class ExcelOptions(TableOptions):
+    """The same, and which sheet of a workbook it is."""
+
+    _: KW_ONLY
+    sheet: str | int | None = None
+
+    def reading(self) -> Reading:
+        return replace(super().reading(), sheet=self.sheet)
+
+
+@dataclass(frozen=True)
+class ArffOptions(TableOptions):
+    """The same, and the encoding of the text."""
+
+    _: KW_ONLY
+    encoding: str = "utf-8"
+
+    def reading(self) -> Reading:
+        return replace(super().reading(), encoding=self.encoding)
+
+
+@dataclass(frozen=True)
+class AnyOptions(CsvOptions):
+    """What there is to say of a file of any format."""
+
+    _: KW_ONLY
+    sheet: str | int | None = None
+
+    def reading(self) -> Reading:
+        return replace(super().reading(), sheet=self.sheet)
+
+
 def taking(options: type) -> Callable[[F], F]:
     """Says of ``function(path, *args, **options)`` that it takes what ``options`` does, one by one.
 

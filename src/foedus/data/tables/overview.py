@@ -10,7 +10,8 @@ import numpy as np
 
 from foedus.core.errors import BadInput
 from foedus.data.tables.arrow import Cells
-from foedus.data.tables.files import CSV, PARQUET, Paths, Reading, find
+from foedus.data.tables.files import Paths, Reading, find
+from foedus.data.tables.formats import SUFFIXES, format_of
 from foedus.data.tables.read import Sheet, read
 from foedus.data.tables.typed import are_dates, are_numbers, canonical
 
@@ -48,7 +49,7 @@ class Guess:
 
 @dataclass(frozen=True)
 class Look:
-    """What is in a table. ``source`` is ``"csv"`` or ``"parquet"``; ``options`` are those for ``load(source, ...)``."""
+    """What is in a table. ``source`` is its format (``"csv"``); ``options`` are those for ``load(source, ...)``."""
 
     path: Any
     source: str
@@ -87,10 +88,10 @@ class Look:
 def look(path: Paths, reading: Reading = Reading()) -> Look:
     """Read a table and say what its columns hold, which is to be learned, which names a node, which to leave out.
 
-    Parquet if the (first) file ends so, else CSV. Errors: ``BadInput`` for what cannot be read.
+    All files are read as the first of them is. Errors: ``BadInput`` for what cannot be read.
     """
-    parquet = find(path, (*CSV, *PARQUET))[0].name.lower().endswith(PARQUET)
-    sheet = read(path, PARQUET if parquet else CSV, reading, {}, lambda name: True)
+    form = format_of(find(path, SUFFIXES)[0])
+    sheet = read(path, form, reading, {}, lambda name: True)
     columns = tuple(_column(name, cells) for name, cells in sheet.cells.items())
     if len(columns) < 2:
         raise BadInput(
@@ -102,7 +103,7 @@ def look(path: Paths, reading: Reading = Reading()) -> Look:
     rest = [c for c in columns if c.name not in (target.name, node.name if node else None)]
     drop = tuple(Guess(c.name, why) for c in rest if (why := _useless(c, sheet)) is not None)
     files = tuple(str(p.path) for p in sheet.parts)
-    return Look(path, "parquet" if parquet else "csv", files, sheet.rows, columns, target, node, drop)
+    return Look(path, form.source, files, sheet.rows, columns, target, node, drop)
 
 
 def _column(name: str, cells: Cells) -> ColumnLook:
