@@ -6,10 +6,14 @@ import logging
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 from foedus.cli import demo, init, look, run, speedup  # noqa: F401  (each adds its commands)
 from foedus.cli.app import any_encoding, app, say, warnings
 from foedus.core.interrupts import heard_once
+
+if TYPE_CHECKING:
+    from foedus.core.errors import FoedusError
 
 INTERRUPTED = 130
 """The status of a command that Ctrl-C has ended, as shells have it."""
@@ -33,9 +37,9 @@ def _run() -> None:
     try:
         app()
     except BadInput as e:
-        sys.exit(_said(e, 2))
+        sys.exit(_said(_as_options(e), 2))
     except FoedusError as e:
-        sys.exit(_said(e, 1))
+        sys.exit(_said(_as_options(e), 1))
     except KeyboardInterrupt as e:
         sys.exit(_said(str(e) or "stopped", INTERRUPTED))
     except BrokenPipeError:  # whoever read us has had enough
@@ -59,6 +63,13 @@ def _run() -> None:
         if e.code == INTERRUPTED:  # all is said: a Ctrl-C more shall not end Python's own end with a traceback
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         raise
+
+
+def _as_options(e: FoedusError) -> object:
+    """What an error says, the options that it advises written as this command line takes them."""
+    from foedus.experiment.advice import in_set
+
+    return e if hasattr(e, "problems") else e.said(lambda option: in_set(option, {}))
 
 
 def _where(e: OSError) -> str:

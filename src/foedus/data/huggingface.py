@@ -160,7 +160,7 @@ def _picture(held: Any, what: str) -> Any:
     try:
         return opened(Path(path or ""), content)
     except BadInput as e:
-        raise BadInput(f"{what}: {e}") from e
+        raise BadInput(f"{what}: ", *e.args) from e
 
 
 def _flat(values: NDArray[Any], column: str) -> NDArray[np.float64]:

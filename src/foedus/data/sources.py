@@ -12,6 +12,8 @@ from foedus.data.dataset import Dataset
 from foedus.data.huggingface import huggingface
 from foedus.data.idx import idx
 from foedus.data.images import images
+from foedus.data.leaf import leaf
+from foedus.data.libsvm import libsvm
 from foedus.data.map_style import torch_dataset
 from foedus.data.npz import npz
 from foedus.data.shakespeare import shakespeare
@@ -35,6 +37,8 @@ SOURCES: dict[str, Callable[..., Dataset | Table]] = {
     "arff": arff,
     "arrow": arrow,
     "orc": orc,
+    "leaf": leaf,
+    "libsvm": libsvm,
     "images": images,
     "huggingface": huggingface,
     "torch": torch_dataset,

@@ -11,10 +11,11 @@ from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any
 
-from foedus.core.errors import BadInput, plain_name
+from foedus.core.errors import BadInput, FoedusError, plain_name
 from foedus.core.text import readable
 from foedus.core.types.keys import Key
 from foedus.data.files import kind_of
+from foedus.experiment.advice import in_file, in_set
 from foedus.experiment.builder import FileBuilder
 from foedus.experiment.experiment import Experiment
 from foedus.experiment.lines import lines
@@ -71,9 +72,14 @@ class Document:
     def _lines(self) -> dict[Path, int]:
         return {_normal(path): line for path, line in self.lines.items()}
 
-    def problem(self, path: Path, message: str) -> Problem:
-        """A problem at this path."""
-        return Problem(self.where(path), dotted(path), message)
+    def problem(self, path: Path, wrong: str | FoedusError) -> Problem:
+        """A problem at this path. The options that an error advises are written as its place has them."""
+        where = self.where(path)
+        if isinstance(wrong, FoedusError):
+            at = str(path[0]) if path else ""
+            by_set = where.startswith("--set ")
+            wrong = wrong.said(lambda o: in_set(o, self.raw) if by_set else in_file(o, self.raw, at))
+        return Problem(where, dotted(path), wrong)
 
     def in_order(self, problems: Sequence[Problem]) -> list[Problem]:
         """Each once, by line; what has none comes first."""
@@ -157,7 +163,7 @@ def _check_cohorts(t: Tables, builder: Builder, nodes: int) -> None:
             try:
                 value.draw(nodes, Key(0))
             except BadInput as e:
-                builder.fail(("program", written(type(t.program)), name), str(e))
+                builder.fail(("program", written(type(t.program)), name), e)
 
 
 # -- from text and files ---------------------------------------------------------------------------------------------

@@ -165,7 +165,7 @@ def _cases(document: Document) -> list[Case]:
             try:
                 here.set(axis.keys, copy.deepcopy(axis.values[i]), document.where((*axis.place, i)))
             except BadInput as e:
-                problems.append(document.problem(axis.place, str(e)))
+                problems.append(document.problem(axis.place, e))
         try:
             experiment = here.experiment()
         except BadExperiment as e:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from foedus.core.errors import BadInput
+from foedus.data.npz_file import headers, roles
+from foedus.data.other_formats import refusal
+from foedus.data.recognised import source_of
+from foedus.data.tables.formats import FORMATS
 from foedus.plain.places import said
 from foedus.plain.toml import inline
 
-TABLES = (".csv", ".tsv", ".txt", ".parquet")
-IMAGES = (".png", ".jpg", ".jpeg")
 MARK = "<-"
 """Stands in the comment of a guess."""
 
@@ -116,26 +117,37 @@ def _look(data: Path, file: Path) -> tuple[str, dict[str, Said], bool, bool]:
     if not data.exists():
         raise BadInput(f"there is no {data}: name a table, an .npz file, or a folder of tables, idx files or images")
     path = Said(said(os.path.relpath(data, file.parent)))
-    names = [p.name.lower() for p in _inside(data)]
-    if any(n.removesuffix(".gz").endswith(TABLES) for n in names):
+    source = source_of(data)
+    if source in FORMATS:
         return _table(data, path)
-    if data.suffix == ".npz":
-        return "arrays", {"source": Said("npz"), "path": path, **_dealt(), "holdout": Said(0.2)}, False, True
-    if any("-idx" in n or ".idx" in n for n in names):
+    if source == "npz":
+        return _arrays(data, path)
+    if source == "idx":
         return "idx files", {"source": Said("idx"), "path": path, **_dealt()}, False, True
-    if any(n.endswith(IMAGES) for n in names):
+    if source == "images":
         size = Said([32, 32], f"{MARK} every image is brought to this height and width")
         return "images", {"source": Said("images"), "path": path, "size": size, **_dealt()}, False, False
-    raise BadInput(
-        f"{data} holds no data that a source can read: a table (.csv, .parquet), an .npz file, idx files, or a folder "
-        "of images (.png, .jpg), a folder for each class"
-    )
+    if source == "leaf":
+        comment = "every user is a node, and keeps a fifth of its rows to evaluate on"
+        return "LEAF's users", {"source": Said("leaf"), "path": path, "holdout": Said(0.2, comment)}, False, True
+    if source == "libsvm":
+        rows = {"source": Said("libsvm"), "path": path, **_dealt(), "holdout": Said(0.2)}
+        beside = Path(f"{path.value}.t")  # so LIBSVM's own data sets name their test part
+        if (file.parent / beside).is_file():
+            rows["test"] = Said(str(beside))
+        return "sparse rows", rows, False, True
+    raise BadInput(refusal(data))
 
 
-def _inside(data: Path) -> Iterable[Path]:
-    if not data.is_dir():
-        return [data]
-    return (p for _, p in zip(range(10_000), data.rglob("*"), strict=False) if p.is_file())
+def _arrays(data: Path, path: Said) -> tuple[str, dict[str, Said], bool, bool]:
+    found = roles(data)
+    fields = {"source": Said("npz"), "path": path}
+    guessed = found.options.items()
+    fields |= {role: Said(name, f"{MARK} the array's name") for role, name in guessed if role != name}
+    if "node" in found.options:
+        fields["node"] = Said(found.node, f"{MARK} whose row it is")
+    flat = len(headers(data)[found.x].shape) == 2
+    return "arrays", {**fields, **({} if found.node else _dealt()), "holdout": Said(0.2)}, False, flat
 
 
 def _table(data: Path, path: Said) -> tuple[str, dict[str, Said], bool, bool]:

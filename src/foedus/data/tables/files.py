@@ -13,9 +13,11 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
+from foedus.core.advice import Option
 from foedus.core.errors import BadInput, did_you_mean
 from foedus.core.text import readable
 from foedus.data.files import kind_of, listed, read_bytes
+from foedus.data.other_formats import other_format, refusal
 from foedus.data.signatures import LONGEST, format_of
 
 Paths = str | Path | Sequence[str | Path]
@@ -232,12 +234,8 @@ def _all_values(names: Sequence[str]) -> bool:
     return sum(map(value, names)) * 2 > len(names)
 
 
-_ADVICE = {
-    "Parquet": 'load("parquet", path=...)',
-    "zip or Excel": "save the sheet as CSV",
-    "pre-2007 Excel": "save the sheet as CSV",
-}
-"""What to do with a file that is no CSV; all others are exported."""
+_TABLES = {"Parquet": "parquet", "zip or Excel": "excel", "Arrow": "arrow", "ORC": "orc"}
+"""The sources that read what begins so."""
 
 
 def utf8(path: Path, data: bytes, encoding: str) -> bytes:
@@ -245,13 +243,18 @@ def utf8(path: Path, data: bytes, encoding: str) -> bytes:
 
     Errors: ``BadInput`` for what is of a known other format, binary, or in another encoding.
     """
-    known = format_of(data[:LONGEST])
-    if known is not None and (known in _ADVICE or b"\0" in data):  # a CSV may begin with BM or P1
-        raise BadInput(f"{path} is a {known} file: {_ADVICE.get(known, 'export the table as CSV')}")
+    known, is_binary = format_of(data[:LONGEST]), b"\0" in data
+    if known in _TABLES and (known != "zip or Excel" or b"xl/" in data):
+        source = _TABLES[known]
+        raise BadInput(
+            f"{path} is a {known} file: ", Option("source", source, call=f'load("{source}", ...)'), " reads it"
+        )
+    if (is_binary or data.lstrip()[:1] in (b"[", b"{", b"<")) and other_format(path) is not None:
+        raise BadInput(refusal(path))
     if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
         if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             raise BadInput(f"{path} is UTF-16, not UTF-8: convert it, or pass encoding='utf-16'")
-        if b"\0" in data:
+        if is_binary:
             raise BadInput(
                 f"{path} is binary, not text: its byte {data.index(0)} is NUL. "
                 "If it is text in another encoding, pass encoding='utf-16'"
