@@ -6,7 +6,6 @@ Source: LEAF, Caldas et al., 2018, arXiv:1812.01097; https://github.com/Talwalka
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from foedus.data.dataset import Dataset
 from foedus.data.files import existing_file, existing_folder, listed, naming, read_bytes
 from foedus.data.from_arrays import arrays
 from foedus.data.memory import check_fits, fitting
+from foedus.data.shaped import shaped
 
 Array = NDArray[Any]
 
@@ -158,7 +158,7 @@ def _dataset(rows: _Rows, judged: _Rows | None, test: float | None, shape: Seque
     if rows.of_text:
         xs, ys, names = _tokens(xs, ys)
     else:
-        xs = [_shaped(x.astype(np.float32), shape) for x in xs]
+        xs = [shaped(x.astype(np.float32), shape) for x in xs]
     if names is None and rows.y.dtype.kind == "U":
         names = tuple(np.unique(np.concatenate(ys)).tolist())
         ys = [np.searchsorted(np.array(names), y) for y in ys]
@@ -172,17 +172,6 @@ def _dataset(rows: _Rows, judged: _Rows | None, test: float | None, shape: Seque
         keep_dtype=rows.of_text,
     )
     return data if names is None else replace(data, class_names=names)
-
-
-def _shaped(x: Array, shape: Sequence[int] | None) -> Array:
-    if shape is None:
-        return x
-    size = math.prod(x.shape[1:])
-    if not isinstance(shape, Sequence) or isinstance(shape, str) or not all(type(n) is int and n > 0 for n in shape):
-        raise BadInput(f"shape must be positive integers such as (1, 28, 28), or None; got {shape!r}")
-    if math.prod(shape) != size:
-        raise BadInput(f"shape {tuple(shape)} is {math.prod(shape)} numbers, a row has {size}")
-    return x.reshape(len(x), *shape)
 
 
 def _tokens(xs: list[Array], ys: list[Array]) -> tuple[list[Array], list[Array], tuple[str, ...] | None]:

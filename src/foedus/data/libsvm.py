@@ -6,6 +6,7 @@ Source: Chang and Lin, LIBSVM: a library for support vector machines, ACM TIST, 
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ MOST_LABELS = 20
 
 def libsvm(
     path: Paths,
-    test: float | str | None = 0.2,
+    test: float | str | os.PathLike[str] | None = 0.2,
     task: str | None = None,
     features: int | None = None,
 ) -> Dataset:
@@ -45,7 +46,7 @@ def libsvm(
     if features is not None and (isinstance(features, bool) or not isinstance(features, int) or features < 1):
         raise BadInput(f"features must be a positive integer or None, got {features!r}")
     files = find(path, LIBSVM)
-    judged = find(test, LIBSVM) if isinstance(test, str) else []
+    judged = find(os.fspath(test), LIBSVM) if isinstance(test, str | os.PathLike) else []
     name = stem(files[0]) if len(files) == 1 else files[0].parent.name or "libsvm"
     with fitting(path):
         xs, ys = _read([*files, *judged], features)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from foedus.data.files import existing_file, listed, naming
 from foedus.data.from_arrays import arrays
 from foedus.data.memory import check_packed, fitting
 from foedus.data.npz_file import DAMAGE, header, line, name_of, opened
+from foedus.data.shaped import shaped
 
 
 def npz(
@@ -27,6 +29,7 @@ def npz(
     y_test: str | None = "y_test",
     test: float | None = None,
     keep_dtype: bool = True,
+    shape: Sequence[int] | None = None,
 ) -> Dataset:
     """The arrays of an .npz file, by their names.
 
@@ -34,6 +37,7 @@ def npz(
     ``x_test``, ``y_test``  held-out rows; the default names are taken if the file has both, None takes none.
     ``test``      where there are none: the fraction of rows to hold out, or None.
     ``keep_dtype``  uint8 pixels stay uint8 and other integers stay tokens (int64); False makes all inputs float32.
+    ``shape``     of a row, such as (1, 28, 28) for pixels that are flat or have no channel.
     Pickled objects are never loaded: a file cannot run code. Errors: ``BadInput`` for a missing or damaged file, a name
     that it does not have (with those that it has), an array of objects, and whatever ``arrays`` says.
     """
@@ -53,8 +57,8 @@ def npz(
             "to None"
         )
     return naming(file, lambda: arrays(
-        found["x"], found["y"], node=found.get("node"), test=test if pair is None else pair,
-        keep_dtype=keep_dtype, name=file.stem,
+        shaped(found["x"], shape), found["y"], node=found.get("node"),
+        test=test if pair is None else (shaped(pair[0], shape), pair[1]), keep_dtype=keep_dtype, name=file.stem,
     ))  # fmt: skip
 
 

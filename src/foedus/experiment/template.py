@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from dataclasses import dataclass, replace
@@ -146,8 +147,11 @@ def _arrays(data: Path, path: Said) -> tuple[str, dict[str, Said], bool, bool]:
     fields |= {role: Said(name, f"{MARK} the array's name") for role, name in guessed if role != name}
     if "node" in found.options:
         fields["node"] = Said(found.node, f"{MARK} whose row it is")
-    flat = len(headers(data)[found.x].shape) == 2
-    return "arrays", {**fields, **({} if found.node else _dealt()), "holdout": Said(0.2)}, False, flat
+    row = headers(data)[found.x].shape[1:]
+    pictures = len(row) == 3 and row[0] in (1, 3)
+    if len(row) > 1 and not pictures:
+        fields["shape"] = Said([math.prod(row)], f"{MARK} a row is {' x '.join(map(str, row))}, and made flat here")
+    return "arrays", {**fields, **({} if found.node else _dealt()), "holdout": Said(0.2)}, False, not pictures
 
 
 def _table(data: Path, path: Said) -> tuple[str, dict[str, Said], bool, bool]:
