@@ -59,7 +59,10 @@ def report_(
 
 @app.command()
 def data(
-    file: Annotated[Path, typer.Argument(help="An experiment (.toml), or a table (.csv, .parquet, a folder of them).")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="An experiment (.toml), a table (.csv, .xlsx, .parquet ... or a folder of them), .npz."),
+    ],
     sets: Sets = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Also write a page (.html) or a picture (.png, .svg).")
@@ -89,14 +92,38 @@ def _table(path: Path, json: bool) -> None:
     """What is in a table, before anything is decided about it."""
     from dataclasses import asdict
 
+    from foedus.core.errors import BadInput
+    from foedus.data.recognised import source_of
     from foedus.data.tables import look
+    from foedus.experiment.instead import SHOWN, check_is, instead
 
+    check_is("data", path)
+    source = source_of(path)
+    if source == "npz":
+        _arrays(path, json)
+        return
+    if path.exists() and source is not None and source not in SHOWN:
+        raise BadInput(f"{path} {instead(path, 'data')}; foedus data shows who holds what by that")
     found = look(str(path))
     if json:
         print_json(asdict(found))
     else:
         tell(*found.lines)
         tell("", f"Write an experiment that says so: foedus init {word(path)}")
+
+
+def _arrays(path: Path, json: bool) -> None:
+    """The arrays of an .npz file, and which of them are taken for what."""
+    from foedus.data.npz_file import headers, roles
+
+    found, taken = headers(path), roles(path).options
+    if json:
+        arrays = {name: {"shape": h.shape, "dtype": str(h.dtype)} for name, h in found.items()}
+        print_json({"arrays": arrays, "options": taken})
+        return
+    as_what = {name: role for role, name in taken.items()}
+    tell(*(f"{n}: {h.line}" + (f", taken as {as_what[n]}" if n in as_what else "") for n, h in found.items()))
+    tell("", f"Write an experiment that says so: foedus init {word(path)}")
 
 
 def _also_in(label: str, folder: Path) -> str:
@@ -110,7 +137,9 @@ def _also_in(label: str, folder: Path) -> str:
 def _runs(folder: Path) -> Run | dict[str, list[Run]]:
     from foedus import saved
     from foedus.core.errors import BadInput
+    from foedus.experiment.instead import check_is
 
+    check_is("run", folder)
     if not (folder / saved.STUDY).exists():
         return saved.glance(folder)
     from foedus.experiment.study import Study

@@ -21,7 +21,7 @@ class Other:
 
     ``code``  Python that reads ``sys.argv[1]`` and writes ``sys.argv[2]``, a file that ends in ``to``;
     ``command``  or else a command of a shell, in which ``{file}`` and ``{to}`` stand for these, or ``{folder}``;
-    ``words``  or else, what to do. ``needs`` are the packages that the code imports.
+    ``words``  or else, what to do. ``needs`` are the packages that the code imports. ``is_text``: such a file is text.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Other:
     needs: str = "pandas"
     command: str = ""
     words: str = ""
+    is_text: bool = False
 
     def advice(self, file: Path) -> str:
         """What to do with a file. Names stand in it as a shell has to be told them."""
@@ -57,8 +58,8 @@ OTHERS = (
     Other("an SPSS file", (".sav", ".zsav"), _PANDAS.format("read_spss(sys.argv[1])"), needs="pandas, pyreadstat"),
     Other("a SAS file", (".sas7bdat", ".xpt"), _PANDAS.format('read_sas(sys.argv[1], encoding="latin-1")')),
     Other("a Stata file", (".dta",), _PANDAS.format("read_stata(sys.argv[1])")),
-    Other("an XML file", (".xml",), _PANDAS.format("read_xml(sys.argv[1])"), needs="pandas, lxml"),
-    Other("a JSON document, not JSON lines", (".json",), _PANDAS.format("read_json(sys.argv[1])")),
+    Other("an XML file", (".xml",), _PANDAS.format("read_xml(sys.argv[1])"), needs="pandas, lxml", is_text=True),
+    Other("a JSON document, not JSON lines", (".json",), _PANDAS.format("read_json(sys.argv[1])"), is_text=True),
     Other(
         "an R object",
         (".rds",),
@@ -186,6 +187,9 @@ def other_format(file: Path) -> Other | None:
 def refusal(path: Path) -> str:
     """What to say of a file or folder that no source reads, with what to do."""
     other = None if path.is_dir() else other_format(path)
+    if other is not None and (suffix := other.suffix(path)) and not other.is_text and _holds_text(path):
+        better = _word(path.with_name(path.name[: -len(suffix)] + CSV))
+        return f"{path} holds text, and ends as {other.name} does: if it is a table, name it {better}"
     if other is not None:
         return f"{path} is {other.name}, which no source reads: {other.advice(path)}"
     return (
@@ -193,6 +197,17 @@ def refusal(path: Path) -> str:
         "an .npz file, LIBSVM's text, or a folder of tables, idx files, LEAF's JSON files or images (.png, .jpg, a "
         "folder for each class)"
     )
+
+
+def _holds_text(file: Path) -> bool:
+    if kind_of(file) != "a file":
+        return False
+    try:
+        with file.open("rb") as f:
+            start = f.read(1 << 12)
+    except OSError:  # whoever reads it says so
+        return False
+    return bool(start) and all(b in b"\t\n\r" or 32 <= b != 127 for b in start) and format_of(start) is None
 
 
 def _word(file: Path) -> str:

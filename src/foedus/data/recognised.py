@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from foedus.core.records.folder import ABOUT
 from foedus.data.files import kind_of
 from foedus.data.tables.formats import FORMATS, SUFFIXES, format_of
 
@@ -20,7 +23,7 @@ MOST = 10_000
 
 
 def source_of(path: Path) -> str | None:
-    """The source that reads a file or folder; None for what none does.
+    """The source that reads a file or folder; None for what none does. Folders of runs in it are passed over.
 
     >>> source_of(Path("hospitals.xlsx")), source_of(Path("digits.npz")), source_of(Path("thesis.pdf"))
     ('excel', 'npz', None)
@@ -74,4 +77,13 @@ def _beginning(file: Path) -> bytes:
 def _inside(path: Path) -> Iterable[Path]:
     if not path.is_dir():
         return [path]
-    return (p for _, p in zip(range(MOST), path.rglob("*"), strict=False) if p.is_file())
+    return itertools.islice(_files(path), MOST)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for here, folders, names in os.walk(folder):
+        if ABOUT in names:
+            folders.clear()
+            continue
+        folders.sort()
+        yield from (Path(here, name) for name in sorted(names))

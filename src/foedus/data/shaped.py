@@ -12,7 +12,7 @@ from foedus.core.errors import BadInput
 
 
 def shaped(x: NDArray[Any], shape: Sequence[int] | None) -> NDArray[Any]:
-    """The rows ``x`` (N, ...) with this shape each; None leaves them. Errors: ``BadInput`` for one that does not fit."""
+    """The rows ``x`` (N, ...) with this shape each, or as they are. Errors: ``BadInput`` if it does not fit."""
     if shape is None:
         return x
     if not isinstance(shape, Sequence) or isinstance(shape, str) or not all(type(n) is int and n > 0 for n in shape):

@@ -18,6 +18,7 @@ from foedus.data.files import kind_of
 from foedus.experiment.advice import in_file, in_set
 from foedus.experiment.builder import FileBuilder
 from foedus.experiment.experiment import Experiment
+from foedus.experiment.instead import instead, what_is
 from foedus.experiment.lines import lines
 from foedus.experiment.problems import BadExperiment, Problem
 from foedus.experiment.tables import Tables
@@ -203,6 +204,9 @@ def from_file(path: str | FilePath, sets: Sequence[str] = (), code: bool = True)
     def bad(message: str) -> BadExperiment:
         return BadExperiment([Problem(str(path), "", message)])
 
+    found = what_is(file) if file.exists() else None
+    if found not in (None, "experiment"):
+        raise bad(f"this {instead(file, found)}")
     kind = kind_of(file)
     if kind not in ("a file", "a folder", None):  # what a device or a pipe says cannot be read again to go on
         raise bad(f"this is {kind}: an experiment is a TOML file")
