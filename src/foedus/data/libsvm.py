@@ -77,7 +77,7 @@ def _read(files: list[Path], features: int | None) -> tuple[list[NDArray[Any]], 
     for file, y in zip(files, labels, strict=True):
         if not len(y):
             raise BadInput(f"{file} is empty: a row is a label, then place:value with spaces between")
-    if rows[0].shape[1] == 0:
+    if not sum(x.nnz for x in rows):
         raise BadInput(f"{files[0]} has labels and no values")
     cells = sum(x.shape[0] for x in rows) * rows[0].shape[1]
     check_fits(f"{files[0]}, {rows[0].shape[1]:,} columns by its largest place, all dense,", 4 * cells)
