@@ -54,7 +54,7 @@ def leaf(path: str | os.PathLike[str], test: float | None = None, shape: Sequenc
     folder, train, held = _found(Path(path).expanduser() if isinstance(path, str | os.PathLike) else path)
     rows = _read(train)
     if held and test is not None:
-        raise BadInput(f"{folder} has test rows of its own, in test/: leave out test={test!r}")
+        raise BadInput(f"{folder} has test rows of its own, in test/: leave out test")
     judged = _read(held) if held else None
     return naming(folder, lambda: _dataset(rows, judged, test, shape, folder.stem))
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from foedus.core.advice import Option
 from foedus.core.errors import BadInput
 from foedus.data.dataset import Dataset
 from foedus.data.files import existing_file, listed, naming
 from foedus.data.from_arrays import arrays
 from foedus.data.memory import check_packed, fitting
-from foedus.data.npz_file import DAMAGE, header, line, name_of, opened
+from foedus.data.npz_file import DAMAGE, header, line, name_of, opened, roles
 from foedus.data.shaped import shaped
 
 
@@ -44,17 +45,19 @@ def npz(
     file = existing_file(path, "an .npz file; numpy.savez(path, x=x, y=y) writes one")
     with opened(file) as held:
         names = [name_of(e) for e in held.namelist()]
-        found = {what: _read(held, file, name) for what, name in (("x", x), ("y", y), ("node", node)) if name}
+        found = {what: _read(held, file, what, name) for what, name in (("x", x), ("y", y), ("node", node)) if name}
         defaults = (x_test, y_test) == ("x_test", "y_test")
         pair: Any = None
         if x_test is not None and y_test is not None and not (defaults and not {x_test, y_test} & set(names)):
-            pair = _read(held, file, x_test), _read(held, file, y_test)
+            pair = _read(held, file, "x_test", x_test), _read(held, file, "y_test", y_test)
         elif (x_test is None) != (y_test is None):
             raise BadInput("x_test and y_test belong together: give both names, or None for both")
     if pair is not None and test is not None:
         raise BadInput(
-            f"{file} has test rows of its own ({x_test}, {y_test}): leave out test={test!r}, or set x_test and y_test "
-            "to None"
+            f"{file} has test rows of its own ({x_test}, {y_test}): leave out test, or give ",
+            Option("x_test", None),
+            " and ",
+            Option("y_test", None),
         )
     return naming(file, lambda: arrays(
         shaped(found["x"], shape), found["y"], node=found.get("node"),
@@ -62,11 +65,11 @@ def npz(
     ))  # fmt: skip
 
 
-def _read(held: zipfile.ZipFile, file: Path, name: str) -> Any:
+def _read(held: zipfile.ZipFile, file: Path, role: str, name: str) -> Any:
     """An array by its name. Memory is taken for it when its header and the archive say the same of its size."""
     entries = {name_of(e.filename): e for e in held.infolist()}
     if name not in entries:
-        raise BadInput(f"{file} has no array {name!r}: it has {listed(entries)}")
+        raise BadInput(f"{file} has no array {name!r}: it has {listed(entries)}", *_taken_for(file, role))
     entry, what = entries[name], f"{file}: array {name!r}"
     try:
         with fitting(what):
@@ -86,3 +89,12 @@ def _read(held: zipfile.ZipFile, file: Path, name: str) -> Any:
         raise
     except DAMAGE as e:
         raise BadInput(f"{what} is damaged: {line(e)}") from e
+
+
+def _taken_for(file: Path, role: str) -> tuple[str | Option, ...]:
+    """The end of an error: the array that may be meant by a role, if any is likely to be."""
+    try:
+        name = roles(file).options.get(role)
+    except BadInput:
+        return ()
+    return () if name is None else ("; it may be ", Option(role, name))

@@ -92,7 +92,7 @@ def test_quoted_newlines_and_delimiters_are_part_of_a_cell(write):
         (b"\n \n", {}, r"^t\.csv is empty"),
         ("a,b,y\n", {}, r"t\.csv has names of columns but no rows"),
         (b"a,b\x00\x01", {}, r"t\.csv is binary, not text: its byte 3 is NUL"),
-        (b"PK\x03\x04...", {}, r"a zip or Excel file: save the sheet as CSV"),
+        (b"PK\x03\x04...", {}, r"is a zip archive, which no source reads: run python -m zipfile"),
         (b"PAR1...", {}, r"a Parquet file: load\(\"parquet\""),
         (b"\x1f\x8b broken", {}, r"t\.csv is damaged, it cannot be unpacked: "),
         ("a,y\né,0\nü,1\n".encode("latin-1"), {}, r"not UTF-8: byte 4 \(0xe9, line 2\).*encoding='latin-1'"),
