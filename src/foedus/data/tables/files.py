@@ -249,7 +249,7 @@ def utf8(path: Path, data: bytes, encoding: str) -> bytes:
         raise BadInput(
             f"{path} is a {known} file: ", Option("source", source, call=f'load("{source}", ...)'), " reads it"
         )
-    if (is_binary or data.lstrip()[:1] in (b"[", b"{", b"<")) and other_format(path) is not None:
+    if (is_binary or known in _TABLES or data.lstrip()[:1] in (b"[", b"{", b"<")) and other_format(path) is not None:
         raise BadInput(refusal(path))
     if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
         if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
