@@ -392,7 +392,7 @@ def test_amounts_of_a_target_are_not_told(tmp_path):
         (
             ({"a": [1, 2], "y": [0, 1]}, {"a": [1, 2], "y": ["no", "yes"]}),
             {"positive": ">0"},
-            "target y is of text at node 1, and positive='>0' compares numbers",
+            "target y is of text at node 1, and positive, '>0', compares numbers",
         ),
         (({"a": [1, 2], "y": [0, 1]},), {"dorp": ["a"]}, "a table has no option 'dorp': did you mean 'drop'"),
     ],

@@ -28,10 +28,21 @@ def test_what_is_written_is_read_as_what_was_meant(value, table):
 
 def test_a_list_keeps_what_is_there():
     raw = {"Data": {"drop": ["a", "x"]}}
-    assert in_file(Option("drop", ["x", "y"]), raw, "data") == 'drop = ["a", "x", "y"]'
-    assert in_set(Option("drop", ["y"]), raw) == """--set 'data.drop=["a", "x", "y"]'"""
-    assert in_file(Option("drop", ["y"]), {"data": {"drop": "a"}}, "data") == 'drop = ["a", "y"]'
-    assert in_file(Option("drop", ["y"]), {"data": 3}, "data") == 'drop = ["y"]'
+    assert in_file(Option("drop", ["x", "y"], adds=True), raw, "data") == 'drop = ["a", "x", "y"]'
+    assert in_set(Option("drop", ["y"], adds=True), raw) == """--set 'data.drop=["a", "x", "y"]'"""
+    assert in_file(Option("drop", ["y"], adds=True), {"data": {"drop": "a"}}, "data") == 'drop = ["a", "y"]'
+    assert in_file(Option("drop", ["y"], adds=True), {"data": 3}, "data") == 'drop = ["y"]'
+
+
+def test_missing_values_by_column_join_those_of_all():
+    option = Option("missing_values", {"a b": ["high"]}, adds=True)
+    assert in_file(option, {}, "data") == 'missing_values = { "a b" = ["high"] }'
+    assert in_file(option, {"data": {"missing_values": ["-9"]}}, "data") == (
+        'missing_values = { "*" = ["-9"], "a b" = ["high"] }'
+    )
+    assert in_file(option, {"data": {"missing_values": {"a b": ["low"]}}}, "data") == (
+        'missing_values = { "a b" = ["low", "high"] }'
+    )
 
 
 def test_another_table_than_that_of_the_problem_is_named():

@@ -11,7 +11,8 @@ from typing import Any
 class Option:
     """An option and its value, as part of an error's message.
 
-    ``name``, ``value``  as Python takes them. A list is what to add to one that is given already.
+    ``name``, ``value``  as Python takes them.
+    ``adds``   whether the value is for a list or a table of lists, and joins what is given already.
     ``table``  where it stands in an experiment's file, such as ``"runtime.processes"``; "" at its top.
     ``call``   what to write in Python, where that is no keyword argument of the call that failed.
 
@@ -25,6 +26,7 @@ class Option:
     value: Any
     table: str = "data"
     call: str = ""
+    adds: bool = False
 
     def __str__(self) -> str:
         value = tuple(self.value) if isinstance(self.value, list) else self.value

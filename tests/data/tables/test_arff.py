@@ -44,7 +44,7 @@ def test_another_encoding(tmp_path):
         ("@attribute a relational\n@data\n", r"line 1 of .*: attribute a is of type 'relational'"),
         ("@attribute a {x, y\n@data\n", r"line 1 of .* have no } at their end"),
         ("@attribute a numeric\n@attribute a numeric\n@data\n1,2\n", "more than one column named 'a'"),
-        (HEADER, "has attributes but no rows"),
+        (HEADER, "has names of columns but no rows"),
         (HEADER + "1,x\n", r"line 6 of .* has 2 values, the header 3 attributes"),
         (HEADER + "1,w,c\n", r"column my b: 'w' in line 6 of .* is none of the values that its header declares"),
         (HEADER + "1,x,'c\n", r"line 6 of .* a quote is never closed"),

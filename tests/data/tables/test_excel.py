@@ -50,7 +50,7 @@ def test_cells_as_text_rows_by_their_number_and_blank_rows_passed_over(tmp_path)
 def test_the_only_sheet_that_holds_anything_or_the_one_that_is_named(tmp_path):
     assert read(book(tmp_path, empty=[], data=TABLE)).names == ["a", "b"]
     file = book(tmp_path, notes=[["read me"], ["first"]], data=TABLE)
-    with pytest.raises(BadInput, match="several sheets, 'notes', 'data': say which, sheet='notes'"):
+    with pytest.raises(BadInput, match="several sheets, 'notes', 'data': say which, such as sheet='notes'"):
         read(file)
     assert read(file, "data").names == read(file, 1).names == ["a", "b"]
 

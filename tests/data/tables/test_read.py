@@ -151,7 +151,7 @@ def test_quoted_newlines_and_delimiters_are_part_of_a_cell(write):
         (
             "a,y\n1,a\n2,b\n3,c\n",
             {"positive": "a"},
-            r"for two classes, the target y has 3: a, b, c; positive=\['a'\] makes two",
+            r"for two classes, the target y has 3: a, b, c; positive=\('a',\) makes two",
         ),
         ("a,y\n1,a\n2,b\n", {"positive": ["b", "a"]}, r"positive names all labels of the target y \(b, a\)"),
         ("a,y\n1,a\n2,b\n3,c\n", {"positive": ["a", "d"]}, r"the target y has no label 'd': It has a, b, c"),
@@ -444,7 +444,7 @@ def test_a_table_divides_like_any_data_set(write):
     assert sum(fed.sizes) + sum(fed.holdout_sizes) == 48
     assert fed.test_x.shape == (12, 3)
     assert table.x.shape == (48, 3)
-    with pytest.raises(BadInput, match=r"'t' does not say whose rows are whose: name the column with node="):
+    with pytest.raises(BadInput, match=r"'t' does not say whose rows are whose: name the column \(node\)"):
         table.split()
     with pytest.raises(BadInput, match="node="):
         table.split(Natural())

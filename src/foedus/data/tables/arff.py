@@ -13,7 +13,7 @@ from pathlib import Path
 from foedus.core.errors import BadInput
 from foedus.data.files import listed, read_bytes
 from foedus.data.tables.arrow import Cells
-from foedus.data.tables.files import Reading, check_names, utf8
+from foedus.data.tables.files import NoRows, Reading, check_names, utf8
 from foedus.data.tables.opened import Opened
 
 MISSING = "?"
@@ -62,7 +62,7 @@ def read_arff(path: Path, reading: Reading, keep: Callable[[str], bool]) -> Open
             column.append(value)
         places.append(number)
     if not places:
-        raise BadInput(f"{path} has attributes but no rows")
+        raise NoRows(path)
     cells = {a.name: Cells.of(column, reading) for column, (_, a) in zip(columns, kept, strict=True)}
     return Opened([a.name for a in attributes], cells, lambda row: f"line {places[row]} of {path}")
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from foedus.core.errors import BadInput
 from foedus.data.files import read_bytes
 from foedus.data.memory import check_packed, fitting, is_shortage
+from foedus.data.tables.advice import drop
 from foedus.data.tables.files import NoRows, Reading, Text, check_names
 from foedus.data.tables.opened import Opened
 
@@ -275,7 +276,7 @@ def _typed(name: str, path: Path, array: Any, reading: Reading) -> Any:
         return pc.if_else(pc.is_nan(array), pa.scalar(None, kind), array)
     if types.is_integer(kind) or types.is_decimal(kind) or types.is_temporal(kind) or types.is_null(kind):
         return array
-    raise BadInput(f"column {name} of {path} holds {kind}, neither numbers nor text: drop=({name!r},)")
+    raise BadInput(f"column {name} of {path} holds {kind}, neither numbers nor text: ", drop(name))
 
 
 def _clean(array: Any, reading: Reading) -> Any:

@@ -11,11 +11,12 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
+from foedus.core.advice import Option
 from foedus.core.errors import BadInput, did_you_mean
 from foedus.data.files import listed, read_bytes
 from foedus.data.memory import check_packed, is_shortage
 from foedus.data.tables.arrow import Cells
-from foedus.data.tables.files import Reading, check_names
+from foedus.data.tables.files import NoRows, Reading, check_names
 from foedus.data.tables.opened import Opened
 
 LAST_ROW = 1_048_576
@@ -69,7 +70,7 @@ def _read(path: Path, raw: bytes, reading: Reading, keep: Callable[[str], bool])
             column.append(_plain(row[i]) if i < len(row) else None)
         places.append(number)
     if not places:
-        raise BadInput(f"{where} has names of columns but no rows")
+        raise NoRows(path)
     if any(None in column for column in columns):
         _check_computed(raw, sheet, where, dict(zip(places, zip(*columns, strict=True), strict=True)), kept)
     cells = {name: Cells.of(column, reading) for column, (_, name) in zip(columns, kept, strict=True)}
@@ -93,7 +94,8 @@ def _chosen(path: Path, book: Any, wanted: str | int | None) -> str:
         what = f"{path} is empty" if wanted is None else f"sheet {wanted!r} of {path} is empty"
         raise BadInput(f"{what}: a table needs a row with the names of its columns, then rows")
     if len(filled) > 1:
-        raise BadInput(f"{path} has several sheets, {listed(map(repr, filled))}: say which, sheet={filled[0]!r}")
+        several = listed(map(repr, filled))
+        raise BadInput(f"{path} has several sheets, {several}: say which, such as ", Option("sheet", filled[0]))
     return filled[0]
 
 

@@ -212,7 +212,8 @@ def _check_names(path: Path, names: Sequence[str], header_is_data: bool) -> None
     if header_is_data:
         raise BadInput(
             f"the first line of {path} looks like data, not like names of columns ({listed(names, 4)}): put a line "
-            "with names above it, or pass names=('age', ...)"
+            "with names above it, or give them, ",
+            Option("names", [f"column {i + 1}" for i in range(len(names))]),
         )
     for i, name in enumerate(names):
         if not name:
@@ -253,11 +254,12 @@ def utf8(path: Path, data: bytes, encoding: str) -> bytes:
         raise BadInput(refusal(path))
     if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
         if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise BadInput(f"{path} is UTF-16, not UTF-8: convert it, or pass encoding='utf-16'")
+            raise BadInput(f"{path} is UTF-16, not UTF-8: convert it, or give ", Option("encoding", "utf-16"))
         if is_binary:
             raise BadInput(
                 f"{path} is binary, not text: its byte {data.index(0)} is NUL. "
-                "If it is text in another encoding, pass encoding='utf-16'"
+                "If it is text in another encoding, give ",
+                Option("encoding", "utf-16"),
             )
         data = data.removeprefix(codecs.BOM_UTF8)
         _decode(path, data, "utf-8")
@@ -276,8 +278,11 @@ def _decode(path: Path, data: bytes, encoding: str) -> str:
         line = data.count(b"\n", 0, at) + 1
         shown = f"byte {at} (0x{data[at]:02x}, line {line})" if at < len(data) else "its end"
         raise BadInput(
-            f"{path} is not {encoding.upper()}: {shown} does not decode; convert the file, or say what it is: "
-            "encoding='latin-1' (Western Europe), 'cp1252' (Windows)"
+            f"{path} is not {encoding.upper()}: {shown} does not decode; convert the file, or say what it is: ",
+            Option("encoding", "latin-1"),
+            " (Western Europe) or ",
+            Option("encoding", "cp1252"),
+            " (Windows)",
         ) from e
 
 

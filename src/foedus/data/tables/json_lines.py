@@ -9,6 +9,7 @@ from typing import Any
 
 from foedus.core.errors import BadInput
 from foedus.data.files import read_bytes
+from foedus.data.tables.advice import drop
 from foedus.data.tables.arrow import Cells
 from foedus.data.tables.files import Reading, check_names, utf8
 from foedus.data.tables.opened import Opened
@@ -19,7 +20,7 @@ def read_json_lines(path: Path, reading: Reading, keep: Callable[[str], bool]) -
 
     Errors: ``BadInput`` with the line, for one that is no JSON or no object, and for lists and objects in a column.
     """
-    text = utf8(path, read_bytes(path), "utf-8").decode()
+    text = utf8(path, read_bytes(path), reading.encoding).decode()
     columns: dict[str, list[Any]] = {}
     names: dict[str, None] = {}
     lines: list[int] = []
@@ -33,7 +34,7 @@ def read_json_lines(path: Path, reading: Reading, keep: Callable[[str], bool]) -
                 if isinstance(value, dict | list):
                     kind = "an object" if isinstance(value, dict) else "a list"
                     where = f"line {number} of {path}"
-                    raise BadInput(f"column {name}: {where} holds {kind}, neither a number nor text: drop=({name!r},)")
+                    raise BadInput(f"column {name}: {where} holds {kind}, neither a number nor text: ", drop(name))
                 columns.setdefault(name, [None] * len(lines)).append(value)
         lines.append(number)
         for values in columns.values():

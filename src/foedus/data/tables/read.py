@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 
+from foedus.core.advice import Option
 from foedus.core.errors import BadInput, did_you_mean, plain_name
 from foedus.core.text import readable
 from foedus.data.files import listed
 from foedus.data.memory import fitting
 from foedus.data.problems import MOST, Problems
+from foedus.data.tables.advice import drop
 from foedus.data.tables.arrow import Cells
 from foedus.data.tables.files import NoRows, Paths, Reading, find
 from foedus.data.tables.formats import SUFFIXES, Format, format_of
@@ -161,8 +163,10 @@ def check_spelling(columns: Sequence[tuple[str, Collection[str]]]) -> None:
             if not any(a in names and b in names for _, names in columns):
                 has_a, has_b = (next(who for who, names in columns if n in names) for n in (a, b))
                 raise BadInput(
-                    f"{has_a} has a column {a!r} and {has_b} a column {b!r}: if they are the same, "
-                    f"rename={{{b!r}: {a!r}}}; if not, drop one of them"
+                    f"{has_a} has a column {a!r} and {has_b} a column {b!r}: if they are the same, ",
+                    Option("rename", {b: a}, adds=True),
+                    "; if not, ",
+                    drop(b),
                 )
 
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from foedus.core.advice import Option
 from foedus.core.errors import BadInput, did_you_mean
 from foedus.core.text import readable
 from foedus.core.types.data import FederatedDataset
@@ -25,13 +26,14 @@ from foedus.data.memory import fitting
 from foedus.data.partitions.natural import Natural
 from foedus.data.partitions.partition import Partition
 from foedus.data.problems import Problems
+from foedus.data.tables.advice import drop
 from foedus.data.tables.agree import Options, agree_here
 from foedus.data.tables.columns import column, features, kind, said_kinds
 from foedus.data.tables.files import Paths, find, stem
 from foedus.data.tables.formats import FORMATS, Format
 from foedus.data.tables.identifiers import check_unique, owners, together
 from foedus.data.tables.layout import is_folder
-from foedus.data.tables.options import AnyOptions, ArffOptions, CsvOptions, ExcelOptions, TableOptions, taking
+from foedus.data.tables.options import AnyOptions, CsvOptions, ExcelOptions, TableOptions, TextOptions, taking
 from foedus.data.tables.read import Part, Sheet, check_known, read
 from foedus.data.tables.recipe import label_order
 from foedus.data.tables.schema import Kind, Schema, widths
@@ -100,14 +102,16 @@ class Table:
             partition = Natural()
         if isinstance(partition, Natural) and self.node is None:
             raise BadInput(
-                f"{self.name!r} does not say whose rows are whose: name the column with node=, give one file for "
-                "each node, or divide by another partition such as IID()"
+                f"{self.name!r} does not say whose rows are whose: name the column (node), give one file for each "
+                "node, or divide by another partition, such as ",
+                Option("split", "iid", call="IID()"),
             )
         if self.node_column is not None and not isinstance(partition, Natural):
             raise BadInput(
-                f"node={self.node_column!r} says whose each row is, and {partition!r} would deal the rows out anew: "
-                f"leave the partition out, split(), to keep these nodes, or leave node out, load(..., "
-                f"drop=({self.node_column!r},)), to deal the rows out"
+                f"node, the column {self.node_column!r}, says whose each row is, and {partition!r} would deal the rows "
+                "out anew: leave the partition out to keep these nodes; or leave node out, and give ",
+                drop(self.node_column),
+                ", to deal the rows out",
             )
         d = divide(self, partition, nodes, seed, holdout)
         raw = FederatedDataset(
@@ -186,17 +190,18 @@ def excel(path: Paths, *args: Any, **options: Any) -> Table:
         return _load(path, FORMATS["excel"], ExcelOptions(*args, **options))
 
 
-@taking(TableOptions)
+@taking(TextOptions)
 def jsonl(path: Paths, *args: Any, **options: Any) -> Table:
     """A table from files of JSON lines, an object a row; everything as in ``csv``.
 
-    Booleans are text; null, and a key that a line lacks, are missing. Lists and objects are no cells.
+    Booleans are text; null, and a key that a line lacks, are missing. Lists and objects are no cells. ``encoding`` is
+    UTF-8 by default.
     """
     with fitting(path):
-        return _load(path, FORMATS["jsonl"], TableOptions(*args, **options))
+        return _load(path, FORMATS["jsonl"], TextOptions(*args, **options))
 
 
-@taking(ArffOptions)
+@taking(TextOptions)
 def arff(path: Paths, *args: Any, **options: Any) -> Table:
     """A table from Weka's ARFF files; everything as in ``csv``.
 
@@ -204,7 +209,7 @@ def arff(path: Paths, *args: Any, **options: Any) -> Table:
     are refused.
     """
     with fitting(path):
-        return _load(path, FORMATS["arff"], ArffOptions(*args, **options))
+        return _load(path, FORMATS["arff"], TextOptions(*args, **options))
 
 
 @taking(TableOptions)
