@@ -446,7 +446,7 @@ def test_a_table_divides_like_any_data_set(write):
     assert table.x.shape == (48, 3)
     with pytest.raises(BadInput, match=r"'t' does not say whose rows are whose: name the column \(node\)"):
         table.split()
-    with pytest.raises(BadInput, match="node="):
+    with pytest.raises(BadInput, match="name the column"):
         table.split(Natural())
 
 
