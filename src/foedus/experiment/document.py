@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any
 
+from foedus.core.advice import Option
 from foedus.core.errors import BadInput, FoedusError, plain_name
 from foedus.core.text import readable
 from foedus.core.types.keys import Key
@@ -79,8 +80,13 @@ class Document:
         if isinstance(wrong, FoedusError):
             at = str(path[0]) if path else ""
             by_set = where.startswith("--set ")
-            wrong = wrong.said(lambda o: in_set(o, self.raw) if by_set else in_file(o, self.raw, at))
+            wrong = wrong.said(lambda o: in_set(o, self.raw) if by_set or self._is_set(o) else in_file(o, self.raw, at))
         return Problem(where, dotted(path), wrong)
+
+    def _is_set(self, option: Option) -> bool:
+        """Whether an option was set from outside, where the file's own does not count."""
+        path = _normal((*filter(None, option.table.split(".")), option.name))
+        return any(path[: len(start)] == _normal(start) for start, _ in self.overlays)
 
     def in_order(self, problems: Sequence[Problem]) -> list[Problem]:
         """Each once, by line; what has none comes first."""
