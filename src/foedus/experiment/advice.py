@@ -33,8 +33,8 @@ def in_file(option: Option, raw: Mapping[str, Any], at: str) -> str:
 def in_set(option: Option, raw: Mapping[str, Any]) -> str:
     """As an argument of a command that takes --set.
 
-    >>> in_set(Option("drop", ["x"]), {})
-    "--set 'data.drop=[\\"x\\"]'"
+    >>> print(in_set(Option("drop", ["x"]), {}))
+    --set 'data.drop=["x"]'
     """
     where = f"{option.table}." if option.table else ""
     return f"--set {shlex.quote(visible(f'{where}{key(option.name)}={inline(_value(option, raw))}'))}"
