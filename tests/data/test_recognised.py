@@ -47,6 +47,7 @@ def test_a_file(tmp_path, name):
         ({"cat/1.png": "", "dog/2.JPG": ""}, "images"),
         ({"x/bonn.svm": "", "readme.md": ""}, "libsvm"),
         ({"runs/r/run.json": "{}", "runs/r/history.jsonl": "", "runs/r/run.png": "", "runs/r/more/x.csv": ""}, None),
+        ({".venv/share/t.csv": "a\n1\n", "cat/1.png": ""}, "images"),
         ({"package.json": "{}", "readme.md": "x"}, None),
         ({}, None),
     ],

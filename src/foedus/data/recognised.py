@@ -23,7 +23,7 @@ MOST = 10_000
 
 
 def source_of(path: Path) -> str | None:
-    """The source that reads a file or folder; None for what none does. Folders of runs in it are passed over.
+    """The source that reads a file or folder; None for what none does. Runs and hidden folders are passed over.
 
     >>> source_of(Path("hospitals.xlsx")), source_of(Path("digits.npz")), source_of(Path("thesis.pdf"))
     ('excel', 'npz', None)
@@ -85,5 +85,5 @@ def _files(folder: Path) -> Iterator[Path]:
         if ABOUT in names:
             folders.clear()
             continue
-        folders.sort()
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
         yield from (Path(here, name) for name in sorted(names))
