@@ -173,8 +173,8 @@ def of_gzip(r: random.Random, data: bytes) -> bytes:
     return of_bytes(r, data)
 
 
-def of_npz(r: random.Random, data: bytes) -> bytes:
-    """A mutation of one array's file, packed again with sums that are right, or of the archive."""
+def of_zip(r: random.Random, data: bytes) -> bytes:
+    """A mutation of one file of an archive, packed again with sums that are right, or of the archive."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = {name: archive.read(name) for name in archive.namelist()}
@@ -183,7 +183,7 @@ def of_npz(r: random.Random, data: bytes) -> bytes:
     if not entries or r.random() < 0.4:
         return of_bytes(r, data)
     chosen = r.choice(list(entries))
-    entries[chosen] = of_bytes(r, entries[chosen])
+    entries[chosen] = (of_text if chosen.endswith(".xml") else of_bytes)(r, entries[chosen])
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in entries.items():
@@ -192,7 +192,8 @@ def of_npz(r: random.Random, data: bytes) -> bytes:
 
 
 MUTATE: dict[str, Callable[[random.Random, bytes], bytes]] = {
-    ".toml": of_toml, ".csv": of_text, ".json": of_json, ".jsonl": of_json, ".gz": of_gzip, ".npz": of_npz,
+    ".toml": of_toml, ".csv": of_text, ".json": of_json, ".jsonl": of_json, ".gz": of_gzip, ".npz": of_zip,
+    ".xlsx": of_zip, ".arff": of_text, ".svm": of_text,
 }  # fmt: skip
 """How the files with an ending are mutated; all others by their bytes."""
 
@@ -228,6 +229,8 @@ OF_RUN = (("show", "r"),) * 4 + (
 )
 IDX = tuple(f"idx/{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1"))
 RECORDS = ("r/run.json", "r/history.jsonl", "r/ledger.jsonl", "r/checkpoint.safetensors", "r/config.toml")
+TABLES = {"excel": "xlsx", "jsonl": "jsonl", "arff": "arff", "arrow": "feather", "orc": "orc"}
+"""Formats of tables besides CSV and Parquet, and their files' endings."""
 SPECIMENS = (
     Specimen("toml", ("e.toml",), (*OF_DATA, (*DATA, "--json"))),
     Specimen("csv", ("t.csv",), (*OF_DATA, ("data", "t.csv"))),
@@ -235,6 +238,10 @@ SPECIMENS = (
     Specimen("idx", tuple(f"{name}.gz" for name in IDX), OF_DATA),
     Specimen("idx plain", IDX, OF_DATA),
     Specimen("parquet", ("t.parquet",), (*OF_DATA, ("data", "t.parquet"))),
+    *(Specimen(name, (f"t.{suffix}",), (*OF_DATA, ("data", f"t.{suffix}"), ("init", f"t.{suffix}", "-o", "new.toml")))
+      for name, suffix in TABLES.items()),
+    Specimen("leaf", ("l/train/a.json", "l/test/a.json"), OF_DATA),
+    Specimen("libsvm", ("t.svm",), OF_DATA),
     Specimen("images", ("i/a/0.png", "i/b/1.png"), (DATA,)),
     Specimen("run", RECORDS, OF_RUN),
     Specimen("study", ("r/study.json",), OF_RUN),
@@ -262,6 +269,28 @@ def prepare(specimen: Specimen, folder: Path) -> None:
                 import pyarrow.parquet
 
                 pyarrow.parquet.write_table(pyarrow.csv.read_csv(folder / "t.csv"), folder / "t.parquet")
+        case name if name in TABLES:
+            rows = [
+                {"age": int(r.integers(20, 90)), "sex": str(r.choice(["m", "f"])), "chol": float(r.normal(5, 1)),
+                 "site": "abc"[i % 3], "sick": int(r.integers(2))}
+                for i in range(60)
+            ]  # fmt: skip
+            _write_table(folder / f"t.{TABLES[name]}", rows)
+            source = f'source = "{name}"\npath = "t.{TABLES[name]}"\ntarget = "sick"\nnode = "site"'
+        case "leaf":
+            for part, users in (("train", 3), ("test", 2)):
+                (folder / "l" / part).mkdir(parents=True)
+                data = {
+                    f"u{u}": {"x": r.normal(size=(8, 3)).tolist(), "y": [int(k) for k in r.integers(2, size=8)]}
+                    for u in range(users)
+                }
+                said = {"users": list(data), "num_samples": [8] * users, "user_data": data}
+                (folder / "l" / part / "a.json").write_text(json.dumps(said))
+            source = 'source = "leaf"\npath = "l"'
+        case "libsvm":
+            rows = [f"{i % 2} 1:{r.normal():.3f} 3:{r.normal():.3f} {4 + i % 5}:1" for i in range(60)]
+            (folder / "t.svm").write_text("\n".join(rows) + "\n")
+            source = 'source = "libsvm"\npath = "t.svm"\nsplit = "iid"\nnodes = 3'
         case "npz":
             np.savez(folder / "a.npz", x=r.normal(size=(30, 5)).astype(np.float32), y=np.arange(30) % 3)
             source = 'source = "npz"\npath = "a.npz"\nsplit = "iid"\nnodes = 3'
@@ -295,6 +324,31 @@ def prepare(specimen: Specimen, folder: Path) -> None:
             e = experiment.read(folder / "e.toml")
             run = e.train(out=folder / "r", stop=(fd.AfterCommits(1),), config=experiment.to_toml(e))
             assert run.history
+
+
+def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Rows in the format that the file's ending says."""
+    import openpyxl
+    import pyarrow.feather
+    import pyarrow.orc
+
+    match path.suffix:
+        case ".xlsx":
+            book = openpyxl.Workbook()
+            for row in ([*rows[0]], *(list(row.values()) for row in rows)):
+                book.active.append(row)
+            book.save(path)
+        case ".jsonl":
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        case ".arff":
+            kinds = {n: "{m, f}" if n == "sex" else "{a, b, c}" if n == "site" else "numeric" for n in rows[0]}
+            head = "".join(f"@attribute {n} {kind}\n" for n, kind in kinds.items())
+            body = "".join(",".join(map(str, row.values())) + "\n" for row in rows)
+            path.write_text(f"% made up\n@relation t\n{head}@data\n{body}")
+        case ".feather":
+            pyarrow.feather.write_feather(pyarrow.Table.from_pylist(rows), path)
+        case ".orc":
+            pyarrow.orc.write_table(pyarrow.Table.from_pylist(rows), path)
 
 
 # -- one command -------------------------------------------------------------------------------------------------------
@@ -415,9 +469,10 @@ def warm() -> None:
     import foedus.experiment.study
     import foedus.saved  # noqa: F401
 
-    for part in ("", ".csv", ".parquet", ".compute", ".types"):
+    for part in ("", ".csv", ".parquet", ".compute", ".types", ".ipc", ".orc"):
         __import__(f"pyarrow{part}")
-    __import__("matplotlib.figure")
+    for name in ("matplotlib.figure", "openpyxl", "sklearn.datasets"):
+        __import__(name)
     known()
     fd.data.load("breast-cancer")
     report.holdings_text  # noqa: B018  (lazy)

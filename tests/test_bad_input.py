@@ -119,7 +119,7 @@ BAD = {
     "negative lr of SyncSGD": (lambda o: train(o, fd.SyncSGD(rounds=1, lr=-1.0)), ["lr", "-1.0"]),
     "epochs 0": (lambda o: fd.LocalSGD(epochs=0), ["epochs", "at least 1"]),
     "rounds 0": (lambda o: train(o, fd.FedAvg(rounds=0)), ["at least one round", "0"]),
-    "workers 0": (lambda o: train(o, runtime=fd.Simulation(workers=0)), ["at least one worker", "workers=0"]),
+    "workers 0": (lambda o: train(o, runtime=fd.Simulation(workers=0)), ["at least one worker", "got 0"]),
     "a data set that is not divided": (lambda o: train(o, data=dataset()), ["Dataset", "split("]),
     "a module": (lambda o: train(o, model=nn.Linear(4, 3)), ["foedus.Model", "Linear", "Model(module"]),
     "a program's class": (lambda o: train(o, fd.FedAvg), ["a program is an object", "FedAvg"]),

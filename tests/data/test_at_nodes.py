@@ -15,7 +15,7 @@ from torch import nn
 import foedus as fd
 from foedus.core.errors import BadInput
 from foedus.data import AtNodes, Natural, TableFile, arrays, load
-from foedus.data.tables import read
+from foedus.data.tables import formats
 
 from .tables.make_hospitals import HOSPITALS, make
 
@@ -230,7 +230,7 @@ def test_a_table_of_which_only_node_processes_read_a_file(files, monkeypatch):
     def refused(*args):
         raise AssertionError("the coordinator has read a file")
 
-    monkeypatch.setattr(read, "open_text", refused)  # in this process; the nodes' have their own
+    monkeypatch.setattr(formats, "open_text", refused)  # in this process; the nodes' have their own
     with pytest.raises(BadInput, match="the coordinator has read a file"):
         train_hospitals(hospitals(files))
     gc.collect()
@@ -392,7 +392,7 @@ def test_amounts_of_a_target_are_not_told(tmp_path):
         (
             ({"a": [1, 2], "y": [0, 1]}, {"a": [1, 2], "y": ["no", "yes"]}),
             {"positive": ">0"},
-            "target y is of text at node 1, and positive='>0' compares numbers",
+            "target y is of text at node 1, and positive, '>0', compares numbers",
         ),
         (({"a": [1, 2], "y": [0, 1]},), {"dorp": ["a"]}, "a table has no option 'dorp': did you mean 'drop'"),
     ],

@@ -78,7 +78,7 @@ def test_pickled_objects_are_never_loaded(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arrays", "options", "message"),
     [
-        ({}, {"x": "X"}, r"held\.npz has no array 'X': it has x, y$"),
+        ({}, {"x": "X"}, r"held\.npz has no array 'X': it has x, y; it may be x='x'$"),
         ({}, {"node": "who"}, r"held\.npz has no array 'who'"),
         ({"x_test": X}, {}, r"held\.npz has no array 'y_test'"),
         ({}, {"x_test": "xt", "y_test": "yt"}, r"held\.npz has no array 'xt'"),
@@ -86,7 +86,7 @@ def test_pickled_objects_are_never_loaded(tmp_path, capsys):
         (
             {"x_test": X, "y_test": Y},
             {"test": 0.2},
-            r"has test rows of its own \(x_test, y_test\): leave out test=0\.2",
+            r"has test rows of its own \(x_test, y_test\): leave out test, or give x_test=None and y_test=None",
         ),
         ({"y": Y[:5]}, {}, r"held\.npz: the data: 8 rows of x but 5 of y"),
         ({"x": np.array(["a"] * 8)}, {}, r"held\.npz: x holds text"),

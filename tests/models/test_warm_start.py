@@ -86,7 +86,7 @@ WRONG = [
 def test_all_that_does_not_fit_is_said_at_once_and_nothing_is_taken(trained):
     module = normed()
     before = state(module)
-    with pytest.raises(BadInput, match="strict=False takes what fits") as e:
+    with pytest.raises(BadInput, match=r"strict=False\) takes what fits") as e:
         warm_start(module, wrong(trained))
     for said in WRONG:
         assert said in str(e.value)

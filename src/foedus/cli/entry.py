@@ -8,10 +8,14 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from foedus.cli import INTERRUPTED, demo, init, look, run, speedup  # noqa: F401  (each adds its commands)
 from foedus.cli.app import any_encoding, app, say, timed, warnings
 from foedus.core.interrupts import heard_once, in_main_thread
+
+if TYPE_CHECKING:
+    from foedus.core.errors import FoedusError
 
 
 def main() -> None:
@@ -28,9 +32,9 @@ def _run() -> None:
         with _interrupts():
             app()
     except BadInput as e:
-        sys.exit(_said(e, 2))
+        sys.exit(_said(_as_options(e), 2))
     except FoedusError as e:
-        sys.exit(_said(e, 1))
+        sys.exit(_said(_as_options(e), 1))
     except KeyboardInterrupt as e:
         sys.exit(_said(str(e) or "stopped", INTERRUPTED))
     except BrokenPipeError:  # whoever read us has had enough
@@ -68,6 +72,13 @@ def _interrupts() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGINT, lambda *_: None)  # to be ignored is what children would inherit
         atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # Python's last steps hear no handlers of its own
+
+
+def _as_options(e: FoedusError) -> object:
+    """What an error says, the options that it advises written as this command line takes them."""
+    from foedus.experiment.advice import in_set
+
+    return e if hasattr(e, "problems") else e.said(lambda option: in_set(option, {}))
 
 
 def _where(e: OSError) -> str:

@@ -9,14 +9,16 @@ from typing import Annotated
 import typer
 
 from foedus.cli.app import AsJson, Quiet, Sets, Verbose, app, print_json, tell, word
-from foedus.cli.table_options import Drop, Group, Id, Missing, Node, Positive, Target, Task, known
+from foedus.cli.table_options import Drop, Group, Id, Missing, Node, Positive, Target, Task, advising, known
 
 
 @app.command()
 def init(
     data: Annotated[
         Path | None,
-        typer.Argument(help="A table (.csv, .parquet, or a folder of them), .npz, idx files or a folder of images."),
+        typer.Argument(
+            help="A table (.csv, .xlsx, .parquet ... or a folder of them), .npz, LIBSVM, LEAF, idx or images."
+        ),
     ] = None,
     target: Target = None,
     node: Node = None,
@@ -34,14 +36,20 @@ def init(
 ) -> None:
     """Write a commented experiment to start from. Without data it is one on handwritten digits."""
     from foedus.core.errors import BadInput
+    from foedus.experiment.instead import check_is, what_is
     from foedus.experiment.template import ASKED, MARK, starter
     from foedus.report.files import write_whole
 
+    if data is not None:
+        check_is("data", data)
     file = out if out is not None else Path(f"{data.stem if data is not None else 'digits'}.toml")
     if os.path.lexists(file):
+        if what_is(file) == "data":
+            raise BadInput(f"--out names {file}, which is data: foedus init {word(file)}, and --out is what it writes")
         raise BadInput(f"{file} already exists: remove it, or name another with --out")
     given = known(missing, drop, positive, target=target, node=node, id=id, group=group, task=task)
-    text = starter(data, file, given, sets or [])
+    with advising():
+        text = starter(data, file, given, sets or [])
     write_whole(file, text.encode(), "the experiment")
     if json:
         print_json({"file": str(file), "text": text})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from foedus.cli.app import AsJson, Quiet, Sets, Verbose, app, output, print_json, tell, word
-from foedus.cli.table_options import Drop, Group, Id, Missing, Node, Positive, Target, Task, known
+from foedus.cli.table_options import Drop, Group, Id, Missing, Node, Positive, Target, Task, advising, known
 
 if TYPE_CHECKING:
     from foedus.core.records.run import Run
@@ -62,7 +62,10 @@ def report_(
 
 @app.command()
 def data(
-    file: Annotated[Path, typer.Argument(help="An experiment (.toml), or a table (.csv, .parquet, a folder of them).")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="An experiment (.toml), a table (.csv, .xlsx, .parquet ... or a folder of them), .npz."),
+    ],
     target: Target = None,
     node: Node = None,
     id: Id = None,
@@ -116,13 +119,24 @@ def _table(path: Path, given: dict[str, Any], sets: list[str], json: bool, quiet
     """What is in a table, before anything is decided about it."""
     from dataclasses import asdict
 
+    from foedus.core.errors import BadInput
+    from foedus.data.recognised import source_of
     from foedus.data.tables import look
+    from foedus.experiment.instead import SHOWN, check_is, instead
     from foedus.experiment.sets import of_data
 
+    check_is("data", path)
+    source = source_of(path)
+    if source == "npz":
+        _arrays(path, json)
+        return
+    if path.exists() and source is not None and source not in SHOWN:
+        raise BadInput(f"{path} {instead(path, 'data')}; foedus data shows who holds what by that")
     options, others = of_data(sets)
     if others:
         _bad(f"--set {others[0]}: of a table only what stands in [data] can be set, such as data.decimal=','")
-    found = look(str(path), **options | given)
+    with advising():
+        found = look(str(path), **options | given)
     if json:
         print_json(asdict(found))
     else:
@@ -131,6 +145,20 @@ def _table(path: Path, given: dict[str, Any], sets: list[str], json: bool, quiet
         answers = "".join(f" --{q.option} NAME" for q in found.questions if q.option in ("target", "node", "task"))
         so = "with your answers" if answers else "that says so"
         tell("", f"Write an experiment {so}: foedus init {word(path)}{answers}")
+
+
+def _arrays(path: Path, json: bool) -> None:
+    """The arrays of an .npz file, and which of them are taken for what."""
+    from foedus.data.npz_file import headers, roles
+
+    found, taken = headers(path), roles(path).options
+    if json:
+        arrays = {name: {"shape": h.shape, "dtype": str(h.dtype)} for name, h in found.items()}
+        print_json({"arrays": arrays, "options": taken})
+        return
+    as_what = {name: role for role, name in taken.items()}
+    tell(*(f"{n}: {h.line}" + (f", taken as {as_what[n]}" if n in as_what else "") for n, h in found.items()))
+    tell("", f"Write an experiment that says so: foedus init {word(path)}")
 
 
 def _also_in(label: str, folder: Path) -> str:
@@ -144,7 +172,9 @@ def _also_in(label: str, folder: Path) -> str:
 def _runs(folder: Path) -> Run | dict[str, list[Run]]:
     from foedus import saved
     from foedus.core.errors import BadInput
+    from foedus.experiment.instead import check_is
 
+    check_is("run", folder)
     if not (folder / saved.STUDY).exists():
         return saved.glance(folder)
     from foedus.experiment.study import Study

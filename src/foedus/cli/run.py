@@ -103,9 +103,11 @@ def reproduce(
     """Run again what a folder says, and compare: exit status 0 if the model's bits are the same, else 1."""
     from foedus import AfterCommits, report
     from foedus.core.records.origin import differences, origin
+    from foedus.experiment.instead import check_is
     from foedus.training import Run
 
     _one_run(folder)
+    check_is("run", folder)
     before = Run.load(folder)
     if not before.history:
         _bad(f"{folder} has no commit yet: there is nothing to reproduce")
@@ -219,6 +221,7 @@ def _go_on(
 ) -> None:
     from foedus import saved
     from foedus.experiment import to_toml
+    from foedus.experiment.instead import check_is
     from foedus.experiment.made_here import made_here
     from foedus.experiment.sets import parse_set
     from foedus.experiment.study import Study
@@ -228,6 +231,7 @@ def _go_on(
         _bad("--networks is for a new run: what is resumed stays on the networks that it was begun on")
     if out is not None:
         _bad("--out is for a new run: one that is resumed goes on in its own folder")
+    check_is("run", folder)
     if not folder.is_dir():
         raise saved.no_run(folder)
     if (folder / saved.STUDY).exists():

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Sequence
-from typing import Annotated, Any
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from foedus.core.text import visible
+
+if TYPE_CHECKING:
+    from foedus.core.advice import Option
 
 Target = Annotated[str | None, typer.Option("--target", metavar="COLUMN", help="The column to be learned.")]
 Node = Annotated[str | None, typer.Option("--node", metavar="COLUMN", help="The column that says whose row it is.")]
@@ -24,6 +31,36 @@ Missing = Annotated[
     list[str] | None,
     typer.Option("--missing", metavar="[COLUMN=]VALUE", help="What stands for nothing, in a column or all. Repeat it."),
 ]
+
+
+WORDS = ("target", "node", "id", "group", "task", "positive", "drop", "missing_values")
+"""Options of a table that have one of these words on the command line."""
+
+
+@contextlib.contextmanager
+def advising() -> Iterator[None]:
+    """Of errors inside, the options that they advise are written as the command takes them."""
+    from foedus.core.errors import BadInput
+
+    try:
+        yield
+    except BadInput as e:
+        raise BadInput(e.said(_word)) from e
+
+
+def _word(option: Option) -> str:
+    from foedus.experiment.advice import in_set
+
+    name, value = option.name, option.value
+    if option.table != "data" or name not in WORDS or (isinstance(value, dict) and name != "missing_values"):
+        return in_set(option, {})
+    if isinstance(value, dict):
+        said = [f"{column}={word}" for column, words in value.items() for word in words]
+    elif isinstance(value, list) and name != "drop":
+        said = [",".join(map(str, value))]
+    else:
+        said = value if isinstance(value, list) else [str(value)]
+    return " ".join(f"--{name.removesuffix('_values')} {shlex.quote(visible(word))}" for word in said)
 
 
 def known(

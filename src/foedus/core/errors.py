@@ -7,6 +7,8 @@ import errno
 from collections.abc import Iterable
 from typing import Any
 
+from foedus.core.advice import Write, message
+
 
 def closest(word: str, known: Iterable[str]) -> str | None:
     """The known name that somebody who wrote this word may have meant; case, ``_`` and ``-`` make no difference.
@@ -61,7 +63,22 @@ def trouble(e: OSError) -> str:
 
 
 class FoedusError(Exception):
-    """Any error that foedus raises on purpose."""
+    """Any error that foedus raises on purpose.
+
+    ``args`` are the parts of its message: text, and the options that it advises to give (``Option``). ``str`` writes
+    these as Python does, ``said`` as the place where the error is read does.
+
+    >>> from foedus.core.advice import Option
+    >>> str(BadInput("column x holds dates: ", Option("drop", ["x"])))
+    "column x holds dates: drop=('x',)"
+    """
+
+    def __str__(self) -> str:
+        return message(self.args)
+
+    def said(self, write: Write) -> str:
+        """The message, its options written in this way."""
+        return message(self.args, write)
 
 
 class BadInput(FoedusError, ValueError):

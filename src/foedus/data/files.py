@@ -101,7 +101,7 @@ def naming(where: Path, make: Callable[[], T]) -> T:
     except BadInput as e:
         if str(e).startswith(str(where)):
             raise
-        raise BadInput(f"{where}: {e}") from e
+        raise BadInput(f"{where}: ", *e.args) from e
 
 
 def _path(path: Any) -> Path:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from foedus.core.advice import Option
 from foedus.core.errors import BadInput
 from foedus.data.dataset import Dataset
 from foedus.data.files import existing_folder, naming
@@ -51,7 +52,9 @@ class ImageColumn:
             if not self.resizes and (image.height, image.width) != self.size:
                 raise BadInput(
                     f"{what} is {image.height} x {image.width} (height x width), that of row 0 {self.size[0]} x "
-                    f"{self.size[1]}: size=({self.size[0]}, {self.size[1]}) resizes them"
+                    f"{self.size[1]}: ",
+                    Option("size", tuple(self.size)),
+                    " resizes them",
                 )
             return pixels(image, self.size, self.grey, what)
 
@@ -145,7 +148,7 @@ def _inputs(rows: Any, columns: Sequence[str], resize: tuple[int, int] | None) -
         values = _numbers(rows, columns[0])
         return values if values.ndim > 1 else _flat(values, columns[0])[:, None]
     if len(columns) > 1:
-        raise BadInput(f"a column of pictures stands alone: x={columns[kinds.index('Image')]!r}")
+        raise BadInput("a column of pictures stands alone: ", Option("x", columns[kinds.index("Image")]))
     undecoded = type(_feature(rows, columns[0]))(decode=False)
     pictures = rows.select_columns(list(columns)).cast_column(columns[0], undecoded).with_format(None)
     with _picture(pictures[0][columns[0]] if len(pictures) else None, f"{columns[0]!r} of row 0") as first:
@@ -161,7 +164,7 @@ def _picture(held: Any, what: str) -> Any:
     try:
         return opened(Path(path or ""), content)
     except BadInput as e:
-        raise BadInput(f"{what}: {e}") from e
+        raise BadInput(f"{what}: ", *e.args) from e
 
 
 def _flat(values: NDArray[Any], column: str) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from foedus.core.advice import Option
 from foedus.core.errors import BadInput
 from foedus.core.types.data import Examples
 from foedus.data.dataset import Dataset
@@ -73,7 +74,7 @@ def images(
     train_root = root / "train" if parts else root
     test_root = root / "test" if parts and (root / "test").is_dir() else None
     if test_root is not None and fraction is not None:
-        raise BadInput(f"{root} has test rows of its own, in test/: leave out test={test!r}")
+        raise BadInput(f"{root} has test rows of its own, in test/: leave out test")
     train_files = _find(train_root, node is not None)
     test_files = [] if test_root is None else _find(test_root, node is not None)
     names = tuple(sorted({f.parent.name for f in train_files + test_files}))
@@ -109,8 +110,10 @@ def _find(root: Path, by_node: bool) -> list[Path]:
         raise BadInput(f"{root} has no pictures: expected {layout}, with one of {', '.join(SUFFIXES)}")
     for f in pictures:
         if len(f.relative_to(root).parts) != depth:
-            advice = "leave out node" if by_node else 'node="folder" takes node/class/picture.png'
-            raise BadInput(f"{f} is not where it should be: {root} must hold {layout} ({advice})")
+            wrong = f"{f} is not where it should be: {root} must hold {layout}"
+            if by_node:
+                raise BadInput(f"{wrong} (or leave out node)")
+            raise BadInput(f"{wrong} (", Option("node", "folder"), " takes node/class/picture.png)")
     return pictures
 
 
@@ -124,7 +127,9 @@ def _one_size(files: list[Path]) -> tuple[int, int]:
         if (other := size_of(f)) != first:
             raise BadInput(
                 f"pictures differ in size: {files[0]} is {first[0]} x {first[1]} (height x width), {f} is "
-                f"{other[0]} x {other[1]}; size=({first[0]}, {first[1]}) resizes them"
+                f"{other[0]} x {other[1]}; ",
+                Option("size", first),
+                " resizes them",
             )
     return first
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from foedus.core.errors import BadInput
 
@@ -24,7 +25,8 @@ class Problems:
     """
 
     def __init__(self) -> None:
-        self.found: list[str] = []
+        self.found: list[tuple[Any, ...]] = []
+        """The parts of each one's message."""
 
     @contextmanager
     def one(self) -> Iterator[None]:
@@ -32,13 +34,14 @@ class Problems:
         try:
             yield
         except BadInput as e:
-            self.found.append(str(e))
+            self.found.append(e.args)
 
     def check(self, what: str) -> None:
         """Errors: ``BadInput`` with all that was noted, ``what`` being what happened to how many."""
         if len(self.found) == 1:
-            raise BadInput(self.found[0])
+            raise BadInput(*self.found[0])
         if self.found:
-            told = "; ".join(f"({i}) {problem}" for i, problem in enumerate(self.found[:MOST], 1))
+            told = [part for i, parts in enumerate(self.found[:MOST], 1) for part in (f"; ({i}) ", *parts)]
+            told[0] = "(1) "
             more = f"; and {len(self.found) - MOST} more" if len(self.found) > MOST else ""
-            raise BadInput(f"{len(self.found)} {what}: {told}{more}")
+            raise BadInput(f"{len(self.found)} {what}: ", *told, more)

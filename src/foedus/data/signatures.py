@@ -20,6 +20,15 @@ _BEGINNINGS = (
     (b"\x89HDF", "HDF5"),
     (b"\x1f\x8b", "gzip"),
     (b"\x93NUMPY", "NumPy"),
+    (b"ARROW1", "Arrow"),
+    (b"ORC", "ORC"),
+    (b"Obj\x01", "Avro"),
+    (b"$FL2@(#)", "SPSS"),
+    (b"<stata_dta>", "Stata"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ", "xz"),
+    (b"\x28\xb5\x2f\xfd", "Zstandard"),
+    *((bytes([128, protocol]), "pickle") for protocol in range(2, 6)),
 )
 LONGEST = 16
 """How many bytes ``format_of`` has to see."""

@@ -12,11 +12,13 @@ from foedus.data.dataset import Dataset
 from foedus.data.huggingface import huggingface
 from foedus.data.idx import idx
 from foedus.data.images import images
+from foedus.data.leaf import leaf
+from foedus.data.libsvm import libsvm
 from foedus.data.map_style import torch_dataset
 from foedus.data.npz import npz
 from foedus.data.shakespeare import shakespeare
 from foedus.data.synthetic import synthetic
-from foedus.data.tables import Table, csv, parquet
+from foedus.data.tables.table import Table, arff, arrow, csv, excel, jsonl, orc, parquet
 
 SOURCES: dict[str, Callable[..., Dataset | Table]] = {
     "digits": digits,
@@ -30,6 +32,13 @@ SOURCES: dict[str, Callable[..., Dataset | Table]] = {
     "npz": npz,
     "csv": csv,
     "parquet": parquet,
+    "excel": excel,
+    "jsonl": jsonl,
+    "arff": arff,
+    "arrow": arrow,
+    "orc": orc,
+    "leaf": leaf,
+    "libsvm": libsvm,
     "images": images,
     "huggingface": huggingface,
     "torch": torch_dataset,
@@ -37,7 +46,7 @@ SOURCES: dict[str, Callable[..., Dataset | Table]] = {
 
 
 @overload
-def load(name: Literal["csv", "parquet"], **options: Any) -> Table: ...
+def load(name: Literal["csv", "parquet", "excel", "jsonl", "arff", "arrow", "orc"], **options: Any) -> Table: ...
 @overload
 def load(name: str, **options: Any) -> Dataset: ...
 def load(name: str, **options: Any) -> Dataset | Table:

@@ -11,12 +11,15 @@ from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any
 
-from foedus.core.errors import BadInput, plain_name
+from foedus.core.advice import Option
+from foedus.core.errors import BadInput, FoedusError, plain_name
 from foedus.core.text import readable
 from foedus.core.types.keys import Key
 from foedus.data.files import kind_of
+from foedus.experiment.advice import in_file, in_set
 from foedus.experiment.builder import FileBuilder
 from foedus.experiment.experiment import Experiment
+from foedus.experiment.instead import instead, what_is
 from foedus.experiment.lines import lines
 from foedus.experiment.problems import BadExperiment, Problem
 from foedus.experiment.questions import unanswered
@@ -73,9 +76,19 @@ class Document:
     def _lines(self) -> dict[Path, int]:
         return {_normal(path): line for path, line in self.lines.items()}
 
-    def problem(self, path: Path, message: str) -> Problem:
-        """A problem at this path."""
-        return Problem(self.where(path), dotted(path), message)
+    def problem(self, path: Path, wrong: str | FoedusError) -> Problem:
+        """A problem at this path. The options that an error advises are written as its place has them."""
+        where = self.where(path)
+        if isinstance(wrong, FoedusError):
+            at = str(path[0]) if path else ""
+            by_set = where.startswith("--set ")
+            wrong = wrong.said(lambda o: in_set(o, self.raw) if by_set or self._is_set(o) else in_file(o, self.raw, at))
+        return Problem(where, dotted(path), wrong)
+
+    def _is_set(self, option: Option) -> bool:
+        """Whether an option was set from outside, where the file's own does not count."""
+        path = _normal((*filter(None, option.table.split(".")), option.name))
+        return any(path[: len(start)] == _normal(start) for start, _ in self.overlays)
 
     def in_order(self, problems: Sequence[Problem]) -> list[Problem]:
         """Each once, by line; what has none comes first."""
@@ -161,7 +174,7 @@ def _check_cohorts(t: Tables, builder: Builder, nodes: int) -> None:
             try:
                 value.draw(nodes, Key(0))
             except BadInput as e:
-                builder.fail(("program", written(type(t.program)), name), str(e))
+                builder.fail(("program", written(type(t.program)), name), e)
 
 
 # -- from text and files ---------------------------------------------------------------------------------------------
@@ -201,6 +214,9 @@ def from_file(path: str | FilePath, sets: Sequence[str] = (), code: bool = True)
     def bad(message: str) -> BadExperiment:
         return BadExperiment([Problem(str(path), "", message)])
 
+    found = what_is(file) if file.exists() else None
+    if found not in (None, "experiment"):
+        raise bad(f"this {instead(file, found)}")
     kind = kind_of(file)
     if kind not in ("a file", "a folder", None):  # what a device or a pipe says cannot be read again to go on
         raise bad(f"this is {kind}: an experiment is a TOML file")

@@ -227,7 +227,7 @@ class Experiment:
         except BadInput as e:
             if self.document is None:
                 raise
-            raise BadExperiment([self.document.problem(path, str(e))]) from e
+            raise BadExperiment([self.document.problem(path, e)]) from e
         except Exception as e:
             # Of foedus's own functions any other error is a bug, whose traceback is needed.
             if self.document is None or not self._own_code():

@@ -166,7 +166,7 @@ def _cases(document: Document) -> list[Case]:
             try:
                 here.set(axis.keys, copy.deepcopy(axis.values[i]), document.where((*axis.place, i)))
             except BadInput as e:
-                problems.append(document.problem(axis.place, str(e)))
+                problems.append(document.problem(axis.place, e))
         try:
             experiment = _drawn_anew(here, any(axis.keys == SEED and len(axis.values) > 1 for axis in axes))
         except BadExperiment as e:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from foedus.core.errors import BadInput
+from foedus.data.npz_file import headers, roles
+from foedus.data.other_formats import refusal
+from foedus.data.recognised import has_text, source_of
+from foedus.data.tables.formats import FORMATS
 from foedus.data.tables.overview.proposal import Note, Proposal, Question
 from foedus.experiment.questions import CHOOSE
 from foedus.experiment.sets import of_data, parse_set
 from foedus.plain.places import said
 from foedus.plain.toml import inline, key
 
-TABLES = (".csv", ".tsv", ".txt", ".parquet")
-IMAGES = (".png", ".jpg", ".jpeg")
 MARK = "<-"
 """Stands in the comment of a guess."""
 ASKED = f"{{ {CHOOSE} = ["
@@ -45,13 +48,15 @@ class Section:
 class Found:
     """What the data is, the fields of ``[data]``, whether it has two classes, and whether its rows are flat.
 
-    ``sections`` are tables below ``[data]``, ``notes`` lines that are worth reading.
+    ``sections`` are tables below ``[data]``, ``notes`` lines that are worth reading. ``network``: where none of the
+    usual ones fits.
     """
 
     what: str
     fields: dict[str, Said]
     binary: bool = False
     flat: bool = True
+    network: str | None = None
     sections: tuple[Section, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -65,17 +70,18 @@ def starter(data: Path | None, file: Path, given: Mapping[str, Any] | None = Non
     """
     if data is not None and not data.exists():
         raise BadInput(f"there is no {data}: name a table, an .npz file, or a folder of tables, idx files or images")
-    if data is not None and _is_table(data):
+    if data is not None and source_of(data) in FORMATS:
         options, sets = of_data(sets)
         found = _table(data, file, {**options, **(given or {})})
     elif given:
-        raise BadInput(f"{next(iter(given))} is an option of tables (.csv, .parquet): name one")
+        raise BadInput(f"{next(iter(given))} is an option of tables (.csv, .xlsx, .parquet ...): name one")
     else:
         found = _digits() if data is None else _look(data, file)
     binary, flat = found.binary, found.flat
     local = {"epochs": 2, "batch_size": 16, "lr": 0.1 if flat else 0.05}
     program = {"rounds": 30, "local": local}
-    network = Said("logistic" if binary else {"mlp": {"hidden": [32]}} if flat else "resnet")
+    usual = "logistic" if binary else {"mlp": {"hidden": [32]}} if flat else "resnet"
+    network = Said(usual if found.network is None else found.network)
     network = replace(network, comment="sizes are taken from the data; docs/models.md has others")
     metrics = Said(["auc"], "two classes: the area under the ROC curve says more than accuracy")
     sections = [
@@ -155,31 +161,42 @@ def _dealt() -> dict[str, Said]:
     }
 
 
-def _is_table(data: Path) -> bool:
-    return any(p.name.lower().removesuffix(".gz").endswith(TABLES) for p in _inside(data))
-
-
 def _look(data: Path, file: Path) -> Found:
     """Data that is no table. Errors: ``BadInput`` for what no source can read."""
-    names = [p.name.lower() for p in _inside(data)]
     path = Said(said(os.path.relpath(data, file.parent)))
-    if data.suffix == ".npz":
-        return Found("arrays", {"source": Said("npz"), "path": path, **_dealt(), "holdout": Said(0.2)})
-    if any("-idx" in n or ".idx" in n for n in names):
+    source = source_of(data)
+    if source == "npz":
+        return _arrays(data, path)
+    if source == "idx":
         return Found("idx files", {"source": Said("idx"), "path": path, **_dealt()})
-    if any(n.endswith(IMAGES) for n in names):
+    if source == "images":
         size = Said([32, 32], f"{MARK} every image is brought to this height and width")
         return Found("images", {"source": Said("images"), "path": path, "size": size, **_dealt()}, flat=False)
-    raise BadInput(
-        f"{data} holds no data that a source can read: a table (.csv, .parquet), an .npz file, idx files, or a folder "
-        "of images (.png, .jpg), a folder for each class"
-    )
+    if source == "leaf":
+        comment = "every user is a node, and keeps a fifth of its rows to evaluate on"
+        fields = {"source": Said("leaf"), "path": path, "holdout": Said(0.2, comment)}
+        return Found("LEAF's users", fields, network="char_lstm" if has_text(data) else None)
+    if source == "libsvm":
+        rows = {"source": Said("libsvm"), "path": path, **_dealt(), "holdout": Said(0.2)}
+        beside = Path(f"{path.value}.t")  # so LIBSVM's own data sets name their test part
+        if (file.parent / beside).is_file():
+            rows["test"] = Said(str(beside))
+        return Found("sparse rows", rows)
+    raise BadInput(refusal(data))
 
 
-def _inside(data: Path) -> Iterable[Path]:
-    if not data.is_dir():
-        return [data]
-    return (p for _, p in zip(range(10_000), data.rglob("*"), strict=False) if p.is_file())
+def _arrays(data: Path, path: Said) -> Found:
+    found = roles(data)
+    fields = {"source": Said("npz"), "path": path}
+    guessed = found.options.items()
+    fields |= {role: Said(name, f"{MARK} the array's name") for role, name in guessed if role != name}
+    if "node" in found.options:
+        fields["node"] = Said(found.node, f"{MARK} whose row it is")
+    row = headers(data)[found.x].shape[1:]
+    pictures = len(row) == 3 and row[0] in (1, 3)
+    if len(row) > 1 and not pictures:
+        fields["shape"] = Said([math.prod(row)], f"{MARK} a row is {' x '.join(map(str, row))}, and made flat here")
+    return Found("arrays", {**fields, **({} if found.node else _dealt()), "holdout": Said(0.2)}, flat=not pictures)
 
 
 def _table(data: Path, file: Path, given: Mapping[str, Any]) -> Found:
@@ -208,7 +225,7 @@ def _table(data: Path, file: Path, given: Mapping[str, Any]) -> Found:
             fields[f.option] = Said(f.value, comment)
     notes = [*(f"{MARK} {_quoted(note)}" for note in found.notes), found.size]
     what = f"a table, {found.rows:,} rows of {len(found.columns)} columns"
-    return Found(what, fields, found.classes == 2, True, tuple(tables.values()), tuple(notes))
+    return Found(what, fields, found.classes == 2, sections=tuple(tables.values()), notes=tuple(notes))
 
 
 _ROLES = {

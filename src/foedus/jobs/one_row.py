@@ -42,12 +42,12 @@ def fit(program: Any, model: Model, data: Roster) -> tuple[Any, list[str]]:
         if single:
             why, way = f"{named(single)} {'have' if len(single) > 1 else 'has'} no more", ""
         else:
-            why, way = f"a batch at {named(cannot)} is no more", ', another batch_size, last_batch="join"'
+            why, way = f"a batch at {named(cannot)} is no more", ', another batch_size, "join" as last_batch'
         said = f"{HAS_BATCH_NORM}, and {why}"
         if not _goes_on(program):
             raise BadInput(
                 f"{said}. Use a network with group norm, larger nodes{way}, or go on without such nodes: "
-                'until=All("skip") or failure="skip", where the program takes it'
+                '"skip" as failure, the program\'s or that of its until'
             )
         return fitted, [f"{said}: there the job fails"]
     pairs = list(zip(_jobs(program), _jobs(fitted), strict=True))

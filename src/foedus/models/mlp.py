@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from torch import nn
 
+from foedus.core.advice import Option
 from foedus.core.errors import BadInput
 from foedus.models.seeded import check_width, seeded
 
@@ -35,14 +36,17 @@ def mlp(
     named = (inputs, hidden, outputs) != (None, None, None)
     if bool(layers) + (widths is not None) + named > 1:
         raise BadInput(
-            "mlp: give the widths once, as mlp(64, 32, 10), as mlp(widths=[64, 32, 10]) "
-            "or as mlp(inputs=64, hidden=[32], outputs=10)"
+            "mlp: give the widths once, all of them by ",
+            _such({"widths": [64, 32, 10]}),
+            ", or by ",
+            _such({"inputs": 64, "hidden": [32], "outputs": 10}),
         )
     if named:
         if inputs is None or outputs is None:
             raise BadInput(
-                f"mlp needs inputs and outputs beside hidden, such as mlp(inputs=64, hidden=[32], outputs=10); "
-                f"got inputs={inputs}, outputs={outputs}"
+                "mlp needs inputs and outputs beside hidden, such as ",
+                _such({"inputs": 64, "hidden": [32], "outputs": 10}),
+                f"; got inputs {inputs}, outputs {outputs}",
             )
         layers = (inputs, *_listed("hidden", (64,) if hidden is None else hidden), outputs)
     elif widths is not None:
@@ -59,6 +63,11 @@ def mlp(
         return nn.Sequential(*stack[:-1])  # no ReLU after the last
 
     return seeded(build, seed)
+
+
+def _such(sizes: dict[str, int | list[int]]) -> Option:
+    """The network with these sizes, as advice."""
+    return Option("network", {"mlp": sizes}, "model", f"mlp({', '.join(f'{k}={v}' for k, v in sizes.items())})")
 
 
 def _listed(name: str, widths: Sequence[int]) -> tuple[int, ...]:

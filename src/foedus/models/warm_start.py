@@ -57,7 +57,7 @@ def warm_start(
     fits = [name for name, t in own.items() if name in given and _kind(t) == _kind(given[name])]
     trouble = _differences(own, given, fits)
     if trouble and (strict or not fits):
-        advice = "strict=False takes what fits" if fits else "nothing fits"
+        advice = "in Python, warm_start(..., strict=False) takes what fits" if fits else "nothing fits"
         raise BadInput(f"{origin} does not fit the module: {trouble}; {advice}")
     with torch.no_grad():
         for name in fits:

@@ -41,11 +41,11 @@ class Builder:
     def __init__(self, registry: Registry, folder: FilePath = FilePath()) -> None:
         self.registry = registry
         self.folder = folder
-        self.problems: list[tuple[Path, str]] = []
+        self.problems: list[tuple[Path, str | BadInput]] = []
 
-    def fail(self, path: Path, message: str) -> Bad:
+    def fail(self, path: Path, wrong: str | BadInput) -> Bad:
         """Note a problem."""
-        self.problems.append((path, message))
+        self.problems.append((path, wrong))
         return BAD
 
     # -- what a kind of table may have otherwise ---------------------------------------------------------------------
@@ -174,7 +174,7 @@ class Builder:
             try:
                 target = self.load(name)
             except BadInput as e:
-                return self.fail(path, str(e))
+                return self.fail(path, e)
             reasons = [kind.misfit(target) for kind in s.kinds]
             return self.fail(path, f"{name} is not {a(word)}: {reasons[0]}") if all(reasons) else target
         known = self.registry.candidates(s)
@@ -192,7 +192,7 @@ class Builder:
         try:
             return target(**values)
         except BadInput as e:
-            return self.fail(_blamed(str(e), values, parameters(target), path), str(e))
+            return self.fail(_blamed(str(e), values, parameters(target), path), e)
         except Exception as e:
             first = (str(e).strip().splitlines() or ["no message"])[0]
             return self.fail(path, f"{target.__name__} refused its values: {type(e).__name__}: {first}")

@@ -9,6 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from foedus.core.advice import Option
 from foedus.core.coordination.peer import Peer, Topology
 from foedus.core.errors import BadInput
 from foedus.core.types.model import Layout, join
@@ -106,8 +107,9 @@ class Choco:
         else:
             why = f"on {self.topology!r} a single step need not bring the models nearer to each other"
         raise BadInput(
-            f"CHOCO-SGD knows no gamma that is surely small enough: {why}. Give it one, such as gamma=0.1, and see in "
-            "the record whether consensus_distance falls"
+            f"CHOCO-SGD knows no gamma that is surely small enough: {why}. Give it one, such as ",
+            Option("gamma", 0.1, "program.choco"),
+            ", and see in the record whether consensus_distance falls",
         )
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from foedus.aggregators.sum import Sum
+from foedus.core.advice import Option
 from foedus.core.coordination.federation import Federation
 from foedus.core.errors import BadInput, NodeFailed
 from foedus.core.types.data import POOLED
@@ -76,7 +77,9 @@ class Team:
             if not torch.equal(u["rows"], found[0]["rows"]):
                 raise BadInput(
                     f"node {u.node} has other rows than node {found[0].node}, or another order; all need the same, as "
-                    "the model is what is divided: split(Replicated(), nodes=...), without holdout"
+                    "the model is what is divided: ",
+                    Option("split", "replicated", call="split(Replicated(), nodes=...)"),
+                    ", without holdout",
                 )
 
     async def draw(self) -> dict[str, Tensor]:

@@ -128,7 +128,7 @@ class Payload:
         return refused(message, self._instead)
 
 
-def refused(message: dict[str, Any], instead: str = "use fd.Simulation()") -> BadInput:
+def refused(message: dict[str, Any], instead: str = "use the runtime Simulation") -> BadInput:
     """The error for a child's message ``cannot``: it could not load something. ``instead`` ends it."""
     return BadInput(
         f"worker processes cannot load {message['cannot']}: define it in the script itself or in a module that can be "
@@ -146,12 +146,12 @@ def pickled(held: Any, refusal: Callable[[Exception], str]) -> bytes:
 
 def pickled_rows(how: Any) -> bytes:
     """What sites are to make of their rows, or a roster, as bytes. Errors: ``BadInput``."""
-    return pickled(how, lambda e: f"{how!r} cannot be sent to other processes ({e}); use fd.Simulation()")
+    return pickled(how, lambda e: f"{how!r} cannot be sent to other processes ({e}); use the runtime Simulation")
 
 
 def pickled_program(program: Any) -> bytes:
     """A program as bytes, for processes that run it themselves. Errors: ``BadInput``."""
-    return pickled(program, lambda e: f"{program!r} cannot be sent to node processes ({e}); use fd.Simulation()")
+    return pickled(program, lambda e: f"{program!r} cannot be sent to node processes ({e}); use the runtime Simulation")
 
 
 # -- in the child --------------------------------------------------------------------------------------------------

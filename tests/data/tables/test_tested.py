@@ -179,6 +179,9 @@ def test_groups_that_do_not_fit(folder, options, message):
 
 def test_a_node_column_and_a_partition_are_one_too_many(folder):
     table = read(test=None)
-    with pytest.raises(BadInput, match=r"node='h' says whose .*IID\(\) would deal .*split\(\).*drop=\('h',\)"):
+    with pytest.raises(
+        BadInput,
+        match=r"node, the column 'h', says whose .*IID\(\) would deal .*leave the partition out.*drop=\('h',\)",
+    ):
         table.split(IID(), nodes=2)
     assert table.split(Natural()).node_names == ("u", "v")

@@ -26,8 +26,8 @@ def diverged(s: Session, failed: Failed) -> Diverged:
     else:
         of = f"{called(failed.node)}'s {failed.reason}"
         hint = (
-            'look at that node\'s data; a program that takes failure="skip" (or until=All("skip")) goes on without '
-            "such a node"
+            'look at that node\'s data; a program whose failure is "skip" (or that of its until) goes on without such '
+            "a node"
         )
     return Diverged(
         f"the run diverged in round {s.round + 1}: {of}; {kept(s)}. Lower the learning rate (lr), clip updates (Clip), "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from foedus.core.advice import Option
 from foedus.core.errors import BadInput
 from foedus.core.types.keys import Key
 from foedus.data.partitions.partition import check_nodes, grouped
@@ -29,11 +30,15 @@ class Natural:
         """``(index, offsets)``; see ``Partition.assign``."""
         if dataset.node is None:
             raise BadInput(
-                f"Natural divides by the node column, and {dataset.name!r} has none: arrays(x, y, node=ids) sets it"
+                f"Natural divides by the node column, and {dataset.name!r} has none: name it where rows are loaded, "
+                "or divide by another partition, such as ",
+                Option("split", "iid", call="IID()"),
             )
         ids, node = np.unique(dataset.node, return_inverse=True)
         if nodes is not None and check_nodes(nodes, len(dataset), self) != len(ids):
-            raise BadInput(f"nodes={nodes}, but the node column of {dataset.name!r} names {len(ids)}: leave nodes out")
+            raise BadInput(
+                f"nodes is {nodes}, but the node column of {dataset.name!r} names {len(ids)}: leave nodes out"
+            )
         return grouped(node.astype(np.int64, copy=False), len(ids))
 
     def node_names(self, dataset: Dataset) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from foedus.core.advice import Option
 from foedus.core.errors import BadInput
 from foedus.core.types.keys import Key
 
@@ -87,7 +88,9 @@ def check_nodes(nodes: int | None, rows: int, partition: Any, each: int = 1) -> 
     """The number of nodes, if every one of them can get ``each`` rows of so many; or ``BadInput``."""
     who = type(partition).__name__
     if nodes is None:
-        raise BadInput(f"{who} needs to know among how many: split({partition!r}, nodes=20)")
+        raise BadInput(
+            f"{who} needs to know among how many: ", Option("nodes", 20, call=f"split({partition!r}, nodes=20)")
+        )
     if isinstance(nodes, bool) or not isinstance(nodes, int | np.integer) or nodes < 1:
         raise BadInput(f"nodes must be a positive integer, got {nodes!r}")
     if nodes * each > rows:

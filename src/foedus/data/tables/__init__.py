@@ -1,4 +1,4 @@
-"""Tables of numbers and text: CSV and Parquet files, and what the nodes agree on to make numbers of them."""
+"""Tables of numbers and text: files of many formats, and what the nodes agree on to make numbers of them."""
 
 from typing import TYPE_CHECKING
 

@@ -21,6 +21,7 @@ from foedus.core.types.data import FederatedDataset
 from foedus.core.types.roster import Prepare
 from foedus.core.types.torch_process import one_thread
 from foedus.data.files import listed
+from foedus.data.tables.advice import drop
 from foedus.data.tables.files import Reading
 from foedus.data.tables.jobs import Spread, Sum, Sums, Union, Vocabulary, decode, encode
 from foedus.data.tables.recipe import Category, Number, Recipe, Target, label_order
@@ -206,7 +207,8 @@ def _labels(found: dict[str, int], options: Options) -> tuple[Target, str]:
 
 def _nothing(name: str, rows: int) -> BadInput:
     return BadInput(
-        f"column {name} has no value in any of the {rows} training rows, so nothing can be put in: drop=({name!r},)"
+        f"column {name} has no value in any of the {rows} training rows, so nothing can be put in: ",
+        drop(name),
     )
 
 

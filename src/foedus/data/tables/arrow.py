@@ -12,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foedus.core.errors import BadInput
+from foedus.data.files import read_bytes
 from foedus.data.memory import check_packed, fitting, is_shortage
+from foedus.data.tables.advice import drop
 from foedus.data.tables.files import NoRows, Reading, Text, check_names
+from foedus.data.tables.opened import Opened
 
 
 def _pyarrow(part: str = "") -> Any:
@@ -228,7 +231,7 @@ def read_csv(file: Text, reading: Reading, keep: Callable[[str], bool]) -> dict[
     return {name: Cells(table.column(name), reading.missing_values) for name in kept}
 
 
-def read_parquet(path: Path, reading: Reading, keep: Callable[[str], bool]) -> tuple[dict[str, Cells], list[str]]:
+def read_parquet(path: Path, reading: Reading, keep: Callable[[str], bool]) -> Opened:
     """The columns of a Parquet file whose names are to be kept, and all names.
 
     Errors: ``BadInput`` for a file that is not Parquet, has no rows, or a column that holds lists or bytes; and before
@@ -246,10 +249,52 @@ def read_parquet(path: Path, reading: Reading, keep: Callable[[str], bool]) -> t
         raise
     except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as e:  # the last: metadata that is none
         raise _unreadable(path, "Parquet", e) from e
+    return _opened(path, list(names), table, reading)
+
+
+def read_arrow(path: Path, reading: Reading, keep: Callable[[str], bool]) -> Opened:
+    """The same of an Arrow file (Feather, version 2). Errors: as of ``read_parquet``, and for what is inconsistent."""
+    pa, ipc = _pyarrow(), _pyarrow("ipc")
+    try:
+        raw = read_bytes(path)
+        with fitting(path), ipc.open_file(pa.py_buffer(raw)) as file:
+            names = file.schema.names
+            check_names(path, names)
+            table = file.read_all().select([n for n in names if keep(n)])
+            table.validate(full=True)  # what a damaged file's offsets point at is not looked at before
+    except BadInput:
+        raise
+    except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError, KeyError) as e:
+        raise _unreadable(path, "Arrow", e) from e
+    return _opened(path, list(names), table, reading)
+
+
+def read_orc(path: Path, reading: Reading, keep: Callable[[str], bool]) -> Opened:
+    """The same of an ORC file. Errors: as of ``read_parquet``."""
+    pa, orc = _pyarrow(), _pyarrow("orc")
+    try:
+        raw = read_bytes(path)
+        with fitting(path):
+            file = orc.ORCFile(pa.py_buffer(raw))
+            names = file.schema.names
+            check_names(path, names)
+            kept = [n for n in names if keep(n)]
+            check_packed(path, len(raw), file.nrows * len(kept))
+            table = file.read(columns=kept)
+            table.validate(full=True)
+    except BadInput:
+        raise
+    except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError, KeyError) as e:
+        raise _unreadable(path, "ORC", e) from e
+    return _opened(path, list(names), table, reading)
+
+
+def _opened(path: Path, names: list[str], table: Any, reading: Reading) -> Opened:
+    """An Arrow table as what was opened. Errors: ``BadInput`` without rows, and for columns of lists or bytes."""
     if not len(table):
         raise NoRows(path)
     cells = {name: Cells(_typed(name, path, _one(table.column(name)), reading)) for name in table.column_names}
-    return cells, list(names)
+    return Opened(names, cells, lambda row: f"row {row + 1} of {path}")
 
 
 def _unreadable(path: Path, what: str, e: Exception) -> Exception:
@@ -290,7 +335,7 @@ def _typed(name: str, path: Path, array: Any, reading: Reading) -> Any:
         return pc.if_else(pc.is_nan(array), pa.scalar(None, kind), array)
     if types.is_integer(kind) or types.is_decimal(kind) or types.is_temporal(kind) or types.is_null(kind):
         return array
-    raise BadInput(f"column {name} of {path} holds {kind}, neither numbers nor text: drop=({name!r},)")
+    raise BadInput(f"column {name} of {path} holds {kind}, neither numbers nor text: ", drop(name))
 
 
 def _clean(array: Any, missing: Sequence[str]) -> Any:

@@ -25,10 +25,11 @@ from foedus.core.types.update import Tensors, Update
 from foedus.data.at_nodes import Agreement, AtNodes, Own, Then, divided
 from foedus.data.files import listed
 from foedus.data.problems import Problems
+from foedus.data.tables.advice import CLASSIFICATION, REGRESSION, drop, text_or_drop
 from foedus.data.tables.agree import PURPOSE, Options, agree
 from foedus.data.tables.arrow import Cells
 from foedus.data.tables.columns import column, features, kind, said_kinds
-from foedus.data.tables.files import CSV, PARQUET
+from foedus.data.tables.formats import format_of
 from foedus.data.tables.identifiers import together
 from foedus.data.tables.meant import check_units
 from foedus.data.tables.options import TableOptions
@@ -44,7 +45,7 @@ from foedus.data.told import Told, ask_told
 
 @dataclass(frozen=True)
 class TableFile:
-    """Every node its own CSV or Parquet file: what ``AtNodes`` loads for a table. A file is read at its node alone.
+    """Every node its own file: what ``AtNodes`` loads for a table, of any format. A file is read at its node alone.
 
     ``path``     a node's file, in which ``{node}`` stands for its id; or a file for each node.
     ``target``   the column to learn.
@@ -80,8 +81,7 @@ class TableFile:
         """Read a node's file."""
         path = self.file(node)
         wanted = asked(self.target, self.options)
-        suffixes = PARQUET if path.name.lower().endswith(PARQUET) else CSV
-        return Own(Unread(opened(path, suffixes, wanted, whole=False), wanted, wanted.preparing()))
+        return Own(Unread(opened(path, format_of(path), wanted, whole=False), wanted, wanted.preparing()))
 
     def agree(self, survey: Survey, data: AtNodes) -> Agreement:
         """What the columns are, and how they become numbers."""
@@ -284,11 +284,12 @@ def _columns(said: list[dict[str, Any]], wanted: TableOptions, names: tuple[str,
         text = "text" in kinds
         if not text and "number" not in kinds:
             rows = sum(s["rows"] for s in said)
-            raise BadInput(f"column {name} has no value in any of the {rows} rows: drop=({name!r},)")
+            raise BadInput(f"column {name} has no value in any of the {rows} rows: ", drop(name))
         if text and name not in wanted.text and sum(c["numeric"] for c in told) * 2 > sum(c["filled"] for c in told):
             raise BadInput(
                 f"column {name} is of numbers at {who[kinds.index('number')]} and of text at "
-                f"{who[kinds.index('text')]}: text=({name!r},) or drop=({name!r},)"
+                f"{who[kinds.index('text')]}: ",
+                *text_or_drop(name),
             )
         columns.append(Column(name, "text", max(c["width"] for c in told)) if text else Column(name, "number"))
     return columns
@@ -304,7 +305,7 @@ def _target(said: list[dict[str, Any]], wanted: TableOptions, names: tuple[str, 
     if any(t["compared"] for t in told):
         text = next(n for n, t in enumerate(told) if not t["compared"])
         raise BadInput(
-            f"target {name} is of text at {_called(text, names)}, and positive={wanted.positive!r} compares numbers: "
+            f"target {name} is of text at {_called(text, names)}, and positive, {wanted.positive!r}, compares numbers: "
             "name a label, or mend the file"
         )
     several = isinstance(wanted.positive, tuple)
@@ -313,8 +314,9 @@ def _target(said: list[dict[str, Any]], wanted: TableOptions, names: tuple[str, 
     task = wanted.task or ("classification" if few or several else "regression")
     if task == "regression" and not numeric:
         raise BadInput(
-            f"target {name} is not a number at every node, and is an amount at some: task='classification' makes "
-            "labels of it"
+            f"target {name} is not a number at every node, and is an amount at some: ",
+            CLASSIFICATION,
+            " makes labels of it",
         )
     if task == "regression":
         refuse_positive(wanted)
@@ -322,7 +324,7 @@ def _target(said: list[dict[str, Any]], wanted: TableOptions, names: tuple[str, 
     check_varies(name, np.array(sorted(w.encode() for w in labels)))
     if len(labels) > MOST_CLASSES and not several:
         raise BadInput(
-            f"target {name} has more than {MOST_CLASSES} different labels, which are too many for classes: "
-            + ("task='regression'" if numeric else f"drop=({name!r},) and another target; {listed(sorted(labels), 4)}")
+            f"target {name} has more than {MOST_CLASSES} different labels, which are too many for classes: ",
+            *((REGRESSION,) if numeric else (f"name another target; {listed(sorted(labels), 4)}",)),
         )
     return classes(name, sorted(labels), wanted.positive, wanted.ignore_case)

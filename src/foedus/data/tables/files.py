@@ -13,9 +13,11 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
+from foedus.core.advice import Option
 from foedus.core.errors import BadInput, did_you_mean
 from foedus.core.text import readable
 from foedus.data.files import kind_of, listed, read_bytes
+from foedus.data.other_formats import other_format, refusal
 from foedus.data.signatures import LONGEST, format_of
 
 Paths = str | Path | Sequence[str | Path]
@@ -30,8 +32,6 @@ DEEPEST = 6
 MOST_FILES = 100_000
 """... among so many."""
 DELIMITERS = ",;\t|"
-CSV = (".csv", ".tsv", ".txt", ".data", ".csv.gz", ".tsv.gz")
-PARQUET = (".parquet", ".pq")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Reading:
 
     ``names`` are the columns' names, for files whose first line is already data. ``missing_in``: what is missing in
     some columns besides, by their names here. ``spelling``: of some columns, texts and what they are read as, where
-    ``ignore_case`` counts. ``amounts``: columns of numbers that may have units and marks between thousands.
+    ``ignore_case`` counts. ``amounts``: columns of numbers that may have units and marks between thousands. ``sheet``:
+    that of a workbook, its name or place from 0 (None: the only one that holds anything).
     """
 
     missing_values: tuple[str, ...] = MISSING
@@ -52,6 +53,7 @@ class Reading:
     spelling: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
     ignore_case: bool = True
     amounts: tuple[str, ...] = ()
+    sheet: str | int | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -66,6 +68,8 @@ class Reading:
             raise BadInput(f"decimal must be '.' or ',', got {self.decimal!r}")
         if self.decimal == "," == self.delimiter:
             raise BadInput("decimal and delimiter are both ',': a number could not be told from two columns")
+        if self.sheet is not None and (isinstance(self.sheet, bool) or not isinstance(self.sheet, str | int)):
+            raise BadInput(f"sheet must be the name of a sheet, its place from 0, or None; got {self.sheet!r}")
 
 
 class NoRows(BadInput):
@@ -175,7 +179,7 @@ def open_text(path: Path, reading: Reading) -> Text:
 
     Errors: ``BadInput`` for a file that is empty, binary or in another encoding, and for a header that is not one.
     """
-    data = _utf8(path, read_bytes(path), reading.encoding)
+    data = utf8(path, read_bytes(path), reading.encoding)
     if not data[:65536].strip() and not data.strip():
         raise BadInput(f"{path} is empty: a table needs a line with the names of its columns, then rows")
     delimiter = reading.delimiter or sniff(path, data, reading.decimal)
@@ -210,7 +214,8 @@ def _check_names(path: Path, names: Sequence[str], header_is_data: bool) -> None
     if header_is_data:
         raise BadInput(
             f"the first line of {path} looks like data, not like names of columns ({listed(names, 4)}): put a line "
-            "with names above it, or pass names=('age', ...)"
+            "with names above it, or give them, ",
+            Option("names", [f"column {i + 1}" for i in range(len(names))]),
         )
     for i, name in enumerate(names):
         if not name:
@@ -232,26 +237,31 @@ def _all_values(names: Sequence[str]) -> bool:
     return sum(map(value, names)) * 2 > len(names)
 
 
-_ADVICE = {
-    "Parquet": 'load("parquet", path=...)',
-    "zip or Excel": "save the sheet as CSV",
-    "pre-2007 Excel": "save the sheet as CSV",
-}
-"""What to do with a file that is no CSV; all others are exported."""
+_TABLES = {"Parquet": "parquet", "zip or Excel": "excel", "Arrow": "arrow", "ORC": "orc"}
+"""The sources that read what begins so."""
 
 
-def _utf8(path: Path, data: bytes, encoding: str) -> bytes:
-    """The bytes as UTF-8 without a byte order mark."""
-    known = format_of(data[:LONGEST])
-    if known is not None and (known in _ADVICE or b"\0" in data):  # a CSV may begin with BM or P1
-        raise BadInput(f"{path} is a {known} file: {_ADVICE.get(known, 'export the table as CSV')}")
+def utf8(path: Path, data: bytes, encoding: str) -> bytes:
+    """The bytes of a text in some encoding as UTF-8, without a byte order mark.
+
+    Errors: ``BadInput`` for what is of a known other format, binary, or in another encoding.
+    """
+    known, is_binary = format_of(data[:LONGEST]), b"\0" in data
+    if known in _TABLES and (known != "zip or Excel" or b"xl/" in data):
+        source = _TABLES[known]
+        raise BadInput(
+            f"{path} is a {known} file: ", Option("source", source, call=f'load("{source}", ...)'), " reads it"
+        )
+    if (is_binary or known in _TABLES or data.lstrip()[:1] in (b"[", b"{", b"<")) and other_format(path) is not None:
+        raise BadInput(refusal(path))
     if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
         if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise BadInput(f"{path} is UTF-16, not UTF-8: convert it, or pass encoding='utf-16'")
-        if b"\0" in data:
+            raise BadInput(f"{path} is UTF-16, not UTF-8: convert it, or give ", Option("encoding", "utf-16"))
+        if is_binary:
             raise BadInput(
-                f"{path} is binary, not a CSV: its byte {data.index(0)} is NUL. "
-                "If it is text in another encoding, pass encoding='utf-16'"
+                f"{path} is binary, not text: its byte {data.index(0)} is NUL. "
+                "If it is text in another encoding, give ",
+                Option("encoding", "utf-16"),
             )
         data = data.removeprefix(codecs.BOM_UTF8)
         if not data.isascii():  # which takes no memory
@@ -271,8 +281,11 @@ def _decode(path: Path, data: bytes, encoding: str) -> str:
         line = data.count(b"\n", 0, at) + 1
         shown = f"byte {at} (0x{data[at]:02x}, line {line})" if at < len(data) else "its end"
         raise BadInput(
-            f"{path} is not {encoding.upper()}: {shown} does not decode; convert the file, or say what it is: "
-            "encoding='latin-1' (Western Europe), 'cp1252' (Windows)"
+            f"{path} is not {encoding.upper()}: {shown} does not decode; convert the file, or say what it is: ",
+            Option("encoding", "latin-1"),
+            " (Western Europe) or ",
+            Option("encoding", "cp1252"),
+            " (Windows)",
         ) from e
 
 

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from foedus.core.advice import Option
 from foedus.core.errors import BadInput
 from foedus.data.files import listed
+from foedus.data.tables.advice import drop
 from foedus.data.tables.read import Sheet
 from foedus.data.tables.typed import canonical
 
@@ -66,8 +68,11 @@ def check_unique(name: str, sheet: Sheet) -> None:
         a, b = (sheet.place(int(r)) for r in np.flatnonzero(codes == twice[0])[:2])
         more = f"; so are {listed([names[i] for i in twice[1:]], 4)}" if len(twice) > 1 else ""
         raise BadInput(
-            f"id {name}: {names[twice[0]]!r} is in {a} and again in {b}{more}: remove what is there twice, "
-            f"group={name!r} if several rows may be of one, or drop=({name!r},)"
+            f"id {name}: {names[twice[0]]!r} is in {a} and again in {b}{more}: remove what is there twice; "
+            "or leave id out, and give ",
+            Option("group", name),
+            " if several rows may be of one, or ",
+            drop(name),
         )
 
 

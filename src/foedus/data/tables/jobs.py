@@ -75,7 +75,7 @@ class Vocabulary:
             name = self.schema.texts[most]
             raise BadInput(
                 f"its values of text are {len(said):,} bytes, at most {LARGEST_VOCABULARY:,} can be agreed on: column "
-                f"{name} has {len(words[most]):,} different ones, drop=({name!r},)"
+                f"{name} has {len(words[most]):,} different ones: leave it out (drop)"
             )
         text = np.zeros(self.size, np.uint8)
         if len(said) <= self.size:

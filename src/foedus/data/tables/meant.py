@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from foedus.core.errors import BadInput
+from foedus.data.tables.advice import drop
 from foedus.data.tables.amounts import SHARES, amount, value
 from foedus.data.tables.arrow import Cells
 from foedus.data.tables.files import Reading
@@ -66,5 +67,6 @@ def check_units(name: str, found: Mapping[str, str]) -> None:
         (a, at), (b, there) = [(unit, found[unit]) for unit in (*named, *([""] if "" in found else []))][:2]
         raise BadInput(
             f"column {name} holds amounts in two units: {at} is in {a}, {there} {f'in {b}' if b else 'has none'}; "
-            f"write all in one, or drop=({name!r},)"
+            "write all in one, or ",
+            drop(name),
         )

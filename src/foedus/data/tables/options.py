@@ -9,6 +9,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from foedus.core.advice import Option
 from foedus.core.errors import BadInput
 from foedus.data.tables.agree import Options
 from foedus.data.tables.files import EVERY, MISSING, Paths, Reading
@@ -41,6 +42,7 @@ class TableOptions:
     missing: str = "impute"
     missing_values: Sequence[Missing] | Mapping[str, Sequence[Missing]] = MISSING
     spelling: Mapping[str, Mapping[str, str]] | None = None
+    decimal: str = "."
     mark_missing: bool = True
     scale: bool = True
     scale_target: bool = True
@@ -80,6 +82,7 @@ class TableOptions:
             missing_in=tuple((name, tuple(map(str, words))) for name, words in by_column.items()),
             spelling=tuple((name, tuple(words.items())) for name, words in (self.spelling or {}).items()),
             ignore_case=self.ignore_case,
+            decimal=self.decimal,
             amounts=tuple(self.numeric),
         )
 
@@ -106,14 +109,44 @@ class CsvOptions(TableOptions):
     _: KW_ONLY
     encoding: str = "utf-8"
     delimiter: str | None = None
-    decimal: str = "."
     names: Sequence[str] | None = None
 
     def reading(self) -> Reading:
         names = None if self.names is None else _words("names", self.names)
-        return replace(
-            super().reading(), encoding=self.encoding, delimiter=self.delimiter, decimal=self.decimal, names=names
-        )
+        return replace(super().reading(), encoding=self.encoding, delimiter=self.delimiter, names=names)
+
+
+@dataclass(frozen=True)
+class ExcelOptions(TableOptions):
+    """The same, and which sheet of a workbook it is."""
+
+    _: KW_ONLY
+    sheet: str | int | None = None
+
+    def reading(self) -> Reading:
+        return replace(super().reading(), sheet=self.sheet)
+
+
+@dataclass(frozen=True)
+class TextOptions(TableOptions):
+    """The same, and the encoding of the text."""
+
+    _: KW_ONLY
+    encoding: str = "utf-8"
+
+    def reading(self) -> Reading:
+        return replace(super().reading(), encoding=self.encoding)
+
+
+@dataclass(frozen=True)
+class AnyOptions(CsvOptions):
+    """What there is to say of a file of any format."""
+
+    _: KW_ONLY
+    sheet: str | int | None = None
+
+    def reading(self) -> Reading:
+        return replace(super().reading(), sheet=self.sheet)
 
 
 def taking(options: type) -> Callable[[F], F]:
@@ -135,7 +168,7 @@ def taking(options: type) -> Callable[[F], F]:
 
 def _words(option: str, given: Sequence[str]) -> tuple[str, ...]:
     if isinstance(given, str) or not isinstance(given, Sequence) or not all(isinstance(w, str) for w in given):
-        raise BadInput(f"{option} must be a list of names, such as {option}=({str(given)!r},); got {given!r}")
+        raise BadInput(f"{option} must be a list of names, such as ", Option(option, [str(given)]), f"; got {given!r}")
     return tuple(given)
 
 
@@ -162,7 +195,8 @@ def _spelling(given: Any) -> dict[str, dict[str, str]] | None:
         return None
     if not isinstance(given, Mapping) or not all(isinstance(words, Mapping) for words in given.values()):
         raise BadInput(
-            "spelling must say of columns what is read as what, such as spelling={'sex': {'M': 'male'}}; "
-            f"got {given!r}"
+            "spelling must say of columns what is read as what, such as ",
+            Option("spelling", {"sex": {"M": "male"}}),
+            f"; got {given!r}",
         )
     return {str(name): {str(old): str(new) for old, new in words.items()} for name, words in given.items()}

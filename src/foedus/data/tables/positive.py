@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from foedus.core.advice import Option
 from foedus.core.errors import BadInput, did_you_mean
 from foedus.data.files import listed
 from foedus.data.tables.recipe import label_order, same_label
@@ -95,7 +96,9 @@ def classes(target: str, labels: Collection[str], positive: Any, ignore_case: bo
         if len(labels) != 2:
             raise BadInput(
                 f"positive is for two classes, the target {target} has {len(labels)}: "
-                f"{listed(label_order(labels, None))}; positive=[{positive!r}] makes two of them, it and all others"
+                f"{listed(label_order(labels, None))}; ",
+                Option("positive", [positive]),
+                " makes two of them, it and all others",
             )
         return Classes(label_order(labels, wanted[0]), positive=wanted[0])
     others = [w for w in labels if w not in wanted]

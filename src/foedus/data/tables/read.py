@@ -9,15 +9,19 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 
+from foedus.core.advice import Option
 from foedus.core.errors import BadInput, did_you_mean, plain_name
 from foedus.core.text import readable
 from foedus.data.files import listed
 from foedus.data.memory import fitting
 from foedus.data.problems import MOST, Problems
-from foedus.data.tables.arrow import Cells, read_csv, read_parquet
-from foedus.data.tables.files import CSV, PARQUET, NoRows, Paths, Reading, find, line_of, open_text
+from foedus.data.tables.advice import drop
+from foedus.data.tables.arrow import Cells
+from foedus.data.tables.files import NoRows, Paths, Reading, find
+from foedus.data.tables.formats import SUFFIXES, Format, format_of
 from foedus.data.tables.layout import Stand, layout
 from foedus.data.tables.meant import meant
+from foedus.data.tables.opened import Opened
 from foedus.data.tables.typed import Place
 
 
@@ -59,33 +63,34 @@ class Sheet:
 
 def read(
     path: Paths,
-    suffixes: tuple[str, ...] | None,
+    form: Format | None,
     reading: Reading,
     rename: Mapping[str, str],
     keep: Callable[[str], bool],
     leave: Collection[Path] = (),
 ) -> Sheet:
-    """All files of a path as one sheet; see ``find``. ``suffixes`` None: CSV or Parquet, by the file's ending.
+    """All files of a path as one sheet; see ``find``. ``form`` None: each file's own, see ``format_of``.
 
     ``rename`` is from the name in a file to the name here; ``keep`` is asked about the latter. ``leave`` are files that
     are not read.
     A column that a file lacks is missing in its rows, and a file without rows is left out: ``lines`` say so.
     Errors: ``BadInput`` for what cannot be read, of all files together, and a column that is spelled in two ways.
     """
-    files = find(path, suffixes or (*CSV, *PARQUET), leave)
+    files = find(path, SUFFIXES if form is None else form.suffixes, leave)
     known: dict[str, None] = {}  # names in order, each once
     sheets: list[dict[str, Cells]] = []
     parts: list[Part] = []
     empty: list[NoRows] = []
+    places: list[Place] = []
     problems = Problems()
     for file, stand in zip(files, layout(path, files), strict=True):
         with problems.one(), fitting(file):
-            parquet = suffixes == PARQUET or (suffixes is None and file.name.lower().endswith(PARQUET))
             try:
-                names, cells = _read_one(file, parquet, reading, rename, keep)
+                found = _read_one(file, form or format_of(file), reading, rename, keep)
             except NoRows as e:
                 empty.append(e)
                 continue
+            names, cells = found.names, found.cells
             known.update(dict.fromkeys((*names, *(n for n, _ in stand.columns))))
             stand = replace(stand, columns=tuple((rename.get(n, n), value) for n, value in stand.columns))
             if not cells:
@@ -96,6 +101,7 @@ def read(
                     cells[name] = Cells.repeated(value, rows, reading)
             sheets.append(cells)
             parts.append(Part(file, rows, stand))
+            places.append(found.place)
     problems.check(f"of {len(files)} files cannot be read")
     if not parts:
         raise empty[0]
@@ -105,7 +111,7 @@ def read(
         parts[i] = replace(part, lacks=tuple(name for name in columns if name not in sheet))
         sheet.update({name: Cells.nothing(part.rows) for name in parts[i].lacks})
     cells = {n: Cells.joined([s[n] for s in sheets]) if len(sheets) > 1 else sheets[0][n] for n in columns}
-    place = _places(tuple(parts), suffixes, reading)
+    place = _placed(tuple(parts), places)
     return Sheet(
         {name: meant(name, c, reading, place) for name, c in cells.items()},
         tuple(parts),
@@ -133,23 +139,15 @@ def lacking(lacks: Mapping[str, Collection[str]]) -> Iterator[str]:
 
 
 def _read_one(
-    file: Path, parquet: bool, reading: Reading, rename: Mapping[str, str], keep: Callable[[str], bool]
-) -> tuple[list[str], dict[str, Cells]]:
+    file: Path, form: Format, reading: Reading, rename: Mapping[str, str], keep: Callable[[str], bool]
+) -> Opened:
     """All names in the file, and the columns that are kept by their new names."""
-
-    def wanted(name: str) -> bool:
-        return keep(rename.get(name, name))
-
-    if parquet:
-        cells, names = read_parquet(file, reading, wanted)
-    else:
-        text = open_text(file, reading)
-        cells, names = read_csv(text, reading, wanted), list(text.names)
-    renamed = {rename.get(name, name): c for name, c in cells.items()}
-    if len(renamed) < len(cells):
-        (twice, _), *_ = Counter(rename.get(name, name) for name in cells).most_common(1)
+    columns = form.read(file, reading, lambda name: keep(rename.get(name, name)))
+    renamed = {rename.get(name, name): c for name, c in columns.cells.items()}
+    if len(renamed) < len(columns.cells):
+        (twice, _), *_ = Counter(rename.get(name, name) for name in columns.cells).most_common(1)
         raise BadInput(f"rename gives {file} two columns named {twice!r}: drop one of them")
-    return names, renamed
+    return replace(columns, cells=renamed)
 
 
 def check_spelling(columns: Sequence[tuple[str, Collection[str]]]) -> None:
@@ -165,20 +163,20 @@ def check_spelling(columns: Sequence[tuple[str, Collection[str]]]) -> None:
             if not any(a in names and b in names for _, names in columns):
                 has_a, has_b = (next(who for who, names in columns if n in names) for n in (a, b))
                 raise BadInput(
-                    f"{has_a} has a column {a!r} and {has_b} a column {b!r}: if they are the same, "
-                    f"rename={{{b!r}: {a!r}}}; if not, drop one of them"
+                    f"{has_a} has a column {a!r} and {has_b} a column {b!r}: if they are the same, ",
+                    Option("rename", {b: a}, adds=True),
+                    "; if not, ",
+                    drop(b),
                 )
 
 
-def _places(parts: tuple[Part, ...], suffixes: tuple[str, ...] | None, reading: Reading) -> Place:
+def _placed(parts: tuple[Part, ...], places: list[Place]) -> Place:
+    """Where a row of all files is, by what each file says of its own rows."""
     ends = list(accumulate(p.rows for p in parts))
 
     def place(row: int) -> str:
         i = bisect_right(ends, row)
-        part, within = parts[i], row - (ends[i - 1] if i else 0)
-        if suffixes == PARQUET or (suffixes is None and part.path.name.lower().endswith(PARQUET)):
-            return f"row {within + 1} of {part.path}"
-        return f"line {line_of(part.path, reading, within)} of {part.path}"
+        return places[i](row - (ends[i - 1] if i else 0))
 
     return place
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from foedus.core.advice import Option
 from foedus.core.cell import facts, framed, paragraph
 from foedus.core.errors import BadInput, did_you_mean
 from foedus.core.text import readable
@@ -26,12 +27,14 @@ from foedus.data.memory import fitting
 from foedus.data.partitions.natural import Natural
 from foedus.data.partitions.partition import Partition
 from foedus.data.problems import Problems
+from foedus.data.tables.advice import drop
 from foedus.data.tables.agree import Options, agree_here
 from foedus.data.tables.columns import column, features, kind, said_kinds
-from foedus.data.tables.files import CSV, PARQUET, Paths, find, stem
+from foedus.data.tables.files import Paths, find, stem
+from foedus.data.tables.formats import FORMATS, Format
 from foedus.data.tables.identifiers import check_unique, owners, together
 from foedus.data.tables.layout import named_after
-from foedus.data.tables.options import CsvOptions, TableOptions, taking
+from foedus.data.tables.options import AnyOptions, CsvOptions, ExcelOptions, TableOptions, TextOptions, taking
 from foedus.data.tables.read import Sheet, check_known, read
 from foedus.data.tables.recipe import label_order
 from foedus.data.tables.schema import Kind, Schema, widths
@@ -114,14 +117,16 @@ class Table:
             partition = Natural()
         if isinstance(partition, Natural) and self.node is None:
             raise BadInput(
-                f"{self.name!r} does not say whose rows are whose: name the column with node=, give one file for "
-                "each node, or divide by another partition such as IID()"
+                f"{self.name!r} does not say whose rows are whose: name the column (node), give one file for each "
+                "node, or divide by another partition, such as ",
+                Option("split", "iid", call="IID()"),
             )
         if self.node_column is not None and not isinstance(partition, Natural):
             raise BadInput(
-                f"node={self.node_column!r} says whose each row is, and {partition!r} would deal the rows out anew: "
-                f"leave the partition out, split(), to keep these nodes, or leave node out, load(..., "
-                f"drop=({self.node_column!r},)), to deal the rows out"
+                f"node, the column {self.node_column!r}, says whose each row is, and {partition!r} would deal the rows "
+                "out anew: leave the partition out to keep these nodes; or leave node out, and give ",
+                drop(self.node_column),
+                ", to deal the rows out",
             )
         d = divide(self, partition, nodes, seed, holdout)
         raw = FederatedDataset(
@@ -181,34 +186,81 @@ def csv(path: Paths, *args: Any, **options: Any) -> Table:
     Errors: ``BadInput`` with the file, the line and the column, and what to do about it.
     """
     with fitting(path):
-        return _load(path, CSV, CsvOptions(*args, **options))
+        return _load(path, FORMATS["csv"], CsvOptions(*args, **options))
 
 
 @taking(TableOptions)
 def parquet(path: Paths, *args: Any, **options: Any) -> Table:
     """A table from Parquet files; everything as in ``csv``. Booleans are text, nulls and NaN are missing."""
     with fitting(path):
-        return _load(path, PARQUET, TableOptions(*args, **options))
+        return _load(path, FORMATS["parquet"], TableOptions(*args, **options))
 
 
-def asked(target: str, options: Mapping[str, Any]) -> CsvOptions:
+@taking(ExcelOptions)
+def excel(path: Paths, *args: Any, **options: Any) -> Table:
+    """A table from Excel workbooks (.xlsx); everything as in ``csv``. Needs the extra ``excel``.
+
+    ``sheet`` is a sheet's name, or its place from 0; by default the only one that holds anything. The first row that is
+    not empty has the names of the columns. Dates are text; of a formula the value that was computed last is read.
+    """
+    with fitting(path):
+        return _load(path, FORMATS["excel"], ExcelOptions(*args, **options))
+
+
+@taking(TextOptions)
+def jsonl(path: Paths, *args: Any, **options: Any) -> Table:
+    """A table from files of JSON lines, an object a row; everything as in ``csv``.
+
+    Booleans are text; null, and a key that a line lacks, are missing. Lists and objects are no cells. ``encoding`` is
+    UTF-8 by default.
+    """
+    with fitting(path):
+        return _load(path, FORMATS["jsonl"], TextOptions(*args, **options))
+
+
+@taking(TextOptions)
+def arff(path: Paths, *args: Any, **options: Any) -> Table:
+    """A table from Weka's ARFF files; everything as in ``csv``.
+
+    A nominal column may only have the values that the header declares. ``encoding`` is UTF-8 by default. Sparse rows
+    are refused.
+    """
+    with fitting(path):
+        return _load(path, FORMATS["arff"], TextOptions(*args, **options))
+
+
+@taking(TableOptions)
+def arrow(path: Paths, *args: Any, **options: Any) -> Table:
+    """A table from Arrow files, which is what Feather (version 2) is; everything as in ``parquet``."""
+    with fitting(path):
+        return _load(path, FORMATS["arrow"], TableOptions(*args, **options))
+
+
+@taking(TableOptions)
+def orc(path: Paths, *args: Any, **options: Any) -> Table:
+    """A table from ORC files; everything as in ``parquet``."""
+    with fitting(path):
+        return _load(path, FORMATS["orc"], TableOptions(*args, **options))
+
+
+def asked(target: str, options: Mapping[str, Any]) -> AnyOptions:
     """The options of a table that do not say whose rows are whose, looked through.
 
     Errors: ``BadInput`` for an option that there is not.
     """
-    known = [f.name for f in fields(CsvOptions) if f.name not in ("target", "node", "test", "test_seed")]
+    known = [f.name for f in fields(AnyOptions) if f.name not in ("target", "node", "test", "test_seed")]
     for name in options:
         if name not in known:
             raise BadInput(f"a table has no option {name!r}: {did_you_mean(name, known)}There are {listed(known, 30)}")
-    wanted = CsvOptions(target, test=None, **options)
+    wanted = AnyOptions(target, test=None, **options)
     _check(wanted, wanted.preparing())
     return wanted
 
 
-def _load(path: Paths, suffixes: tuple[str, ...], wanted: TableOptions) -> Table:
+def _load(path: Paths, form: Format, wanted: TableOptions) -> Table:
     options = wanted.preparing()
-    tests = [] if wanted.test_files is None else find(wanted.test_files, suffixes)
-    sheet = opened(path, suffixes, wanted, tests)
+    tests = [] if wanted.test_files is None else find(wanted.test_files, form.suffixes)
+    sheet = opened(path, form, wanted, tests)
     node_column = wanted.node
     if wanted.node is None and sheet.key is not None:
         wanted = replace(wanted, node=sheet.key)
@@ -227,7 +279,7 @@ def _load(path: Paths, suffixes: tuple[str, ...], wanted: TableOptions) -> Table
     kinds[wanted.target], columns[wanted.target] = outcome.kind, outcome.cells
     options = replace(options, positive=outcome.positive)
     lines.append(outcome.why)
-    test = None if not tests else read_test(tests, suffixes, wanted, sheet, kinds, outcome)
+    test = None if not tests else read_test(tests, form, wanted, sheet, kinds, outcome)
     unknown = sheet.cells[wanted.target].missing
     if unknown.any():
         lost = int(unknown.sum())
@@ -245,20 +297,14 @@ def _load(path: Paths, suffixes: tuple[str, ...], wanted: TableOptions) -> Table
     return replace(table, node_column=node_column)
 
 
-def opened(
-    path: Paths,
-    suffixes: tuple[str, ...],
-    wanted: TableOptions,
-    leave: Collection[Path] = (),
-    whole: bool = True,
-) -> Sheet:
+def opened(path: Paths, form: Format, wanted: TableOptions, leave: Collection[Path] = (), whole: bool = True) -> Sheet:
     """The files but those to leave, read and looked through. Where they are not the ``whole`` table, columns that
     options name may be elsewhere. Errors: ``BadInput``.
     """
     options = wanted.preparing()
     _check(wanted, options)
     dropped = frozenset(wanted.drop)
-    sheet = read(path, suffixes, options.reading, dict(options.rename), lambda name: name not in dropped, leave)
+    sheet = read(path, form, options.reading, dict(options.rename), lambda name: name not in dropped, leave)
     if whole:
         check_names(wanted, sheet.names, sheet.unused)
     _check_roles(wanted, sheet)

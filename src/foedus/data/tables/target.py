@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from foedus.core.advice import Option
 from foedus.core.errors import BadInput
 from foedus.data.files import listed
+from foedus.data.tables.advice import CLASSIFICATION, REGRESSION
 from foedus.data.tables.agree import Options
 from foedus.data.tables.options import TableOptions
 from foedus.data.tables.positive import Classes, Comparison, classes, comparison
@@ -45,7 +47,7 @@ class Outcome:
         """The target's cells in another sheet (N,). Errors: ``BadInput`` for a label that is none of these."""
         name, cells = wanted.target, sheet.cells[wanted.target]
         if self.classes is None or self.compared is not None:
-            values = numbers(name, cells, sheet.place, f"drop=({name!r},)")
+            values = numbers(name, cells, sheet.place, ("name another target",))
             return values if self.compared is None else self.compared(values)
         labels = texts(name, cells, sheet.place, options.ignore_case)
         known = [w.encode() for w in self.classes.of or self.classes.names]
@@ -54,7 +56,8 @@ class Outcome:
             raise BadInput(
                 f"target {name}: {labels[new[0]].decode()!r} in {sheet.place(int(new[0]))} is a label that no training "
                 f"row has ({listed([w.decode() for w in known], 6)}): leave the row out, or read it as another label, "
-                f"spelling={{{name!r}: {{...}}}}"
+                "such as ",
+                Option("spelling", {name: {labels[new[0]].decode(): known[0].decode()}}, adds=True),
             )
         return self.classes.apply(labels)
 
@@ -74,16 +77,18 @@ def target_of(wanted: TableOptions, sheet: Sheet, options: Options) -> Outcome:
     task = wanted.task or ("classification" if values is None or few or several else "regression")
     if task == "regression":
         refuse_positive(wanted)
-        why = f"{name} is a number to predict" + ("" if wanted.task else " (task='classification' makes labels of it)")
-        column = numbers(name, cells, sheet.place, "task='classification'")
+        why = f"{name} is a number to predict" + (
+            "" if wanted.task else " (with the task 'classification' it is labels)"
+        )
+        column = numbers(name, cells, sheet.place, (CLASSIFICATION,))
         check_varies(name, np.unique(column[~np.isnan(column)]))
         return Outcome("number", column, why)
     labels = texts(name, cells, sheet.place, options.ignore_case)
     named = np.unique(labels[labels != b""])
     check_varies(name, named)
     if len(named) > MOST_CLASSES and not several:
-        advice = f"drop=({name!r},) and another target" if values is None else "task='regression'"
-        raise BadInput(f"target {name} has {len(named)} different labels, at most {MOST_CLASSES} are classes: {advice}")
+        advice = "name another target" if values is None else REGRESSION
+        raise BadInput(f"target {name} has {len(named)} different labels, at most {MOST_CLASSES} are classes: ", advice)
     made = classes(name, [w.decode() for w in named.tolist()], wanted.positive, options.ignore_case)
     if several:
         why = f"{name} has 2 classes, {made.names[1]} and all others ({listed(_others(made), 6)})"
@@ -91,7 +96,7 @@ def target_of(wanted: TableOptions, sheet: Sheet, options: Options) -> Outcome:
     kind = "few different integers" if values is not None else "text"
     hint = "" if wanted.task else f", as it holds {kind}"
     if values is not None and not wanted.task:
-        hint += " (task='regression' makes it a number to predict)"
+        hint += " (with the task 'regression' it is a number to predict)"
     return Outcome("text", labels, f"{name} has {len(named)} classes{hint}", made.positive, made)
 
 
@@ -124,6 +129,9 @@ def refuse_positive(wanted: TableOptions) -> None:
     """Errors: ``BadInput`` for a class 1 of a target that has no classes."""
     if wanted.positive is not None:
         raise BadInput(
-            f"positive is for classes, and {wanted.target} is a number to predict: task='classification' makes labels "
-            "of it, positive='>0' compares it, or leave positive out"
+            f"positive is for classes, and {wanted.target} is a number to predict: ",
+            CLASSIFICATION,
+            " makes labels of it, ",
+            Option("positive", ">0"),
+            " compares it, or leave positive out",
         )

@@ -14,6 +14,7 @@ from foedus.core.errors import BadInput, did_you_mean
 from foedus.core.text import readable
 from foedus.data.files import listed
 from foedus.data.tables.columns import column
+from foedus.data.tables.formats import Format
 from foedus.data.tables.identifiers import check_apart, check_unique, identifiers, together
 from foedus.data.tables.options import TableOptions
 from foedus.data.tables.read import Sheet, read
@@ -34,7 +35,7 @@ class Tested:
 
 def read_test(
     files: list[Path],
-    suffixes: tuple[str, ...],
+    form: Format,
     wanted: TableOptions,
     train: Sheet,
     kinds: Mapping[str, Kind],
@@ -47,7 +48,7 @@ def read_test(
     options = wanted.preparing()
     needed = [n for n in (*kinds, wanted.id, *wanted.groups) if n is not None]
     rename = {old: new for old, new in options.rename if new in needed}
-    sheet = read(files, suffixes, options.reading, rename, frozenset(needed).__contains__)
+    sheet = read(files, form, options.reading, rename, frozenset(needed).__contains__)
     for name in needed:
         if name not in sheet.cells:
             raise BadInput(

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from foedus.core.advice import Option
 from foedus.core.errors import BadInput
+from foedus.data.tables.advice import Parts, as_text, drop, missing, text_or_drop
 from foedus.data.tables.arrow import NUMBER, Cells
 
 if TYPE_CHECKING:
@@ -55,24 +57,29 @@ def kind_of(name: str, cells: Cells, place: Place) -> Kind:
     Errors: ``BadInput`` for a column without a value, for one of numbers with some text in it, for dates, and for text
     that tells rows apart.
     """
-    missing = cells.missing
-    if missing.all():
-        raise BadInput(f"column {name} has no value in any of the {len(cells)} rows: drop=({name!r},)")
+    if cells.missing.all():
+        raise BadInput(f"column {name} has no value in any of the {len(cells)} rows: ", drop(name))
     if not cells.dated and cells.numbers() is not None:
         return "number"
     _, words = cells.texts()
     numeric, rows = numeric_cells(cells)
     if numeric * 2 > rows:
-        raise _not_a_number(name, cells, place, f"text=({name!r},) or drop=({name!r},)")
+        raise _not_a_number(name, cells, place, text_or_drop(name))
     if cells.dated or are_dates(words):
         raise BadInput(
-            f"column {name} holds dates or times, such as {words[0]!r}: drop=({name!r},), or make a number of them "
-            f"(an age, days since); text=({name!r},) would make a category of each"
+            f"column {name} holds dates or times, such as {words[0]!r}: ",
+            drop(name),
+            ", or make a number of them (an age, days since); ",
+            as_text(name),
+            " would make a category of each",
         )
     if len(words) > 50 and len(words) * 2 > rows:
         raise BadInput(
-            f"column {name} has {len(words)} different texts in {rows} rows: it tells rows apart and "
-            f"teaches nothing; drop=({name!r},), or text=({name!r},) to make a category of each"
+            f"column {name} has {len(words)} different texts in {rows} rows: it tells rows apart and teaches nothing; ",
+            drop(name),
+            ", or ",
+            as_text(name),
+            " to make a category of each",
         )
     return "text"
 
@@ -86,12 +93,12 @@ def numeric_cells(cells: Cells) -> tuple[int, int]:
     return int(rows[numeric].sum()), int(rows.sum())
 
 
-def numbers(name: str, cells: Cells, place: Place, else_: str = "") -> NDArray[np.float64]:
+def numbers(name: str, cells: Cells, place: Place, else_: Parts = ()) -> NDArray[np.float64]:
     """The cells as numbers (N,), NaN where missing. ``else_`` is what to do if the column is no number.
 
     Errors: ``BadInput`` for a cell that is no number, is infinite or too large.
     """
-    else_ = else_ or f"text=({name!r},) or drop=({name!r},)"
+    else_ = else_ or text_or_drop(name)
     values = cells.numbers()
     if values is None:
         raise _not_a_number(name, cells, place, else_)
@@ -100,13 +107,15 @@ def numbers(name: str, cells: Cells, place: Place, else_: str = "") -> NDArray[n
         row = int(large[0])
         what = "is infinite" if np.isinf(values[row]) else f"is beyond {LARGEST:g}"
         raise BadInput(
-            f"column {name}: {cells[row]!r} in {place(row)} {what}; if it stands for a missing value, name it in "
-            f"missing_values=; if the column is no number: {else_}"
+            f"column {name}: {cells[row]!r} in {place(row)} {what}; if it stands for a missing value: ",
+            missing(name, str(cells[row])),
+            "; if the column is no number: ",
+            *else_,
         )
     return values
 
 
-def _not_a_number(name: str, cells: Cells, place: Place, else_: str) -> BadInput:
+def _not_a_number(name: str, cells: Cells, place: Place, else_: Parts) -> BadInput:
     codes, words = cells.texts()
     wrong = np.array([NUMBER.fullmatch(w) is None for w in words])
     at = np.flatnonzero(np.append(wrong, False)[codes])
@@ -115,9 +124,12 @@ def _not_a_number(name: str, cells: Cells, place: Place, else_: str) -> BadInput
     more = f" (nor are {len(at) - 1} more)" if len(at) > 1 else ""
     comma = _COMMA.fullmatch(word) is not None
     return BadInput(
-        f"column {name}: {word!r} in {place(row)} is not a number{more}; "
-        + ("if the comma is its decimal mark: decimal=','; " if comma else "")
-        + f"if it stands for a missing value, name it in missing_values=; if the column is no number: {else_}"
+        f"column {name}: {word!r} in {place(row)} is not a number{more}; ",
+        *(("if the comma is its decimal mark: ", Option("decimal", ","), "; ") if comma else ()),
+        "if it stands for a missing value: ",
+        missing(name, word),
+        "; if the column is no number: ",
+        *else_,
     )
 
 
@@ -130,7 +142,8 @@ def texts(name: str, cells: Cells, place: Place, ignore_case: bool = True) -> ND
         row = int(np.flatnonzero(np.isin(codes, long))[0])
         raise BadInput(
             f"column {name}: {place(row)} has a text of {len(encoded[codes[row]])} bytes; categories have at most "
-            f"{LONGEST}: drop=({name!r},)"
+            f"{LONGEST}: ",
+            drop(name),
         )
     known: NDArray[Any] = np.array([*encoded, b""], dtype=np.bytes_)
     return known[codes]
@@ -142,6 +155,9 @@ def refuse_missing(name: str, cells: Cells, place: Place) -> None:
     if len(empty):
         more = f" and {len(empty) - 1} more" if len(empty) > 1 else ""
         raise BadInput(
-            f"column {name} is empty in {place(int(empty[0]))}{more}, and missing='refuse': fill it in, "
-            f"drop=({name!r},), or missing='impute' (which leaves out rows without a target)"
+            f"column {name} is empty in {place(int(empty[0]))}{more}, and missing is 'refuse': fill it in, ",
+            drop(name),
+            ", or ",
+            Option("missing", "impute"),
+            " (which leaves out rows without a target)",
         )

@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from foedus.core.advice import Option
 from foedus.core.coordination.drivers import Wall
 from foedus.core.coordination.program import takes_peer
 from foedus.core.coordination.runtime import Engine
@@ -67,7 +68,7 @@ class Processes:
                     f"{', '.join(map(repr, known))}"
                 )
         if self.exchange == "gloo" and self.wire != "sockets":
-            raise BadInput('gloo sends over sockets: write Processes(wire="sockets", exchange="gloo")')
+            raise BadInput("gloo sends over sockets: give ", Option("wire", "sockets", "runtime.processes"), " too")
         if not self.patience >= 1:
             raise BadInput(
                 f"Processes.patience is {self.patience!r}: hearts beat five times a second, wait at least 1 s"

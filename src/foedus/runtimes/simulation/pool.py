@@ -76,7 +76,7 @@ class Pool(Executor):
     def _start(self, workers: int, setup: Setup, real_time: bool) -> None:
         policy = pickled(setup.policy, lambda e: f"{setup.policy!r} cannot be sent to worker processes: {e}")
         status = {"node": torch.full((workers,), UNUSED, dtype=torch.int64)}
-        self._payload = Payload(self._segments, setup.model, setup.data, status, "use workers=1")
+        self._payload = Payload(self._segments, setup.model, setup.data, status, "use one worker")
         for index in range(workers):
             worker = _Worker(index, Child("foedus.runtimes.simulation.worker", self._segments))
             self._processes.append(worker)

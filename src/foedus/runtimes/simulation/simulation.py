@@ -20,9 +20,9 @@ from foedus.runtimes.simulation.pool import Pool
 def executor(workers: int, setup: Setup, real_time: bool = False) -> Executor:
     """Inline for one worker, a pool of processes for more."""
     if workers < 1:
-        raise BadInput(f"a runtime needs at least one worker, got workers={workers}")
+        raise BadInput(f"a runtime needs at least one worker, got {workers}")
     if workers > 1 and os.name == "nt":
-        raise BadInput("worker processes need a Unix system: use workers=1")
+        raise BadInput("worker processes need a Unix system: use one worker")
     return Inline(Site(setup, real_time)) if workers == 1 else Pool(workers, setup, real_time)
 
 

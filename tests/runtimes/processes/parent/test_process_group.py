@@ -129,7 +129,7 @@ def test_models_that_cannot_be_sent_or_loaded_are_refused_in_one_line(here, left
     locked = fd.Model(nn.Linear(4, 3), loss=lambda out, y: lock)
     with leftovers(), pytest.raises(fd.BadInput, match=r"the model cannot be sent to worker processes \(.*lock") as e:
         crew_of(2, model=locked)
-    assert str(e.value).endswith("; use fd.Simulation()")
+    assert str(e.value).endswith("; use the runtime Simulation")
     ghost = types.ModuleType("ghost_of_nodes")
     sys.modules["ghost_of_nodes"] = ghost
     exec("from torch import nn\nclass Ghost(nn.Linear):\n    pass\n", ghost.__dict__)
@@ -156,7 +156,7 @@ def test_more_processes_than_the_system_allows_are_refused_with_what_to_do(here,
             crew_of(30)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert str(e.value).endswith("or use fd.Simulation()")
+    assert str(e.value).endswith("or use the runtime Simulation")
 
 
 def test_ctrl_c_while_they_start_ends_them(here, leftovers):

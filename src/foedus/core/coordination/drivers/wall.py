@@ -97,7 +97,7 @@ class Wall(Driver):
             return super().error(missing)
         executor = self._s.executor
         alone = len(executor.gone) == self._s.roster.nodes
-        hint = "no other is left" if alone else 'Processes(lost="skip") goes on without a node that is lost'
+        hint = "no other is left" if alone else 'with lost "skip", Processes goes on without a node that is lost'
         return super().error(replace(missing, reason=f"{missing.reason}; {hint}"))
 
     # -- waiting -----------------------------------------------------------------------------------------------

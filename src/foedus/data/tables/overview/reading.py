@@ -12,13 +12,14 @@ from typing import Any
 from foedus.core.errors import BadInput
 from foedus.data.files import read_bytes
 from foedus.data.tables.amounts import amount
-from foedus.data.tables.files import CSV, EVERY, MISSING, PARQUET, Paths, Reading, find, sniff
+from foedus.data.tables.files import EVERY, MISSING, Paths, Reading, find, sniff
+from foedus.data.tables.formats import FORMATS, SUFFIXES, format_of
 from foedus.data.tables.overview.proposal import Proposal
 from foedus.data.tables.read import Sheet, read
 
 HEAD = 1 << 16
 """Bytes of a file by which its delimiter and decimal mark are found out."""
-READING = ("encoding", "delimiter", "decimal", "names")
+READING = ("encoding", "delimiter", "decimal", "names", "sheet")
 """Options of ``load`` that say how the text of a file is read."""
 
 
@@ -27,25 +28,26 @@ def opened(path: Paths, given: Mapping[str, Any]) -> tuple[str, Sheet, list[Prop
 
     Errors: ``BadInput`` for what cannot be read.
     """
-    first = find(path, (*CSV, *PARQUET))[0]
-    source, suffixes = ("parquet", PARQUET) if first.name.lower().endswith(PARQUET) else ("csv", CSV)
+    first = find(path, SUFFIXES)[0]
+    form = format_of(first)
+    is_csv = form is FORMATS["csv"]
     said = {k: v for k, v in given.items() if k in READING}
-    found = [] if source == "parquet" else _text(first, said)
+    found = _text(first, said) if is_csv else []
     dropped, rename = frozenset(given.get("drop") or ()), dict(given.get("rename") or {})
 
     def sheet() -> Sheet:
         reading = as_said({**given, **{p.option: p.value for p in found}})
-        return read(path, suffixes, reading, rename, lambda name: name not in dropped)
+        return read(path, form, reading, rename, lambda name: name not in dropped)
 
     try:
-        return source, sheet(), found
+        return form.source, sheet(), found
     except BadInput:
-        encoding = None if source == "parquet" or "encoding" in said else _encoding(find(path, suffixes))
+        encoding = _encoding(find(path, form.suffixes)) if form.is_text and "encoding" not in said else None
         if encoding is None:
             raise
     why = "its bytes are not UTF-8, and this fits; look at words with accents"
     found.append(Proposal("encoding", encoding, why))
-    return source, sheet(), found
+    return form.source, sheet(), found
 
 
 def as_said(options: Mapping[str, Any]) -> Reading:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from foedus.data.tables.arrow import Cells
-from foedus.data.tables.files import CSV, PARQUET, Paths, Reading, find, stem
+from foedus.data.tables.files import Paths, Reading, find, stem
+from foedus.data.tables.formats import SUFFIXES
 from foedus.data.tables.layout import named_after
 from foedus.data.tables.overview.column import Column
 from foedus.data.tables.overview.dependence import determines
@@ -22,7 +23,7 @@ def apart(path: Paths, given: dict[str, Any]) -> tuple[Paths, Question | None]:
     """The files without those that are called like a test set; and the question whether they are one."""
     if "test" in given and not isinstance(given["test"], str):
         return path, None
-    files = find(path, (*CSV, *PARQUET))
+    files = find(path, SUFFIXES)
     if "test" in given:
         rest = [f for f in files if f.resolve() != Path(given["test"]).resolve()]
         return (path if len(rest) == len(files) or not rest else [*map(str, rest)]), None

@@ -91,7 +91,7 @@ def collective(
         from foedus.runtimes.processes.collectives.gloo import Gloo
 
         if wire != "sockets":
-            raise BadInput(f"gloo speaks TCP: use wire='sockets', not {wire!r}")
+            raise BadInput(f"gloo speaks TCP: use the wire 'sockets', not {wire!r}")
         return Gloo(rank, ranks, store, meter, timeout)
     missing = edges(exchange, rank, ranks) - set(socks)
     if missing:

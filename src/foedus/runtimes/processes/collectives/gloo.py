@@ -91,7 +91,9 @@ class Gloo:
         return out
 
     def all_merge(self, acc: Any, note: bytes, merge: Callable[[Any, Any], Any]) -> tuple[Any, list[bytes]]:
-        raise BadInput("gloo can only add: use exchange='tree' or 'server' for aggregators whose merge is not addition")
+        raise BadInput(
+            "gloo can only add: use the exchange 'tree' or 'server' for aggregators whose merge is not addition"
+        )
 
     def close(self) -> None:
         """Close the connections and end gloo's threads."""

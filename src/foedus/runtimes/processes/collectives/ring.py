@@ -43,7 +43,7 @@ class Ring(Framed):
 
     def all_merge(self, acc: Any, note: bytes, merge: Callable[[Any, Any], Any]) -> tuple[Any, list[bytes]]:
         raise BadInput(
-            "a ring can only add: use exchange='tree' or 'server' for aggregators whose merge is not addition"
+            "a ring can only add: use the exchange 'tree' or 'server' for aggregators whose merge is not addition"
         )
 
     def _circle(self, x: np.ndarray, frame: Frame) -> list[bytes]:

@@ -114,7 +114,7 @@ class Joined(Executor):
             if self.exchange != "tree":
                 raise BadInput(
                     f"the program wants answers one by one, and {self.exchange!r} only adds them up: use "
-                    'exchange="tree" or exchange="server"'
+                    "the exchange 'tree' or 'server'"
                 )
             answers = [[plain, tensors["updates"]]] if outcomes else None
             every, _ = self.collective.all_merge(answers, b"", lambda a, b: a + b)

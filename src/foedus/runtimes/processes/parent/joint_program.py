@@ -282,7 +282,7 @@ class _Run:
 
     def _lost_error(self, node: int) -> Exception:
         self.back_to_what_is_known()
-        hint = "no other is left" if self.goes_on else 'Processes(lost="skip") goes on without a node that is lost'
+        hint = "no other is left" if self.goes_on else 'with lost "skip", Processes goes on without a node that is lost'
         return lost_error(self.session, node, self._talk.gone[node], hint=f"; {hint}")
 
     async def _furthest(self) -> Heard | None:

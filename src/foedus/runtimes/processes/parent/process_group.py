@@ -54,7 +54,7 @@ class ProcessGroup:
         *,
         patience: float = 30.0,
         pin: bool = True,
-        instead: str = "use fd.Simulation()",
+        instead: str = "use the runtime Simulation",
     ) -> None:
         self.nodes, self.patience = nodes, patience
         self.segments = SegmentPool()
