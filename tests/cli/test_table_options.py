@@ -3,7 +3,7 @@
 import shlex
 
 import pytest
-from foedus.cli.main import main
+from foedus.cli.entry import main
 
 from foedus.cli.table_options import advising, known
 from foedus.core.advice import Option

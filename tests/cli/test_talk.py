@@ -71,7 +71,6 @@ def test_a_folder_that_holds_no_run_says_which_may_be_meant(foedus, run):
     for typed, meant in (
         ("runs/Small", "did you mean runs/small?"),
         ("small", "did you mean runs/small?"),
-        ("small.toml", "did you mean runs/small?"),
         ("runs/smal", "did you mean runs/small?"),
         ("runs", "name one of those in it: runs/small"),
         ("runs/quite-another", "name the folder that a run was written to"),
@@ -110,7 +109,7 @@ def test_a_table_says_which_columns_it_has_no_room_for(foedus, small, monkeypatc
     monkeypatch.setenv("COLUMNS", "200")
     wide = foedus("show", "runs/small").out
     assert "Too narrow" not in wide
-    for columns, left_out in (40, {"best", "down", "virtual time"}), (60, {"best", "down"}), (80, {"epochs"}):
+    for columns, left_out in (40, {"loss", "down", "virtual time"}), (60, {"loss", "down"}), (80, {"epochs"}):
         monkeypatch.setenv("COLUMNS", str(columns))
         said = foedus("show", "runs/small").out
         assert max(map(len, said.splitlines())) <= columns

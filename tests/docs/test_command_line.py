@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from foedus.cli import main
+from foedus.cli.app import warnings
 from foedus.cli.entry import app
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -47,7 +48,8 @@ def run(tmp_path_factory):
 
 
 def keys(*arguments):
-    shown = CliRunner().invoke(app, [*arguments, "--json"])
+    with warnings():  # what --quiet changes is undone
+        shown = CliRunner().invoke(app, [*arguments, "--json"])
     assert shown.exit_code == 0, shown.output
     return json.loads(shown.stdout)
 

@@ -8,7 +8,7 @@ import tomllib
 
 import numpy as np
 import pytest
-from foedus.cli.main import main
+from foedus.cli.entry import main
 
 import foedus as fd
 from foedus.core.advice import Option

@@ -65,9 +65,6 @@ class Dataset:
                 f"classes is {self.classes}, at most {MOST_CLASSES:,} can be told apart: each has an output and a count"
             )
         _check_part(self.x, self.y, self.classes, "the data")
-        for name, units, y in (("units", self.units, self.y), ("test_units", self.test_units, self.test_y)):
-            if units is not None and (y is None or units.shape != (len(y),)):
-                raise BadInput(f"{name} must be one whole number for each of the rows, not {tuple(units.shape)}")
         if (self.test_x is None) != (self.test_y is None):
             raise BadInput("the test set needs both test_x and test_y, or neither")
         if self.test_x is not None and self.test_y is not None:
@@ -88,6 +85,9 @@ class Dataset:
             )
         if self.group is not None and self.group.shape != (len(self.x),):
             raise BadInput(f"group must hold one value per row, shape ({len(self.x)},); it has {self.group.shape}")
+        for name, units, y in (("units", self.units, self.y), ("test_units", self.test_units, self.test_y)):
+            if units is not None and (y is None or units.shape != (len(y),)):
+                raise BadInput(f"{name} must be one whole number for each of the rows, not {tuple(units.shape)}")
         if self.node_names is not None:
             known = len(self.node_names)
             if self.node is None or self.node.dtype.kind not in "iu":

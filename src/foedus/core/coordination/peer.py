@@ -369,9 +369,10 @@ class Peer:
             await self._until(last, None)
         self._take(list(found.values()), began)
         near = {n: m.parts for n, m in found.items()} | {self.id: copies}
-        if instead is not None:
-            near |= dict.fromkeys(lost, instead)
-        return {n: Named(sent, f"what node {n} sent") for n, sent in sorted(near.items())}
+        got: dict[int, Tensors] = {n: Named(sent, f"what node {n} sent") for n, sent in near.items()}
+        if instead is not None:  # the very object: a program may ask which it is
+            got |= dict.fromkeys(lost, instead)
+        return dict(sorted(got.items()))
 
     def _require_a_sender(self, tag: str, frm: int | None) -> None:
         """Errors: ``ProgramError`` if all who could send a message that is waited for are lost."""
