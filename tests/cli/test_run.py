@@ -422,7 +422,10 @@ TABLES = {
     "binary": (lambda r: b"\x00\x01\x02" * 9, ["t.csv", "binary"]),
     "not UTF-8": (lambda r: text_of(r).replace(b"Cleveland", b"Z\xfcrich"), ["t.csv", "UTF-8", "encoding"]),
     "an id twice": (lambda r: text_of([*r, r[5]]), ["patient", r"twice|duplicate|again|more than once"]),
-    "one class only": (lambda r: text_of([r[0], *(x for x in r[1:] if x.endswith(",no"))]), ["disease", "nothing to learn"]),
+    "one class only": (
+        lambda r: text_of([r[0], *(x for x in r[1:] if x.endswith(",no"))]),
+        ["disease", "nothing to learn"],
+    ),
     "a ragged row": (lambda r: text_of([*r[:9], r[9] + ",x", *r[10:]]), ["t.csv", "line 10"]),
 }  # fmt: skip
 

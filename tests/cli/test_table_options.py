@@ -3,8 +3,8 @@
 import shlex
 
 import pytest
-from foedus.cli.entry import main
 
+from foedus.cli.entry import main
 from foedus.cli.table_options import advising, known
 from foedus.core.advice import Option
 from foedus.core.errors import BadInput

@@ -8,9 +8,9 @@ import tomllib
 
 import numpy as np
 import pytest
-from foedus.cli.entry import main
 
 import foedus as fd
+from foedus.cli.entry import main
 from foedus.core.advice import Option
 from foedus.core.errors import BadInput
 from foedus.experiment import parse
