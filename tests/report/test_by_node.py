@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from foedus.core.records.judged import as_bytes
 from foedus.core.types.cells import GROUPS
 from foedus.report import as_json, comparison, page, show
-from foedus.report.by_node import WORST, by_node, listed, sentence
+from foedus.report.by_node import WORST, by_node, gain_of, listed, sentence
 from foedus.report.summary import compare
 
 from .fakes import Centralized, FedAvg, LocalOnly, fake, learn
@@ -67,6 +69,20 @@ def test_gains_and_losses_are_claimed_beyond_an_interval_of_all_nodes_at_once():
         "3 of 4 nodes gain on their own rows: Switzerland 30.0 points, Cleveland 6.0 points and Hungary 1.0 points; "
         "1 loses: Long Beach 5.0 points."
     )
+
+
+def test_where_less_is_better_a_gain_is_what_is_less():
+    """Of errors a node has fewer by working together: that is a gain, and stands with a plus."""
+    alone, fed = hospitals()[:2]
+    for r in (alone, fed):
+        r.node_metrics = {"rmse": r.node_metrics["accuracy"]}
+        r.node_deviations = [{"rmse": m["accuracy"]} for m in r.node_deviations]
+        r.history[:] = [replace(h, accuracy=None, rmse=0.5) for h in r.history]
+    found = found_of([alone, fed])
+    assert found.metric.field == "rmse"
+    assert found.nodes[2].gain.value == pytest.approx(0.05)
+    assert gain_of(found, found.nodes[2]).strip() == "+0.050"
+    assert [found.told(n) for n in found.nodes] == [-1, -1, 1, -1]
 
 
 def unsure(together, **changes):

@@ -32,7 +32,8 @@ class Node:
     ``rows``   that it holds out, or evaluates on; None where that is not known.   ``few``  too few of them to tell.
     ``own``    the metric of the model that it has, on its own rows.
     ``everybody``  that of its own model on everybody's rows; empty where all share one.
-    ``gain``   together minus alone on its own rows, with its interval; None where nothing tells its spread.
+    ``gain``   by how much together is better than alone on its own rows (negative: worse), with its interval; None
+               where nothing tells its spread.
     """
 
     name: str
@@ -82,7 +83,7 @@ class Nodes:
             return 0
         half = d.high - d.value if d.value < 0 else d.value - d.low
         sure = abs(d.value) > self.wider * half
-        return 0 if not sure else 1 if (d.value > 0) == self.metric.higher else -1
+        return 0 if not sure else 1 if d.value > 0 else -1
 
 
 def node_values(run: Run, metric: Metric) -> list[tuple[int, float]]:
@@ -179,7 +180,8 @@ def _mean(
 def _gain(k: int, metric: Metric, together: Sequence[Run], alone: Sequence[Run]) -> Difference | None:
     """Paired by seed, and by row as far as it is known how these move the values."""
     ours, theirs = ({run.seed: s for run in runs if (s := _sampled(run, k, metric))} for runs in (together, alone))
-    pairs = [(ours[seed], theirs[seed]) for seed in sorted(ours.keys() & theirs.keys())]
+    better, than = (ours, theirs) if metric.higher else (theirs, ours)
+    pairs = [(better[seed], than[seed]) for seed in sorted(ours.keys() & theirs.keys())]
     return of_pairs(pairs) if pairs else None
 
 
@@ -257,11 +259,12 @@ def rows_of(n: Node) -> str:
 
 
 def gain_of(found: Nodes, n: Node, sign: str = "") -> str:
-    """What a node has together beyond what it has alone; with a sign where that may be claimed."""
+    """By how much a node is better together than alone; with a sign where that may be claimed."""
     a, b = (n.own.get(g) for g in (TOGETHER, ALONE))
     if a is None or b is None:
         return MISSING
-    return signed(found.metric, a - b, found.values) + (sign if found.told(n) else " " * len(sign))
+    gain = a - b if found.metric.higher else b - a
+    return signed(found.metric, gain, found.values) + (sign if found.told(n) else " " * len(sign))
 
 
 def explained(found: Nodes, bold: str = "bold") -> str:
@@ -280,8 +283,8 @@ def explained(found: Nodes, bold: str = "bold") -> str:
         said.append("Numbers are means over seeds.")
     if any(n.gain is not None for n in shown):
         said.append(
-            f"A gain is together minus alone, with its 95 % interval; it is {bold} where it is beyond one that holds "
-            "for all nodes at once."
+            f"A gain is by how much together is better than alone, with its 95 % interval; it is {bold} where it is "
+            "beyond one that holds for all nodes at once."
         )
     if any(n.few for n in shown):
         said.append(f"{FEW} is where {TOO_FEW}: fewer than {FEW_ROWS}, or than {FEW_OF_A_CLASS} of a class.")
