@@ -293,7 +293,7 @@ def test_who_is_slow_is_waited_for_or_not():
         ({"wire": "socket"}, "did you mean 'sockets'"),
         ({"exchange": "rings"}, "did you mean 'ring'"),
         ({"lost": "ignore"}, "'abort', 'skip'"),
-        ({"exchange": "gloo"}, 'wire="sockets"'),
+        ({"exchange": "gloo"}, "wire='sockets'"),
         ({"patience": 0.0}, "at least 1 s|1 s or more"),
         ({"slowdown": (0.5,)}, "from 1 up"),
         ({"device": "fast"}, "must be a Device"),

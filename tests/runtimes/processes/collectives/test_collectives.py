@@ -384,11 +384,11 @@ def test_vectors_that_cannot_be_summed_are_refused(exchange, bad):
 
 def test_what_a_collective_cannot_do_is_said():
     ring = collective("ring", 0, 1, {}, "shared", Meter())
-    with pytest.raises(BadInput, match="exchange='tree'"):
+    with pytest.raises(BadInput, match="exchange 'tree'"):
         ring.all_merge({}, b"", lambda a, b: a)
     with pytest.raises(BadInput, match="rank 0 has no connection to rank 1"):
         collective("ring", 0, 3, {}, "shared", Meter())
-    with pytest.raises(BadInput, match="wire='sockets'"):
+    with pytest.raises(BadInput, match="wire 'sockets'"):
         collective("gloo", 0, 2, {}, "shared", Meter(), store="x")
     with pytest.raises(BadInput, match="store="):
         collective("gloo", 0, 2, {}, "sockets", Meter())
