@@ -18,13 +18,13 @@ def main() -> None:
     """
     with contextlib.suppress(ValueError):  # in a thread, which hears no signals
         if callable(signal.getsignal(signal.SIGINT)):
-            signal.signal(signal.SIGINT, _leave)
+            signal.signal(signal.SIGINT, leave)
     from foedus.cli.entry import main as run
 
     run()
 
 
-def _leave(*_: Any) -> None:
+def leave(*_: Any) -> None:
     """On Ctrl-C while nothing is begun that has to be ended in order: say so, and leave."""
     os.write(2, b"foedus: stopped\n")
     os._exit(INTERRUPTED)

@@ -8,9 +8,10 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING
 
-from foedus.cli import INTERRUPTED, demo, init, look, run, speedup  # noqa: F401  (each adds its commands)
+from foedus.cli import INTERRUPTED, demo, init, leave, look, run, speedup  # noqa: F401  (each adds its commands)
 from foedus.cli.app import any_encoding, app, say, timed, warnings
 from foedus.core.interrupts import heard_once, in_main_thread
 
@@ -56,6 +57,16 @@ def _run() -> None:
         sys.exit(_said(f"memory ran out (this process can have {limit}): take fewer rows, nodes or a smaller model", 1))
 
 
+def _hear(number: int, frame: FrameType | None) -> None:
+    """A ``KeyboardInterrupt``; or, until torch is imported and so before any run has begun, the end at once: in the
+    middle of a library's import somebody may catch whatever is raised, and the command would go on.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or getattr(getattr(torch, "__spec__", None), "_initializing", False):
+        leave()
+    signal.default_int_handler(number, frame)
+
+
 @contextmanager
 def _interrupts() -> Iterator[None]:
     """Meanwhile Ctrl-C is a ``KeyboardInterrupt``; before, it ends the process at once.
@@ -66,7 +77,7 @@ def _interrupts() -> Iterator[None]:
         yield
         return
     try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, _hear)
         with heard_once():
             yield
     finally:
