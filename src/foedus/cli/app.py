@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -186,6 +186,13 @@ def _plain(what: Any) -> Any:
     if isinstance(what, float) and what - what != 0.0:
         return None
     return str(what) if isinstance(what, Path) else what
+
+
+def bad(message: str) -> NoReturn:
+    """Errors: ``BadInput``, which is imported only then."""
+    from foedus.core.errors import BadInput
+
+    raise BadInput(message)
 
 
 def say(what: object) -> None:

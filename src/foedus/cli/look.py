@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from foedus.cli.app import AsJson, Quiet, Sets, Verbose, app, output, print_json, tell, word
+from foedus.cli.app import AsJson, Quiet, Sets, Verbose, app, bad, output, print_json, tell, word
 from foedus.cli.table_options import Drop, Group, Id, Missing, Node, Positive, Target, Task, advising, known
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def data(
     if given:
         option = next(iter(given))
         said = option.removesuffix("_values")
-        _bad(f"--{said} is about a table, and {file} is an experiment: change it by --set data.{option}=...")
+        bad(f"--{said} is about a table, and {file} is an experiment: change it by --set data.{option}=...")
     from foedus import experiment, report
 
     held = experiment.expand(file, sets or [])[0].experiment.data()
@@ -109,17 +109,10 @@ def data(
             tell("", f"The {'picture' if pictures else 'page'}: {written.resolve()}")
 
 
-def _bad(message: str) -> NoReturn:
-    from foedus.core.errors import BadInput
-
-    raise BadInput(message)
-
-
 def _table(path: Path, given: dict[str, Any], sets: list[str], json: bool, quiet: bool) -> None:
     """What is in a table, before anything is decided about it."""
     from dataclasses import asdict
 
-    from foedus.core.errors import BadInput
     from foedus.data.recognised import source_of
     from foedus.data.tables import look
     from foedus.experiment.instead import SHOWN, check_is, instead
@@ -131,10 +124,10 @@ def _table(path: Path, given: dict[str, Any], sets: list[str], json: bool, quiet
         _arrays(path, json)
         return
     if path.exists() and source is not None and source not in SHOWN:
-        raise BadInput(f"{path} {instead(path, 'data')}; foedus data shows who holds what by that")
+        bad(f"{path} {instead(path, 'data')}; foedus data shows who holds what by that")
     options, others = of_data(sets)
     if others:
-        _bad(f"--set {others[0]}: of a table only what stands in [data] can be set, such as data.decimal=','")
+        bad(f"--set {others[0]}: of a table only what stands in [data] can be set, such as data.decimal=','")
     with advising():
         found = look(str(path), **options | given)
     if json:

@@ -7,7 +7,22 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from foedus.cli.app import LOG, AsJson, Quiet, Sets, Verbose, app, output, print_json, progress, say, tell, timed, word
+from foedus.cli.app import (
+    LOG,
+    AsJson,
+    Quiet,
+    Sets,
+    Verbose,
+    app,
+    bad,
+    output,
+    print_json,
+    progress,
+    say,
+    tell,
+    timed,
+    word,
+)
 from foedus.core.records.nearby import USUAL
 
 if TYPE_CHECKING:
@@ -110,7 +125,7 @@ def reproduce(
     check_is("run", folder)
     before = Run.load(folder)
     if not before.history:
-        _bad(f"{folder} has no commit yet: there is nothing to reproduce")
+        bad(f"{folder} has no commit yet: there is nothing to reproduce")
     again_of = _experiment(folder, [], allow_code)
     with timed("reading and dividing the data"):
         data = again_of.data()
@@ -151,16 +166,10 @@ def _one_run(folder: Path) -> None:
         return
     cases = [folder / m.folder for m in Study.open(folder).members]
     listed = ", ".join(c.name for c in cases[:CASES]) + (f" and {len(cases) - CASES} more" * (len(cases) > CASES))
-    _bad(
+    bad(
         f"{folder} is a comparison, and one run at a time is reproduced, such as: foedus reproduce {word(cases[0])}. "
         f"Its cases are {listed}"
     )
-
-
-def _bad(message: str) -> None:
-    from foedus.core.errors import BadInput
-
-    raise BadInput(message)
 
 
 def _folder(out: Path | None, name: str, quiet: bool) -> Path:
@@ -187,7 +196,7 @@ def _experiment(folder: Path, sets: list[str], allow_code: bool) -> Experiment:
     if not file.is_file() and not (folder / ABOUT).is_file():
         raise saved.no_run(folder)
     if not file.is_file():
-        _bad(f"{folder} does not say what was run ({saved.CONFIG} is missing): was it made by foedus run?")
+        bad(f"{folder} does not say what was run ({saved.CONFIG} is missing): was it made by foedus run?")
     return from_file(file, sets, code=allow_code or made_here(file.read_bytes())).experiment()
 
 
@@ -206,7 +215,7 @@ def _placed(cases: list[Case], networks: str | None) -> list[Case]:
 
 def _only_to_go_on(accept_changes: bool, resume: Path | None) -> None:
     if accept_changes and resume is None:
-        _bad("--accept-changes is for a run that goes on: give --resume FOLDER")
+        bad("--accept-changes is for a run that goes on: give --resume FOLDER")
 
 
 def _go_on(
@@ -228,15 +237,15 @@ def _go_on(
     from foedus.experiment.unchanged import check_unchanged
 
     if networks is not None:
-        _bad("--networks is for a new run: what is resumed stays on the networks that it was begun on")
+        bad("--networks is for a new run: what is resumed stays on the networks that it was begun on")
     if out is not None:
-        _bad("--out is for a new run: one that is resumed goes on in its own folder")
+        bad("--out is for a new run: one that is resumed goes on in its own folder")
     check_is("run", folder)
     if not folder.is_dir():
         raise saved.no_run(folder)
     if (folder / saved.STUDY).exists():
         if sets:
-            _bad("--set is for a single run: the cases of a comparison stay what they were begun as")
+            bad("--set is for a single run: the cases of a comparison stay what they were begun as")
         code = allow_code or made_here((folder / saved.STUDY).read_bytes())
         _conduct(Study.open(folder, code), json, quiet, accept_changes)
         return

@@ -12,6 +12,7 @@ from typing import Any
 
 from foedus.core.coordination.evaluation import AT_NODES
 from foedus.core.errors import BadInput, plain_name
+from foedus.core.words import sentence_list
 from foedus.experiment.experiment import Experiment
 from foedus.experiment.sweep import Case
 from foedus.programs.weights import BY_NODES, BY_ROWS, with_objective
@@ -138,4 +139,4 @@ def _names(cases: Sequence[Case]) -> list[str]:
 def _join(names: Sequence[str]) -> str:
     if len(names) > 4:
         return f"{', '.join(names[:3])} and {len(names) - 3} others"
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return sentence_list(names)

@@ -13,12 +13,13 @@ from statistics import NormalDist, fmean
 import numpy as np
 
 from foedus.core.records.run import Run
+from foedus.core.words import sentence_list
 from foedus.report.split import node_names
 from foedus.report.summary import ALONE, POOLED, TOGETHER, Comparison, Metric, Summary, measures
 from foedus.report.uncertainty import FEW_OF_A_CLASS, FEW_ROWS, LEVEL, TOO_FEW, Difference, Sampled, of_pairs
 from foedus.report.units import MISSING, finite, human_count
 from foedus.report.values import points, signed, value
-from foedus.report.verdict import join, plural
+from foedus.report.verdict import plural
 
 LISTED = 5
 """Nodes that a sentence names, at most."""
@@ -227,8 +228,7 @@ def _who(metric: Metric, nodes: Sequence[Node]) -> str:
     ordered = sorted(nodes, key=lambda n: -abs(n.gain.value) if n.gain else 0.0)
     named = [f"{n.name} {points(metric, n.gain.value)}" for n in ordered[:LISTED] if n.gain]
     more = [f"{len(nodes) - LISTED} others"] if len(nodes) > LISTED else []
-    listed = [*named, *more]
-    return f": {', '.join(listed[:-1])} and {listed[-1]}" if len(listed) > 1 else f": {join(listed)}"
+    return f": {sentence_list([*named, *more])}"
 
 
 MOST_ROWS, WORST = 30, 10

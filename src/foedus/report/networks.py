@@ -8,6 +8,7 @@ from html import escape
 from statistics import fmean
 
 from foedus.core.records.run import Record
+from foedus.core.words import sentence_list
 from foedus.report.looks import Style
 from foedus.report.markup import swatch, text
 from foedus.report.seeds import within_spread
@@ -124,20 +125,20 @@ def _everywhere(f: Fit) -> str:
     who = [s.subject for s in f.first[f.networks[0]]]
     names = join(sorted(who))
     on = "on both networks" if len(f.networks) == 2 else "on every network"
-    each = _list([f"{_times(f.first[n])} on {network_name(n)}" for n in f.networks])
+    each = sentence_list([f"{_times(f.first[n])} on {network_name(n)}" for n in f.networks])
     if len(f.subjects) == 1:
-        return f"on {_list([network_name(n) for n in f.networks])} {names} gets to {f.goal} in {_each_time(f)}"
+        return f"on {sentence_list([network_name(n) for n in f.networks])} {names} gets to {f.goal} in {_each_time(f)}"
     if len(who) == 1:
         return f"{on} {names} gets to {f.goal} first: {each}"
     return f"{on} {names} get to {f.goal} first and are level{_within(f, f.networks)}: {each}"
 
 
 def _each_time(f: Fit) -> str:
-    return _list([_times(f.first[n]) for n in f.networks])
+    return sentence_list([_times(f.first[n]) for n in f.networks])
 
 
 def _part(f: Fit, who: tuple[str, ...], networks: Sequence[str], begun: bool) -> str:
-    on = f"on {_list([network_name(n) for n in networks])}"
+    on = f"on {sentence_list([network_name(n) for n in networks])}"
     if not who:
         return f"{on} none does" if begun else f"{on} no program gets to {f.goal}"
     times_ = ", ".join(_times(f.first[n]) for n in networks)
@@ -154,7 +155,7 @@ def _times(first: Sequence[Summary]) -> str:
     for s in sorted(first, key=lambda s: s.subject):
         some = f" with {s.reached_by}" if s.reached_by else ""
         said.append(f"{human_seconds(_mean(s, _clock))}{some}")
-    return _list(list(dict.fromkeys(said)))
+    return sentence_list(list(dict.fromkeys(said)))
 
 
 def _within(f: Fit, networks: Sequence[str]) -> str:
@@ -216,19 +217,15 @@ def _missing(f: Fit) -> list[str]:
         if without == run:
             never.append(p)
         elif told := [n for n in without if f.first[n]]:
-            nowhere.append(f"{p} does not get there on {_list([network_name(n) for n in told])}.")
+            nowhere.append(f"{p} does not get there on {sentence_list([network_name(n) for n in told])}.")
         some = {s.reached_by for n in run if (s := f.of[p, n]).reached_by and s not in f.first[n]}
         if some:
             said.append(f"{p} gets there with {some.pop() if len(some) == 1 else 'some of its seeds'} only.")
         if absent := [n for n in f.networks if n not in run]:
-            said.append(f"{p} was not run on {_list([network_name(n) for n in absent])}.")
+            said.append(f"{p} was not run on {sentence_list([network_name(n) for n in absent])}.")
     if never:
         said.insert(0, f"{join(never)} never {'gets' if len(never) == 1 else 'get'} there.")
     return [*nowhere, *said]
-
-
-def _list(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 # -- the tables --------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from foedus.core.records.run import Record, grew
+from foedus.core.words import sentence_list
 from foedus.report.summary import ALONE, POOLED, TOGETHER, Comparison, Metric, Summary, network_name
 from foedus.report.uncertainty import interval
 from foedus.report.units import MISSING, human_bytes, human_count, human_seconds, small
@@ -252,7 +253,7 @@ def join(labels: Sequence[str]) -> str:
     """
     if len(labels) > 3:
         return f"{labels[0]}, {labels[1]} and {len(labels) - 2} others"
-    return labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"
+    return sentence_list(labels)
 
 
 def tiles(c: Comparison) -> list[Tile]:

@@ -242,13 +242,20 @@ class Session:
         # What the run is judged by, and where nodes measured what they hold out, what that is on all these rows.
         judged = Found.of(metrics) if metrics and not whole else None
         held: Found | None = None
-        if tested is not None and due:
-            judged = self.evaluate(tested)
-            quality |= judged
-        if given is not None and due_nodes:
-            held, over = self._at_nodes(given)
-            judged = held if whole else judged
-            quality |= {**over, **(held if whole else {})}
+
+        def measure(shared: bool, nodes: bool) -> None:
+            nonlocal judged, held
+            if tested is not None and shared:
+                judged = self.evaluate(tested)
+                quality.update(judged)
+            if given is not None and nodes:
+                held, over = self._at_nodes(given)
+                quality.update(over)
+                if whole:
+                    judged = held
+                    quality.update(held)
+
+        measure(due, due_nodes)
         if due and self.carried.usual is None:
             with self.off_the_clock():
                 self.carried.usual = self._quality.usual(whole) or {}
@@ -257,13 +264,7 @@ class Session:
         record = self._record(t, quality)
         stops = self._ask_to_stop(record)
         if any(stop for stop, _ in stops):  # the last commit is always evaluated
-            if tested is not None and not due:
-                judged = self.evaluate(tested)
-                quality |= judged
-            if given is not None and (self.options.evaluate_nodes or whole) and not due_nodes:
-                held, over = self._at_nodes(given)
-                judged = held if whole else judged
-                quality |= {**over, **(held if whole else {})}
+            measure(not due, not due_nodes and (self.options.evaluate_nodes > 0 or whole))
             record = self._record(t, quality)
         judging = self.judging
         if judged is not None:

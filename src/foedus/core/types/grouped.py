@@ -30,7 +30,11 @@ from foedus.core.types.statistics import (
     LOG_LOSS,
     SCORES,
     Statistics,
-    predicted_classes,
+    calibration_bin,
+    classes_of,
+    confused,
+    in_own_unit,
+    labels_of,
     probabilities,
     right,
     scores,
@@ -111,10 +115,7 @@ def by_cell(
     if ACCURACY in needs:
         out[ACCURACY] = _count(cells_N, right(output, y))
     if ERRORS in needs:
-        target = y.reshape(len(y), -1).double()
-        error = output.reshape(len(y), -1).double() - target
-        if unit_K is not None:
-            error, target = error * unit_K, target * unit_K
+        error, target = in_own_unit(output, y, unit_K)
         out["squared"], out["absolute"] = _sum(cells_N, error.square()), _sum(cells_N, error.abs())
         out["targets"] = _sum(cells_N, torch.stack([target, target.square()], 1))
     if needs & {BRIER, LOG_LOSS, CALIBRATION}:
@@ -124,19 +125,18 @@ def by_cell(
         if LOG_LOSS in needs:
             out[LOG_LOSS] = _count(cells_N, log_loss)
         if CALIBRATION in needs:
-            bin_N = (said * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
-            places = cells_N * CALIBRATION_BINS + bin_N
+            places = cells_N * CALIBRATION_BINS + calibration_bin(said)
             sums = (_count(places, v, CALIBRATION_BINS) for v in (torch.ones_like(said), said, so))
             out[CALIBRATION] = torch.stack(list(sums), 1)
     if CONFUSION in needs:
-        c = max(2, output.shape[1]) if output.dim() == 2 else 2
+        c = classes_of(output)
         if c <= MANY:
-            places = (cells_N * c + y.flatten().long()) * c + predicted_classes(output)
+            places = cells_N * c * c + confused(output, y)
             out[CONFUSION] = _count(places, None, c * c).view(CELLS, c, c)
     if SCORES in needs:
         found = scores(output, y)
         if found.shape[1] <= MANY:
-            labels = y.view_as(found) > 0 if y.numel() == found.numel() else y
+            labels = labels_of(found, y)
             limits, q = _limits()[0], len(_limits()[0]) + 1
             each = [
                 _count(

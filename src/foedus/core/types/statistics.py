@@ -147,9 +147,8 @@ def measured(
     rows = float(len(y)) if w is None else w.sum().item()
     out: dict[str, Any] = {"rows": rows, LOSS: _total(losses, w) if losses.dim() else losses.double().item() * rows}
     if CONFUSION in needs:
-        predicted, true = predicted_classes(output), y.flatten().long()
-        c = max(2, output.shape[1]) if output.dim() == 2 else 2
-        out[CONFUSION] = torch.bincount(true * c + predicted, w, c * c).view(c, c).double()
+        c = classes_of(output)
+        out[CONFUSION] = torch.bincount(confused(output, y), w, c * c).view(c, c).double()
     if ACCURACY in needs:
         out[ACCURACY] = out[CONFUSION].trace().item() if CONFUSION in out else _total(right(output, y), w)
     if needs & {ERRORS, DEVIATIONS}:
@@ -158,7 +157,7 @@ def measured(
         _probabilities(out, output, y, needs, w)
     if SCORES in needs:
         out["scores"] = scores(output, y)
-        out["labels"] = y.view_as(out["scores"]) > 0 if y.numel() == out["scores"].numel() else y
+        out["labels"] = labels_of(out["scores"], y)
     if w is not None and needs & {SCORES, DEVIATIONS}:
         out["weights"] = w
     if RAW in needs:
@@ -180,6 +179,21 @@ def predicted_classes(output: Tensor) -> Tensor:
     return output.argmax(1) if output.dim() == 2 and output.shape[1] > 1 else (output.flatten() > 0).long()
 
 
+def classes_of(output: Tensor) -> int:
+    """How many classes a network's outputs tell apart: two, where it has a single one."""
+    return max(2, output.shape[1]) if output.dim() == 2 else 2
+
+
+def confused(output: Tensor, y: Tensor) -> Tensor:
+    """The place of each row (N,) in a confusion matrix whose rows, of the true classes, stand one after the other."""
+    return y.flatten().long() * classes_of(output) + predicted_classes(output)
+
+
+def labels_of(scores_NS: Tensor, y: Tensor) -> Tensor:
+    """What the scores are scores of: for each whether it is so (N, S); of several classes the class (N,)."""
+    return y.view_as(scores_NS) > 0 if y.numel() == scores_NS.numel() else y
+
+
 def scores(output: Tensor, y: Tensor) -> Tensor:
     """Log odds (N, S) of class 1, of every label, or of each of several classes: larger for rows that are of it."""
     if output.numel() == y.numel():
@@ -196,13 +210,17 @@ def _total(each_N: Tensor, w: Tensor | None) -> float:
     return float((each_N.sum() if each_N.dtype == torch.bool else each_N.sum(dtype=torch.float64)).item())
 
 
+def in_own_unit(output: Tensor, y: Tensor, unit_K: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Errors and targets (N, K), float64, in the targets' own units."""
+    target = y.reshape(len(y), -1).double()
+    error = output.reshape(len(y), -1).double() - target
+    return (error, target) if unit_K is None else (error * unit_K, target * unit_K)
+
+
 def _errors(
     out: dict[str, Any], output: Tensor, y: Tensor, needs: frozenset[str], w: Tensor | None, unit_K: Tensor | None
 ) -> None:
-    target = y.reshape(len(y), -1).double()
-    error = output.reshape(len(y), -1).double() - target
-    if unit_K is not None:
-        error, target = error * unit_K, target * unit_K
+    error, target = in_own_unit(output, y, unit_K)
     if DEVIATIONS in needs:
         out["deviations"] = error.abs()
     if ERRORS in needs:
@@ -239,6 +257,11 @@ def probabilities(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Te
     return brier, log_loss, said, so
 
 
+def calibration_bin(said_N: Tensor) -> Tensor:
+    """The bin (N,) of each probability that was said."""
+    return (said_N * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
+
+
 def _probabilities(out: dict[str, Any], output: Tensor, y: Tensor, needs: frozenset[str], w: Tensor | None) -> None:
     brier, log_loss, said, so = probabilities(output, y)
     if BRIER in needs:
@@ -246,7 +269,7 @@ def _probabilities(out: dict[str, Any], output: Tensor, y: Tensor, needs: frozen
     if LOG_LOSS in needs:
         out[LOG_LOSS] = _total(log_loss, w)
     if CALIBRATION in needs:
-        bin_N = (said * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
+        bin_N = calibration_bin(said)
         each = torch.ones_like(said) if w is None else w
         sums = (torch.bincount(bin_N, each * v, CALIBRATION_BINS) for v in (torch.ones_like(said), said, so))
         out[CALIBRATION] = torch.stack(list(sums))

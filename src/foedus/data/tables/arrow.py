@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -237,55 +238,39 @@ def read_parquet(path: Path, reading: Reading, keep: Callable[[str], bool]) -> O
     Errors: ``BadInput`` for a file that is not Parquet, has no rows, or a column that holds lists or bytes; and before
     anything is read, for one whose metadata promises more than ``memory.packed_limit``.
     """
-    pa, parquet = _pyarrow(), _pyarrow("parquet")
-    try:
-        with fitting(path), parquet.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            check_names(path, names)
-            kept = [n for n in names if keep(n)]
-            check_packed(path, path.stat().st_size, _promised(file, set(kept)))
-            table = file.read(columns=kept)
-    except BadInput:
-        raise
-    except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError) as e:  # the last: metadata that is none
-        raise _unreadable(path, "Parquet", e) from e
+    parquet = _pyarrow("parquet")
+    with _readable(path, "Parquet"), parquet.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        check_names(path, names)
+        kept = [n for n in names if keep(n)]
+        check_packed(path, path.stat().st_size, _promised(file, set(kept)))
+        table = file.read(columns=kept)
     return _opened(path, list(names), table, reading)
 
 
 def read_arrow(path: Path, reading: Reading, keep: Callable[[str], bool]) -> Opened:
     """The same of an Arrow file (Feather, version 2). Errors: as of ``read_parquet``, and for what is inconsistent."""
     pa, ipc = _pyarrow(), _pyarrow("ipc")
-    try:
-        raw = read_bytes(path)
-        with fitting(path), ipc.open_file(pa.py_buffer(raw)) as file:
-            names = file.schema.names
-            check_names(path, names)
-            table = file.read_all().select([n for n in names if keep(n)])
-            table.validate(full=True)  # what a damaged file's offsets point at is not looked at before
-    except BadInput:
-        raise
-    except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError, KeyError) as e:
-        raise _unreadable(path, "Arrow", e) from e
+    with _readable(path, "Arrow"), ipc.open_file(pa.py_buffer(read_bytes(path))) as file:
+        names = file.schema.names
+        check_names(path, names)
+        table = file.read_all().select([n for n in names if keep(n)])
+        table.validate(full=True)  # what a damaged file's offsets point at is not looked at before
     return _opened(path, list(names), table, reading)
 
 
 def read_orc(path: Path, reading: Reading, keep: Callable[[str], bool]) -> Opened:
     """The same of an ORC file. Errors: as of ``read_parquet``."""
     pa, orc = _pyarrow(), _pyarrow("orc")
-    try:
+    with _readable(path, "ORC"):
         raw = read_bytes(path)
-        with fitting(path):
-            file = orc.ORCFile(pa.py_buffer(raw))
-            names = file.schema.names
-            check_names(path, names)
-            kept = [n for n in names if keep(n)]
-            check_packed(path, len(raw), file.nrows * len(kept))
-            table = file.read(columns=kept)
-            table.validate(full=True)
-    except BadInput:
-        raise
-    except (pa.ArrowException, OSError, ValueError, TypeError, OverflowError, KeyError) as e:
-        raise _unreadable(path, "ORC", e) from e
+        file = orc.ORCFile(pa.py_buffer(raw))
+        names = file.schema.names
+        check_names(path, names)
+        kept = [n for n in names if keep(n)]
+        check_packed(path, len(raw), file.nrows * len(kept))
+        table = file.read(columns=kept)
+        table.validate(full=True)
     return _opened(path, list(names), table, reading)
 
 
@@ -295,6 +280,19 @@ def _opened(path: Path, names: list[str], table: Any, reading: Reading) -> Opene
         raise NoRows(path)
     cells = {name: Cells(_typed(name, path, _one(table.column(name)), reading)) for name in table.column_names}
     return Opened(names, cells, lambda row: f"row {row + 1} of {path}")
+
+
+@contextmanager
+def _readable(path: Path, what: str) -> Iterator[None]:
+    """Meanwhile whatever pyarrow says of a file that it cannot read is a ``BadInput`` that names it."""
+    try:
+        with fitting(path):
+            yield
+    except BadInput:
+        raise
+    except (_pyarrow().ArrowException, OSError, ValueError, TypeError, OverflowError, KeyError) as e:
+        # OverflowError: what it says of itself is nonsense.
+        raise _unreadable(path, what, e) from e
 
 
 def _unreadable(path: Path, what: str, e: Exception) -> Exception:
