@@ -35,7 +35,9 @@ def demo(
     if json:
         print_json({"page": out / "report.html", **report.as_json(runs)})
         return
-    quality = {label: 100 * (run.history[-1].accuracy or 0.0) for label, run in runs.items()}
+    # As on the page: where each run is judged, which need not be its last round.
+    found = {label: report.interval([run], "accuracy") for label, run in runs.items()}
+    quality = {label: 100 * (0.0 if i is None else i.value) for label, i in found.items()}
     tell(
         "",
         f"Each node alone {quality['LocalOnly']:.1f} %, together {quality['FedAvg']:.1f} %, "
