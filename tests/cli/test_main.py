@@ -165,8 +165,13 @@ def test_ctrl_c_while_the_command_is_still_being_imported_is_one_line(tmp_path):
         code = f"""
 import signal, sys, threading, time, os
 sys.argv = ["foedus", "demo"]
-from foedus.cli import main
-threading.Thread(target=lambda: (time.sleep({delay}), os.kill(os.getpid(), signal.SIGINT)), daemon=True).start()
+from foedus.cli import leave, main
+def press():
+    while signal.getsignal(signal.SIGINT) is not leave:  # until its first line has run, this script is not the command
+        time.sleep(0.0005)
+    time.sleep({delay})
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=press, daemon=True).start()
 main()
 """
         done = run(sys.executable, "-c", code, cwd=tmp_path)
