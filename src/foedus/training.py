@@ -103,6 +103,7 @@ def train(
     evaluate_nodes: int = 0,
     per_node: bool = False,
     policy: Policy = Policy(),
+    adversary: Any = None,
     config: str | None = None,
     track: Tracker | Sequence[Tracker] = (),
     progress: bool | Callable[[Record], None] | None = None,
@@ -126,6 +127,7 @@ def train(
                   ``Run.node_metrics`` each node's. A measurement: its time and its bytes are nobody's.
     ``per_node``  keep the ledger by node as well.
     ``policy``    the nodes' own word on what they are asked: see ``Policy``.
+    ``adversary``  which nodes are dishonest, and what these do; the program knows nothing of it.
     ``config``    the file the run is made from, as text; it is kept in ``out``.
     ``track``     trackers that are told of every commit, such as ``TensorBoard()``.
     ``progress``  True shows progress, which a notebook does where nothing is said (None); a callable is given every
@@ -143,6 +145,8 @@ def train(
         raise BadInput(
             f"data must be divided among nodes, got a {type(data).__name__}: call dataset.split(partition, nodes)"
         )
+    if adversary is not None:
+        policy = adversary.policy(data.nodes, seed, policy)
     model = model.apart()
     if evaluate_every < 1 or checkpoint_every < 1:
         raise BadInput("evaluate_every and checkpoint_every count commits, from 1 up")

@@ -18,7 +18,7 @@ from foedus.core.coordination.runtime import Runtime
 from foedus.core.coordination.site import Setup
 from foedus.core.coordination.survey import Survey, idle_model
 from foedus.core.errors import BadInput
-from foedus.core.types.data import POOLED, TEST, Examples, IndexedRows, digest
+from foedus.core.types.data import POOLED, ROOT, TEST, Examples, IndexedRows, digest
 from foedus.core.types.job import NodeState, NodeView, Parts, Rows, Work
 from foedus.core.types.keys import Key
 from foedus.core.types.model import Model
@@ -247,7 +247,8 @@ class Then:
 
 def elsewhere(node: int) -> BadInput:
     """The error for rows that are in no one place."""
-    what = {POOLED: "all rows in one place", TEST: "a test set of the coordinator's"}.get(node, f"rows of {node}")
+    places = {POOLED: "all rows in one place", TEST: "a test set of the coordinator's", ROOT: "a root data set"}
+    what = places.get(node, f"rows of {node}")
     return BadInput(
         f"the program needs {what}, and the rows are only at their nodes: use a program that gives nodes jobs, such as "
         "FedAvg, or a data set that is in one place (Dataset.split)"

@@ -14,6 +14,7 @@ from foedus.core.errors import BadInput
 from foedus.core.types.data import Examples, FederatedDataset, about_target, check_rows, row_shape
 from foedus.data.divide import divide
 from foedus.data.partitions.partition import Partition
+from foedus.data.root import with_root
 
 MOST_CLASSES = 2**20
 """More classes than this are refused: every node would count rows of each."""
@@ -116,17 +117,23 @@ class Dataset:
         return framed(paragraph(self.name, bold=True), facts(told))
 
     def split(
-        self, partition: Partition, nodes: int | None = None, seed: int = 0, holdout: float | None = None
+        self,
+        partition: Partition,
+        nodes: int | None = None,
+        seed: int = 0,
+        holdout: float | None = None,
+        root: int | None = None,
     ) -> FederatedDataset:
         """Divide the training rows among nodes; the rows themselves stay in one place, uncopied.
 
         ``partition`` says how (``IID()``, ``Shards()``, ``Dirichlet(alpha)``, ``Natural()`` or your own),
         ``nodes`` among how many (None is for ``Natural()``, which knows), ``seed`` picks the draw. ``holdout`` is the
         fraction of its rows that every node keeps from training, to evaluate on: in proportion to its classes, none
-        at a node with a single row. Errors: ``BadInput`` where not every node can get a row.
+        at a node with a single row. ``root``: so many of the rows are the coordinator's own instead (``ROOT``), to
+        measure nodes by. Errors: ``BadInput`` where not every node can get a row.
         """
         d = divide(self, partition, nodes, seed, holdout)
-        return FederatedDataset(
+        made = FederatedDataset(
             x=self.x,
             y=self.y,
             index=d.index,
@@ -144,6 +151,7 @@ class Dataset:
             units=self.units,
             test_units=self.test_units,
         )
+        return made if root is None else with_root(made, root, seed)
 
 
 def _check_part(x: Tensor | Examples, y: Tensor, classes: int | None, what: str) -> None:

@@ -89,7 +89,8 @@ class Experiment:
         with self._placed("data", "source"):
             whole = t.source.function(**self._options())
             undivided = t.nodes is not None and "nodes" not in t.source.options
-            if isinstance(whole, FederatedDataset) and t.split is None and t.holdout is None and not undivided:
+            as_it_is = (t.split, t.holdout, t.root) == (None, None, None) and not undivided
+            if isinstance(whole, FederatedDataset) and as_it_is:
                 return whole
             if not isinstance(whole, Dataset | Table):
                 raise BadInput(f"{t.source.name} must return a foedus Dataset, it returned a {type(whole).__name__}")
@@ -101,7 +102,7 @@ class Experiment:
             split = Natural()
         seed = self.seed if t.seed is None else t.seed
         with self._placed("data", "split"):
-            return whole.split(split, nodes=t.nodes, seed=seed, holdout=t.holdout)
+            return whole.split(split, nodes=t.nodes, seed=seed, holdout=t.holdout, root=t.root)
 
     def model(self, data: FederatedDataset) -> Model:
         """Make the model for this data. Errors: ``BadExperiment`` with the place in the file."""

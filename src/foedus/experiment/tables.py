@@ -101,6 +101,7 @@ class Data:
     ``split``    how its rows are divided among nodes; by default by the source's node column, if it has one.
     ``nodes``    among how many.
     ``holdout``  the share of its rows that every node keeps apart, to evaluate with.
+    ``root``     how many rows the coordinator holds itself, at no node, for rules that measure nodes by them.
     ``seed``     the seed of the division, by default the experiment's.
     """
 
@@ -108,6 +109,7 @@ class Data:
     split: Partition | None = None
     nodes: int | None = None
     holdout: float | None = None
+    root: int | None = None
     seed: int | None = None
 
     def __post_init__(self) -> None:
@@ -115,6 +117,8 @@ class Data:
             raise BadInput(f"nodes must be at least 1, got {self.nodes}")
         if self.holdout is not None and not 0 < self.holdout < 1:
             raise BadInput(f"holdout is a share of the rows between 0 and 1, got {self.holdout}")
+        if self.root is not None and self.root < 1:
+            raise BadInput(f"root is a number of rows that the coordinator holds, from 1 up; got {self.root}")
         node = self.source.options.get("node")
         if self.split is not None and not isinstance(self.split, Natural) and node is not None:
             left_out = f", and write drop = [{inline(node)}] so that it is not learned from,"

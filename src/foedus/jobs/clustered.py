@@ -30,6 +30,9 @@ class ClusteredSGD:
     def work(self, rows: int) -> Work:
         return replace(self.local.work(rows), evaluated=self.models * rows if self.models > 1 else 0)
 
+    def most_weight(self, rows: int) -> float:
+        return self.local.most_weight(rows)
+
     def parts(self, model: Model) -> dict[str, tuple[int, ...]]:
         return self.local.parts(model)
 

@@ -31,6 +31,9 @@ class DynamicSGD:
     def work(self, rows: int) -> Work:
         return self.local.work(rows)
 
+    def most_weight(self, rows: int) -> float:
+        return self.local.most_weight(rows)
+
     def parts(self, model: Model) -> dict[str, tuple[int, ...]]:
         return self.local.parts(model)
 

@@ -34,6 +34,10 @@ class Gradient:
         """Rows of its only batch, at a node with so many."""
         return rows if self.batch_size is None else min(rows, self.batch_size)
 
+    def most_weight(self, rows: int) -> float:
+        """The most that its answer weighs: the node's rows."""
+        return float(rows)
+
     def parts(self, model: Model) -> dict[str, tuple[int, ...]]:
         return model.layout.answer("gradient")
 

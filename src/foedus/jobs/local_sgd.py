@@ -148,6 +148,10 @@ class LocalSGD:
         passes, rest = divmod(self.steps, count)
         return Work(trained=passes * of_a_pass + rest * b)
 
+    def most_weight(self, rows: int) -> float:
+        """The most that its answer weighs: the node's rows."""
+        return float(rows)
+
     def parts(self, model: Model) -> dict[str, tuple[int, ...]]:
         return model.layout.answer("delta")
 

@@ -41,6 +41,9 @@ class PersonalSGD:
         work = self.local.work(rows)
         return work if self.head is None else Work(work.trained + self.head.work(rows).trained)
 
+    def most_weight(self, rows: int) -> float:
+        return self.local.most_weight(rows)
+
     def parts(self, model: Model) -> dict[str, tuple[int, ...]]:
         return Division.of(model.layout, self.own).shapes("delta")
 
@@ -77,6 +80,9 @@ class DittoSGD:
 
     def work(self, rows: int) -> Work:
         return Work(self.local.work(rows).trained + self.personal.work(rows).trained)
+
+    def most_weight(self, rows: int) -> float:
+        return self.local.most_weight(rows)
 
     def parts(self, model: Model) -> dict[str, tuple[int, ...]]:
         return self.local.parts(model)

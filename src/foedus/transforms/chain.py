@@ -87,6 +87,9 @@ class Chain(Identity):
     def fit(self, layout: Layout) -> Transform:
         return replace(self, transforms=tuple(t.fit(layout) for t in self.transforms))
 
+    def unbounded(self) -> Transform:
+        return replace(self, transforms=tuple(t.unbounded() for t in self.transforms))
+
     def wire(self, shapes: Shapes) -> Shapes:
         return wire_chain(self.transforms, shapes)[-1]
 

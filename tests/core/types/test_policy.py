@@ -225,3 +225,101 @@ def test_a_policy_that_raises_is_a_failure_of_its_node():
     problem = small(3)
     with pytest.raises(fd.NodeFailed, match="node 0 failed in round 1: ZeroDivisionError: its own fault"):
         fd.train(fd.FedAvg(1), problem.model, problem.data, policy=Broken())
+
+
+@dataclass(frozen=True)
+class Heavy(fd.Policy):
+    """Node 1 says that it has more rows than it has, or none."""
+
+    weight: float
+
+    def does(self, asked, view, args, job):
+        update, state = job(view, args)
+        return (fd.Update(update.parts, self.weight) if asked.node == 1 else update), state
+
+
+@dataclass(frozen=True)
+class Misshapen(fd.Policy):
+    """Node 1 answers a number too many."""
+
+    def does(self, asked, view, args, job):
+        update, state = job(view, args)
+        if asked.node == 1:
+            update = update.with_parts({k: torch.cat([v, v[:1]]) for k, v in update.parts.items()})
+        return update, state
+
+
+@pytest.mark.parametrize("runtime", [None, fd.Simulation(workers=2), fd.Local(), fd.Processes()], ids=repr)
+@pytest.mark.parametrize(
+    ("policy", "why"),
+    [
+        (Heavy(1e300), r"the weight of its update is 1e\+300, and at its \d+ rows it is at most \d+"),
+        (Heavy(-1.0), "the weight of its update is -1.0, expected a number that is not negative"),
+        (Heavy(math.nan), "weight is nan"),
+        (Misshapen(), "announced .* but its answer holds"),
+    ],
+    ids=repr,
+)
+def test_what_no_honest_node_can_answer_is_no_answer(policy, why, runtime):
+    model, data = small()
+    local = fd.LocalSGD(batch_size=8)
+    with pytest.raises(fd.FoedusError, match=f"node 1.*{why}|{why}"):
+        fd.train(fd.FedAvg(rounds=1, local=local), model, data, policy=policy, runtime=runtime)
+    # A robust rule does without, and the run says so.
+    run = fd.train(fd.FedAvg(rounds=1, local=local, aggregate=fd.Median()), model, data, policy=policy, runtime=runtime)
+    assert run.history[-1].cohort == data.nodes - 1
+    assert run.history[-1].failed == 1
+
+
+@dataclass(frozen=True)
+class Unbounded(fd.Policy):
+    """Node 1 answers a hundred times as much, and clips nothing."""
+
+    clips: bool
+
+    def does(self, asked, view, args, job):
+        update, state = job(view, args)
+        if asked.node == 1:
+            update = update.with_parts({k: 100 * v for k, v in update.parts.items()})
+        return update, state
+
+    def bounds(self, asked: Asked) -> bool:
+        return self.clips or asked.node != 1
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda t: (t,), lambda t: (fd.Chain((t, fd.TopK(1.0))),)], ids=["plain", "in a chain"]
+)
+def test_a_clip_that_nodes_make_themselves_binds_only_those_who_make_it(wrap):
+    model, data = small()
+
+    def moved(policy):
+        program = fd.FedAvg(rounds=1, local=fd.LocalSGD(batch_size=8), transforms=wrap(fd.Clip(0.01)))
+        return float((fd.train(program, model, data, policy=policy).vector - model.initial).norm())
+
+    assert moved(Unbounded(clips=True)) <= 0.01 + 1e-6
+    assert moved(Unbounded(clips=False)) > 0.1
+
+
+@dataclass(frozen=True)
+class Echo(fd.Policy):
+    """A peer that sends everybody what it last heard of node 0, and noise of its own."""
+
+    speaks = True
+
+    def says(self, said, parts, heard):
+        if said.node != 2:
+            return parts
+        noise = 0.01 * said.key.generator_normal(parts["w"].shape) if hasattr(said.key, "generator_normal") else 0.0
+        return {"w": heard.get(1, parts)["w"] * 1.5 + noise}
+
+
+@pytest.mark.parametrize("runtime", [fd.Simulation(workers=2), fd.Processes()], ids=repr)
+def test_a_peer_may_say_what_it_likes_and_the_run_keeps_its_laws(runtime):
+    model, data = small()
+    program = fd.Gossip(rounds=4, topology=fd.Ring(), lr=0.05, batch_size=8)
+    whole = fd.train(program, model, data, policy=Echo())
+    assert whole.sha256 != fd.train(program, model, data).sha256
+    assert fd.train(program, model, data, policy=Echo(), runtime=runtime).sha256 == whole.sha256
+    half = fd.train(program, model, data, policy=Echo(), stop=fd.sampling.AfterCommits(2))
+    assert fd.train(program, model, data, policy=Echo(), resume=half).sha256 == whole.sha256

@@ -19,6 +19,7 @@ from foedus.core.types.update import Answer, Failed, Late, Lost, Missing, Refuse
 class Call:
     """One map over nodes: a node is known by its place in ``nodes``.
 
+    ``args``    what all members are given, as the program gave it.
     ``own``     arguments for single nodes, by id, beside those that are ``placed`` for all.
     ``counts``  by place, the number of the node's job.
     ``drawn``   how the cohort was drawn, where that is known.
@@ -27,6 +28,7 @@ class Call:
 
     session: Session
     plan: Plan
+    args: Tensors
     placed: Any
     nodes: tuple[int, ...]
     round: Round

@@ -26,6 +26,7 @@ from foedus.core.types.roster import unit_of
 from foedus.core.types.scoring import value, values
 from foedus.core.types.state import State
 from foedus.core.types.statistics import Statistics
+from foedus.core.types.suspicion import Suspicion
 from foedus.core.types.update import Lost, Refused, Update
 
 Number = tuple[int, int, int]
@@ -74,6 +75,8 @@ def commit_cut(
         raise ProgramError(f"at commit {s.round + 1} every peer's weight is 0: nobody is there to have a model")
     losses = [b.loss for b in present if b.loss is not None]
     s.note(len(present), len(losses), sum(losses) / len(losses) if losses else None)
+    for b in cut:
+        s.note_suspects({n: Suspicion(*x) for n, x in b.suspects.items()})
     extra, metrics, now = {}, _means([b.metrics for b in cut]), max(b.time for b in cut)
     state, each = State(), None
     if whole:

@@ -32,6 +32,7 @@ class Plan:
     ``inspect``: look for NaN and infinity in every update. A mean is finite only if every update in it is, so it is
     looked at once, after the fold; only when it is not, the call is repeated with ``inspect`` to find the node. Where
     there are transforms every update is looked at: a compressor may hide a NaN, and keep it in its state.
+    ``gathered``: answers come to the coordinator one by one all the same, for whoever has to see them together.
     ``measures``: a measurement of the run's own, whose bytes are nobody's: answers keep what adds up over rows, and
     ``unit`` says what 1 in each target is in its own unit, where targets are scaled.
     """
@@ -42,6 +43,12 @@ class Plan:
     inspect: bool = True
     measures: bool = False
     unit: tuple[float, ...] | None = None
+    gathered: bool = False
+
+    @property
+    def folds(self) -> Aggregator | None:
+        """What joins answers where they are made; None where they come one by one."""
+        return None if self.gathered else self.aggregator
 
     def chain(self, model: Model) -> Sequence[Shapes]:
         """Shapes of an answer: as the job makes it, and after each transform. The last are what a node sends."""
@@ -114,6 +121,9 @@ class Executor(ABC):
 
     apart: bool = False
     """Whether every node has a place of its own: then each task is a group, and goes to its node."""
+
+    size: Callable[[int], int]
+    """How many rows a node has, as far as the coordinator knows; a session says so when it takes an executor over."""
 
     gone: Mapping[int, str] = {}
     """Where nodes are apart: those that are lost for good, and how. Their tasks are ``Lost`` at once."""
@@ -211,7 +221,7 @@ class InOrder:
 
     def folded(self) -> tuple[list[Outcome], Any]:
         """All outcomes, and all accumulators merged as they come, so that few are alive (None: nothing was folded)."""
-        folded = None if self._plan.aggregator is None else Fold(self._plan.aggregator)
+        folded = None if self._plan.folds is None else Fold(self._plan.folds)
         outcomes: list[Outcome] = []
         for size, result in self.results():
             outcomes += result.outcomes

@@ -28,13 +28,14 @@ from foedus.core.coordination.session import Session
 from foedus.core.coordination.stream import Stream
 from foedus.core.coordination.until import All, Until
 from foedus.core.errors import BadInput, Deadlock, Diverged, NobodyInTime, ProgramError
-from foedus.core.types.aggregator import Aggregator
+from foedus.core.types.aggregator import Aggregator, join, read
+from foedus.core.types.data import NO_ROOT, POOLED, ROOT, TEST
 from foedus.core.types.job import Job
 from foedus.core.types.keys import Key
 from foedus.core.types.model import Layout
 from foedus.core.types.state import State
 from foedus.core.types.transform import Transform, nbytes, prepare, shapes_of
-from foedus.core.types.update import Answer, Failed, Missing, Tensors, finite, part_of
+from foedus.core.types.update import Answer, Failed, Missing, Tensors, Update, finite, part_of
 
 WAITS = 10_000
 """So often a cohort waits for nodes to come on before it is given up: some will never be on at once."""
@@ -268,6 +269,14 @@ class Federation:
             call.drawn,
         )
 
+    def join(self, aggregator: Aggregator, updates: Sequence[Update], memory: Any = None) -> tuple[Tensors, Any]:
+        """Join updates that are all at hand, such as those of a stream; ``(parts, memory)``. What the aggregator says
+        of nodes is noted. ``memory`` is what it remembers, which the program keeps in its state.
+        """
+        parts, memory, said = join(aggregator, updates, memory)
+        self._s.note_suspects(said)
+        return parts, memory
+
     def stream(
         self, job: Job, *, transforms: Sequence[Transform] = (), commits: int | None = None, failure: str = "abort"
     ) -> Stream:
@@ -287,14 +296,18 @@ class Federation:
         _check_nodes(nodes, self.nodes)
         for node in nodes:
             if node < 0:
-                s.roster.size(node)  # it says so where those rows are in no one place
+                rows = s.roster.size(node)  # it says so where those rows are in no one place
+                if node == ROOT and not rows:
+                    raise BadInput(NO_ROOT)
         first, drawn = (asked.first, asked.drawn) if isinstance(asked, Selection) else (None, None)
+        if s.policy.collusion is not None:
+            plan = replace(plan, gathered=True)
         robust = plan.aggregator is not None and plan.aggregator.robust
         round_ = Round(len(nodes), until, first=first, robust=robust, empty=s.carried.empty_rounds)
         placed = s.executor.place(args)
         self._open += 1
         try:
-            call = Call(s, plan, placed, nodes, round_, nbytes(shapes_of(args)), each or {}, drawn)
+            call = Call(s, plan, args, placed, nodes, round_, nbytes(shapes_of(args)), each or {}, drawn)
             acc = await s.driver.perform(call)
         finally:
             self._open -= 1
@@ -338,7 +351,8 @@ class Federation:
         memory = self._s.reducer_state(
             name, lambda: {"aggregator": aggregator.init(shapes), "transforms": [t.init(shapes) for t in transforms]}
         )
-        parts, kept = aggregator.read(acc, memory["aggregator"])
+        parts, kept, said = read(aggregator, acc, memory["aggregator"])
+        self._s.note_suspects(said)
         key = self._s.next_draw("finish")
         after = []
         for i, (t, state) in enumerate(zip(transforms, memory["transforms"], strict=True)):
@@ -388,5 +402,5 @@ def _check_nodes(nodes: tuple[int, ...], n: int) -> None:
     if len(set(nodes)) != len(nodes):
         raise ProgramError("a node was given the same job twice in one map: every node may stand in the list once")
     for node in nodes:
-        if not -2 <= node < n:
+        if not 0 <= node < n and node not in (POOLED, TEST, ROOT):
             raise ProgramError(f"there is no node {node}: their ids are 0..{n - 1}")

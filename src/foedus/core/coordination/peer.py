@@ -22,8 +22,10 @@ from foedus.core.time.clock import AFTER_ALL, settle
 from foedus.core.types.job import Job
 from foedus.core.types.keys import Key
 from foedus.core.types.model import Layout
+from foedus.core.types.policy import Said
 from foedus.core.types.roster import Roster
 from foedus.core.types.state import State
+from foedus.core.types.suspicion import Suspicions
 from foedus.core.types.transform import nbytes, shapes_of
 from foedus.core.types.update import Failed, Named, Tensors, Update
 
@@ -118,10 +120,14 @@ class Books:
     state: State | None = None
     weight: float = 1.0
     metrics: dict[str, float] = field(default_factory=dict)
+    suspects: dict[int, tuple[float, float]] = field(default_factory=dict)
+    """What this peer's rule said of others since its last commit: ``(left_out, distance)``, see ``Suspicion``."""
+    heard: dict[int, Tensors] = field(default_factory=dict)
+    """What came last of each node, where the policy wants to know."""
     loss: float | None = None
 
     def copy(self) -> Books:
-        own = {"sent": dict(self.sent), "taken": list(self.taken), "inbox": list(self.inbox)}
+        own = {"sent": dict(self.sent), "taken": list(self.taken), "inbox": list(self.inbox), "heard": dict(self.heard)}
         return Books(**{**vars(self), **own, "costs": self.costs.copy()})
 
     def as_tree(self) -> dict[str, Any]:
@@ -290,9 +296,21 @@ class Peer:
         b.uplink_free = leaves + size / min(mine.up, theirs.down)
         seq = b.sent.get(to, 0)
         b.sent[to] = seq + 1
+        if self._s.policy.speaks:
+            parts = self._says(Said(self.id, to, tag, self._s.key.child("says", self.id, to, seq)), parts)
         arrival = b.uplink_free + mine.latency + theirs.latency
         b.costs.add(Costs(bytes_up=size, messages_up=1))
         self._transport.deliver(Message(self.id, to, tag, seq, parts, self.now, arrival))
+
+    def _says(self, said: Said, parts: Tensors) -> Tensors:
+        """What its policy makes of a message. Errors: ``ProgramError`` for other names or shapes."""
+        made = dict(self._s.policy.says(said, parts, self.books.heard))
+        if shapes_of(made) != shapes_of(parts):
+            raise ProgramError(
+                f"{self._s.policy!r} made of the message {shapes_of(parts)} one of {shapes_of(made)}: names and shapes "
+                "stay what they are"
+            )
+        return made
 
     @awaited
     async def recv(self, tag: str = "", frm: int | None = None, timeout: float | None = None) -> Message | None:
@@ -413,21 +431,32 @@ class Peer:
         size = sum(nbytes(shapes_of(m.parts)) for m in messages)
         self.books.costs.add(Costs(bytes_down=size, messages_down=len(messages), wire_s=wire, waiting_s=blocked - wire))
         self.books.taken += [(m.frm, m.seq) for m in messages]
+        if self._s.policy.speaks:
+            self.books.heard.update((m.frm, m.parts) for m in sorted(messages, key=lambda m: m.seq))
         gone = set(map(id, messages))
         self._inbox = [m for m in self._inbox if id(m) not in gone]
 
     @awaited
-    async def commit(self, state: State, *, weight: float = 1.0, metrics: Mapping[str, float] | None = None) -> None:
+    async def commit(
+        self,
+        state: State,
+        *,
+        weight: float = 1.0,
+        metrics: Mapping[str, float] | None = None,
+        suspects: Suspicions | None = None,
+    ) -> None:
         """End of a step of this peer.
 
         ``weight``   how much ``state.w`` counts in the run's model, the mean over peers; 0 for a peer that is away.
         ``metrics``  of this peer's step; the record holds their means over the peers that gave them.
+        ``suspects``  what this peer's rule says of those it has heard, by id, likewise.
         """
         self.calls.check()
         check_state(state, "peer.commit")
         self.books.round += 1
         self.books.time = self.now
         self.books.state, self.books.weight, self.books.metrics = state, float(weight), dict(metrics or {})
+        self.books.suspects = {n: (float(x.left_out), float(x.distance)) for n, x in (suspects or {}).items()}
         self.books.inbox = [(m.frm, m.seq) for m in self._inbox]
         self._transport.committed(self)
 

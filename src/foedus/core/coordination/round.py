@@ -49,7 +49,8 @@ class Round:
     ``members``  how many were asked.
     ``until``    when it is over, and what follows a failure (``All``, ``Quorum``, ``Deadline``).
     ``first``    of an over-selected cohort: only so many answers are wanted.
-    ``robust``   an update that is NaN or infinite is left out whatever ``until.failure`` says.
+    ``robust``   an answer that is NaN, infinite or invalid is left out whatever ``until.failure`` says, as long as
+                 there are others.
     ``empty``    how many rounds before this one ended at their deadline without an answer, in a row.
 
     ``came`` are the places of those that have answered, in order of arrival; ``missing`` those of whom no answer will
@@ -61,7 +62,7 @@ class Round:
     >>> r.asked(), r.arrived(2), r.arrived(0)
     ([Ask(place=0), Ask(place=1), Ask(place=2)], [], [Close()])
     >>> r.failed(2, Failed(7, "its disk is full"))
-    [Raise(missing=Failed(node=7, reason='its disk is full', log='', nonfinite=False))]
+    [Raise(missing=Failed(node=7, reason='its disk is full', log='', nonfinite=False, invalid=False))]
     """
 
     def __init__(
@@ -122,9 +123,13 @@ class Round:
         """A member tried and could not, which may show only in an answer that has arrived."""
         if self._again(place, failed, can=True):
             return [Ask(place)]
-        if self.until.failure == "abort" and not (failed.nonfinite and self._robust):
+        left_out = self._robust and (failed.nonfinite or failed.invalid)
+        if self.until.failure == "abort" and not left_out:
             return [Raise(failed)]
-        return self._without(place, failed)
+        decisions = self._without(place, failed)
+        if self.until.failure == "abort" and not self.came and not self.out:
+            return [Raise(failed)]  # nobody's answer can be used: that is no dishonest node
+        return decisions
 
     def refused(self, place: int, refused: Refused) -> list[Decision]:
         """A member will not do it."""

@@ -46,6 +46,7 @@ from foedus.core.types.policy import Policy
 from foedus.core.types.roster import Roster
 from foedus.core.types.state import State
 from foedus.core.types.statistics import Statistics
+from foedus.core.types.suspicion import Suspicion, Suspicions
 from foedus.core.types.update import Failed, Tensors, finite
 
 if TYPE_CHECKING:  # a driver drives a session's calls
@@ -101,6 +102,7 @@ class Session:
         self.model, self.executor, self.clock = model, executor, clock
         self.roster = roster.at(0)
         """What is known of the nodes. It may be another after a commit, with more of them."""
+        executor.size = lambda node: self.roster.size(node)
         self.seed, self.options, self.policy, self.communicates = seed, options, policy, communicates
         self.key = Key(seed)
         self.deliveries = Deliveries(
@@ -134,6 +136,7 @@ class Session:
         self.judging = Judging()
         self._losses: list[tuple[float, float]] = []
         self._staleness: list[int] = []
+        self._suspicions: dict[int, list[Suspicion]] = {}
         self._stops: list[tuple[bool, Any]] = [(False, rule.init()) for rule in options.stop]
         self._wall_started = time.perf_counter()
         self._wall_before = 0.0
@@ -190,6 +193,15 @@ class Session:
         known = self.carried.left_out or {}
         if failed.node not in known:
             self.carried.left_out = {**known, failed.node: (self.round + 1, failed.reason)}
+
+    def _begin_counting(self) -> None:
+        """Nothing has been noted since the last commit."""
+        self.used, self._losses, self._staleness, self._suspicions = 0, [], [], {}
+
+    def note_suspects(self, said: Suspicions) -> None:
+        """What a rule says of nodes. The record of a commit has the means of all that was said since the last."""
+        for node, suspicion in said.items():
+            self._suspicions.setdefault(node, []).append(suspicion)
 
     def note_each(self, each: Sequence[Mapping[str, float | None]] | None) -> None:
         """What each node's own model reached on everybody's rows, where the program says so."""
@@ -283,7 +295,7 @@ class Session:
             with self.off_the_clock():
                 self.carried.node_deviations = self._quality.node_deviations()
         self._last = self._as_commit()
-        self.used, self._losses, self._staleness = 0, [], []
+        self._begin_counting()
         folder = self.options.folder
         if folder is not None:
             durable = self.stopped or t == self.planned or t % self.options.checkpoint_every == 0
@@ -374,7 +386,7 @@ class Session:
     def keep(self) -> None:
         """From now on the run goes back to what is the case now: a session elsewhere makes the commits."""
         self._last = self._as_commit()
-        self.used, self._losses, self._staleness = 0, [], []
+        self._begin_counting()
 
     def complete(self, state: State) -> None:
         """The state of the last commit, which had only numbers so far."""
@@ -424,6 +436,10 @@ class Session:
             failed=t.failed,
             lost=t.lost,
             metrics=others,
+            suspects={
+                node: (sum(x.left_out for x in said) / len(said), sum(x.distance for x in said) / len(said))
+                for node, said in sorted(self._suspicions.items())
+            },
             main=next((k for k in (*self.model.metrics, *QUALITY) if k in quality), None),
         )
 
@@ -495,7 +511,7 @@ class Session:
         self.ledger.restore(c.ledger)
         self.reducers, self.draws, self.carried = dict(c.reducers), dict(c.draws), replace(c.carried)
         self.roster = c.roster
-        self.used, self._losses, self._staleness = 0, [], []
+        self._begin_counting()
         folder = self.options.folder
         if folder is not None and self.history:  # it may have been interrupted before the folder had its last commit
             folder.commit(self.history[-1], self.ledger.total.as_dict(), self._to_write)

@@ -27,6 +27,9 @@ from foedus.core.types.torch_process import DRAWS
 from foedus.core.types.transform import Shapes, decode_all, encode_all, shapes_of
 from foedus.core.types.update import Failed, Named, Tensors, Update, finite
 
+Size = Callable[[int], int]
+"""How many rows a node has."""
+
 JOB = "job"
 RECEIVED = "@received"
 """After a transform's name, among a node's states: what the coordinator remembers of what it received from it."""
@@ -72,16 +75,16 @@ class Site:
                 if starting is not None:
                     starting(task.node)
                 outcome = self.answer(plan, chain, args, task)
-                receive(plan, chain, outcome, task.state)
+                receive(plan, chain, outcome, task.state, self.data.size)
                 outcomes.append(outcome)
-                if outcome.update is not None and plan.aggregator is not None:
+                if outcome.update is not None and plan.folds is not None:
                     yield _taken(outcome)
 
-        if plan.aggregator is None:
+        if plan.folds is None:
             for tasks in blocks:
                 deque(updates(tasks), maxlen=0)
             return Result(None, outcomes)
-        folded = Fold(plan.aggregator)
+        folded = Fold(plan.folds)
         for tasks in blocks:
             folded.block(updates(tasks))
         return Result(folded.result(), outcomes)
@@ -120,20 +123,21 @@ class Site:
             if update.sums and not plan.measures:
                 update = replace(update, sums={})
             out.metrics = {k: float(v) for k, v in update.metrics.items()}
-            if not math.isfinite(update.weight):
-                out.missing = Failed(task.node, f"weight is {update.weight}", nonfinite=True)
+            out.missing = unfit(task.node, update, chain[0], plan.job)
+            if out.missing is not None:
                 return out
-            out.weight = float(update.weight)
-            check_answer(update, chain[0], plan.job)
-            if plan.transforms or not getattr(plan.aggregator, "consumes", False):
+            update = replace(update, node=task.node)
+            if plan.transforms or not getattr(plan.folds, "consumes", False):
                 update = update.with_parts(self._own(update.parts))
             inspect = plan.inspect or bool(plan.transforms)
             if not (math.isfinite(out.metrics.get("loss", 0.0)) and (not inspect or finite(update.parts))):
                 out.missing = Failed(task.node, "loss or update is NaN or infinite", nonfinite=True)
                 return out
+            out.weight = float(update.weight)
             states = {JOB: job_state}
             if plan.transforms:
-                update, theirs = _encode(plan, chain, update, task.state, key.child("transform"))
+                bounds = task.node < 0 or self.policy.bounds(asked)
+                update, theirs = _encode(plan, chain, update, task.state, key.child("transform"), bounds)
                 states.update(theirs)
             out.state = {k: dict(self._own(check_state(v))) for k, v in states.items() if v}
             out.update = update
@@ -171,12 +175,20 @@ def _taken(outcome: Outcome) -> Update:
     return update
 
 
-def receive(plan: Plan, chain: Sequence[Shapes], out: Outcome, state: Mapping[str, Any]) -> None:
+def receive(plan: Plan, chain: Sequence[Shapes], out: Outcome, state: Mapping[str, Any], size: Size) -> None:
     """The coordinator's half of one task: make of what a node sent the update that is folded, in place.
 
-    ``chain`` are the shapes of the plan's answers before and after each transform. What the coordinator itself
-    remembers of the node joins the states that its answer brings.
+    ``chain`` are the shapes of the plan's answers before and after each transform. ``size`` says how many rows a node
+    has, as far as the coordinator knows. What it itself remembers of the node joins the states that its answer brings.
+    What the job cannot have answered is no answer.
     """
+    if out.update is None:
+        return
+    most = getattr(plan.job, "most_weight", None)
+    if most is not None and out.update.weight > most(rows := size(out.node)):
+        weight, at_most = out.update.weight, most(rows)
+        reason = f"the weight of its update is {weight:.6g}, and at its {rows:,} rows it is at most {at_most:.6g}"
+        out.missing, out.update, out.state = Failed(out.node, reason, invalid=True), None, {}
     if out.update is None or not plan.transforms:
         return
     names = _names(plan)
@@ -187,14 +199,22 @@ def receive(plan: Plan, chain: Sequence[Shapes], out: Outcome, state: Mapping[st
         out.state = {**out.state, **{n + RECEIVED: check_state(s) for n, s in zip(names, theirs, strict=True) if s}}
     except Exception as e:
         out.missing, out.update, out.state = _raised(out.node, e), None, {}
+        return
+    out.missing = unfit(out.node, out.update, chain[0], plan.job)
+    if out.missing is not None:
+        out.update, out.state = None, {}
 
 
 def _encode(
-    plan: Plan, chain: Sequence[Shapes], u: Update, state: Mapping[str, Any], key: Key
+    plan: Plan, chain: Sequence[Shapes], u: Update, state: Mapping[str, Any], key: Key, bounds: bool
 ) -> tuple[Update, dict[str, NodeState]]:
-    """What a node sends of an update, and what its transforms remember from now on."""
+    """What a node sends of an update, and what its transforms remember from now on.
+
+    ``bounds``: whether it does what only bounds or hides the update; from outside nobody sees that it did not.
+    """
     names = _names(plan)
-    sent, mine = encode_all(plan.transforms, u, [state.get(n, {}) for n in names], key)
+    transforms = plan.transforms if bounds else tuple(t.unbounded() for t in plan.transforms)
+    sent, mine = encode_all(transforms, u, [state.get(n, {}) for n in names], key)
     if shapes_of(sent.parts) != dict(chain[-1]):
         raise BadInput(f"{plan.transforms} announced {chain[-1]}, but sent {shapes_of(sent.parts)}")
     return sent, dict(zip(names, mine, strict=True))
@@ -222,13 +242,20 @@ def check_state(state: NodeState) -> dict[str, Tensor]:
     return dict(state)
 
 
-def check_answer(update: Update, shapes: Shapes, job: Job) -> None:
-    """Errors: ``BadInput`` for an answer that its job did not announce (its cost was wrong), and for a bad weight."""
+def unfit(node: int, update: Update, shapes: Shapes, job: Job) -> Failed | None:
+    """Why this is no answer of the job's: it did not announce such tensors (its cost was wrong), or it is NaN or
+    negative what it weighs. None for one that may be.
+    """
+    if not math.isfinite(update.weight):
+        return Failed(node, f"weight is {update.weight}", nonfinite=True)
     if update.weight < 0:
-        raise BadInput(f"the weight of its update is {update.weight}, expected a number that is not negative")
+        reason = f"the weight of its update is {update.weight}, expected a number that is not negative"
+        return Failed(node, reason, invalid=True)
     if len(update.parts) != len(shapes) or any(
         name not in shapes or v.shape != shapes[name][0] or v.dtype != shapes[name][1]
         for name, v in update.parts.items()
     ):
         have, said = shapes_of(update.parts), dict(shapes)
-        raise BadInput(f"{type(job).__name__}.parts() announced {said}, but its answer holds {have}")
+        reason = f"{type(job).__name__}.parts() announced {said}, but its answer holds {have}"
+        return Failed(node, reason, invalid=True)
+    return None

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from foedus.core.coordination.call import unused
+from foedus.core.coordination.collusion import collude_late
 from foedus.core.coordination.drivers.driver import Trip
 from foedus.core.coordination.executor import Plan, Task
 from foedus.core.coordination.session import Session
@@ -182,6 +183,8 @@ class Stream:
                 s.note_left_out(missing)
             s.carried.out = (*self.out, flight.node)
             return None
+        if s.policy.collusion is not None:
+            collude_late(s, self._plan, flight.args, outcome)
         s.accept_node_state(flight.node, outcome.state)
         staleness = self.version - flight.version
         s.note(1, outcome.weight, outcome.metrics.get("loss"), staleness)

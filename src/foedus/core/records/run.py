@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -41,8 +42,9 @@ class Record:
     the rows there are, ``cohort`` how many answers were used since the last commit. ``median_s`` is the virtual time
     after which the median node of each cohort was done: what ``virtual_s`` would be if nobody waited for stragglers.
     On the real clock ``virtual_s`` is 0, and time is ``wall_s``. ``late``, ``refused``, ``failed`` and ``lost`` count
-    the jobs whose answer was not used, by why. ``main`` is the name of the metric that the run is judged by, where this
-    commit was evaluated.
+    the jobs whose answer was not used, by why. ``suspects`` is what a robust rule said of each node since the last
+    commit, by id: ``(left_out, distance)``, see ``Suspicion``. ``main`` is the name of the metric that the run is
+    judged by, where this commit was evaluated.
     """
 
     round: int
@@ -68,6 +70,7 @@ class Record:
     failed: int = 0
     lost: int = 0
     metrics: dict[str, int | float] = field(default_factory=dict)
+    suspects: dict[int, tuple[float, float]] = field(default_factory=dict)
     main: str | None = None
 
     def measured(self, name: str) -> float | None:
@@ -79,6 +82,19 @@ class Record:
     def clock_s(self) -> float:
         """Seconds since the run began: virtual ones, or those of the wall clock where nothing is simulated."""
         return self.virtual_s or self.wall_s
+
+
+class Suspect(NamedTuple):
+    """What a robust rule said of one node over a run.
+
+    ``rounds``    in how many commits it was seen.   ``left_out``  the mean share of its updates that was left out.
+    ``distance``  the median of its distances, each against the median of all nodes in that round: see ``Suspicion``.
+    """
+
+    node: int
+    rounds: int
+    left_out: float
+    distance: float
 
 
 @dataclass(frozen=True)
@@ -176,6 +192,22 @@ class Run:
                 first, last = known[0], known[-1]
                 return (first, last) if first > 0 and last >= GROWN * first else None
         return None
+
+    @property
+    def suspects(self) -> list[Suspect]:
+        """What a robust rule said of each node over all rounds, the most suspicious first; empty without such a rule.
+
+        In the order of the share that was left out of what they sent, then of how far off they were.
+        """
+        said: dict[int, list[tuple[float, float]]] = {}
+        for record in self.history:
+            for node, told in record.suspects.items():
+                said.setdefault(node, []).append(told)
+        found = [
+            Suspect(node, len(told), fmean(x for x, _ in told), median(x for _, x in told))
+            for node, told in said.items()
+        ]
+        return sorted(found, key=lambda s: (-s.left_out, -s.distance, s.node))
 
     @property
     def sha256(self) -> str:

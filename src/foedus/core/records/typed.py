@@ -33,6 +33,10 @@ def as_record(found: Any) -> Record:
     """A record from its line. Errors: ``ValueError`` that names the field."""
     if isinstance(found, dict) and isinstance(found.get("metrics"), dict):  # JSON has no NaN
         found = {**found, "metrics": {k: math.nan if v is None else v for k, v in found["metrics"].items()}}
+    if isinstance(found, dict) and isinstance(found.get("suspects"), dict):
+        told = found["suspects"]
+        far = {k: [v[0], math.inf] if isinstance(v, list) and v[1:] == [None] else v for k, v in told.items()}
+        found = {**found, "suspects": far}
     _only(found, Record)
     return as_type(Record, found)
 

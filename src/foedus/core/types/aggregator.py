@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from foedus.core.errors import BadInput
+from foedus.core.types.suspicion import Judges, Suspicions
 from foedus.core.types.transform import Shapes
 from foedus.core.types.update import Tensors, Update, finite
 
@@ -83,27 +84,39 @@ class Callability:
         return total["u"]
 
 
+def read(aggregator: Aggregator, acc: Any, state: Any) -> tuple[Tensors, Any, Suspicions]:
+    """What an aggregator makes of its accumulator, what it remembers, and what it says of nodes, if it does."""
+    if isinstance(aggregator, Judges):
+        return aggregator.judge(acc, state)
+    return *aggregator.read(acc, state), {}
+
+
 def fold(aggregator: Aggregator, updates: Sequence[Update], state: Any = None) -> tuple[Tensors, Any]:
-    """Aggregate updates that are all at hand, in the canonical order.
+    """Aggregate updates that are all at hand, in the canonical order: ``join`` without what it says of nodes."""
+    return join(aggregator, updates, state)[:2]
+
+
+def join(aggregator: Aggregator, updates: Sequence[Update], state: Any = None) -> tuple[Tensors, Any, Suspicions]:
+    """Aggregate updates that are all at hand, in the canonical order; see ``read``.
 
     Where a sum of finite numbers overflows, it is made again in float64: their mean is finite, and so it is here.
     """
 
-    def of(updates: Sequence[Update]) -> tuple[Tensors, Any]:
+    def of(updates: Sequence[Update]) -> tuple[Tensors, Any, Suspicions]:
         folded = Fold(aggregator)
         for block in blocks(len(updates)):
             folded.block(updates[position] for position in block)
         acc = folded.result()
-        return aggregator.read(aggregator.empty() if acc is None else acc, state)
+        return read(aggregator, aggregator.empty() if acc is None else acc, state)
 
-    total, after = of(updates)
+    total, after, said = of(updates)
     if not finite(total) and all(finite(u.parts) for u in updates):
         wide = [
             u.with_parts({k: v.double() if v.is_floating_point() else v for k, v in u.parts.items()}) for u in updates
         ]
-        again, _ = of(wide)
+        again, _, _ = of(wide)
         total = {k: v if finite({k: v}) else v.where(torch.isfinite(v), again[k].to(v.dtype)) for k, v in total.items()}
-    return total, after
+    return total, after, said
 
 
 def blocks(cohort: int, most: int = MAX_BLOCKS) -> list[range]:

@@ -26,6 +26,9 @@ TEST = -2
 HELD = -3
 """The pseudo-node that holds all rows that nodes hold out: beside a test set, a stopping point is chosen there."""
 
+ROOT = -4
+"""The pseudo-node that holds the root data set: rows that the coordinator holds itself, to measure nodes by."""
+
 
 def called(node: int) -> str:
     """A node in a sentence; what is no node has no number.
@@ -33,9 +36,19 @@ def called(node: int) -> str:
     >>> called(3), called(POOLED), called(TEST)
     ('node 3', 'all rows in one place', 'the rows that the model is tested on')
     """
-    places = {POOLED: "all rows in one place", TEST: "the rows that the model is tested on", HELD: "the held-out rows"}
+    places = {
+        POOLED: "all rows in one place",
+        TEST: "the rows that the model is tested on",
+        HELD: "the held-out rows",
+        ROOT: "the root data set",
+    }
     return places.get(node, f"node {node}")
 
+
+NO_ROOT = (
+    "this needs a root data set, rows that the coordinator holds itself, and there is none: give split(..., root=100), "
+    "or root = 100 in the file's [data]"
+)
 
 PROBES = 16
 """How many inputs that are read when asked for are looked at to tell one data set from another."""
@@ -103,6 +116,7 @@ class FederatedDataset:
     ``classes`` is the number of classes, or None for regression. ``test_x``, ``test_y``: rows of no node, or None.
     ``node_names`` has one name for each node, ``feature_names`` one for each column, where they are known.
     ``preparation`` tells how a table became numbers, if it did (``lines``, ``bytes``).
+    ``root_index``: the rows that the coordinator holds itself (``ROOT``), at no node, or None.
     ``units`` (N,) and ``test_units`` int64: what was drawn as one, whichever rows are held out or tested on this time:
     the row's place in the whole data set, or its patient's; by default its position in ``x`` and ``test_x``.
     Errors: ``BadInput`` for an empty node, positions outside the rows, NaN in the data or labels outside the classes.
@@ -125,6 +139,7 @@ class FederatedDataset:
     preparation: Any = field(default=None, repr=False)
     units: Tensor | None = None
     test_units: Tensor | None = None
+    root_index: Tensor | None = None
 
     def __post_init__(self) -> None:
         self._find_bounds()
@@ -152,7 +167,7 @@ class FederatedDataset:
                 f"offsets go from {int(self.offsets[0])} to {int(self.offsets[-1])}, expected 0 to {len(self.index)}, "
                 "the length of index"
             )
-        for index in (self.index, self.held_index):
+        for index in (self.index, self.held_index, self.root_index):
             if index is not None and len(index) and not (int(index.min()) >= 0 and int(index.max()) < len(self.x)):
                 raise BadInput(f"the partition names rows outside 0..{len(self.x) - 1}")
         if (self.held_index is None) != (self.held_offsets is None):
@@ -252,6 +267,8 @@ class FederatedDataset:
             return len(self.rows(TEST))
         if node == HELD:
             return self.held_rows
+        if node == ROOT:
+            return 0 if self.root_index is None else len(self.root_index)
         return int(self._bounds[node + 1] - self._bounds[node])
 
     def rows(self, node: int) -> IndexedRows:
@@ -265,6 +282,10 @@ class FederatedDataset:
         if node == HELD:
             held = self.index[:0] if self.held_index is None else self.held_index
             return IndexedRows(self.x, self.y, held, self._held_cells)
+        if node == ROOT:
+            if self.root_index is None:
+                raise BadInput(NO_ROOT)
+            return IndexedRows(self.x, self.y, self.root_index)
         return IndexedRows(self.x, self.y, self.index[int(self._bounds[node]) : int(self._bounds[node + 1])])
 
     def held_out(self, node: int) -> IndexedRows | None:
@@ -368,7 +389,10 @@ class FederatedDataset:
             setattr(self, name, t)
         self._find_bounds()
 
-    _TENSORS = ("x", "y", "index", "offsets", "test_x", "test_y", "held_index", "held_offsets", "units", "test_units")
+    _TENSORS = (
+        "x", "y", "index", "offsets", "test_x", "test_y", "held_index", "held_offsets", "units", "test_units",
+        "root_index",
+    )  # fmt: skip
 
     def tensors(self) -> Tensors:
         """All tensors by name: what a runtime puts where its workers can read it."""

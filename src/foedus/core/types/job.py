@@ -76,6 +76,9 @@ class Job(Protocol):
 
     It may be called on any worker, so that everything it needs is in its fields, ``args`` and the node's view.
     The node state it returns takes effect only if its answer is accepted.
+
+    A job may say ``most_weight(rows) -> float``, the most that an answer of a node with so many rows can weigh. The
+    coordinator does not take one that weighs more: what a node says of its rows must not buy it the mean.
     """
 
     def work(self, rows: int) -> Work:

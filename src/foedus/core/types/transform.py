@@ -161,6 +161,10 @@ class Transform(Protocol):
         """This transform for a model with this layout, for those that must know which numbers are a matrix."""
         ...
 
+    def unbounded(self) -> Transform:
+        """What a node may do in its place without anybody seeing it from outside: see ``Policy.bounds``."""
+        ...
+
     def wire(self, shapes: Shapes) -> Shapes:
         """What travels when an update of these shapes is encoded, known before it is: its bytes are the cost."""
         ...
@@ -224,6 +228,14 @@ class Identity:
     def __repr__(self) -> str:
         # No address in it: what transforms remember is kept by their text, and a resumed run is another process.
         return f"{type(self).__name__}()"
+
+    def unbounded(self) -> Transform:
+        """What a node may do in its place without anybody seeing it from outside: nothing, where it only bounds or
+        hides an update that then travels as it is.
+        """
+        ours = (Identity.wire, Identity.decode, Identity.receive)
+        travels = (type(self).wire, type(self).decode, type(self).receive) == ours
+        return Identity() if travels and (noisy(self) or self.sensitivity(None) is not None) else self
 
     def wire(self, shapes: Shapes) -> Shapes:
         return shapes

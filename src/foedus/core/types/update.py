@@ -133,7 +133,8 @@ class Refused:
 
 @dataclass(frozen=True)
 class Failed:
-    """A node tried and could not: its job raised, or (``nonfinite``) its update, loss or weight is NaN or infinite.
+    """A node tried and could not: its job raised, or (``nonfinite``) its update, loss or weight is NaN or infinite, or
+    (``invalid``) what it answered is nothing that its job can answer: its shape or its weight.
 
     ``log`` is its traceback.
     """
@@ -142,6 +143,7 @@ class Failed:
     reason: str
     log: str = ""
     nonfinite: bool = False
+    invalid: bool = False
 
     def __str__(self) -> str:
         return self.reason

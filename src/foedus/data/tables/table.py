@@ -27,6 +27,7 @@ from foedus.data.memory import fitting
 from foedus.data.partitions.natural import Natural
 from foedus.data.partitions.partition import Partition
 from foedus.data.problems import Problems
+from foedus.data.root import with_root
 from foedus.data.tables.advice import drop
 from foedus.data.tables.agree import Options, agree_here
 from foedus.data.tables.columns import column, features, kind, said_kinds
@@ -105,12 +106,18 @@ class Table:
         return agree_here(raw, self.schema, self.options).recipe.apply(self.schema.unpack(self.records))
 
     def split(
-        self, partition: Partition | None = None, nodes: int | None = None, seed: int = 0, holdout: float | None = None
+        self,
+        partition: Partition | None = None,
+        nodes: int | None = None,
+        seed: int = 0,
+        holdout: float | None = None,
+        root: int | None = None,
     ) -> FederatedDataset:
         """Divide the training rows among nodes, who then agree on how to make numbers of them.
 
-        ``partition`` says how; by default ``Natural()``, every node its own rows. ``nodes``, ``seed``, ``holdout`` as
-        in ``Dataset.split``. What is agreed comes from training rows alone, and is in the answer's ``preparation``.
+        ``partition`` says how; by default ``Natural()``, every node its own rows. ``nodes``, ``seed``, ``holdout``,
+        ``root`` as in ``Dataset.split``. What is agreed comes from training rows, those of the root among them,
+        and is in the answer's ``preparation``.
         Errors: ``BadInput`` where not every node can get a row, and for what a column needs and no training row has.
         """
         if partition is None:
@@ -136,7 +143,7 @@ class Table:
         columns = self.schema.unpack(self.records)
         target = agreed.recipe.target
         tests = None if self.test_records is None else self.schema.unpack(self.test_records)
-        return FederatedDataset(
+        made = FederatedDataset(
             x=agreed.recipe.apply(columns),
             y=target.apply(columns[target.name]),
             index=d.index,
@@ -155,6 +162,7 @@ class Table:
             test_units=self.test_units,
             preparation=replace(agreed, lines=[*self.lines, *agreed.lines, *unseen(agreed.recipe, tests)]),
         )
+        return made if root is None else with_root(made, root, seed)
 
 
 @taking(CsvOptions)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from foedus.core.coordination.call import Call
+from foedus.core.coordination.collusion import collude
 from foedus.core.coordination.endings import diverged, node_failed
 from foedus.core.coordination.executor import InOrder, Outcome, Plan, Task
 from foedus.core.coordination.round import Decision, Goes, Raise
 from foedus.core.coordination.session import Session
 from foedus.core.records.ledger import Costs
+from foedus.core.types.aggregator import Fold, blocks
 from foedus.core.types.job import Work
-from foedus.core.types.update import Failed, Lost, Refused
+from foedus.core.types.update import Failed, Lost, Refused, Update
 
 
 class Trip(Protocol):
@@ -78,6 +80,30 @@ class Driver(ABC):
         return "raise the deadline"
 
     # -- what drivers have in common ---------------------------------------------------------------------------
+
+    def conclude(self, call: Call, acc: Any, spent: Callable[[int], Costs]) -> Any:
+        """The end of a call: all is paid for. Where answers had to come one by one, they are joined here.
+
+        ``spent`` are a member's bytes, messages and seconds. The accumulator of the answers is returned.
+        """
+        if call.plan.gathered:
+            outcomes = [o for p, o in sorted(call.outcomes.items()) if o.missing is None]
+            collude(self._s, call.plan, call.args, outcomes)
+            if call.plan.aggregator is not None:
+                folded = Fold(call.plan.aggregator)
+                for span in blocks(len(call.nodes)):
+                    folded.block(self._taken(call, span))
+                acc = folded.result()
+        call.settle(spent)
+        return acc
+
+    def _taken(self, call: Call, span: range) -> Iterator[Update]:
+        """The answers of a block, which are let go of as they are folded."""
+        for p in span:
+            outcome = call.outcomes.get(p)
+            if outcome is not None and outcome.missing is None and outcome.update is not None:
+                update, outcome.update = outcome.update, None
+                yield update
 
     def _collect(self, call: Call, running: InOrder) -> Any:
         """Take all results: outcomes go to the call, and the merged accumulator is the answer."""

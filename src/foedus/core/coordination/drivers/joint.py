@@ -28,6 +28,12 @@ class Joint(Driver):
                 f"{round_.until!r} closes a round without the nodes that are late, and an exchange in which all join "
                 'their answers has to wait for them: use exchange="server"'
             )
+        if call.plan.gathered:
+            raise BadInput(
+                "nodes that act together and know what others send need somebody to whom all answers come, and here "
+                'every node joins its own with its neighbours\': use exchange="server", or an attack that needs a '
+                "node's own update alone"
+            )
         ask = [d for d in round_.asked() if isinstance(d, Ask)]
         while ask:
             tasks = [[call.task(p) for p in span] for span in blocks(len(call.nodes))]

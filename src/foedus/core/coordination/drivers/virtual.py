@@ -50,8 +50,7 @@ class Virtual(Driver):
             if running is not None:
                 running.cancel()
             way.cancel()
-        call.settle(way.spent)  # what was cancelled is paid for as far as it went
-        return acc
+        return self.conclude(call, acc, way.spent)  # what was cancelled is paid for as far as it went
 
     def send(
         self, plan: Plan, task: Task, ticket: Any, sizes: tuple[int, int], arrived: Callable[[], None], saved: Any

@@ -37,14 +37,13 @@ class Wall(Driver):
     async def perform(self, call: Call) -> Any:
         each = self._s.executor.apart or not call.round.wants_all or call.round.until.failure == "retry"
         acc = await (_Each(self, call).answers() if each else self._whole(call))
-        call.settle(lambda p: self._spent(call, p))
-        return acc
+        return self.conclude(call, acc, lambda p: self._spent(call, p))
 
     async def _whole(self, call: Call) -> Any:
         """All answers, folded by the workers."""
         call.round.asked()
         running = InOrder(self._s.executor, call.plan, call.placed, call.tasks())
-        folded = None if call.plan.aggregator is None else Fold(call.plan.aggregator)
+        folded = None if call.plan.folds is None else Fold(call.plan.folds)
         places = {n: p for p, n in enumerate(call.nodes)}
         try:
             while running.left:
@@ -230,9 +229,9 @@ class _Each:
 
     def _folded(self) -> Any:
         """The answers, in the canonical order."""
-        if self._call.plan.aggregator is None:
+        if self._call.plan.folds is None:
             return None
-        folded = Fold(self._call.plan.aggregator)
+        folded = Fold(self._call.plan.folds)
         for span in blocks(len(self._call.nodes)):
             there = [self._results[p] for p in span if p in self._results]
             if self._folds:

@@ -150,6 +150,7 @@ class _Session(Session):
             network=None,
             driver=Joint,
             seed=life.context.setup["seed"],
+            policy=life.context.site.policy,
             options=Options(program=type(life.program).__qualname__, per_node=life.role.per_node),
             communicates=getattr(life.program, "communicates", True),
         )
@@ -185,6 +186,7 @@ class _Session(Session):
                 "extra": extra,
                 "used": self.used,
                 "losses": self._losses,
+                "suspects": [[n, *x] for n, said in self._suspicions.items() for x in said],
                 "ledger": self.ledger.as_tree(),
                 "elapsed": self.clock.now - life.paused_s,
             }

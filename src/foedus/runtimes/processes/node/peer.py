@@ -142,6 +142,7 @@ class _Transport:
             network=None,
             driver=lambda session: Wall(session, rest),
             seed=context.setup["seed"],
+            policy=context.site.policy,
             options=Options(program=type(program).__qualname__),
             communicates=getattr(program, "communicates", True),
         )

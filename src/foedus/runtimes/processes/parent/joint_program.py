@@ -12,6 +12,7 @@ of these, and whose nodes remember something, ends at the last of them.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import shutil
 import tempfile
@@ -24,6 +25,7 @@ from foedus.core.coordination.session import Session
 from foedus.core.errors import WorkerError
 from foedus.core.interrupts import held_back
 from foedus.core.records.checkpoint import Checkpoint
+from foedus.core.types.suspicion import Suspicion
 from foedus.core.types.trees import owned
 from foedus.runtimes.launch import pickled_program
 from foedus.runtimes.meter import Meter
@@ -214,6 +216,8 @@ class _Run:
                 if known:
                     s.ledger.charge(node, measured[max(known)].costs())
             s.used, s._losses = note["used"], [(x, w) for x, w in note["losses"]]
+            for node, left_out, distance in note["suspects"]:  # JSON has no infinity
+                s.note_suspects({node: Suspicion(left_out, math.inf if distance is None else distance)})
             s.commit(books["state"], note["metrics"], note["extra"], at_nodes=books["at_nodes"] if last else None)
         for measured in self._measured:
             for t in sorted(measured)[:-2]:

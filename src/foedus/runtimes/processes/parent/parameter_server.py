@@ -61,7 +61,7 @@ class _Ticket:
     def result(self) -> Result:
         """All parts as one, folded in their order if they were not folded at their node."""
         outcomes = [outcome for i in range(len(self.tasks)) for outcome in self.parts[i].outcomes]
-        aggregator = self.plan.aggregator
+        aggregator = self.plan.folds
         if aggregator is None:
             return Result(None, outcomes)
         if self.folded_there:
@@ -365,8 +365,7 @@ class Server(Executor):
         outcome.state = dict(made)
         self._count(node, outcome)
         plan = part.ticket.plan
-        if plan.transforms:
-            receive(plan, plan.chain(self._model), outcome, part.ticket.tasks[part.index].state)
+        receive(plan, plan.chain(self._model), outcome, part.ticket.tasks[part.index].state, self.size)
         self._arrived(part.ticket, part.index, result)
 
     def _count(self, node: int, outcome: Outcome) -> None:
