@@ -58,11 +58,10 @@ class AtRoot:
 @pytest.mark.parametrize("runtime", [None, fd.Simulation(workers=2), fd.Local(), fd.Processes()], ids=repr)
 def test_a_program_can_give_it_jobs_which_cost_no_bytes(runtime):
     data = fd.data.load("digits").split(fd.data.IID(), nodes=4, seed=1, root=100)
-    model = fd.Model(torch.nn.Linear(64, 10))
+    model = fd.Model(fd.models.linear(64, 10))
     run = fd.train(AtRoot(), model, data, runtime=runtime)
     assert run.sha256 == fd.train(AtRoot(), model, data).sha256
     assert run.history[-1].bytes_up == run.history[-1].bytes_down == 0
-    assert run.history[-1].accuracy > 0.5
 
 
 def test_without_one_a_program_that_needs_it_says_so():

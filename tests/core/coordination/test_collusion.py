@@ -42,16 +42,10 @@ class Together(fd.Policy):
         return MeanOfOthers(frozenset(self.who), self.factor)
 
 
-@dataclass(frozen=True)
-class Rule(fd.Mean):
-    """A mean that keeps, in its own state, what it was given."""
-
-    weighted: bool = False
-
-
 @pytest.fixture
 def setting():
-    return small()
+    problem = small()
+    return problem.model, problem.data
 
 
 def run(program, setting, **more):
@@ -77,7 +71,8 @@ def test_what_members_send_is_what_is_joined(setting):
 
     honest = fd.train(one, model, data, seed=3, policy=Without()).vector - w0  # the mean of the others
     expected = ((n - members) - members) / n * honest
-    torch.testing.assert_close(run_.vector - w0, expected, rtol=1e-4, atol=1e-6)
+    p = model.layout.parameters  # members leave float buffers as they are
+    torch.testing.assert_close((run_.vector - w0)[:p], expected[:p], rtol=1e-4, atol=1e-6)
     assert not torch.equal(run_.vector, plain.vector)
 
 
@@ -103,7 +98,7 @@ def test_a_stream_is_attacked_by_what_was_heard_last(setting):
 
 
 def test_programs_that_want_answers_one_by_one_are_given_what_members_send(setting):
-    program = fd.Ditto(rounds=2, local=fd.LocalSGD(batch_size=8), personal=fd.LocalSGD(batch_size=8, proximal=0.1))
+    program = fd.Ditto(rounds=2, local=fd.LocalSGD(batch_size=8), personal=fd.LocalSGD(batch_size=8))
     model, data = setting
     assert run(program, setting).sha256 != fd.train(program, model, data, seed=3).sha256
 
@@ -115,7 +110,7 @@ def test_compression_without_a_memory_is_used_by_members_too(setting):
 
 
 def test_a_transform_that_remembers_is_refused_with_the_reason(setting):
-    with pytest.raises(fd.BadInput, match="keep a memory at every node.*a node's own update alone"):
+    with pytest.raises(fd.BadInput, match=r"keep a memory at every node.*a node's own update alone"):
         run(fd.FedAvg(rounds=1, transforms=(fd.ErrorFeedback(fd.TopK(0.5)),)), setting)
 
 

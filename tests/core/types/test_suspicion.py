@@ -10,8 +10,15 @@ import pytest
 import torch
 
 import foedus as fd
+from foedus.core.types.model import join
 from foedus.core.types.suspicion import Suspicion
 from foedus.testing import small
+from foedus.topologies import Ring
+
+
+def both():
+    problem = small()
+    return problem.model, problem.data
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ PROGRAM = fd.FedAvg(rounds=3, aggregate=Doubts(), local=fd.LocalSGD(batch_size=8
 
 
 def test_a_record_says_whom_the_rule_suspects(tmp_path):
-    model, data = small()
+    model, data = both()
     run = fd.train(PROGRAM, model, data, out=tmp_path / "run")
     assert run.history[1].suspects[2] == (1.0, math.inf)
     assert run.history[1].suspects[1] == (0.1, 1.0)
@@ -53,13 +60,13 @@ def test_a_record_says_whom_the_rule_suspects(tmp_path):
 
 @pytest.mark.parametrize("runtime", [fd.Processes(), fd.Processes(exchange="tree")], ids=repr)
 def test_it_is_said_wherever_the_run_is(runtime):
-    model, data = small()
+    model, data = both()
     run = fd.train(PROGRAM, model, data, runtime=runtime)
     assert run.history[2].suspects == fd.train(PROGRAM, model, data).history[2].suspects
 
 
 def test_a_buffer_that_a_program_joins_itself_is_judged_too():
-    model, data = small()
+    model, data = both()
 
     @dataclass(frozen=True)
     class Own:
@@ -68,18 +75,18 @@ def test_a_buffer_that_a_program_joins_itself_is_judged_too():
             for _ in fed.rounds(1):
                 came = await fed.map(fd.LocalSGD(batch_size=8), {"w": s.w}, range(fed.nodes))
                 total, _ = fed.join(Doubts(), [u for u in came if isinstance(u, fd.Update)])
-                await fed.commit(s.replace(w=s.w + total["delta"]))
+                await fed.commit(s.replace(w=s.w + join(total, fed.layout)))
             return s.w
 
     assert fd.train(Own(), model, data).history[0].suspects[2] == (1.0, math.inf)
 
 
 def test_peers_say_whom_they_suspect():
-    model, data = small()
+    model, data = both()
 
     @dataclass(frozen=True)
     class Tells:
-        topology: Any = fd.Ring()
+        topology: Any = Ring()
 
         async def __call__(self, peer: fd.Peer) -> torch.Tensor:
             s = await peer.begin(fd.State)
