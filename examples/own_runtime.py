@@ -1,9 +1,10 @@
 """A runtime of your own: jobs run in a pool of the standard library's, on virtual time or on the wall clock."""
 
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,15 @@ def run(group: bytes) -> bytes:
     return cloudpickle.dumps(site.run(*cloudpickle.loads(group)))
 
 
+@contextmanager
+def deaths_told() -> Iterator[None]:
+    """A worker process that has died is told as foedus tells it."""
+    try:
+        yield
+    except BrokenProcessPool as e:
+        raise fd.WorkerError(f"a worker process has died: {e}") from e
+
+
 class Futures(Executor):
     """Runs groups of blocks by ``concurrent.futures``."""
 
@@ -37,13 +47,12 @@ class Futures(Executor):
         self._pool = ProcessPoolExecutor(workers, PROCESSES, begin, (cloudpickle.dumps((setup, real_time)),))
 
     def submit(self, plan: Plan, placed: Any, blocks: Blocks) -> Future[bytes]:
-        return self._pool.submit(run, cloudpickle.dumps((plan, placed, blocks)))
+        with deaths_told():  # of one that died at the job before
+            return self._pool.submit(run, cloudpickle.dumps((plan, placed, blocks)))
 
     def wait(self, ticket: Future[bytes]) -> Result:
-        try:
+        with deaths_told():
             return cloudpickle.loads(ticket.result())
-        except BrokenProcessPool as e:
-            raise fd.WorkerError(f"a worker process has died: {e}") from e
 
     def watch(self, ticket: Future[bytes], done: Callable[[], None]) -> None:
         ticket.add_done_callback(lambda _: done())

@@ -9,7 +9,7 @@ import pytest
 import foedus as fd
 from foedus.testing import check_runtime
 
-ALL_WAIT = ("quorum", "deadline", "over-selection", "stream", "bytes of a server")
+ALL_WAIT = ("quorum", "deadline", "over-selection", "stream", "nodes that act together", "bytes of a server")
 ONLY_ADD = (*ALL_WAIT, "answers one by one", "robust rules")
 
 

@@ -25,12 +25,12 @@ from foedus.core.records.run import Record
 from foedus.core.records.run import Run as _Run
 from foedus.core.types.job import Job, NodeState, NodeView, Work
 from foedus.core.types.model import Model, join
-from foedus.core.types.policy import Asked, Policy
+from foedus.core.types.policy import Asked, Does, Gathered, Policy
 from foedus.core.types.state import State
 from foedus.core.types.update import Failed, Late, Refused, Tensors, Update
 from foedus.jobs import Gradient, LocalSGD
 from foedus.optimizers import Adam
-from foedus.programs import Gossip, ParameterServer
+from foedus.programs import FedAvg, Gossip, ParameterServer
 from foedus.runtimes import Simulation
 from foedus.runtimes.warm import running
 from foedus.sampling import AfterCommits, Cohort, Fixed, OverSelect
@@ -40,8 +40,8 @@ from foedus.training import train
 from foedus.transforms import ErrorFeedback, TopK
 
 LACKS = (
-    "answers one by one", "robust rules", "quorum", "deadline", "over-selection", "stream", "peers",
-    "bytes of a server",
+    "answers one by one", "robust rules", "nodes that act together", "quorum", "deadline", "over-selection", "stream",
+    "peers", "bytes of a server",
 )  # fmt: skip
 """What a runtime may do without, if it says so before anything runs: see ``check_runtime``."""
 
@@ -58,9 +58,10 @@ def check_runtime(
 
     Training reduced from sums and from stacks, with node state, compression and answers one by one, has the bits of
     ``Simulation(workers=1)``, also after a stop, and its ledger the same bytes; so have decentralised training and runs
-    in which nodes refuse. Quorums, deadlines, over-selection and asynchronous work take whom they should and account
-    for everybody. A job that raises names its node, one that is tried again succeeds, and a process that dies ends the
-    run at its last commit. What was submitted can be called off, ``close`` can be called twice, and nothing is left.
+    in which nodes refuse, act together or say too much of themselves. Quorums, deadlines, over-selection and
+    asynchronous work take whom they should and account for everybody. A job that raises names its node, one that is
+    tried again succeeds, and a process that dies ends the run at its last commit. What was submitted can be called off,
+    ``close`` can be called twice, and nothing is left.
 
     ``exact``      False for a runtime that adds in another order: numbers are then compared within ``tolerance``,
                    relative to the largest.
@@ -77,6 +78,7 @@ def check_runtime(
         check.resume,
         check.peers,
         check.refusal,
+        check.dishonest,
         check.quorum,
         check.over_selection,
         check.deadline,
@@ -146,6 +148,23 @@ class _Check:
         law = "a refusal is a normal answer"
         self._same(run, reference, law)
         self.laws.require(run.ledger.total.refused > 0, law, "refusals in the ledger", run.ledger.total)
+
+    def dishonest(self) -> None:
+        """Nodes that act together answer when all answers are known; what no node can answer is no answer."""
+        policy = Dishonest()
+        if "nodes that act together" in self.lacks:
+            self._refused(FedAvg(1, aggregate=Mean(weighted=False)), "nodes that act together", policy)
+        else:
+            for program in (FedAvg(2, aggregate=Mean(weighted=False)), FedAvg(2, aggregate=Median())):
+                reference, run = self._both(program, policy=policy)
+                self._same(run, reference, "nodes that act together do not change the bits")
+        if "robust rules" in self.lacks:
+            return
+        reference, run = self._both(FedAvg(2, aggregate=Median()), policy=Boasts(2))
+        law = "an answer that weighs more than its node's rows is left out by a robust rule, and counted"
+        # Where a node finds out itself, it need not send it.
+        self._same(run, reference, law, (*ANY_TIME, "bytes_up", "messages"))
+        self.laws.require(run.ledger.total.failed == 2, law, "2 failed", run.ledger.total)
 
     # -- who is taken ------------------------------------------------------------------------------------------
 
@@ -289,10 +308,10 @@ class _Check:
         difference = same_history(_bare(reference.history), _bare(run.history), ignored)
         self.laws.require(not difference, law, "the history of Simulation(workers=1), times aside", difference)
 
-    def _refused(self, program: Any, what: str) -> None:
+    def _refused(self, program: Any, what: str, policy: Policy = Policy()) -> None:
         problem = small()
         try:
-            train(program, problem.model, problem.data, runtime=self.runtime)
+            train(program, problem.model, problem.data, runtime=self.runtime, policy=policy)
         except BadInput:
             return
         except Exception as e:
@@ -325,6 +344,38 @@ class Refuses(Policy):
     def refuses(self, asked: Asked) -> Refused | None:
         trains = asked.job.work(1).trained > 0
         return Refused(asked.node, "on purpose", "to see what follows") if trains and asked.node in self.nodes else None
+
+
+@dataclass(frozen=True)
+class Boasts(Policy):
+    """One node says that it has a million times as many rows as it has."""
+
+    node: int
+
+    def does(self, asked: Asked, view: NodeView, args: Tensors, job: Does) -> tuple[Update, NodeState]:
+        update, state = job(view, args)
+        return (replace(update, weight=update.weight * 1e6) if asked.node == self.node else update), state
+
+
+@dataclass(frozen=True)
+class Dishonest(Policy):
+    """Nodes 0 and 3 act together: they answer minus the mean of what all would have answered."""
+
+    @property
+    def collusion(self) -> Opposite:
+        return Opposite(frozenset({0, 3}))
+
+
+@dataclass(frozen=True)
+class Opposite:
+    """What ``Dishonest`` nodes send."""
+
+    members: frozenset[int]
+
+    def answers(self, gathered: Gathered, memory: Tensors) -> tuple[dict[int, Update], Tensors]:
+        updates = list(gathered.updates.values())
+        mean = {k: -torch.stack([u.parts[k] for u in updates]).mean(0) for k in updates[0].parts}
+        return {n: u.with_parts(mean) for n, u in gathered.updates.items() if n in self.members}, memory
 
 
 @dataclass(frozen=True)
