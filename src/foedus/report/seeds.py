@@ -64,11 +64,15 @@ def mean_record(records: Sequence[Record]) -> Record:
             means[f.name] = fmean(known) if known else None
         elif f.name == "main":
             means[f.name] = records[-1].main
-        elif f.name != "metrics":
+        elif f.name not in ("metrics", "suspects"):
             means[f.name] = fmean(values) if all(math.isfinite(v) for v in values) else math.nan
     names = sorted({name for r in records for name in r.metrics})
     own = {name: [v for r in records if (v := finite(r.metrics.get(name))) is not None] for name in names}
-    return Record(**means, metrics={name: fmean(values) for name, values in own.items() if values})
+    seen = {
+        n: [r.suspects[n] for r in records if n in r.suspects] for n in sorted({n for r in records for n in r.suspects})
+    }
+    suspects = {n: (fmean(x for x, _ in said), fmean(x for _, x in said)) for n, said in seen.items()}
+    return Record(**means, metrics={name: fmean(values) for name, values in own.items() if values}, suspects=suspects)
 
 
 def common(histories: Sequence[Sequence[Record]]) -> list[tuple[Record, ...]]:

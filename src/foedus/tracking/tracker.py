@@ -86,7 +86,8 @@ def numbers(record: Record) -> dict[str, float]:
     >>> numbers(Record(round=3, accuracy=0.5, metrics={"consensus": 0.1}))["consensus"]
     0.1
     """
-    named = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in ("round", "metrics", "main")}
+    apart = ("round", "metrics", "suspects", "main")
+    named = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in apart}
     return {k: float(v) for k, v in {**named, **record.metrics}.items() if v is not None}
 
 

@@ -11,6 +11,9 @@ from foedus.core.records.frame import frame
 if TYPE_CHECKING:
     from foedus.core.records.run import Record
 
+_APART = ("metrics", "suspects")
+"""Fields that are no number."""
+
 _SHOWN = ("loss", "accuracy", "auc", "rmse", "train_loss", "bytes_up", "bytes_down", "virtual_s", "wall_s")
 
 
@@ -38,7 +41,7 @@ class History(list["Record"]):
         Columns that no round has are left out. Errors: ``BadInput`` where there is no pandas.
         """
         rows = [{**asdict(r), **r.metrics} for r in self]
-        names = dict.fromkeys(name for row in rows for name, x in row.items() if x is not None and name != "metrics")
+        names = dict.fromkeys(name for row in rows for name, x in row.items() if x is not None and name not in _APART)
         return frame([{name: row.get(name) for name in names} for row in rows], "round")
 
     def _repr_html_(self) -> str:
