@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from foedus import models, report, saved
+from foedus.attacks import Adversary
 from foedus.core.coordination.evaluation import AT_NODES
 from foedus.core.coordination.program import here
 from foedus.core.coordination.runtime import Engine, Runtime
@@ -103,7 +104,7 @@ def train(
     evaluate_nodes: int = 0,
     per_node: bool = False,
     policy: Policy = Policy(),
-    adversary: Any = None,
+    adversary: Adversary | None = None,
     config: str | None = None,
     track: Tracker | Sequence[Tracker] = (),
     progress: bool | Callable[[Record], None] | None = None,
@@ -127,7 +128,8 @@ def train(
                   ``Run.node_metrics`` each node's. A measurement: its time and its bytes are nobody's.
     ``per_node``  keep the ledger by node as well.
     ``policy``    the nodes' own word on what they are asked: see ``Policy``.
-    ``adversary``  which nodes are dishonest, and what these do; the program knows nothing of it.
+    ``adversary``  which nodes are dishonest, and what these do; the program knows nothing of it. Where the attack aims
+                  at something (a backdoor), ``Record.metrics`` has its success on the test rows, ``attack_success``.
     ``config``    the file the run is made from, as text; it is kept in ``out``.
     ``track``     trackers that are told of every commit, such as ``TensorBoard()``.
     ``progress``  True shows progress, which a notebook does where nothing is said (None); a callable is given every
@@ -145,8 +147,10 @@ def train(
         raise BadInput(
             f"data must be divided among nodes, got a {type(data).__name__}: call dataset.split(partition, nodes)"
         )
+    beside = None
     if adversary is not None:
-        policy = adversary.policy(data.nodes, seed, policy)
+        adversary = adversary if data.roster is None else adversary.fitted(data.roster)
+        policy, beside = adversary.policy(data.nodes, seed, policy), adversary.success
     model = model.apart()
     if evaluate_every < 1 or checkpoint_every < 1:
         raise BadInput("evaluate_every and checkpoint_every count commits, from 1 up")
@@ -190,6 +194,7 @@ def train(
                 evaluate_every=evaluate_every,
                 evaluate_at=evaluate_at,
                 evaluate_nodes=evaluate_nodes,
+                beside=beside,
                 node_evaluation=getattr(context.program, "node_evaluation", AT_NODES),
                 checkpoint_every=checkpoint_every,
                 per_node=per_node,

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import torch
+
 from foedus.attacks.attack import Attack, Attacker
 from foedus.attacks.colluding import Colluding, Ring
+from foedus.attacks.measure import Success
 from foedus.attacks.sign_flip import SignFlip
 from foedus.core.coordination.population import Cohort
 from foedus.core.errors import BadInput
@@ -64,6 +67,11 @@ class Adversary:
         """The same on this data. Errors: ``BadInput`` for an attack that does not fit it."""
         return replace(self, attack=self.attack.fitted(roster))
 
+    @property
+    def success(self) -> Success:
+        """The job that measures how often a model does what the attack wants."""
+        return Success(self.attack)
+
     def policy(self, nodes: int, seed: int, owner: Policy = Policy()) -> Dishonest:
         """The word of every node of a run: that of ``owner``, but for the dishonest ones."""
         return Dishonest(self.attack, self.members(nodes, seed), nodes, self.start, owner)
@@ -101,6 +109,8 @@ class Dishonest(Policy):
 
         def train(rows: Rows) -> Update:
             nonlocal after
+            # As at the beginning of the job: a second training draws what the first would have drawn.
+            torch.default_generator.manual_seed(view.key.integer())
             update, after = self.owner.does(asked, replace(view, rows=rows, state=of_job), args, job)
             # It may be a view of the resident model, which the next job overwrites.
             return update.with_parts({k: v.clone() for k, v in update.parts.items()})

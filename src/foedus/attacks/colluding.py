@@ -110,39 +110,43 @@ class Ring:
     start: int = 0
 
     def answers(self, gathered: Gathered, memory: Tensors) -> tuple[Mapping[int, Update], Tensors]:
-        """What the members send, and what they remember. Members whose own answer is no number agree on nothing."""
+        """What the members send, and what they remember. Members whose own answer is not finite agree on nothing."""
         if gathered.job.work(1).trained <= 0:
             return {}, memory
         jobs = memory.get(JOBS, torch.zeros(self.nodes, dtype=torch.int64))
-        there = [n for n in gathered.updates if n in self.members]
-        lying = [n for n in there if int(jobs[n]) >= self.start]
-        jobs = jobs.index_add(0, torch.tensor(there, dtype=torch.int64), torch.ones(len(there), dtype=torch.int64))
+        there = [n for n in gathered.now if n in self.members]
+        counted = jobs.index_add(0, torch.tensor(there, dtype=torch.int64), torch.ones(len(there), dtype=torch.int64))
+        memory = {**memory, JOBS: counted}
         usable = {n: u for n, u in gathered.updates.items() if finite(u.parts)}
-        liars = [n for n in lying if n in usable]
-        kept: Tensors = {k: v for k, v in memory.items() if k != JOBS}
+        liars = [n for n in there if int(jobs[n]) >= self.start and n in usable]
         if not liars:
-            return {}, {**kept, JOBS: jobs}
-        made_MD, kept = self.attack.agree(self._known(gathered, usable, liars), kept)
-        sent = {n: with_value(usable[n], made_D) for n, made_D in zip(liars, made_MD, strict=True)}
-        return sent, {**kept, JOBS: jobs}
+            return {}, memory
+        ring = [n for n in usable if n in self.members]
+        known = self._known(gathered, usable, ring)
+        # A program may give jobs of several kinds, whose updates have nothing to do with each other.
+        own = f"{type(gathered.job).__name__} of {known.own_MD.shape[1]}: "
+        kept = {k.removeprefix(own): v for k, v in memory.items() if k.startswith(own)}
+        made_MD, after = self.attack.agree(known, kept)
+        sent = {n: with_value(usable[n], made_D) for n, made_D in zip(ring, made_MD, strict=True) if n in liars}
+        return sent, {**memory, **{own + k: v for k, v in after.items()}}
 
-    def _known(self, gathered: Gathered, usable: Mapping[int, Update], liars: Sequence[int]) -> Known:
+    def _known(self, gathered: Gathered, usable: Mapping[int, Update], ring: Sequence[int]) -> Known:
         honest = [n for n in usable if n not in self.members]
         # Where nobody honest has been heard yet, they go by what they have.
-        ids = honest if self.attack.knows == "honest" and honest else liars
+        ids = honest if self.attack.knows == "honest" and honest else ring
         return Known(
             torch.stack([value(usable[n]) for n in ids]),
             tuple(ids),
-            torch.stack([value(usable[n]) for n in liars]),
+            torch.stack([value(usable[n]) for n in ring]),
             len(usable),
             self.nodes,
             gathered.key,
-            _harm(gathered, usable, honest, liars),
+            _harm(gathered, usable, honest, ring),
         )
 
 
 def _harm(
-    gathered: Gathered, usable: Mapping[int, Update], honest: Sequence[int], liars: Sequence[int]
+    gathered: Gathered, usable: Mapping[int, Update], honest: Sequence[int], ring: Sequence[int]
 ) -> Callable[[Tensor], float] | None:
     rule = gathered.aggregator
     if rule is None or not honest:
@@ -151,7 +155,7 @@ def _harm(
     state = rule.init(shapes_of(usable[honest[0]].parts))
 
     def harm(vector_D: Tensor) -> float:
-        sent = [with_value(u, vector_D) if n in liars else u for n, u in usable.items()]
+        sent = [with_value(u, vector_D) if n in ring else u for n, u in usable.items()]
         joined, _ = fold(rule, sent, state)
         return float((numbers(joined) - mean_D).norm())
 

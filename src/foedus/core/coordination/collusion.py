@@ -50,7 +50,8 @@ def _replace(
     key = s.next_draw(NAME)
     known = {n: updates[n] for n in sorted(updates)}
     memory = s.reducers.get(NAME, {})
-    answers, after = collusion.answers(Gathered(plan.job, args, plan.aggregator, known, key), memory)
+    gathered = Gathered(plan.job, args, plan.aggregator, known, tuple(sorted(whose)), key)
+    answers, after = collusion.answers(gathered, memory)
     s.reducers[NAME] = dict(after)
     for node, update in answers.items():
         if node in whose:

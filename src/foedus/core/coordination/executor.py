@@ -35,6 +35,7 @@ class Plan:
     ``gathered``: answers come to the coordinator one by one all the same, for whoever has to see them together.
     ``measures``: a measurement of the run's own, whose bytes are nobody's: answers keep what adds up over rows, and
     ``unit`` says what 1 in each target is in its own unit, where targets are scaled.
+    ``peer``: the node gave itself the job, as peers do.
     """
 
     job: Job
@@ -44,6 +45,7 @@ class Plan:
     measures: bool = False
     unit: tuple[float, ...] | None = None
     gathered: bool = False
+    peer: bool = False
 
     @property
     def folds(self) -> Aggregator | None:

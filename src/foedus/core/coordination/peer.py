@@ -260,7 +260,8 @@ class Peer:
         count, b.count = b.count, b.count + 1
         placed = s.executor.place(dict(args))
         try:
-            outcome = await s.driver.at_peer(Plan(job), placed, Task(self.id, count, b.node_state), self._busy)
+            task = Task(self.id, count, b.node_state)
+            outcome = await s.driver.at_peer(Plan(job, peer=True), placed, task, self._busy)
         finally:
             s.executor.release(placed)
         trained = job.work(s.roster.size(self.id)).trained

@@ -61,6 +61,12 @@ class Quality:
         rows = self._s.roster.test_rows
         return self._in_one_place(w_D, TEST, rows) if rows else self._everywhere(w_D)
 
+    def beside(self, job: Job, w_D: Tensor) -> dict[str, float]:
+        """What another job measures of the model, on the rows that it is tested on: means by the answers' weights."""
+        nodes = (TEST,) if self._s.roster.test_rows else range(self._s.roster.nodes)
+        answers = self._answers(job, {"w": w_D}, [Task(n, 0, {}) for n in nodes])
+        return combine([a for a in answers if a is not None])
+
     def on_held_out(self, w_D: Tensor) -> Found:
         """The same on all rows that nodes hold out, where these are in one place."""
         return self._in_one_place(w_D, HELD, self._s.roster.held_rows)

@@ -66,6 +66,8 @@ class Options:
                         with the model that it has, on the rows that it evaluates on.
     ``stop``            rules that end the run, as they were given; ``settled``: as they look at this run's metrics.
     ``evaluate_nodes``  evaluate at the nodes each so many commits, 0 for never; ``node_evaluation`` is the job for it.
+    ``beside``          a job that measures something else of the model that is evaluated, on the same rows: its metrics
+                        stand beside the quality, and nothing is judged by them.
     """
 
     program: str = ""
@@ -73,6 +75,7 @@ class Options:
     evaluate_at: str = "program"
     evaluate_nodes: int = 0
     node_evaluation: Job = AT_NODES
+    beside: Job | None = None
     checkpoint_every: int = 1
     per_node: bool = False
     stop: Sequence[Any] = ()
@@ -260,6 +263,7 @@ class Session:
             if tested is not None and shared:
                 judged = self.evaluate(tested)
                 quality.update(judged)
+                quality.update(self._beside(tested))
             if given is not None and nodes:
                 held, over = self._at_nodes(given)
                 quality.update(over)
@@ -461,6 +465,13 @@ class Session:
         """
         with self.off_the_clock():
             return self._quality.of(w_D)
+
+    def _beside(self, w_D: Tensor) -> dict[str, float]:
+        job = self.options.beside
+        if job is None:
+            return {}
+        with self.off_the_clock():
+            return self._quality.beside(job, w_D)
 
     def _at_nodes(self, given: Tensors | Sequence[Tensors]) -> tuple[Found, dict[str, float]]:
         with self.off_the_clock():

@@ -105,7 +105,7 @@ class Site:
         try:
             # Layers such as dropout draw from torch's default generator.
             torch.default_generator.manual_seed(key.integer())
-            asked = Asked(task.node, task.count, plan.job, plan.transforms, plan.aggregator)
+            asked = Asked(task.node, task.count, plan.job, plan.transforms, plan.aggregator, plan.peer)
             if task.node >= 0:  # what is no node has no word
                 out.missing = self.policy.refuses(asked)
                 if out.missing is not None:

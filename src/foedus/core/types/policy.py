@@ -24,7 +24,8 @@ Does = Callable[[NodeView, Tensors], tuple[Update, NodeState]]
 class Asked:
     """What a node is asked to do: its ``count``-th job, and what becomes of the answer.
 
-    ``aggregator`` is None where answers are wanted one by one.
+    ``aggregator`` is None where answers are wanted one by one. ``peer``: the node asks itself, as a peer does, and what
+    others get of it is what it says to them.
     """
 
     node: int
@@ -32,6 +33,7 @@ class Asked:
     job: Job
     transforms: tuple[Transform, ...]
     aggregator: Aggregator | None
+    peer: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Gathered:
     """All that a coordinator was sent in one call, as it decodes it, before it is joined.
 
     ``updates`` by node id, ascending: of nodes that act together what they would have sent as honest ones.
+    ``now`` are the nodes whose answers these are: all, but of a stream only the one that has just answered.
     ``aggregator`` is None where answers are wanted one by one. ``key`` is for draws of this call.
     """
 
@@ -46,6 +49,7 @@ class Gathered:
     args: Tensors
     aggregator: Aggregator | None
     updates: Mapping[int, Update]
+    now: tuple[int, ...]
     key: Key
 
 
