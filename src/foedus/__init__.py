@@ -15,6 +15,7 @@ from foedus.core.lazy import lazily
 if TYPE_CHECKING:
     from foedus import (
         aggregators,
+        attacks,
         data,
         jobs,
         models,
@@ -28,6 +29,33 @@ if TYPE_CHECKING:
         transforms,
     )
     from foedus.aggregators import MajorityVote, Mean, Median, TrimmedMean
+    from foedus.attacks import (
+        ALIE,
+        IPM,
+        Adversary,
+        Attack,
+        Backdoor,
+        CleanLabelNoise,
+        Columns,
+        ConstrainAndScale,
+        Dissensus,
+        DistributedBackdoor,
+        EdgeCase,
+        FreeRider,
+        LabelFlip,
+        Mimic,
+        MinMax,
+        MinSum,
+        ModelReplacement,
+        NotFinite,
+        Optimised,
+        Patch,
+        Scaling,
+        SignFlip,
+        Sybils,
+        WrongShape,
+        WrongWeight,
+    )
     from foedus.core.coordination.federation import Federation, Phased, Reduced
     from foedus.core.coordination.peer import Message, Peer, Topology
     from foedus.core.coordination.population import Cohort, Drawn, Looks, Population, Selection, TooFew
@@ -145,33 +173,38 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "AdPsgd", "AfterCommits", "Aggregator", "All", "Always", "Answer", "Asked", "Availability", "Available",
-    "BUFFERS", "BadInput", "Budget", "BySize", "Callability", "Cast", "Centralized", "Chain", "Checkpoint", "Choco",
-    "Clip", "Cohort", "Contraction", "Deadline", "Deadlock", "DelayCompensation", "Denominator", "Difference", "Ditto",
-    "Diverged",
-    "Drawn", "EASGD", "ErrorFeedback", "Evaluate", "Examples", "Failed", "FeatureParallel", "FedAdagrad", "FedAdam",
-    "FedAsync", "FedAvg", "FedAvgM", "FedBN", "FedBuff", "FedDyn", "FedNova", "FedPer", "FedProx", "FedRep",
-    "FedYogi", "FederatedClassifier", "FederatedDataset", "FederatedRegressor", "Federation", "FineTune", "Fixed",
-    "FoedusError", "Fraction", "Gaussian", "Gossip", "Gradient", "Hierarchical", "History", "IFCA", "Identity",
-    "Interrupted",
-    "Job", "Key", "Late", "Layout", "Link", "Local", "LocalOnly", "LocalSGD", "Looks", "Lost", "MLflow",
-    "MajorityVote", "Mean", "Mechanism", "Median", "Message",
-    "Metric",
-    "Model", "Network", "NobodyInTime", "NodeFailed",
-    "NodeState", "NodeView", "OverSelect", "ParameterServer", "Parts", "Patience", "Peer", "Phased", "Poisson",
-    "Policy", "Population", "PowerSGD", "Processes", "ProgramError", "PushSum", "QFFL", "QSGD", "Quorum", "RandomK",
-    "Record", "Reduced", "Refused", "Release", "Roster", "Rows", "Run", "Runtime", "Scaffold", "Selection", "Sends",
-    "Sensitivity", "ServerOptimizer", "Shapes", "Sign", "Simulation", "Spell", "StaleSynchronous", "State",
-    "StopRule", "StorageFailed", "SyncSGD", "Target", "TensorBoard", "TensorParallel", "Tensors", "Ternary", "TooFew",
-    "TopK", "Topology", "Transform", "TrimmedMean", "Until", "Update", "WandB", "Work", "WorkerError", "aggregators",
-    "data", "fold", "holds_numbers", "jobs", "join", "models", "nbytes", "network", "optimizers", "programs",
-    "release", "replace", "report", "sampling", "shapes_of", "topologies", "tracking", "train", "transforms",
+    "ALIE", "AdPsgd", "Adversary", "AfterCommits", "Aggregator", "All", "Always", "Answer", "Asked", "Attack",
+    "Availability", "Available", "BUFFERS", "Backdoor", "BadInput", "Budget", "BySize", "Callability", "Cast",
+    "Centralized", "Chain", "Checkpoint", "Choco", "CleanLabelNoise", "Clip", "Cohort", "Columns", "ConstrainAndScale",
+    "Contraction", "Deadline", "Deadlock", "DelayCompensation", "Denominator", "Difference", "Dissensus",
+    "DistributedBackdoor", "Ditto", "Diverged", "Drawn", "EASGD", "EdgeCase", "ErrorFeedback", "Evaluate", "Examples",
+    "Failed", "FeatureParallel", "FedAdagrad", "FedAdam", "FedAsync", "FedAvg", "FedAvgM", "FedBN", "FedBuff", "FedDyn",
+    "FedNova", "FedPer", "FedProx", "FedRep", "FedYogi", "FederatedClassifier", "FederatedDataset",
+    "FederatedRegressor", "Federation", "FineTune", "Fixed", "FoedusError", "Fraction", "FreeRider", "Gaussian",
+    "Gossip", "Gradient", "Hierarchical", "History", "IFCA", "IPM", "Identity", "Interrupted", "Job", "Key",
+    "LabelFlip", "Late", "Layout", "Link", "Local", "LocalOnly", "LocalSGD", "Looks", "Lost", "MLflow", "MajorityVote",
+    "Mean", "Mechanism", "Median", "Message", "Metric", "Mimic", "MinMax", "MinSum", "Model", "ModelReplacement",
+    "Network", "NobodyInTime", "NodeFailed", "NodeState", "NodeView", "NotFinite", "Optimised", "OverSelect",
+    "ParameterServer", "Parts", "Patch", "Patience", "Peer", "Phased", "Poisson", "Policy", "Population", "PowerSGD",
+    "Processes", "ProgramError", "PushSum", "QFFL", "QSGD", "Quorum", "RandomK", "Record", "Reduced", "Refused",
+    "Release", "Roster", "Rows", "Run", "Runtime", "Scaffold", "Scaling", "Selection", "Sends", "Sensitivity",
+    "ServerOptimizer", "Shapes", "Sign", "SignFlip", "Simulation", "Spell", "StaleSynchronous", "State", "StopRule",
+    "StorageFailed", "Sybils", "SyncSGD", "Target", "TensorBoard", "TensorParallel", "Tensors", "Ternary", "TooFew",
+    "TopK", "Topology", "Transform", "TrimmedMean", "Until", "Update", "WandB", "Work", "WorkerError", "WrongShape",
+    "WrongWeight", "aggregators", "attacks", "data", "fold", "holds_numbers", "jobs", "join", "models", "nbytes",
+    "network", "optimizers", "programs", "release", "replace", "report", "sampling", "shapes_of", "topologies",
+    "tracking", "train", "transforms",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazily(
     __name__,
     {
         "foedus.aggregators": "MajorityVote Mean Median TrimmedMean",
+        "foedus.attacks": (
+            "ALIE IPM Adversary Attack Backdoor CleanLabelNoise Columns ConstrainAndScale Dissensus "
+            "DistributedBackdoor EdgeCase FreeRider LabelFlip Mimic MinMax MinSum ModelReplacement NotFinite Optimised "
+            "Patch Scaling SignFlip Sybils WrongShape WrongWeight"
+        ),
         "foedus.core.coordination.federation": "Federation Phased Reduced",
         "foedus.core.coordination.peer": "Message Peer Topology",
         "foedus.core.coordination.population": "Cohort Population Drawn Looks Selection TooFew",
@@ -220,5 +253,8 @@ __getattr__, __dir__ = lazily(
             "QSGD Cast Chain Clip Difference ErrorFeedback Gaussian PowerSGD RandomK Sign Ternary TopK"
         ),
     },
-    modules="aggregators data jobs models network optimizers programs report sampling topologies tracking transforms",
+    modules=(
+        "aggregators attacks data jobs models network optimizers programs report sampling topologies tracking "
+        "transforms"
+    ),
 )

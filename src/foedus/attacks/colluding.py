@@ -53,7 +53,8 @@ class Colluding(Attack):
     """Base of attacks whose nodes agree: ``agree`` says what each sends.
 
     Called on a stack of honest updates (K, D) it answers what ``dishonest`` nodes send beside them, (dishonest, D).
-    Without a server every node agrees with itself, on what its honest neighbours sent last and its own message.
+    Without a server every node agrees with itself, on what its honest neighbours sent last; on its own message as long
+    as it has heard nobody. (That is a step ahead of what was heard, and would stand out.)
     """
 
     speaks = True
@@ -70,12 +71,12 @@ class Colluding(Attack):
 
     def says(self, said: Said, parts: Tensors, heard: Mapping[int, Tensors]) -> Tensors:
         own_D, near = numbers(parts), alike(parts, heard)
-        seen = {**{n: numbers(p) for n, p in near.items()}, said.node: own_D}
+        seen = {n: numbers(p) for n, p in near.items()} or {said.node: own_D}
         known = Known(
             torch.stack([seen[n] for n in sorted(seen)]),
             tuple(sorted(seen)),
             own_D[None],
-            len(seen),
+            len(seen) + 1,
             max(seen) + 1,
             said.key,
         )
