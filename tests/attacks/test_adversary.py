@@ -192,6 +192,13 @@ def test_a_free_rider_echoes_the_last_step():
             assert float(run.vector) < 2.0
 
 
+def test_who_says_nothing_of_its_loss_does_not_count_in_its_mean():
+    """(x^2 / 2 at 2: a mean over both nodes, of which one is silent, would be half of it.)"""
+    problem = quadratic(2.0)
+    run = fd.train(FULL, problem.model, problem.data, adversary=Adversary((1,), FreeRider()))
+    assert run.history[-1].train_loss == pytest.approx(2.0)
+
+
 def test_one_attacker_replaces_the_model():
     """gamma = n / eta, equation 3 of Bagdasaryan et al.: with honest nodes at rest the mean is the attacker's model."""
     problem = small(8)

@@ -389,13 +389,14 @@ def _good(call: Call) -> list[Outcome]:
 
 
 def _means(outcomes: Any) -> dict[str, float]:
+    """Means by weight of each metric, over those that say it."""
     sums: dict[str, float] = {}
-    weight = 0.0
+    weights: dict[str, float] = {}
     for o in outcomes:
-        weight += o.weight
         for k, v in o.metrics.items():
             sums[k] = sums.get(k, 0.0) + v * o.weight
-    return {k: v / weight for k, v in sums.items()} if weight > 0 else {}
+            weights[k] = weights.get(k, 0.0) + o.weight
+    return {k: v / weights[k] for k, v in sums.items() if weights[k] > 0}
 
 
 def _check_nodes(nodes: tuple[int, ...], n: int) -> None:
