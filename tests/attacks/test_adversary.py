@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from dataclasses import dataclass, replace
 
 import pytest
@@ -319,3 +320,17 @@ def test_a_backdoor_is_in_the_model_and_accuracy_stays():
     assert run.history[-1].metrics["attack_success"] == success(attack, model, run.vector, test)
     assert [r.metrics["attack_success"] > 0.5 for r in run.history] == [False] * 6 + [True] * 6
     assert run.history[-1].accuracy > clean.history[-1].accuracy - 0.02
+
+
+@pytest.mark.parametrize("attack", [FreeRider(), Optimised(), MinMax(), LabelFlip()], ids=repr)
+def test_programs_with_several_models_meet_dishonest_nodes(attack):
+    """Who says nothing of its cluster; a rule that makes two vectors of the answers."""
+    assert len(lie(attack, fd.IFCA(2)).history) == 2
+    assert len(lie(attack, fd.Ditto(2)).history) == 2
+
+
+def test_a_colluder_that_sees_a_single_update_makes_no_noise():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for attack in (ALIE(z=1.0), MinMax(), MinSum(), Mimic()):
+            lie(attack, nodes=(0, 1, 2, 3, 4))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from foedus.attacks.colluding import Known, check_knows
 from foedus.attacks.directed import Directed
+from foedus.attacks.numbers import spread
 from foedus.core.errors import BadInput
 
 
@@ -36,7 +37,7 @@ class ALIE(Directed):
         check_knows(self.knows)
 
     def direction(self, seen_KD: Tensor) -> Tensor:
-        return -seen_KD.std(0, correction=0)
+        return -spread(seen_KD, 0)
 
     def strength(self, known: Known) -> float:
         return z_max(known.answers, known.dishonest) if self.z is None else self.z

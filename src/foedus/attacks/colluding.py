@@ -32,7 +32,7 @@ class Known:
     ``own_MD``   what they would have sent themselves, honestly, in the order of their ids.
     ``answers``  how many nodes answer in all.   ``nodes``  how many there are.
     ``harm``     how far a vector that all of them send moves the rule in use from the mean of the honest updates; None
-                 where no rule joins the answers.
+                 where no rule makes one such vector of the answers.
     """
 
     seen_KD: Tensor
@@ -155,12 +155,13 @@ def _harm(
     mean_D = torch.stack([value(usable[n]) for n in honest]).mean(0)
     state = rule.init(shapes_of(usable[honest[0]].parts))
 
-    def harm(vector_D: Tensor) -> float:
+    def answer(vector_D: Tensor) -> Tensor:
         sent = [with_value(u, vector_D) if n in ring else u for n, u in usable.items()]
-        joined, _ = fold(rule, sent, state)
-        return float((numbers(joined) - mean_D).norm())
+        return numbers(fold(rule, sent, state)[0])
 
-    return harm
+    if answer(mean_D).shape != mean_D.shape:  # it joins them into something else, such as a model for each cluster
+        return None
+    return lambda vector_D: float((answer(vector_D) - mean_D).norm())
 
 
 def check_knows(knows: str) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from foedus.attacks.colluding import Known, check_knows
 from foedus.attacks.directed import Directed
+from foedus.attacks.numbers import spread
 from foedus.core.errors import BadInput
 
 DIRECTIONS = ("std", "unit", "sign")
@@ -60,7 +61,7 @@ def perturbation(seen_KD: Tensor, direction_of: str) -> Tensor:
     """The negative of p (D,): where the paper's attacks lead."""
     mean_D = seen_KD.mean(0)
     if direction_of == "std":
-        return -seen_KD.std(0, correction=1) if len(seen_KD) > 1 else torch.zeros_like(mean_D)
+        return -spread(seen_KD, 1)
     if direction_of == "sign":
         return -mean_D.sign()
     norm = float(mean_D.norm())

@@ -41,5 +41,10 @@ def with_value(u: Update, vector_D: Tensor) -> Update:
     return u.with_parts(with_numbers(u.parts, vector_D * u.weight if u.summed else vector_D))
 
 
+def spread(u_KD: Tensor, correction: int) -> Tensor:
+    """The standard deviation of every number (D,), dividing by K - correction; none of a single vector."""
+    return u_KD.std(0, correction=correction) if len(u_KD) > 1 else torch.zeros_like(u_KD[0])
+
+
 def _names(parts: Tensors) -> list[str]:
     return sorted(name for name, v in parts.items() if holds_numbers(name, v.dtype))

@@ -98,7 +98,10 @@ _WEIGHT = "weight"
 
 @dataclass(frozen=True)
 class ByCluster:
-    """One aggregate for every model that was chosen, by any aggregator: the parts of model k are ``"k.delta"`` ..."""
+    """One aggregate for every model that was chosen, by any aggregator: the parts of model k are ``"k.delta"`` ...
+
+    Who does not say which model it chose, as a node that only pretends to train, is counted with the first.
+    """
 
     inner: Aggregator = Mean()
 
@@ -115,7 +118,7 @@ class ByCluster:
         return {}
 
     def add(self, acc: dict[int, Any], u: Update) -> dict[int, Any]:
-        k = int(u.metrics[CLUSTER])
+        k = int(u.metrics.get(CLUSTER, 0.0))
         inside, weight = acc.get(k) or (self.inner.empty(), 0.0)
         acc[k] = (self.inner.add(inside, u), weight + u.weight)
         return acc
