@@ -22,7 +22,10 @@ CORE = {
         "types.job.Job", "types.job.NodeView", "types.job.Work", "types.update.Update", "types.update.Late",
         "types.update.Refused", "types.update.Failed", "types.update.Lost",
     ),
-    "A node's own word": ("types.policy.Policy", "types.policy.Asked"),
+    "A node's own word": (
+        "types.policy.Policy", "types.policy.Asked", "types.policy.Gathered",
+        "types.policy.Collusion", "types.policy.Said",
+    ),
     "How updates are joined and guarded": (
         "types.aggregator.Aggregator", "types.aggregator.Denominator", "types.transform.Transform",
         "types.transform.Identity", "types.transform.Sensitivity", "types.transform.Mechanism", "types.release.Release",

@@ -20,6 +20,7 @@ from foedus.attacks.min_max import MinMax
 from foedus.attacks.min_sum import MinSum
 from foedus.attacks.model_replacement import ModelReplacement
 from foedus.attacks.not_finite import NotFinite
+from foedus.attacks.numbers import value, with_value
 from foedus.attacks.optimised import Optimised
 from foedus.attacks.scaling import Scaling
 from foedus.attacks.sign_flip import SignFlip
@@ -32,5 +33,6 @@ __all__ = [
     "ALIE", "Adversary", "Aim", "Attack", "Attacker", "Backdoor", "CleanLabelNoise", "Colluding", "Columns",
     "ConstrainAndScale", "Dishonest", "Dissensus", "DistributedBackdoor", "EdgeCase", "FreeRider", "Gaussian", "IPM",
     "Known", "LabelFlip", "Mimic", "MinMax", "MinSum", "ModelReplacement", "NotFinite", "Optimised", "Patch",
-    "Scaling", "SignFlip", "Success", "Sybils", "Trigger", "WrongShape", "WrongWeight", "success",
+    "Scaling", "SignFlip", "Success", "Sybils", "Trigger", "WrongShape", "WrongWeight", "success", "value",
+    "with_value",
 ]  # fmt: skip
