@@ -149,6 +149,8 @@ def train(
         )
     beside = None
     if adversary is not None:
+        if not isinstance(adversary, Adversary):
+            raise BadInput(f"adversary is an Adversary(nodes=..., attack=...), got {adversary!r}")
         adversary = adversary if data.roster is None else adversary.fitted(data.roster)
         policy, beside = adversary.policy(data.nodes, seed, policy), adversary.success
     model = model.apart()

@@ -62,6 +62,7 @@ def test_a_share_of_the_nodes_is_dishonest_and_the_seed_says_which():
     assert len({Adversary().members(20, seed) for seed in range(6)}) > 1
     assert Adversary(fd.Fixed(3)).members(5, 1) == tuple(sorted(Adversary(fd.Fixed(3)).members(5, 1)))
     assert Adversary((4, 1)).members(5, seed=9) == (1, 4)
+    assert Adversary([4, 1]) == Adversary((4, 1))
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,9 @@ def test_a_share_of_the_nodes_is_dishonest_and_the_seed_says_which():
         (lambda: lie(Backdoor(target=12)), "target=12 is none of the 10 classes"),
         (lambda: lie(ModelReplacement(Backdoor(trigger=Patch(size=5)))), "outside the image: 5 pixels"),
         (lambda: Adversary((1, 1)), "an id stands twice"),
+        (lambda: Adversary(0.2), r"nodes is a cohort, such as Fraction\(0.2\), or ids, such as \(3, 7\); got 0.2"),
+        (lambda: Adversary(("berlin",)), "nodes is a cohort"),
+        (lambda: fd.train(PROGRAM, PROBLEM.model, PROBLEM.data, adversary=SignFlip()), "adversary is an Adversary"),
         (lambda: Adversary((1,), start=-1), "start counts the jobs of a node, from 0; got -1"),
         (lambda: Adversary((1,), attack="sign_flip"), r"must be an attack, such as SignFlip\(\); got 'sign_flip'"),
     ],
@@ -165,7 +169,7 @@ def step(attack, nodes=(1,), program=FULL, start=2.0):
 
 
 def test_updates_are_changed_as_they_say():
-    assert step(SignFlip()) == pytest.approx(2 + (-0.2 + 0.4) / 2)
+    assert step(SignFlip(1.0)) == pytest.approx(2 + (-0.2 + 0.4) / 2)
     assert step(SignFlip(3.0)) == pytest.approx(2 + (-0.2 + 1.2) / 2)
     assert step(Scaling(5.0)) == pytest.approx(2 + (-0.2 - 2.0) / 2)
     assert step(IPM(0.5)) == pytest.approx(2 + (-0.2 + 0.1) / 2)
@@ -179,7 +183,7 @@ def test_updates_are_changed_as_they_say():
 def test_gradients_are_attacked_per_row():
     """Two nodes with unequal rows: what is summed over rows is turned by its mean over rows."""
     sgd = fd.SyncSGD(1, lr=0.1)
-    assert step(SignFlip(), program=sgd) == pytest.approx(2 - 0.1 * (2 - 4) / 2)
+    assert step(SignFlip(1.0), program=sgd) == pytest.approx(2 - 0.1 * (2 - 4) / 2)
     assert step(IPM(0.5), program=sgd) == pytest.approx(2 - 0.1 * (2 - 1) / 2)
 
 

@@ -26,7 +26,7 @@ def ours(case, u):
     options, k = case["options"], len(u)
     match case["attack"]:
         case "SignFlipping":
-            assert torch.equal(SignFlip()(u.mean(0)), IPM(1.0)(u)[0])
+            assert torch.equal(SignFlip(1.0)(u.mean(0)), IPM(1.0)(u)[0])
             return IPM(1.0)(u)
         case "InnerProductManipulation":
             return IPM(options["tau"])(u)

@@ -36,7 +36,8 @@ stacks = st.builds(
 
 def test_own_updates_are_turned_scaled_or_replaced():
     u = torch.tensor([1.0, -2.0, 0.5])
-    assert torch.equal(SignFlip()(u), -u)
+    assert torch.equal(SignFlip(1.0)(u), -u)
+    assert torch.equal(SignFlip()(u), -5 * u)  # uphill with a fifth of the nodes
     assert torch.equal(SignFlip(3.0)(u), -3 * u)
     assert torch.equal(Scaling(4.0)(u), 4 * u)
     assert torch.isnan(NotFinite()(u)).all()
@@ -248,3 +249,21 @@ def test_every_attack_says_what_it_knows():
     assert IPM(knows="coalition").knows == Sybils().knows == "coalition"
     assert Optimised(IPM(knows="coalition")).knows == "coalition"
     assert issubclass(IPM, Colluding)
+
+
+def test_near_equal_updates_far_from_zero_keep_their_distances():
+    """What is far from zero and near to each other: differences count, not lengths."""
+    u = 1e3 + 1e-3 * torch.randn(6, 70_000, generator=torch.Generator().manual_seed(0)).double()
+    gamma = MinMax().strength(Known(u, tuple(range(6)), u[:1], 7, 7))
+    off = u - u.mean(0)
+    same = MinMax().strength(Known(off, tuple(range(6)), off[:1], 7, 7))
+    assert gamma == pytest.approx(same, rel=1e-6)
+
+
+def test_mimic_meets_nodes_that_joined():
+    u = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    attack, memory = Mimic(warmup=2), {}
+    for ids in ((0, 1, 2), (0, 1, 14), (1, 2, 40), (50, 60, 70)):
+        sent, memory = attack.agree(known(u, ids=ids), memory)
+        assert any(torch.equal(sent[0], row) for row in u)
+    assert len(memory["score"]) == 15

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from operator import index
 
 import torch
 
@@ -48,6 +50,11 @@ class Adversary:
             raise BadInput(f"start counts the jobs of a node, from 0; got {self.start}")
         if not isinstance(self.attack, Attack):
             raise BadInput(f"attack must be an attack, such as SignFlip(); got {self.attack!r}")
+        ids = isinstance(self.nodes, tuple | list | range) and all(hasattr(n, "__index__") for n in self.nodes)
+        if ids:
+            object.__setattr__(self, "nodes", tuple(map(index, self.nodes)))  # type: ignore[arg-type]
+        if not ids and (not isinstance(self.nodes, Cohort) or isinstance(self.nodes, type)):
+            raise BadInput(f"nodes is a cohort, such as Fraction(0.2), or ids, such as (3, 7); got {self.nodes!r}")
         if isinstance(self.nodes, tuple) and len(set(self.nodes)) < len(self.nodes):
             raise BadInput(f"a node is dishonest once: an id stands twice in nodes={self.nodes}")
 
@@ -87,9 +94,14 @@ class Dishonest(Policy):
     start: int = 0
     owner: Policy = Policy()
 
+    @cached_property
+    def _members(self) -> frozenset[int]:
+        # Nodes are many at times, and every task asks.
+        return frozenset(self.members)
+
     def _lies(self, asked: Asked) -> bool:
         trains = asked.job.work(1).trained > 0
-        return asked.node in self.members and asked.count >= self.start and trains
+        return asked.node in self._members and asked.count >= self.start and trains
 
     def refuses(self, asked: Asked) -> Refused | None:
         return self.owner.refuses(asked)
@@ -126,13 +138,13 @@ class Dishonest(Policy):
     def collusion(self) -> Collusion | None:
         if not isinstance(self.attack, Colluding) or not self.members:
             return None
-        return Ring(self.attack, frozenset(self.members), self.nodes, self.start)
+        return Ring(self.attack, self._members, self.nodes, self.start)
 
     @property
     def speaks(self) -> bool:
         return self.attack.speaks and bool(self.members)
 
     def says(self, said: Said, parts: Tensors, heard: Mapping[int, Tensors]) -> Tensors:
-        if said.node not in self.members:
+        if said.node not in self._members:
             return parts
-        return self.attack.says(said, parts, {n: p for n, p in heard.items() if n not in self.members})
+        return self.attack.says(said, parts, {n: p for n, p in heard.items() if n not in self._members})

@@ -18,7 +18,7 @@ class Gaussian(OnVector):
     about std / n in each number.
     """
 
-    std: float = 1.0
+    std: float = 10.0
 
     def __post_init__(self) -> None:
         check_positive("std", self.std)

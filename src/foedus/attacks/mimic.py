@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from foedus.attacks.colluding import Colluding, Known, check_knows
@@ -46,8 +47,9 @@ class Mimic(Colluding):
             copied = known.ids.index(self.node)
         else:
             memory = self._watch(known, memory)
-            scores_K = memory["score"][list(known.ids)].abs()
-            copied = int(scores_K.argmax())
+            score_N = memory["score"]
+            there = [n for n in known.ids if n < len(score_N)]  # who has joined since was never watched
+            copied = known.ids.index(max(there, key=lambda n: abs(float(score_N[n])))) if there else 0
         return known.seen_KD[copied].expand(known.dishonest, -1), memory
 
     def _watch(self, known: Known, memory: Tensors) -> Tensors:
@@ -62,6 +64,7 @@ class Mimic(Colluding):
             mu_D = (t * memory["mu"] + mean_D) / (t + 1)
             off_KD = known.seen_KD - mu_D
             z_D, score_N = _normal(t * memory["z"] + (off_KD @ memory["z"]) @ off_KD), memory["score"]
+        score_N = F.pad(score_N, (0, max(0, known.ids[-1] + 1 - len(score_N))))  # nodes may have joined
         along_K = (known.seen_KD - mu_D) @ z_D
         score_N = score_N.index_add(0, torch.tensor(known.ids, dtype=torch.int64), along_K.to(score_N.dtype))
         return {"t": torch.tensor(t + 1), "mu": mu_D, "z": z_D, "score": score_N}

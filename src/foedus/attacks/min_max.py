@@ -47,8 +47,10 @@ class MinMax(Directed):
         return perturbation(seen_KD, self.direction_of)
 
     def strength(self, known: Known) -> float:
-        bound = float(squares_between(known.seen_KD).max())
-        return min(furthest(off, along, across, bound) for off, along, across in parabolas(self, known.seen_KD))
+        d = distances(known.seen_KD, self.direction(known.seen_KD))
+        bound = float(d.between_KK.max())
+        pairs = zip(d.off_K.tolist(), d.along_K.tolist(), strict=True)
+        return min(furthest(off, along, d.across, bound) for off, along in pairs)
 
 
 def check_direction(direction_of: str) -> None:
@@ -68,18 +70,41 @@ def perturbation(seen_KD: Tensor, direction_of: str) -> Tensor:
     return -mean_D / norm if norm > 0 else torch.zeros_like(mean_D)
 
 
-def squares_between(u_KD: Tensor) -> Tensor:
-    """Squared Euclidean distances of all pairs (K, K), float64."""
-    # Differences, and no Gram matrix: honest updates may be near each other, and that is all that counts here.
-    return torch.stack([(u_KD - u_D).double().square().sum(1) for u_D in u_KD])
+@dataclass(frozen=True)
+class Distances:
+    """Squared Euclidean distances of updates from each other and along a line from their mean, in float64.
+
+    ``between_KK``  of each from each.
+    ``off_K``, ``along_K``, ``across``  of each from ``mean + gamma * way``: off + 2 gamma along + gamma^2 across.
+    """
+
+    between_KK: Tensor
+    off_K: Tensor
+    along_K: Tensor
+    across: float
 
 
-def parabolas(attack: Directed, seen_KD: Tensor) -> list[tuple[float, float, float]]:
-    """Of every update the squared distance from ``start + gamma * direction``: off + 2 gamma along + gamma^2 across."""
-    way_D = attack.direction(seen_KD).double()
-    off_KD = attack.start(seen_KD).double() - seen_KD.double()
-    across = float(way_D.square().sum())
-    return [(float(o), float(a), across) for o, a in zip(off_KD.square().sum(1), off_KD @ way_D, strict=True)]
+COLUMNS = 65_536
+"""Columns that are made float64 at a time."""
+
+
+def distances(seen_KD: Tensor, way_D: Tensor) -> Distances:
+    """``Distances`` of K updates (K, D) and a direction (D,).
+
+    They are made of inner products of the updates less their mean, which are about as long as the distances.
+    """
+    k = len(seen_KD)
+    gram_KK, with_K, across = (torch.zeros(s, dtype=torch.float64) for s in ((k, k), (k,), ()))
+    for at in range(0, seen_KD.shape[1], COLUMNS):
+        part_KC = seen_KD[:, at : at + COLUMNS].double()
+        part_KC -= part_KC.mean(0)
+        way_C = way_D[at : at + COLUMNS].double()
+        gram_KK += part_KC @ part_KC.T
+        with_K += part_KC @ way_C
+        across += way_C @ way_C
+    off_K = gram_KK.diagonal()
+    between_KK = (off_K[:, None] + off_K[None] - 2 * gram_KK).clamp(min=0.0)
+    return Distances(between_KK, off_K, -with_K, float(across))
 
 
 def furthest(off: float, along: float, across: float, bound: float) -> float:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from foedus.attacks.colluding import Known, check_knows
 from foedus.attacks.directed import Directed
-from foedus.attacks.min_max import check_direction, furthest, parabolas, perturbation, squares_between
+from foedus.attacks.min_max import check_direction, distances, furthest, perturbation
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,6 @@ class MinSum(Directed):
         return perturbation(seen_KD, self.direction_of)
 
     def strength(self, known: Known) -> float:
-        bound = float(squares_between(known.seen_KD).sum(1).max())
-        off, along, across = (sum(p) for p in zip(*parabolas(self, known.seen_KD), strict=True))
-        return furthest(off, along, across, bound)
+        d = distances(known.seen_KD, self.direction(known.seen_KD))
+        bound = float(d.between_KK.sum(1).max())
+        return furthest(float(d.off_K.sum()), float(d.along_K.sum()), len(d.off_K) * d.across, bound)

@@ -14,6 +14,9 @@ from foedus.core.types.keys import Key
 class SignFlip(OnVector):
     """Sends ``-factor`` times its own update: a step uphill (Li et al. 2019, RSA, arXiv:1811.03761).
 
+    ``factor``  with n nodes that answer alike, m of them dishonest, a mean goes uphill where it is above (n - m) / m:
+                by default with a fifth of the nodes.
+
     Without a server it says ``-factor`` times its own model.
 
     >>> import torch
@@ -21,7 +24,7 @@ class SignFlip(OnVector):
     tensor([-2.,  6.])
     """
 
-    factor: float = 1.0
+    factor: float = 5.0
 
     def __post_init__(self) -> None:
         check_positive("factor", self.factor)
