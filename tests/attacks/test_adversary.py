@@ -16,6 +16,7 @@ from foedus.attacks import (
     Adversary,
     Backdoor,
     CleanLabelNoise,
+    Columns,
     ConstrainAndScale,
     Dissensus,
     DistributedBackdoor,
@@ -74,6 +75,11 @@ def test_a_share_of_the_nodes_is_dishonest_and_the_seed_says_which():
         (lambda: lie(Backdoor(target=12)), "target=12 is none of the 10 classes"),
         (lambda: lie(ModelReplacement(Backdoor(trigger=Patch(size=5)))), "outside the image: 5 pixels"),
         (lambda: Adversary((1, 1)), "an id stands twice"),
+        (lambda: lie(Mimic(node=2)), r"Mimic\(node=2\) copies an honest node, and node 2 is dishonest itself"),
+        (lambda: lie(Mimic(node=6)), "node 6 is none of the 6 nodes"),
+        (lambda: lie(Backdoor(target="cat")), "target is the number of a class, 0..9; got 'cat'"),
+        (lambda: Sybils(IPM()), r"Sybils is around an attack that a node makes by itself.*; got IPM\("),
+        (lambda: ModelReplacement(LabelFlip), "ModelReplacement is around an attack"),
         (lambda: Adversary(0.2), r"nodes is a cohort, such as Fraction\(0.2\), or ids, such as \(3, 7\); got 0.2"),
         (lambda: Adversary(("berlin",)), "nodes is a cohort"),
         (lambda: fd.train(PROGRAM, PROBLEM.model, PROBLEM.data, adversary=SignFlip()), "adversary is an Adversary"),
@@ -342,3 +348,24 @@ def test_a_colluder_that_sees_a_single_update_makes_no_noise():
         warnings.simplefilter("error")
         for attack in (ALIE(z=1.0), MinMax(), MinSum(), Mimic()):
             lie(attack, nodes=(0, 1, 2, 3, 4))
+
+
+@dataclass(frozen=True)
+class Column:
+    """A node's rows, which the coordinator never sees: x is one number, and whether it is positive the class."""
+
+    def __call__(self, node):
+        x = torch.linspace(-1.0, 1.0, 20)[:, None] + 0.01 * node
+        return fd.data.arrays(x, (x[:, 0] > 0).long(), classes=2)
+
+
+def test_success_is_measured_at_the_nodes_where_only_they_have_rows():
+    """A trigger that sets the only number is all there is to see: whoever bears it is taken for its class."""
+    door = Backdoor(target=0, trigger=Columns((0,), (5.0,)), share=1.0)
+    model = fd.Model(fd.models.mlp(1, 2))
+    adversary = Adversary((0, 1, 2), door)
+    run = fd.train(fd.FedAvg(8, local=fd.LocalSGD(lr=0.5)), model, fd.data.AtNodes(Column(), 3), adversary=adversary)
+    assert run.history[-1].metrics["attack_success"] == 1.0
+    beyond = replace(door, trigger=Columns((3,), (5.0,)))
+    with pytest.raises(fd.NodeFailed, match="sets column 3 of rows that have 1"):  # seen only where the rows are
+        fd.train(fd.FedAvg(1), model, fd.data.AtNodes(Column(), 3), adversary=Adversary((0,), beyond))

@@ -137,6 +137,23 @@ def test_noise_keeps_labels_and_is_the_same_whenever_a_row_is_asked_for():
     assert float(bx.double().std()) == pytest.approx(25.5, rel=0.1)
 
 
+def test_noise_on_rows_that_are_read_when_asked_for_is_each_row_s_own():
+    @dataclass(frozen=True)
+    class Read:
+        """Inputs that are no tensor in memory."""
+
+        def __len__(self):
+            return 6
+
+        def gather(self, index):
+            return torch.zeros(len(index), 8)
+
+    rows = IndexedRows(Read(), torch.arange(6) % 3, torch.arange(6))
+    noisy = CleanLabelNoise(std=2.0).rows(rows, who(classifier(8), rows))
+    assert torch.equal(noisy.batch(torch.tensor([4, 1]))[0], noisy.batch()[0][[4, 1]])
+    assert len(noisy.batch()[0].unique()) == 48
+
+
 def test_as_many_rows_are_poisoned_as_are_asked_for():
     assert int(some(100, 0.07, fd.Key(0)).sum()) == 7
     assert int(some(3, 0.01, fd.Key(0)).sum()) == 1

@@ -80,8 +80,10 @@ class Adversary:
         return Success(self.attack)
 
     def policy(self, nodes: int, seed: int, owner: Policy = Policy()) -> Dishonest:
-        """The word of every node of a run: that of ``owner``, but for the dishonest ones."""
-        return Dishonest(self.attack, self.members(nodes, seed), nodes, self.start, owner)
+        """The word of every node of a run: that of ``owner``, but for the dishonest ones. Errors: ``BadInput``."""
+        members = self.members(nodes, seed)
+        self.attack.check(members, nodes)
+        return Dishonest(self.attack, members, nodes, self.start, owner)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from foedus.core.errors import BadInput
 from foedus.core.types.job import NodeView, Rows
 from foedus.core.types.keys import Key
 from foedus.core.types.model import Model
@@ -76,6 +77,9 @@ class Attack:
         """
         return self
 
+    def check(self, members: tuple[int, ...], nodes: int) -> None:
+        """Errors: ``BadInput`` where it names nodes that are not there, or not what it takes them for."""
+
     def rows(self, rows: Rows, who: Attacker) -> Rows:
         """What the node trains on."""
         return rows
@@ -118,6 +122,13 @@ class Around(Attack):
     """Base of an attack around another one, ``attack``, whose rows and aim are its own."""
 
     attack: Any
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.attack, Attack) or self.attack.knows != "own":
+            raise BadInput(
+                f"{type(self).__name__} is around an attack that a node makes by itself, such as LabelFlip(); "
+                f"got {self.attack!r}"
+            )
 
     def fitted(self, roster: Roster) -> Attack:
         return replace(self, attack=self.attack.fitted(roster))  # type: ignore[type-var]

@@ -35,5 +35,7 @@ def check_class(name: str, label: int | None, roster: Roster) -> None:
         return
     if roster.classes is None:
         raise BadInput(f"{name}={label} is a class, and this data has numbers to predict: leave it out")
+    if not isinstance(label, int):
+        raise BadInput(f"{name} is the number of a class, 0..{roster.classes - 1}; got {label!r}")
     if not 0 <= label < roster.classes:
         raise BadInput(f"{name}={label} is none of the {roster.classes} classes, which are 0..{roster.classes - 1}")

@@ -34,11 +34,19 @@ class CleanLabelNoise(Attack):
         return self
 
     def rows(self, rows: Rows, who: Attacker) -> Rows:
-        shape = (len(rows), *rows.batch(torch.zeros(1, dtype=torch.int64))[0].shape[1:])
-        noise = torch.randn(shape, generator=who.own_key.child("noise").torch()) * self.std
+        key = who.own_key.child("noise")
+        whole: Tensor | None = None
+        if rows.in_memory:  # then there is room for as much noise
+            shape = rows.batch(torch.zeros(1, dtype=torch.int64))[0].shape[1:]
+            whole = torch.randn((len(rows), *shape), generator=key.torch())
+
+        def noise(positions: Tensor, shape: torch.Size) -> Tensor:
+            if whole is not None:
+                return whole[positions.long()]
+            return torch.stack([torch.randn(shape, generator=key.child(i).torch()) for i in positions.tolist()])
 
         def change(positions: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-            added = noise[positions.long()]
+            added = self.std * noise(positions, x.shape[1:])
             if x.dtype == torch.uint8:
                 return (x + 255 * added).round().clamp(0, 255).to(torch.uint8), y
             return (x + added).to(x.dtype), y

@@ -28,6 +28,7 @@ class ConstrainAndScale(Around):
     bound: float | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.bound is not None:
             check_positive("bound", self.bound)
 

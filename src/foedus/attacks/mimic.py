@@ -40,6 +40,11 @@ class Mimic(Colluding):
             raise BadInput(f"node is the id of an honest node, from 0 up; got {self.node}")
         check_knows(self.knows)
 
+    def check(self, members: tuple[int, ...], nodes: int) -> None:
+        if self.node is not None and (self.node in members or self.node >= nodes):
+            what = "is dishonest itself" if self.node in members else f"is none of the {nodes} nodes"
+            raise BadInput(f"Mimic(node={self.node}) copies an honest node, and node {self.node} {what}")
+
     def agree(self, known: Known, memory: Tensors) -> tuple[Tensor, Tensors]:
         if self.node is not None:
             if self.node not in known.ids:

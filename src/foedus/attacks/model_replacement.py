@@ -31,6 +31,7 @@ class ModelReplacement(Around):
     speaks = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_positive("eta", self.eta)
         if self.factor is not None:
             check_positive("factor", self.factor)

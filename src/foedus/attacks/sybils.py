@@ -31,6 +31,7 @@ class Sybils(Around, Colluding):
     knows = "coalition"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not (math.isfinite(self.jitter) and self.jitter >= 0):
             raise BadInput(f"jitter must be a number from 0 up, got {self.jitter}")
 
