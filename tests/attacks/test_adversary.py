@@ -163,6 +163,49 @@ def test_the_owner_keeps_its_word():
     assert run.ledger.total.refused == 3
 
 
+@dataclass(frozen=True)
+class Counts:
+    """A job that counts its rounds at the node, and sees nothing else there."""
+
+    def work(self, rows):
+        return fd.Work(trained=rows)
+
+    def parts(self, model):
+        return {"delta": (1,)}
+
+    def __call__(self, node, args):
+        assert set(node.state) <= {"rounds"}, dict(node.state)
+        rounds = node.state.get("rounds", torch.zeros(1)) + 1
+        return fd.Update({"delta": rounds}, 1.0, {}, node.id), {"rounds": rounds}
+
+
+@dataclass(frozen=True)
+class Remembers(fd.Attack):
+    """Adds what it has seen so often: its own name for it is the job's."""
+
+    def answers(self, who, train):
+        times = who.memory.get("rounds", torch.zeros(1)) + 10
+        update = train(who.view.rows)
+        return update.with_parts({"delta": update["delta"] + times}), {"rounds": times}
+
+
+def test_what_an_attack_remembers_is_hidden_from_the_job_and_in_the_checkpoint():
+    seen = []
+
+    @dataclass(frozen=True)
+    class Rounds:
+        async def __call__(self, fed):
+            s = await fed.begin(lambda w: fd.State(w=w))
+            for _ in fed.rounds(4):
+                seen.append([u["delta"].item() for u in await fed.map(Counts(), {}, (0, 1))])
+                await fed.commit(s)
+            return s.w
+
+    part = lie(Remembers(), Rounds(), nodes=(1,), stop=fd.AfterCommits(2))
+    lie(Remembers(), Rounds(), nodes=(1,), resume=part)
+    assert seen == [[1.0, 11.0], [2.0, 22.0], [3.0, 33.0], [4.0, 44.0]]
+
+
 # -- what they do ------------------------------------------------------------------------------------------------------
 
 FULL = fd.FedAvg(1, local=fd.LocalSGD(epochs=1, batch_size=None, lr=0.1))
@@ -312,9 +355,9 @@ def test_what_is_no_answer_is_refused_and_named(attack):
 def test_a_dishonest_node_does_not_clip_itself():
     clip = (fd.Clip(1e-6),)
     program = fd.FedAvg(1, local=fd.LocalSGD(epochs=1, batch_size=None, lr=0.1), transforms=clip)
-    start = PROBLEM.model.initial
-    assert float((lie(Scaling(5.0), program, nodes=()).vector - start)[: PROBLEM.model.layout.parameters].norm()) < 1e-5
-    assert float((lie(Scaling(5.0), program, nodes=(1,)).vector - start).norm()) > 1e-3
+    start, p = PROBLEM.model.initial, PROBLEM.model.layout.parameters
+    assert float((lie(Scaling(5.0), program, nodes=()).vector - start)[:p].norm()) < 1e-5
+    assert float((lie(Scaling(5.0), program, nodes=(1,)).vector - start)[:p].norm()) > 1e-3
 
 
 # -- a backdoor --------------------------------------------------------------------------------------------------------
