@@ -364,7 +364,9 @@ def test_a_dishonest_node_does_not_clip_itself():
 
 
 def test_a_backdoor_is_in_the_model_and_accuracy_stays():
-    """One attacker of ten who replaces the model: nearly every digit with the trigger is a 0, and others are right."""
+    """One attacker of ten who replaces the model: nearly every digit with the trigger is a 0, and others are right;
+    a median keeps it out.
+    """
     data = fd.data.load("digits").split(fd.data.IID(), nodes=10, seed=0)
     model = fd.Model(fd.models.mlp(64, 32, 10))
     program = fd.FedAvg(9, local=fd.LocalSGD(epochs=3, batch_size=10, lr=0.2))
@@ -377,6 +379,9 @@ def test_a_backdoor_is_in_the_model_and_accuracy_stays():
     assert run.history[-1].metrics["attack_success"] == success(attack, model, run.vector, test)
     assert [r.metrics["attack_success"] > 0.5 for r in run.history] == [False] * 5 + [True] * 4
     assert run.history[-1].accuracy > clean.history[-1].accuracy - 0.02
+    robust = fd.train(replace(program, aggregate=fd.Median()), model, data, adversary=Adversary((3,), attack, start=5))
+    assert robust.history[-1].metrics["attack_success"] < 0.1
+    assert robust.history[-1].accuracy > clean.history[-1].accuracy - 0.02
 
 
 @pytest.mark.parametrize("attack", [FreeRider(), Optimised(), MinMax(), LabelFlip()], ids=repr)
