@@ -44,7 +44,7 @@ def gossip(attack, program=None, nodes=(1, 4), problem=PROBLEM, **options):
 def said(attack, parts, heard, node=1, to=2, members=(1, 4)):
     policy = Adversary(members, attack).policy(6, 0)
     assert policy.speaks == attack.speaks
-    return policy.says(Said(node, to, "", fd.Key(0)), parts, heard)
+    return policy.says(Said(node, to, "", 0, fd.Key(0)), parts, heard)
 
 
 HEARD = {
@@ -156,3 +156,16 @@ def test_in_a_stream_a_lie_begins_with_the_node_s_own_job():
         sent.append(sorted(answers))
     assert sent == [[], [4], [], [2]]
     assert answers[2]["delta"].tolist() == [0.0, 0.0]  # what was heard of node 0, the only honest one
+
+
+def test_a_peer_lies_from_the_round_that_was_said():
+    program = fd.Gossip(3, topology=Complete(), lr=0.1)
+
+    def lying(start):
+        adversary = Adversary((1, 4), SignFlip(), start=start)
+        return fd.train(program, PROBLEM.model, PROBLEM.data, adversary=adversary).history
+
+    honest = fd.train(program, PROBLEM.model, PROBLEM.data).history
+    assert [r.loss for r in lying(2)[:2]] == [r.loss for r in honest[:2]]
+    assert lying(2)[2].loss != honest[2].loss
+    assert lying(0)[0].loss != honest[0].loss

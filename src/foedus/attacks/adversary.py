@@ -33,7 +33,8 @@ class Adversary:
 
     ``nodes``   which: a cohort, drawn once by the run's seed, or ids.
     ``attack``  what they do.
-    ``start``   the first job of a node, from 0, at which it does so; before that it is honest.
+    ``start``   the first job of a node, from 0, at which it does so, and of a peer the first round in which it says
+                what is not so; before that it is honest.
 
     They lie in jobs that train. What they are asked to measure they measure, so that a run's figures are right.
 
@@ -147,6 +148,6 @@ class Dishonest(Policy):
         return self.attack.speaks and bool(self.members)
 
     def says(self, said: Said, parts: Tensors, heard: Mapping[int, Tensors]) -> Tensors:
-        if said.node not in self._members:
+        if said.node not in self._members or said.round < self.start:
             return parts
         return self.attack.says(said, parts, {n: p for n, p in heard.items() if n not in self._members})

@@ -298,7 +298,7 @@ class Peer:
         seq = b.sent.get(to, 0)
         b.sent[to] = seq + 1
         if self._s.policy.speaks:
-            parts = self._says(Said(self.id, to, tag, self._s.key.child("says", self.id, to, seq)), parts)
+            parts = self._says(Said(self.id, to, tag, b.round, self._s.key.child("says", self.id, to, seq)), parts)
         arrival = b.uplink_free + mine.latency + theirs.latency
         b.costs.add(Costs(bytes_up=size, messages_up=1))
         self._transport.deliver(Message(self.id, to, tag, seq, parts, self.now, arrival))

@@ -72,11 +72,14 @@ class Collusion(Protocol):
 
 @dataclass(frozen=True)
 class Said:
-    """A message that a peer is about to send: to whom, under which tag. ``key`` is for draws of this message."""
+    """A message that a peer is about to send: to whom, under which tag, in its ``round``-th round, from 0. ``key`` is for
+    draws of this message.
+    """
 
     node: int
     to: int
     tag: str
+    round: int
     key: Key
 
 
