@@ -72,8 +72,8 @@ class Collusion(Protocol):
 
 @dataclass(frozen=True)
 class Said:
-    """A message that a peer is about to send: to whom, under which tag, in its ``round``-th round, from 0. ``key`` is for
-    draws of this message.
+    """A message that a peer is about to send: to whom, under which tag, in its ``round``-th round, from 0. ``key`` is
+    for draws of this message.
     """
 
     node: int
