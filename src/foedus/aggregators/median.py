@@ -6,21 +6,34 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from foedus.aggregators.stack import Stack
+from foedus.aggregators.rule import Reduced, Rule
+from foedus.aggregators.sorting import Columns, over_sorted_columns, share_outside
 
 
 @dataclass(frozen=True)
-class Median(Stack):
+class Median(Rule):
     """The median of every coordinate; for an even number of updates the mean of the two in the middle.
 
-    Withstands fewer than half of the nodes lying (Yin et al. 2018, arXiv:1803.01498). Ignores weights.
+    Withstands fewer than half of the nodes lying (Yin et al. 2018, arXiv:1803.01498). Ignores weights. Of a node it
+    says at which share of the coordinates it was outside the middle half: about 1/2 for one that is as others are.
 
     >>> import torch
     >>> Median()(torch.tensor([[1.0], [2.0], [100.0]]))
     tensor([2.])
     """
 
-    def reduce(self, u_KD: Tensor) -> Tensor:
+    @property
+    def breakdown(self) -> str:
+        return "n >= 2f + 1"
+
+    def reduce(self, u_KD: Tensor) -> Reduced:
         k = len(u_KD)
-        u_sorted = u_KD.sort(dim=0).values
-        return u_sorted[k // 2] if k % 2 else (u_sorted[k // 2 - 1] + u_sorted[k // 2]) / 2
+        quarter = k // 4
+
+        def of(sorted_CK: Columns) -> tuple[Columns, Columns, Columns]:
+            upper = sorted_CK[:, k // 2]
+            middle = upper.copy() if k % 2 else (sorted_CK[:, k // 2 - 1] + upper) / 2
+            return middle, sorted_CK[:, quarter].copy(), sorted_CK[:, k - 1 - quarter].copy()
+
+        u_D, low_D, high_D = over_sorted_columns(u_KD, of)
+        return Reduced(u_D, lambda: share_outside(u_KD, low_D, high_D))

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from foedus.aggregators.stack import Stack
+from foedus.aggregators.rule import Reduced, Rule
+from foedus.aggregators.sorting import Columns, mean_of, over_sorted_columns, share_outside
 from foedus.core.errors import BadInput
 
 
 @dataclass(frozen=True)
-class TrimmedMean(Stack):
+class TrimmedMean(Rule):
     """The mean of every coordinate without its f smallest and f largest values; needs n >= 2f + 1.
 
-    Withstands f lying nodes (Yin et al. 2018, arXiv:1803.01498). Ignores weights.
+    Withstands f lying nodes (Yin et al. 2018, arXiv:1803.01498). Ignores weights. Of a node it says at which share of
+    the coordinates it was trimmed.
 
     >>> import torch
     >>> TrimmedMean(f=1)(torch.tensor([[1.0], [2.0], [3.0], [100.0]]))
@@ -27,8 +29,18 @@ class TrimmedMean(Stack):
         if self.f < 0:
             raise BadInput(f"f, the updates trimmed at each end, must be at least 0; got {self.f}")
 
+    @property
+    def breakdown(self) -> str:
+        return "n >= 2f + 1"
+
     def least(self) -> int:
         return 2 * self.f + 1
 
-    def reduce(self, u_KD: Tensor) -> Tensor:
-        return u_KD.sort(dim=0).values[self.f : len(u_KD) - self.f].mean(0)
+    def reduce(self, u_KD: Tensor) -> Reduced:
+        first, last = self.f, len(u_KD) - 1 - self.f
+
+        def of(sorted_CK: Columns) -> tuple[Columns, Columns, Columns]:
+            return mean_of(sorted_CK[:, first : last + 1]), sorted_CK[:, first].copy(), sorted_CK[:, last].copy()
+
+        u_D, low_D, high_D = over_sorted_columns(u_KD, of)
+        return Reduced(u_D, lambda: share_outside(u_KD, low_D, high_D))

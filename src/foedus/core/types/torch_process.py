@@ -17,6 +17,8 @@ DRAWS = threading.RLock()
 
 _RUNS: dict[str, Any] = {"now": 0, "before": None}
 
+_SERIAL: dict[str, Any] = {"now": 0, "threads": 0}
+
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
@@ -28,21 +30,44 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """torch computes in one thread, as in any worker. Generator and threads are afterwards as they were: when the last
-    of those who are in here leaves, for the others still need it so.
+def serial() -> Iterator[None]:
+    """torch's operations compute in one thread each; afterwards in as many as before, when the last of those who are in
+    here leaves, for the others still need it so.
     """
     with DRAWS:
-        if not _RUNS["now"]:
-            _RUNS["before"] = torch.get_num_threads(), torch.random.get_rng_state()
-        _RUNS["now"] += 1
+        if not _SERIAL["now"]:
+            _SERIAL["threads"] = torch.get_num_threads()
+        _SERIAL["now"] += 1
         torch.set_num_threads(1)
     try:
         yield
     finally:
         with DRAWS:
-            _RUNS["now"] -= 1
+            _SERIAL["now"] -= 1
+            if not _SERIAL["now"]:
+                torch.set_num_threads(_SERIAL["threads"])
+
+
+def spare_threads() -> int:
+    """How many threads work of our own may use: torch's, or in a run those that it had before. A worker has one."""
+    with DRAWS:
+        return int(_SERIAL["threads"]) if _SERIAL["now"] else torch.get_num_threads()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """As in any worker: torch computes in one thread. Its generator is afterwards as it was, when the last of those who
+    are in here leaves.
+    """
+    with serial():
+        with DRAWS:
             if not _RUNS["now"]:
-                threads, state = _RUNS["before"]
-                torch.set_num_threads(threads)
-                torch.random.set_rng_state(state)
+                _RUNS["before"] = torch.random.get_rng_state()
+            _RUNS["now"] += 1
+        try:
+            yield
+        finally:
+            with DRAWS:
+                _RUNS["now"] -= 1
+                if not _RUNS["now"]:
+                    torch.random.set_rng_state(_RUNS["before"])
