@@ -79,7 +79,7 @@ def test_too_few_updates_are_refused(f: int, k: int) -> None:
 
 
 def test_bad_arguments_are_refused() -> None:
-    with pytest.raises(fd.BadInput, match="at least 0"):
+    with pytest.raises(fd.BadInput, match="from 0 up"):
         fd.TrimmedMean(f=-1)
     with pytest.raises(fd.BadInput, match="positive sum"):
         fd.Mean()(torch.ones(2, 1), [0.0, 0.0])

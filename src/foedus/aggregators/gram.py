@@ -11,8 +11,8 @@ from torch import Tensor
 from foedus.aggregators.strips import in_blocks, over_strips
 
 TRUSTED = 1 / 16
-"""A squared distance is taken from inner products if it is at least this share of the two squared lengths. If it is less,
-too few digits are left of the difference, and it is computed about one of the two."""
+"""A squared distance is taken from inner products if it is at least this share of the two squared lengths. If it is
+less, too few digits are left of the difference, and it is computed about one of the two."""
 
 TINY = 1e-30
 """Squared lengths below this are computed in float64, as are those that overflow float32."""

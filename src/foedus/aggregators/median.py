@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from foedus.aggregators.rule import Reduced, Rule
-from foedus.aggregators.sorting import Columns, over_sorted_columns, share_outside
+from foedus.aggregators.sorting import Columns, middle_of, over_sorted_columns, share_outside
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,7 @@ class Median(Rule):
         quarter = k // 4
 
         def of(sorted_CK: Columns) -> tuple[Columns, Columns, Columns]:
-            upper = sorted_CK[:, k // 2]
-            middle = upper.copy() if k % 2 else (sorted_CK[:, k // 2 - 1] + upper) / 2
-            return middle, sorted_CK[:, quarter].copy(), sorted_CK[:, k - 1 - quarter].copy()
+            return middle_of(sorted_CK), sorted_CK[:, quarter].copy(), sorted_CK[:, k - 1 - quarter].copy()
 
         u_D, low_D, high_D = over_sorted_columns(u_KD, of)
         return Reduced(u_D, lambda: share_outside(u_KD, low_D, high_D))

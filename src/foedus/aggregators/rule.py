@@ -73,6 +73,15 @@ class Rule(Callability):
         """One vector from those of these nodes, and what the rule remembers now."""
         return self.reduce(u_KD), state
 
+    def require(self, finite: int, all: int) -> None:
+        """Errors: ``BadInput`` if these are fewer updates than the rule's guarantee needs: finite ones, of so many."""
+        if finite < self.least():
+            beside = f" (of {all}: {all - finite} are not finite)" if finite < all else ""
+            raise BadInput(
+                f"{self} needs {self.breakdown}, at least {self.least()} finite updates; got {finite}{beside}: "
+                "ask a larger cohort, or withstand fewer dishonest nodes"
+            )
+
     # -- as an aggregator ------------------------------------------------------------------------------------------
 
     def empty(self) -> list[dict[str, Any]]:
@@ -108,7 +117,7 @@ class Rule(Callability):
             raise BadInput(f"{len(u_KD)} updates have {len(weights_K)} weights: give one each, or none")
         stack, d = u_KD.reshape(len(u_KD), -1), u_KD[0].numel()
         good = [i for i, row in enumerate(stack) if finite({"u": row})]
-        self._require(len(good), len(stack))
+        self.require(len(good), len(stack))
         reduced, _ = self._reduced(stack if len(good) == len(stack) else stack[good], good, self.begin(d))
         return reduced.u_D.to(u_KD.dtype).view(u_KD.shape[1:])
 
@@ -121,7 +130,7 @@ class Rule(Callability):
         suspicions = {row["node"]: Suspicion(1.0, math.inf) for row in rows if not finite(row["parts"])}
         if not rows:
             return {}, state, dict
-        self._require(len(good), len(rows))
+        self.require(len(good), len(rows))
         nodes, first = [row["node"] for row in good], good[0]["parts"]
         shapes = {name: (tuple(t.shape), t.dtype) for name, t in first.items()}
         del rows, first
@@ -130,7 +139,8 @@ class Rule(Callability):
         told: Callable[[], dict[int, Suspicion]] | None = None
         for name, parts in _vectors(shapes).items():
             u_KD = _stacked(good, parts)
-            reduced, after[name] = self._reduced(u_KD, nodes, None if state is None else state[name])
+            before = self.begin(u_KD.shape[1]) if state is None else state[name]
+            reduced, after[name] = self._reduced(u_KD, nodes, before)
             at = 0
             for p in parts:
                 shape, dtype = shapes[p]
@@ -142,7 +152,8 @@ class Rule(Callability):
                 def told(u_KD: Tensor = u_KD, reduced: Reduced = reduced) -> dict[int, Suspicion]:
                     return suspicions | dict(zip(nodes, _suspicions(u_KD, reduced), strict=True))
 
-        return {p: out[p] for p in shapes}, None if state is None else after, told or dict
+        forgetful = all(s is None for s in after.values())
+        return {p: out[p] for p in shapes}, None if forgetful else after, told or dict
 
     def _reduced(self, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Reduced, Any]:
         """Where a rule's own sums overflow, its answer is that in float64: between finite numbers it is finite."""
@@ -155,14 +166,11 @@ class Rule(Callability):
         u_D = reduced.u_D.where(torch.isfinite(reduced.u_D), wide.u_D.to(reduced.u_D.dtype))
         return Reduced(u_D, wide.left_out_K), after
 
-    def _require(self, finite: int, all: int) -> None:
-        """Errors: ``BadInput`` if there are fewer updates than the rule's guarantee needs."""
-        if finite < self.least():
-            beside = f" (of {all}, of which {all - finite} are not finite)" if finite < all else ""
-            raise BadInput(
-                f"{self} needs {self.breakdown}, at least {self.least()} finite updates; got {finite}{beside}: "
-                "ask a larger cohort, or withstand fewer dishonest nodes"
-            )
+
+def at_least_0(f: int) -> None:
+    """Errors: ``BadInput`` unless f is a number of nodes."""
+    if isinstance(f, bool) or not isinstance(f, int) or f < 0:
+        raise BadInput(f"f, how many dishonest nodes are withstood, must be a whole number from 0 up; got {f!r}")
 
 
 def _vectors(shapes: Shapes) -> dict[str, list[str]]:

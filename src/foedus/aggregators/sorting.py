@@ -19,8 +19,13 @@ Columns = NDArray[np.floating]
 """Values by coordinate, ascending in each: (C, K); or one of each coordinate: (C,)."""
 
 
-def over_sorted_columns(u_KD: Tensor, of: Callable[[Columns], tuple[Columns, ...]]) -> tuple[Tensor, ...]:
-    """``of`` makes of sorted columns (C, K) some vectors (C,), and this of all columns those vectors (D,)."""
+def over_sorted_columns(
+    u_KD: Tensor, of: Callable[[Columns], tuple[Columns, ...]], rows: Tensor | None = None
+) -> tuple[Tensor, ...]:
+    """``of`` makes of sorted columns (C, K) some vectors (C,), and this of all columns those vectors (D,).
+
+    ``rows``  the numbers of the rows that are meant, all by default.
+    """
     k, d = u_KD.shape
     out: list[Tensor] = []
 
@@ -28,7 +33,8 @@ def over_sorted_columns(u_KD: Tensor, of: Callable[[Columns], tuple[Columns, ...
         made = []
         with np.errstate(over="ignore"):  # whoever reads an answer that is not finite asks for it in float64
             for columns in in_blocks(k, strip):
-                sorted_CK = np.array(u_KD[:, columns].numpy().T, order="C")
+                b_KC = u_KD[:, columns] if rows is None else u_KD[rows, columns]
+                sorted_CK = np.array(b_KC.numpy().T, order="C")
                 sorted_CK.sort(axis=1)
                 made.append((columns, of(sorted_CK)))
         return made
@@ -46,6 +52,13 @@ def mean_of(values_CN: Columns) -> Columns:
     """The mean along each line (C,), added up in float64."""
     mean_C: Columns = values_CN.mean(1, dtype=np.float64).astype(values_CN.dtype)
     return mean_C
+
+
+def middle_of(sorted_CK: Columns) -> Columns:
+    """The median of each line (C,): of an even number the mean of the two in the middle."""
+    k = sorted_CK.shape[1]
+    upper_C = sorted_CK[:, k // 2]
+    return upper_C.copy() if k % 2 else (sorted_CK[:, k // 2 - 1] + upper_C) / 2
 
 
 def share_outside(u_KD: Tensor, low_D: Tensor, high_D: Tensor) -> Tensor:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from foedus.aggregators.rule import Reduced, Rule
+from foedus.aggregators.rule import Reduced, Rule, at_least_0
 from foedus.aggregators.sorting import Columns, mean_of, over_sorted_columns, share_outside
-from foedus.core.errors import BadInput
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,7 @@ class TrimmedMean(Rule):
     f: int = 1
 
     def __post_init__(self) -> None:
-        if self.f < 0:
-            raise BadInput(f"f, the updates trimmed at each end, must be at least 0; got {self.f}")
+        at_least_0(self.f)
 
     @property
     def breakdown(self) -> str:
