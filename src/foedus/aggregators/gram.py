@@ -29,9 +29,7 @@ def gram(u_KD: Tensor, *, rows: Tensor | None = None, about: int | None = None, 
     k = len(u_KD) if rows is None else len(rows)
 
     def block_of(columns: slice) -> Tensor:
-        # Into memory of its own: what a product's last bits are depends on where its factors begin.
-        b_KC = u_KD[:, columns].clone(memory_format=torch.contiguous_format) if rows is None else u_KD[rows, columns]
-        b_KC = b_KC.to(dtype)
+        b_KC = (u_KD[:, columns] if rows is None else u_KD[rows, columns]).to(dtype)
         return b_KC if about is None else b_KC - u_KD[about, columns].to(dtype)
 
     def of(strip: slice) -> Tensor:
@@ -96,9 +94,8 @@ def combined(m_LK: Tensor, u_KD: Tensor) -> Tensor:
     out_LD = u_KD.new_empty(len(m_LK), d)
 
     def of(strip: slice) -> None:
-        for block in in_blocks(k, strip):
-            b_KC = u_KD[:, block].clone(memory_format=torch.contiguous_format)
-            out_LD[:, block] = m_LK @ b_KC
+        for columns in in_blocks(k, strip):
+            torch.mm(m_LK, u_KD[:, columns], out=out_LD[:, columns])
 
     over_strips(k, d, of)
     return out_LD
@@ -110,11 +107,11 @@ def distances_from(u_KD: Tensor, v_D: Tensor) -> Tensor:
 
     def of(strip: slice) -> Tensor:
         s_K = torch.zeros(k, dtype=torch.float64)
-        for block in in_blocks(k, strip):
-            c_KC = u_KD[:, block] - v_D[block]
+        for columns in in_blocks(k, strip):
+            c_KC = u_KD[:, columns] - v_D[columns]
             squares_K = c_KC.square().sum(1, dtype=torch.float64)
             if not bool(torch.isfinite(squares_K).all()):
-                squares_K = (u_KD[:, block].double() - v_D[block].double()).square().sum(1)
+                squares_K = (u_KD[:, columns].double() - v_D[columns].double()).square().sum(1)
             s_K += squares_K
         return s_K
 

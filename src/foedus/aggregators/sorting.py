@@ -50,7 +50,9 @@ def over_sorted_columns(
 
 def mean_of(values_CN: Columns) -> Columns:
     """The mean along each line (C,), added up in float64."""
-    mean_C: Columns = values_CN.mean(1, dtype=np.float64).astype(values_CN.dtype)
+    # einsum: the mean of short lines takes twice as long.
+    sum_C = np.einsum("cn->c", values_CN, dtype=np.float64, casting="safe")
+    mean_C: Columns = (sum_C / values_CN.shape[1]).astype(values_CN.dtype)
     return mean_C
 
 

@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import torch
+from torch import Tensor
+
 from foedus.core.types.torch_process import serial, spare_threads
 
 T = TypeVar("T")
@@ -37,6 +40,24 @@ def over_strips(k: int, d: int, work: Callable[[slice], T]) -> list[T]:
 
 def in_blocks(k: int, strip: slice) -> Iterator[slice]:
     """The blocks of a strip of K rows."""
-    width = max(64, BLOCK // max(1, k) // 64 * 64)
+    # Rows of a copied block do not begin a power of two apart, where they would be in each other's place in the cache:
+    # a product of such ones takes twice as long.
+    width = max(64, BLOCK // max(1, k) // 128 * 128) + 16
     for at in range(strip.start, strip.stop, width):
         yield slice(at, min(at + width, strip.stop))
+
+
+def finite_rows(u_KD: Tensor) -> Tensor:
+    """Which rows are finite: (K,) of truth values."""
+    k, d = u_KD.shape
+    if not u_KD.is_floating_point():
+        return torch.ones(k, dtype=torch.bool)
+
+    def work(strip: slice) -> Tensor:
+        # NaN and infinity survive a sum; the search for them runs only if the sum is suspect (it may just overflow).
+        good_K = torch.isfinite(u_KD[:, strip].sum(1))
+        for row in torch.nonzero(~good_K).flatten().tolist():
+            good_K[row] = torch.isfinite(u_KD[row, strip]).all()
+        return good_K
+
+    return torch.stack(over_strips(k, d, work)).all(0)
