@@ -34,7 +34,8 @@ def over_strips(k: int, d: int, work: Callable[[slice], T]) -> list[T]:
     with serial():  # torch's own threads would cut where it suits them
         if threads == 1:
             return [work(s) for s in strips]
-        with ThreadPoolExecutor(threads) as pool:
+        # A thread that is new has torch's own number of threads below it until it is told otherwise.
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return list(pool.map(work, strips))
 
 
