@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 
 import foedus as fd
+from foedus import aggregators as rules
 from foedus.core.types.aggregator import MAX_BLOCKS, MergeTree, blocks, fold
 from foedus.testing import check_aggregator, small
 
@@ -42,6 +43,16 @@ def test_rules_keep_their_laws(rule, exact: bool) -> None:
         (fd.TrimmedMean(f=1), (1.64, 1.06)),
         (fd.TrimmedMean(f=0), (2.0, 4.5 / 7)),
         (fd.TrimmedMean(f=3), (1.1, 1.9)),
+        (rules.GeometricMedian(), (1.04698893, 1.93420649)),
+        (rules.RFA(steps=200), (1.04698893, 1.93420649)),
+        (rules.Krum(f=2), (1.0, 2.0)),
+        (rules.MultiKrum(f=2), (1.0, 2.0)),
+        (rules.MultiKrum(f=2, m=5), (1.0, 2.0)),
+        (rules.MDA(f=2), (1.0, 2.0)),
+        (rules.Bulyan(f=1), (3.2 / 3, 5.8 / 3)),
+        (rules.MeaMed(f=2), (1.0, 2.0)),
+        (rules.NNM(f=2), (1.40571429, 1.44)),
+        (rules.NNM(f=2, then=rules.MeaMed(f=2)), (1.0, 2.0)),
     ],
     ids=str,
 )

@@ -86,8 +86,8 @@ class _Hoards(fd.Median):
     def empty(self) -> Any:
         return [object()]
 
-    def read(self, acc: Any, state: Any) -> Any:
-        return super().read([a for a in acc if isinstance(a, dict)], state)
+    def judge(self, acc: Any, state: Any) -> Any:
+        return super().judge([a for a in acc if isinstance(a, dict)], state)
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ class _Loses(fd.Median):
 class _Stumbles(fd.Median):
     """Cannot stand that nobody answered."""
 
-    def read(self, acc: Any, state: Any) -> Any:
-        return {k: v for k, v in super().read(acc, state)[0].items() if acc[0] is not None}, 1 / len(acc) and None
+    def judge(self, acc: Any, state: Any) -> Any:
+        return super().judge(acc, state) if 1 / len(acc) else None
 
 
 class _Nameless(fd.Mean):

@@ -15,7 +15,7 @@ from foedus.aggregators.strips import finite_rows
 from foedus.core.errors import BadInput
 from foedus.core.types.aggregator import Callability
 from foedus.core.types.suspicion import Suspicion
-from foedus.core.types.transform import Shapes, holds_numbers
+from foedus.core.types.transform import Shapes, holds_numbers, shapes_of
 from foedus.core.types.update import Tensors, Update, finite
 
 NUMBERS = "numbers"
@@ -102,14 +102,39 @@ class Rule(Callability):
         return None if all(s is None for s in state.values()) else state
 
     def read(self, acc: list[dict[str, Any]], state: Any) -> tuple[Tensors, Any]:
-        """The aggregate. The accumulator is taken apart, so that there is room for the stack."""
-        parts, after, _ = self._join(acc, state)
-        return parts, after
+        return self.judge(acc, state)[:2]
 
     def judge(self, acc: list[dict[str, Any]], state: Any) -> tuple[Tensors, Any, dict[int, Suspicion]]:
-        """What ``read`` answers, and how far every node's update was left out and off."""
-        parts, after, suspicions = self._join(acc, state)
-        return parts, after, suspicions()
+        """What ``read`` answers, and how far every node's update was left out and off.
+
+        The accumulator is taken apart, so that there is room for the stack.
+        """
+        rows = sorted(acc, key=lambda row: row["node"])
+        acc.clear()
+        if not rows:
+            return {}, state, {}
+        good = [row for row in rows if finite(row["parts"])]
+        suspicions = {row["node"]: Suspicion(1.0, math.inf) for row in rows}
+        self.require(len(good), len(rows))
+        del rows
+        nodes = [row["node"] for row in good]
+        shapes = shapes_of(good[0]["parts"])
+        out: dict[str, Tensor] = {}
+        after = {}
+        for name, parts in _vectors(shapes).items():
+            u_KD = _stacked(good, parts)
+            before = self.begin(u_KD.shape[1]) if state is None else state[name]
+            reduced, after[name] = self._reduced(u_KD, nodes, before)
+            at = 0
+            for p in parts:
+                shape, dtype = shapes[p]
+                size = math.prod(shape)
+                out[p] = reduced.u_D[at : at + size].to(dtype).view(shape)
+                at += size
+            if name == NUMBERS or NUMBERS not in after:
+                suspicions |= dict(zip(nodes, _suspicions(u_KD, reduced), strict=True))
+        forgetful = all(s is None for s in after.values())
+        return {p: out[p] for p in shapes}, None if forgetful else after, suspicions
 
     def __call__(self, u_KD: Tensor, weights_K: Sequence[float] | Tensor | None = None) -> Tensor:
         """Aggregate K updates of D numbers. Weights are ignored, the input is not changed."""
@@ -124,42 +149,12 @@ class Rule(Callability):
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
-    def _join(self, acc: list[dict[str, Any]], state: Any) -> tuple[Tensors, Any, Callable[[], dict[int, Suspicion]]]:
-        rows = sorted(acc, key=lambda row: row["node"])
-        acc.clear()
-        good = [row for row in rows if finite(row["parts"])]
-        suspicions = {row["node"]: Suspicion(1.0, math.inf) for row in rows if not finite(row["parts"])}
-        if not rows:
-            return {}, state, dict
-        self.require(len(good), len(rows))
-        nodes, first = [row["node"] for row in good], good[0]["parts"]
-        shapes = {name: (tuple(t.shape), t.dtype) for name, t in first.items()}
-        del rows, first
-        out: dict[str, Tensor] = {}
-        after = {}
-        told: Callable[[], dict[int, Suspicion]] | None = None
-        for name, parts in _vectors(shapes).items():
-            u_KD = _stacked(good, parts)
-            before = self.begin(u_KD.shape[1]) if state is None else state[name]
-            reduced, after[name] = self._reduced(u_KD, nodes, before)
-            at = 0
-            for p in parts:
-                shape, dtype = shapes[p]
-                size = math.prod(shape)
-                out[p] = reduced.u_D[at : at + size].to(dtype).view(shape)
-                at += size
-            if name == NUMBERS or told is None:
-
-                def told(u_KD: Tensor = u_KD, reduced: Reduced = reduced) -> dict[int, Suspicion]:
-                    return suspicions | dict(zip(nodes, _suspicions(u_KD, reduced), strict=True))
-
-        forgetful = all(s is None for s in after.values())
-        return {p: out[p] for p in shapes}, None if forgetful else after, told or dict
-
     def _reduced(self, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Reduced, Any]:
         """Where a rule's own sums overflow, its answer is that in float64: between finite numbers it is finite."""
         if u_KD.dtype not in (torch.float32, torch.float64):  # half precision, and whole numbers
             u_KD = u_KD.float() if u_KD.is_floating_point() else u_KD.double()
+        if not u_KD.shape[1]:
+            return Reduced(u_KD[0], torch.zeros(len(u_KD))), state
         reduced, after = self.step(u_KD, nodes, state)
         if finite({"u": reduced.u_D}) or u_KD.dtype is torch.float64:
             return reduced, after
