@@ -19,11 +19,10 @@ def mean_around_median(u_KD: Tensor, near: int, rows: Tensor | None = None) -> t
     """
 
     def of(sorted_CK: Columns) -> tuple[Columns, Columns, Columns]:
-        # The nearest ones stand side by side: of all places for so many, that where the further end is nearest.
-        starts = np.arange(sorted_CK.shape[1] - near + 1)
+        # The nearest ones stand side by side: from the lowest on, one gives way while the next above is nearer.
         median_C1 = middle_of(sorted_CK)[:, None]
-        first_CS, last_CS = sorted_CK[:, starts], sorted_CK[:, starts + near - 1]
-        start_C1 = np.maximum(median_C1 - first_CS, last_CS - median_C1).argmin(1)[:, None]
+        below_CS, above_CS = sorted_CK[:, : sorted_CK.shape[1] - near], sorted_CK[:, near:]
+        start_C1 = (above_CS - median_C1 < median_C1 - below_CS).sum(1, keepdims=True)
         low_C1 = np.take_along_axis(sorted_CK, start_C1, 1)
         high_C1 = np.take_along_axis(sorted_CK, start_C1 + near - 1, 1)
         nearest_CN = np.take_along_axis(sorted_CK, start_C1 + np.arange(near), 1)
