@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import functools
+import importlib
+import importlib.util
 import os
 import platform
 import shlex
@@ -15,6 +18,7 @@ import time
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -97,6 +101,18 @@ def fail(message: str) -> Any:
     """End with one line and the status for bad input."""
     print(f"error: {message}", file=sys.stderr)
     raise SystemExit(2)
+
+
+@functools.cache
+def byzfl() -> ModuleType | None:
+    """ByzFL's rules, or None where it is not installed: without its own first lines, which import torchvision."""
+    found = importlib.util.find_spec("byzfl")
+    if found is None or found.submodule_search_locations is None:
+        return None
+    package = ModuleType("byzfl")
+    package.__path__ = list(found.submodule_search_locations)
+    sys.modules["byzfl"] = package
+    return importlib.import_module("byzfl.aggregators")
 
 
 def origin() -> dict[str, str]:

@@ -4,16 +4,15 @@ Not a test. ByzFL's first import asks for torchvision and seaborn, which no rule
 the tests: ``pip install --no-deps byzfl``, then ``python tests/aggregators/record_byzfl.py``.
 """
 
-import importlib.util
 import json
-import sys
+import runpy
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
 RECORDED = Path(__file__).with_name("byzfl.json")
+COMMON = Path(__file__).parents[2] / "benchmarks" / "common.py"
 
 SHAPES = {
     # (n, d, f) by rule, with n at the least that our rules allow for it
@@ -39,20 +38,11 @@ def stacks(n: int, d: int, f: int, seed: int) -> dict[str, np.ndarray]:
     return {"normal": normal, "attacked": attacked, "ties": ties, "equal rows": twice}
 
 
-def byzfl() -> ModuleType:
-    """ByzFL's rules without the package's own first lines, which import its benchmarks."""
-    found = importlib.util.find_spec("byzfl")
-    if found is None or found.submodule_search_locations is None:
-        raise SystemExit("error: install it first: pip install --no-deps byzfl")
-    package = ModuleType("byzfl")
-    package.__path__ = list(found.submodule_search_locations)
-    sys.modules["byzfl"] = package
-    return importlib.import_module("byzfl.aggregators")
-
-
 def main() -> None:
     """Writes the file."""
-    rules, out = byzfl(), []
+    rules, out = runpy.run_path(str(COMMON))["byzfl"](), []
+    if rules is None:
+        raise SystemExit("error: install it first: pip install --no-deps byzfl")
     for name, shapes in SHAPES.items():
         for seed, (n, d, f) in enumerate(shapes):
             for options in OPTIONS.get(name, [{"f": f}]):

@@ -15,6 +15,7 @@ from foedus.aggregators.strips import finite_rows
 from foedus.core.errors import BadInput
 from foedus.core.types.aggregator import Callability
 from foedus.core.types.suspicion import Suspicion
+from foedus.core.types.torch_process import serial
 from foedus.core.types.transform import Shapes, holds_numbers, shapes_of
 from foedus.core.types.update import Tensors, Update, finite
 
@@ -142,9 +143,10 @@ class Rule(Callability):
         if weights_K is not None and len(weights_K) != len(u_KD):
             raise BadInput(f"{len(u_KD)} updates have {len(weights_K)} weights: give one each, or none")
         stack, d = u_KD.reshape(len(u_KD), -1), u_KD[0].numel()
-        good = torch.nonzero(finite_rows(stack)).flatten().tolist()
-        self.require(len(good), len(stack))
-        reduced, _ = self._reduced(stack if len(good) == len(stack) else stack[good], good, self.begin(d))
+        with serial():  # torch's threads and ours would wait for each other
+            good = torch.nonzero(finite_rows(stack)).flatten().tolist()
+            self.require(len(good), len(stack))
+            reduced, _ = self._reduced(stack if len(good) == len(stack) else stack[good], good, self.begin(d))
         return reduced.u_D.to(u_KD.dtype).view(u_KD.shape[1:])
 
     # -- inside ----------------------------------------------------------------------------------------------------
