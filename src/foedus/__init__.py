@@ -28,7 +28,21 @@ if TYPE_CHECKING:
         tracking,
         transforms,
     )
-    from foedus.aggregators import MajorityVote, Mean, Median, TrimmedMean
+    from foedus.aggregators import (
+        MDA,
+        NNM,
+        RFA,
+        Bucketing,
+        Bulyan,
+        GeometricMedian,
+        Krum,
+        MajorityVote,
+        MeaMed,
+        Mean,
+        Median,
+        MultiKrum,
+        TrimmedMean,
+    )
     from foedus.attacks import (
         ALIE,
         IPM,
@@ -174,31 +188,34 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALIE", "AdPsgd", "Adversary", "AfterCommits", "Aggregator", "All", "Always", "Answer", "Asked", "Attack",
-    "Availability", "Available", "BUFFERS", "Backdoor", "BadInput", "Budget", "BySize", "Callability", "Cast",
-    "Centralized", "Chain", "Checkpoint", "Choco", "CleanLabelNoise", "Clip", "Cohort", "Columns", "ConstrainAndScale",
-    "Contraction", "Deadline", "Deadlock", "DelayCompensation", "Denominator", "Difference", "Dissensus",
-    "DistributedBackdoor", "Ditto", "Diverged", "Drawn", "EASGD", "EdgeCase", "ErrorFeedback", "Evaluate", "Examples",
-    "Failed", "FeatureParallel", "FedAdagrad", "FedAdam", "FedAsync", "FedAvg", "FedAvgM", "FedBN", "FedBuff", "FedDyn",
-    "FedNova", "FedPer", "FedProx", "FedRep", "FedYogi", "FederatedClassifier", "FederatedDataset",
-    "FederatedRegressor", "Federation", "FineTune", "Fixed", "FoedusError", "Fraction", "FreeRider", "Gaussian",
-    "Gossip", "Gradient", "Hierarchical", "History", "IFCA", "IPM", "Identity", "Interrupted", "Job", "Key",
-    "LabelFlip", "Late", "Layout", "Link", "Local", "LocalOnly", "LocalSGD", "Looks", "Lost", "MLflow", "MajorityVote",
-    "Mean", "Mechanism", "Median", "Message", "Metric", "Mimic", "MinMax", "MinSum", "Model", "ModelReplacement",
-    "Network", "NobodyInTime", "NodeFailed", "NodeState", "NodeView", "NotFinite", "Optimised", "OverSelect",
-    "ParameterServer", "Parts", "Patch", "Patience", "Peer", "Phased", "Poisson", "Policy", "Population", "PowerSGD",
-    "Processes", "ProgramError", "PushSum", "QFFL", "QSGD", "Quorum", "RandomK", "Record", "Reduced", "Refused",
-    "Release", "Roster", "Rows", "Run", "Runtime", "Scaffold", "Scaling", "Selection", "Sends", "Sensitivity",
-    "ServerOptimizer", "Shapes", "Sign", "SignFlip", "Simulation", "Spell", "StaleSynchronous", "State", "StopRule",
-    "StorageFailed", "Sybils", "SyncSGD", "Target", "TensorBoard", "TensorParallel", "Tensors", "Ternary", "TooFew",
-    "TopK", "Topology", "Transform", "TrimmedMean", "Until", "Update", "WandB", "Work", "WorkerError", "WrongShape",
-    "WrongWeight", "aggregators", "attacks", "data", "fold", "holds_numbers", "jobs", "join", "models", "nbytes",
-    "network", "optimizers", "programs", "release", "replace", "report", "sampling", "shapes_of", "topologies",
-    "tracking", "train", "transforms",
+    "Availability", "Available", "BUFFERS", "Backdoor", "BadInput", "Bucketing", "Budget", "Bulyan", "BySize",
+    "Callability", "Cast", "Centralized", "Chain", "Checkpoint", "Choco", "CleanLabelNoise", "Clip", "Cohort",
+    "Columns", "ConstrainAndScale", "Contraction", "Deadline", "Deadlock", "DelayCompensation", "Denominator",
+    "Difference", "Dissensus", "DistributedBackdoor", "Ditto", "Diverged", "Drawn", "EASGD", "EdgeCase",
+    "ErrorFeedback", "Evaluate", "Examples", "Failed", "FeatureParallel", "FedAdagrad", "FedAdam", "FedAsync",
+    "FedAvg", "FedAvgM", "FedBN", "FedBuff", "FedDyn", "FedNova", "FedPer", "FedProx", "FedRep", "FedYogi",
+    "FederatedClassifier", "FederatedDataset", "FederatedRegressor", "Federation", "FineTune", "Fixed",
+    "FoedusError", "Fraction", "FreeRider", "Gaussian", "GeometricMedian", "Gossip", "Gradient", "Hierarchical",
+    "History", "IFCA", "IPM", "Identity", "Interrupted", "Job", "Key", "Krum", "LabelFlip", "Late", "Layout",
+    "Link", "Local", "LocalOnly", "LocalSGD", "Looks", "Lost", "MDA", "MLflow", "MajorityVote", "MeaMed", "Mean",
+    "Mechanism", "Median", "Message", "Metric", "Mimic", "MinMax", "MinSum", "Model", "ModelReplacement",
+    "MultiKrum", "NNM", "Network", "NobodyInTime", "NodeFailed", "NodeState", "NodeView", "NotFinite", "Optimised",
+    "OverSelect", "ParameterServer", "Parts", "Patch", "Patience", "Peer", "Phased", "Poisson", "Policy",
+    "Population", "PowerSGD", "Processes", "ProgramError", "PushSum", "QFFL", "QSGD", "Quorum", "RFA", "RandomK",
+    "Record", "Reduced", "Refused", "Release", "Roster", "Rows", "Run", "Runtime", "Scaffold", "Scaling",
+    "Selection", "Sends", "Sensitivity", "ServerOptimizer", "Shapes", "Sign", "SignFlip", "Simulation", "Spell",
+    "StaleSynchronous", "State", "StopRule", "StorageFailed", "Sybils", "SyncSGD", "Target", "TensorBoard",
+    "TensorParallel", "Tensors", "Ternary", "TooFew", "TopK", "Topology", "Transform", "TrimmedMean", "Until",
+    "Update", "WandB", "Work", "WorkerError", "WrongShape", "WrongWeight", "aggregators", "attacks", "data", "fold",
+    "holds_numbers", "jobs", "join", "models", "nbytes", "network", "optimizers", "programs", "release", "replace",
+    "report", "sampling", "shapes_of", "topologies", "tracking", "train", "transforms",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazily(
     __name__,
     {
+        "foedus.aggregators": (
+            "Bucketing Bulyan GeometricMedian Krum MDA MajorityVote MeaMed Mean Median MultiKrum NNM RFA TrimmedMean"
         "foedus.aggregators": "MajorityVote Mean Median TrimmedMean",
         "foedus.attacks": (
             "ALIE IPM Adversary Attack Backdoor CleanLabelNoise Columns ConstrainAndScale Dissensus "

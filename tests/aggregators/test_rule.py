@@ -19,10 +19,10 @@ from foedus.aggregators import (
     MeaMed,
     Median,
     MultiKrum,
-    Reduced,
     Rule,
     TrimmedMean,
 )
+from foedus.aggregators.rule import Reduced
 from foedus.core.types.aggregator import fold
 from foedus.testing import check_aggregator, small
 

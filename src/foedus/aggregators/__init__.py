@@ -11,7 +11,7 @@ from foedus.aggregators.mean import Mean
 from foedus.aggregators.median import Median
 from foedus.aggregators.nnm import NNM
 from foedus.aggregators.preaggregation import PreAggregation
-from foedus.aggregators.rule import Reduced, Rule
+from foedus.aggregators.rule import Rule
 from foedus.aggregators.sum import Sum
 from foedus.aggregators.trimmed_mean import TrimmedMean
 from foedus.core.types.aggregator import Aggregator, Callability
@@ -32,7 +32,6 @@ __all__ = [
     "NNM",
     "PreAggregation",
     "RFA",
-    "Reduced",
     "Rule",
     "Sum",
     "TrimmedMean",

@@ -114,16 +114,17 @@ class Rule(Callability):
         acc.clear()
         if not rows:
             return {}, state, {}
-        good = [row for row in rows if finite(row["parts"])]
+        shapes, vectors = shapes_of(rows[0]["parts"]), _vectors(shapes_of(rows[0]["parts"]))
         suspicions = {row["node"]: Suspicion(1.0, math.inf) for row in rows}
-        self.require(len(good), len(rows))
-        del rows
-        nodes = [row["node"] for row in good]
-        shapes = shapes_of(good[0]["parts"])
+        stacks = {name: _stacked(rows, parts) for name, parts in vectors.items()}
+        good_K = torch.stack([finite_rows(u_KD) for u_KD in stacks.values()]).all(0)
+        nodes = [row["node"] for row, good in zip(rows, good_K.tolist(), strict=True) if good]
+        self.require(len(nodes), len(rows))
         out: dict[str, Tensor] = {}
         after = {}
-        for name, parts in _vectors(shapes).items():
-            u_KD = _stacked(good, parts)
+        for name, parts in vectors.items():
+            u_KD = stacks.pop(name)
+            u_KD = u_KD if len(nodes) == len(rows) else u_KD[good_K]
             before = self.begin(u_KD.shape[1]) if state is None else state[name]
             reduced, after[name] = self._reduced(u_KD, nodes, before)
             at = 0
