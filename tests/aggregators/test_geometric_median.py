@@ -98,3 +98,13 @@ def test_rfa_is_weiszfelds_steps_from_the_mean_and_leads_to_the_smoothed_median(
 def test_settings_that_mean_nothing_are_refused(make, says: str) -> None:
     with pytest.raises(fd.BadInput, match=says):
         make()
+
+
+def test_a_guess_by_some_coordinates_that_is_wrong_is_made_good() -> None:
+    """The first update is the best of all by the coordinates that are looked at, and very far off by another."""
+    u = torch.randn(9, 5000, generator=torch.Generator().manual_seed(0))
+    u[0, :4096] = u[1:, :4096].mean(0)
+    u[0, 4999] = 1e15
+    honest = u.clone()
+    honest[0, 4999] = 1e6
+    torch.testing.assert_close(GeometricMedian()(u)[:4999], GeometricMedian()(honest)[:4999], rtol=0, atol=1e-4)

@@ -15,6 +15,12 @@ from foedus.core.errors import BadInput
 STEPS = 10_000
 """Steps at the most. Some tens do, but where the optimum is almost one of the updates."""
 
+SAMPLE = 4096
+"""Coordinates by which the best of the updates is guessed."""
+
+FAR = 1000.0
+"""A wrong guess costs digits if it is this many times as far from the best as half of the others, and is made good."""
+
 LEAST_TOLERANCE = 1e-8
 """Below this a sum's excess cannot be told in float64."""
 
@@ -52,9 +58,7 @@ class GeometricMedian(Rule):
         return "n >= 2f + 1"
 
     def reduce(self, u_KD: Tensor) -> Reduced:
-        far_KK = squared_distances(u_KD).sqrt_()
-        best_K = _best(far_KK)
-        b_KK = gram(u_KD, about=int(best_K[0]), wide=True)
+        b_KK, far_KK, best_K = _about_the_best(u_KD)
         optimal = [] if self.smoothing else [j for j in best_K.tolist() if _slope_at(j, b_KK, far_KK) <= self.tolerance]
         if optimal:
             c_K = torch.zeros(len(u_KD), dtype=torch.float64)
@@ -89,7 +93,7 @@ class RFA(Rule):
 
     def reduce(self, u_KD: Tensor) -> Reduced:
         k = len(u_KD)
-        b_KK = gram(u_KD, about=int(_best(squared_distances(u_KD).sqrt_())[0]), wide=True)
+        b_KK, _, _ = _about_the_best(u_KD)
         c_K = torch.full((k,), 1 / k, dtype=torch.float64)
         for _ in range(self.steps):
             w_K = _pulls(b_KK, c_K, self.smoothing)
@@ -106,19 +110,41 @@ def _weighted(u_KD: Tensor, c_K: Tensor) -> Reduced:
     return Reduced(combined(c_K[None], u_KD)[0], 1 - c_K / c_K.max())
 
 
-def _best(far_KK: Tensor) -> Tensor:
-    """The updates whose distances from all have the least sum, to what float32 can tell, and the first of them first.
+def _about_the_best(u_KD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Inner products about the best update, all distances, and the updates that are as good, the best one first.
 
-    An optimum that is an update is among them. Seen from there, no other is so far that it costs the rest their digits.
+    The best are those whose distances from all have the least sum: an optimum that is an update is among them. Seen
+    from there, no other update is so far that it costs the rest their digits.
     """
+    # Which one that is, is guessed by some coordinates, so that the whole stack is read once.
+    some_KC = u_KD[:, :SAMPLE].double()
+    guess = int(_best(squared_distances(some_KC).sqrt_())[0])
+    b_KK = gram(u_KD, about=guess, wide=True)
+    far_KK = squared_distances(u_KD, b_KK).sqrt_()
+    best_K = _best(far_KK)
+    best = int(best_K[0])
+    if b_KK[best, best] > FAR**2 * far_KK[best].median() ** 2:
+        return gram(u_KD, about=best, wide=True), far_KK, best_K
+    return _about(b_KK, best), far_KK, best_K
+
+
+def _best(far_KK: Tensor) -> Tensor:
+    """The updates whose distances from all have the least sum, to what rounding lets tell."""
     sum_K = far_KK.sum(1)
     return torch.nonzero(sum_K <= sum_K.min() * (1 + 1e-5)).flatten()
+
+
+def _about(b_KK: Tensor, j: int) -> Tensor:
+    """Inner products about another update."""
+    about_KK = b_KK - b_KK[j] - b_KK[:, j, None] + b_KK[j, j]
+    about_KK[j], about_KK[:, j] = 0.0, 0.0
+    return about_KK
 
 
 def _slope_at(j: int, b_KK: Tensor, far_KK: Tensor) -> float:
     """How much, at most, the sum of distances is above the least there is, as a share of it, at update j."""
     same_K = far_KK[j] == 0
-    b_KK = b_KK - b_KK[j] - b_KK[:, j, None] + b_KK[j, j]  # about j
+    b_KK = _about(b_KK, j)
     pull_K = (1 / b_KK.diagonal().clamp(min=0).sqrt()).masked_fill(same_K, 0)
     slope = math.sqrt(max(0.0, float(pull_K @ b_KK @ pull_K)))
     return _excess(slope - int(same_K.sum()), len(b_KK))

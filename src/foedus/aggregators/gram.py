@@ -14,6 +14,9 @@ TRUSTED = 1 / 16
 """A squared distance is taken from inner products if it is at least this share of the two squared lengths. If it is
 less, too few digits are left of the difference, and it is computed about one of the two."""
 
+TRUSTED_WIDE = 1e-8
+"""The same for products in float64."""
+
 TINY = 1e-30
 """Squared lengths below this are computed in float64, as are those that overflow float32."""
 
@@ -30,11 +33,14 @@ def gram(u_KD: Tensor, *, rows: Tensor | None = None, about: int | None = None, 
 
     def block_of(columns: slice) -> Tensor:
         b_KC = (u_KD[:, columns] if rows is None else u_KD[rows, columns]).to(dtype)
-        return b_KC if about is None else b_KC - u_KD[about, columns].to(dtype)
+        if about is None:
+            return b_KC
+        about_C = u_KD[about, columns].to(dtype)
+        return b_KC - about_C if b_KC.data_ptr() == u_KD[:, columns].data_ptr() else b_KC.sub_(about_C)
 
     def of(strip: slice) -> Tensor:
         g_KK = torch.zeros(k, k, dtype=torch.float64)
-        for columns in in_blocks(k, strip):
+        for columns in in_blocks(k * dtype.itemsize // 4, strip):
             b_KC = block_of(columns)
             g_KK += b_KC @ b_KC.T
         return g_KK
@@ -55,20 +61,22 @@ def _vanished(u_KD: Tensor, rows: Tensor | None, about: int | None, small_K: Ten
     return any(not bool((u_KD[n] == zero_D).all()) for n in numbers.tolist())
 
 
-def squared_distances(u_KD: Tensor) -> Tensor:
+def squared_distances(u_KD: Tensor, g_KK: Tensor | None = None) -> Tensor:
     """Squared distances (K, K) of the rows: float64, symmetric, 0 between equal rows.
+
+    ``g_KK``  their inner products in float64, about whichever row, where they are at hand.
 
     From one Gram matrix, ||u||^2 + ||v||^2 - 2 u.v. Where the two are close to each other and far from 0 that is a
     difference of almost equal numbers: those rows are taken about one of them, until no pair is left. Rows that are as
     far from 0 as from each other need one product, a cluster of them one more.
     """
-    d_KK, close_KK = _from_gram(gram(u_KD))
+    d_KK, close_KK = _from_gram(gram(u_KD), TRUSTED) if g_KK is None else _from_gram(g_KK, TRUSTED_WIDE)
     while bool(close_KK.any()):
         about = int(close_KK.sum(1).argmax())
         near_K = close_KK[about].clone()
         near_K[about] = True
         rows = torch.nonzero(near_K).flatten()
-        again_NN, still_NN = _from_gram(gram(u_KD, rows=rows, about=about))
+        again_NN, still_NN = _from_gram(gram(u_KD, rows=rows, about=about), TRUSTED)
         at = int((rows < about).sum())
         still_NN[at], still_NN[:, at] = False, False  # lengths about a row are its distances
         pairs = torch.meshgrid(rows, rows, indexing="ij")
@@ -78,12 +86,12 @@ def squared_distances(u_KD: Tensor) -> Tensor:
     return d_KK
 
 
-def _from_gram(g_KK: Tensor) -> tuple[Tensor, Tensor]:
+def _from_gram(g_KK: Tensor, trusted: float) -> tuple[Tensor, Tensor]:
     """Squared distances, and which of them have lost too many digits."""
     g_KK = (g_KK + g_KK.T) / 2
     both_KK = g_KK.diagonal()[:, None] + g_KK.diagonal()[None, :]
     d_KK = (both_KK - 2 * g_KK).clamp_(min=0)
-    close_KK = (d_KK < TRUSTED * both_KK) & ~torch.eye(len(g_KK), dtype=torch.bool)
+    close_KK = (d_KK < trusted * both_KK) & ~torch.eye(len(g_KK), dtype=torch.bool)
     return d_KK.fill_diagonal_(0), close_KK
 
 
