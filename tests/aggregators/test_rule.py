@@ -133,6 +133,12 @@ def test_nothing_given_is_changed_and_kinds_of_numbers_stay() -> None:
     assert Median()(torch.tensor([[1, 2], [3, 4], [5, 7]])).tolist() == [3, 4]
     assert Median()(torch.ones(3, 2, 2)).shape == (2, 2)
     assert Median()(torch.ones(3, 0)).shape == (0,)
+    turned = normal(9, 11).T  # columns lie side by side
+    for rule in RULES:
+        torch.testing.assert_close(rule(turned), rule(turned.contiguous()))
+    for rule in RULES:
+        with pytest.raises(fd.BadInput, match="finite updates; got 0"):
+            rule(torch.ones(0, 3))
 
 
 def test_weights_are_ignored_but_counted() -> None:

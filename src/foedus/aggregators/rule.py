@@ -143,7 +143,8 @@ class Rule(Callability):
         u_KD = torch.as_tensor(u_KD).detach()
         if weights_K is not None and len(weights_K) != len(u_KD):
             raise BadInput(f"{len(u_KD)} updates have {len(weights_K)} weights: give one each, or none")
-        stack, d = u_KD.reshape(len(u_KD), -1), u_KD[0].numel()
+        d = math.prod(u_KD.shape[1:])
+        stack = u_KD.reshape(len(u_KD), d)
         with serial():  # torch's threads and ours would wait for each other
             good = torch.nonzero(finite_rows(stack)).flatten().tolist()
             self.require(len(good), len(stack))

@@ -24,17 +24,24 @@ def over_sorted_columns(
 ) -> tuple[Tensor, ...]:
     """``of`` makes of sorted columns (C, K) some vectors (C,), and this of all columns those vectors (D,).
 
+    What ``of`` is given is written over by the next columns: its vectors are no views of it.
+
     ``rows``  the numbers of the rows that are meant, all by default.
     """
-    k, d = u_KD.shape
+    d = u_KD.shape[1]
+    k = len(u_KD) if rows is None else len(rows)
     out: list[Tensor] = []
 
     def work(strip: slice) -> list[tuple[slice, tuple[Columns, ...]]]:
         made = []
+        blocks = list(in_blocks(k, strip))
+        widest = max((b.stop - b.start for b in blocks), default=0)
+        lines_CK = np.empty((widest, k), dtype=u_KD[:0].numpy().dtype)  # fresh memory would cost as much as the copy
         with np.errstate(over="ignore"):  # whoever reads an answer that is not finite asks for it in float64
-            for columns in in_blocks(k, strip):
+            for columns in blocks:
                 b_KC = u_KD[:, columns] if rows is None else u_KD[rows, columns]
-                sorted_CK = np.array(b_KC.numpy().T, order="C")
+                sorted_CK = lines_CK[: columns.stop - columns.start]
+                np.copyto(sorted_CK, b_KC.numpy().T)
                 sorted_CK.sort(axis=1)
                 made.append((columns, of(sorted_CK)))
         return made
