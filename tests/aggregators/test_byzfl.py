@@ -7,6 +7,8 @@ Where ByzFL is not what the paper says, the paper's rule is ours, and the cases 
 - All of them accept any f below n / 2; ours refuse what their paper does not cover (Krum: n >= 2f + 3).
 - Which of equally far values counts is left to ``argpartition`` by MeaMed, NNM and Multi-Krum, so that another order of
   the nodes gives another answer: cases whose answer hangs on that are left out.
+- An update that is not finite takes part: with NaN in one of nine and f = 2, ByzFL's Krum answers that update. Ours are
+  held to what they answer without it in ``test_rule.py``.
 - The geometric median: three steps from 0 with distances of at least 0.1 by default, which has not converged; recorded
   with 20,000 steps.
 """
