@@ -119,12 +119,14 @@ if TYPE_CHECKING:
     from foedus.jobs import Evaluate, Gradient, LocalSGD
     from foedus.optimizers import ServerOptimizer
     from foedus.programs import (
+        BASGD,
         EASGD,
         IFCA,
         QFFL,
         AdPsgd,
         Centralized,
         Choco,
+        ClippedGossip,
         DelayCompensation,
         Ditto,
         FeatureParallel,
@@ -147,10 +149,12 @@ if TYPE_CHECKING:
         LocalOnly,
         ParameterServer,
         PushSum,
+        RobustGossip,
         Scaffold,
         StaleSynchronous,
         SyncSGD,
         TensorParallel,
+        ZenoPlusPlus,
     )
     from foedus.runtimes import Local, Processes, Simulation
     from foedus.sampling import (
@@ -188,27 +192,27 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALIE", "AdPsgd", "Adversary", "AfterCommits", "Aggregator", "All", "Always", "Answer", "Asked", "Attack",
-    "Availability", "Available", "BUFFERS", "Backdoor", "BadInput", "Bucketing", "Budget", "Bulyan", "BySize",
-    "Callability", "Cast", "Centralized", "Chain", "Checkpoint", "Choco", "CleanLabelNoise", "Clip", "Cohort",
-    "Columns", "ConstrainAndScale", "Contraction", "Deadline", "Deadlock", "DelayCompensation", "Denominator",
+    "Availability", "Available", "BASGD", "BUFFERS", "Backdoor", "BadInput", "Bucketing", "Budget", "Bulyan", "BySize",
+    "Callability", "Cast", "Centralized", "Chain", "Checkpoint", "Choco", "CleanLabelNoise", "Clip", "ClippedGossip",
+    "Cohort", "Columns", "ConstrainAndScale", "Contraction", "Deadline", "Deadlock", "DelayCompensation", "Denominator",
     "Difference", "Dissensus", "DistributedBackdoor", "Ditto", "Diverged", "Drawn", "EASGD", "EdgeCase",
-    "ErrorFeedback", "Evaluate", "Examples", "Failed", "FeatureParallel", "FedAdagrad", "FedAdam", "FedAsync",
-    "FedAvg", "FedAvgM", "FedBN", "FedBuff", "FedDyn", "FedNova", "FedPer", "FedProx", "FedRep", "FedYogi",
-    "FederatedClassifier", "FederatedDataset", "FederatedRegressor", "Federation", "FineTune", "Fixed",
-    "FoedusError", "Fraction", "FreeRider", "Gaussian", "GeometricMedian", "Gossip", "Gradient", "Hierarchical",
-    "History", "IFCA", "IPM", "Identity", "Interrupted", "Job", "Key", "Krum", "LabelFlip", "Late", "Layout",
-    "Link", "Local", "LocalOnly", "LocalSGD", "Looks", "Lost", "MDA", "MLflow", "MajorityVote", "MeaMed", "Mean",
-    "Mechanism", "Median", "Message", "Metric", "Mimic", "MinMax", "MinSum", "Model", "ModelReplacement",
-    "MultiKrum", "NNM", "Network", "NobodyInTime", "NodeFailed", "NodeState", "NodeView", "NotFinite", "Optimised",
-    "OverSelect", "ParameterServer", "Parts", "Patch", "Patience", "Peer", "Phased", "Poisson", "Policy",
-    "Population", "PowerSGD", "Processes", "ProgramError", "PushSum", "QFFL", "QSGD", "Quorum", "RFA", "RandomK",
-    "Record", "Reduced", "Refused", "Release", "Roster", "Rows", "Run", "Runtime", "Scaffold", "Scaling",
-    "Selection", "Sends", "Sensitivity", "ServerOptimizer", "Shapes", "Sign", "SignFlip", "Simulation", "Spell",
-    "StaleSynchronous", "State", "StopRule", "StorageFailed", "Sybils", "SyncSGD", "Target", "TensorBoard",
-    "TensorParallel", "Tensors", "Ternary", "TooFew", "TopK", "Topology", "Transform", "TrimmedMean", "Until",
-    "Update", "WandB", "Work", "WorkerError", "WrongShape", "WrongWeight", "aggregators", "attacks", "data", "fold",
-    "holds_numbers", "jobs", "join", "models", "nbytes", "network", "optimizers", "programs", "release", "replace",
-    "report", "sampling", "shapes_of", "topologies", "tracking", "train", "transforms",
+    "ErrorFeedback", "Evaluate", "Examples", "Failed", "FeatureParallel", "FedAdagrad", "FedAdam", "FedAsync", "FedAvg",
+    "FedAvgM", "FedBN", "FedBuff", "FedDyn", "FedNova", "FedPer", "FedProx", "FedRep", "FedYogi", "FederatedClassifier",
+    "FederatedDataset", "FederatedRegressor", "Federation", "FineTune", "Fixed", "FoedusError", "Fraction", "FreeRider",
+    "Gaussian", "GeometricMedian", "Gossip", "Gradient", "Hierarchical", "History", "IFCA", "IPM", "Identity",
+    "Interrupted", "Job", "Key", "Krum", "LabelFlip", "Late", "Layout", "Link", "Local", "LocalOnly", "LocalSGD",
+    "Looks", "Lost", "MDA", "MLflow", "MajorityVote", "MeaMed", "Mean", "Mechanism", "Median", "Message", "Metric",
+    "Mimic", "MinMax", "MinSum", "Model", "ModelReplacement", "MultiKrum", "NNM", "Network", "NobodyInTime",
+    "NodeFailed", "NodeState", "NodeView", "NotFinite", "Optimised", "OverSelect", "ParameterServer", "Parts", "Patch",
+    "Patience", "Peer", "Phased", "Poisson", "Policy", "Population", "PowerSGD", "Processes", "ProgramError", "PushSum",
+    "QFFL", "QSGD", "Quorum", "RFA", "RandomK", "Record", "Reduced", "Refused", "Release", "RobustGossip", "Roster",
+    "Rows", "Run", "Runtime", "Scaffold", "Scaling", "Selection", "Sends", "Sensitivity", "ServerOptimizer", "Shapes",
+    "Sign", "SignFlip", "Simulation", "Spell", "StaleSynchronous", "State", "StopRule", "StorageFailed", "Sybils",
+    "SyncSGD", "Target", "TensorBoard", "TensorParallel", "Tensors", "Ternary", "TooFew", "TopK", "Topology",
+    "Transform", "TrimmedMean", "Until", "Update", "WandB", "Work", "WorkerError", "WrongShape", "WrongWeight",
+    "ZenoPlusPlus", "aggregators", "attacks", "data", "fold", "holds_numbers", "jobs", "join", "models", "nbytes",
+    "network", "optimizers", "programs", "release", "replace", "report", "sampling", "shapes_of", "topologies",
+    "tracking", "train", "transforms",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazily(
@@ -254,10 +258,10 @@ __getattr__, __dir__ = lazily(
         "foedus.jobs": "Evaluate Gradient LocalSGD",
         "foedus.optimizers": "ServerOptimizer",
         "foedus.programs": (
-            "EASGD IFCA QFFL AdPsgd Centralized Choco DelayCompensation Ditto FeatureParallel FedAdagrad "
-            "FedAdam FedAsync FedAvg FedAvgM FedBN FedBuff FedDyn FedNova FedPer FedProx FedRep FedYogi "
-            "FineTune Gossip Hierarchical LocalOnly ParameterServer PushSum Scaffold StaleSynchronous SyncSGD "
-            "TensorParallel"
+            "BASGD EASGD IFCA QFFL AdPsgd Centralized Choco ClippedGossip DelayCompensation Ditto FeatureParallel "
+            "FedAdagrad FedAdam FedAsync FedAvg FedAvgM FedBN FedBuff FedDyn FedNova FedPer FedProx FedRep "
+            "FedYogi FineTune Gossip Hierarchical LocalOnly ParameterServer PushSum RobustGossip Scaffold "
+            "StaleSynchronous SyncSGD TensorParallel ZenoPlusPlus"
         ),
         "foedus.runtimes": "Local Processes Simulation",
         "foedus.sampling": (

@@ -12,11 +12,12 @@ from torch import Tensor
 from foedus.core.advice import Option
 from foedus.core.coordination.peer import Peer, Topology
 from foedus.core.errors import BadInput
-from foedus.core.types.model import Layout, join
+from foedus.core.types.model import join
 from foedus.core.types.state import State
 from foedus.core.types.transform import Contraction, Transform, prepare
-from foedus.core.types.update import BUFFERS, Tensors, Update
+from foedus.core.types.update import Update
 from foedus.jobs import LocalSGD
+from foedus.programs.gossiping import parts_of
 from foedus.programs.weights import check_objective, moved
 from foedus.topologies import Metropolis, Mixing, Ring, Weights, describe, mix
 from foedus.topologies.mixing import LARGEST, coupling
@@ -86,7 +87,7 @@ class Choco:
         for t in peer.rounds(self.rounds):
             u = await peer.run(self.local.at(t), {"w": s.w})
             w = s.w + moved(self.objective, peer, u)
-            difference = _parts(w - s.estimates[peer.id], peer.layout)
+            difference = parts_of(w - s.estimates[peer.id], peer.layout)
             q, memory = compress.encode(Update(difference, 1.0), s.memory, peer.key("compress", t))
             sent = await peer.exchange(q.parts)
             came = {n: scaled_down(compress.decode(Update(m, 1.0), shapes), shapes, lost) for n, m in sent.items()}
@@ -128,11 +129,3 @@ def consensus_step(delta: float, rho: float, beta: float) -> float:
 @lru_cache(maxsize=16)
 def _coupling(topology: Topology, nodes: int, weights: Weights) -> tuple[float, float]:
     return coupling(Mixing(topology, nodes, weights).matrix())
-
-
-def _parts(vector_D: Tensor, layout: Layout) -> Tensors:
-    """A flat vector as a message: transforms leave the float buffers alone."""
-    parts = {"delta": vector_D[: layout.parameters]}
-    if layout.buffers:
-        parts[BUFFERS] = vector_D[layout.parameters :]
-    return parts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -10,7 +9,7 @@ from torch import Tensor
 from foedus.aggregators import Mean
 from foedus.core.coordination.federation import Federation
 from foedus.core.errors import BadInput
-from foedus.core.types.aggregator import Aggregator, fold
+from foedus.core.types.aggregator import Aggregator
 from foedus.core.types.state import State
 from foedus.core.types.transform import Transform, shapes_of
 from foedus.core.types.update import Update
@@ -18,6 +17,7 @@ from foedus.jobs import LocalSGD
 from foedus.optimizers import SGD, ServerOptimizer
 from foedus.programs.discounts import Discount, Polynomial
 from foedus.programs.in_flight import check_at_once, check_local, check_over, give_work
+from foedus.programs.singly import check_single
 from foedus.programs.weights import objective, weights
 
 
@@ -32,7 +32,8 @@ class FedBuff:
 
     ``concurrency``  nodes at work at once, drawn at random; by default all that do not wait.
     ``aggregate``    ``Mean(weighted=False)`` is the paper's; under ``Mean()`` an update counts by its node's rows,
-                     against the mean of all nodes. A robust rule works too.
+                     against the mean of all nodes. Under a robust rule the run goes on without a node that answers
+                     NaN or infinity.
     ``failure``      ``"abort"``, or ``"skip"`` to go on without a node that failed.
     """
 
@@ -51,6 +52,7 @@ class FedBuff:
             raise BadInput(f"buffer is a number of updates, at least 1; got {self.buffer}")
         check_at_once(self.concurrency)
         check_local(self.local)
+        check_single(self.aggregate)
 
     @property
     def objective(self) -> str:
@@ -68,7 +70,11 @@ class FedBuff:
         buffer: list[Update] = []  # this and the next are empty at every commit
         heard: dict[int, float] = {}
         async with fed.stream(
-            self.local, transforms=self.transforms, commits=self.rounds, failure=self.failure
+            self.local,
+            transforms=self.transforms,
+            commits=self.rounds,
+            failure=self.failure,
+            robust=self.aggregate.robust,
         ) as updates:
             while await give_work(fed, updates, {"w": s.w}, self.concurrency, {u.node for u in buffer}):
                 u = await anext(updates, None)
@@ -79,7 +85,7 @@ class FedBuff:
                 buffer.append(u.with_parts({k: v * factor for k, v in u.parts.items()}))
                 full = len(buffer) == self.buffer
                 if full:
-                    s = self._step(s, buffer, fed.sizes)
+                    s = self._step(fed, s, buffer)
                     buffer = []
                     updates.publish(s.w)
                 # Whoever is idle because others were drawn does not wait for anybody.
@@ -91,11 +97,12 @@ class FedBuff:
             check_over(updates)
         return s.w  # type: ignore[no-any-return]
 
-    def _step(self, s: State, buffer: list[Update], sizes: Sequence[int]) -> State:
+    def _step(self, fed: Federation, s: State, buffer: list[Update]) -> State:
         # In the order of nodes, which is the one that a synchronous round has.
         buffer = sorted(buffer, key=lambda u: u.node)
         memory = self.aggregate.init(shapes_of(buffer[0].parts)) if s.joined is None else s.joined
-        total, memory = fold(self.aggregate, buffer, memory)
+        total, memory = fed.join(self.aggregate, buffer, memory)
+        sizes = fed.sizes
         # What these count against as many on the mean: divided by their own sum alone, a buffer of one would count
         # every node alike. All nodes together, and nodes that count alike, make exactly 1.
         everybody = weights(self.aggregate, sizes, range(len(sizes)))

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
 from dataclasses import dataclass
-
-from torch import Tensor
+from typing import ClassVar
 
 from foedus.core.coordination.peer import Peer, Topology
-from foedus.core.errors import BadInput
-from foedus.core.types.state import State
-from foedus.core.types.update import BUFFERS, Update
-from foedus.jobs import Gradient, LocalSGD
+from foedus.jobs import LocalSGD
 from foedus.jobs.schedules import Schedule
-from foedus.programs.weights import check_objective, length, moved
+from foedus.programs.gossiping import Gossiping, Heard, Joined, check_symmetric
 from foedus.topologies import Absence, Metropolis, Mixing, Ring, Weights, describe, mix
-from foedus.topologies.weights import TOLERANCE
 
 
 @dataclass(frozen=True)
-class Gossip:
+class Gossip(Gossiping):
     """Decentralised parallel SGD (Lian et al. 2017, arXiv:1705.09056, Algorithm 1), and local SGD with mixing.
 
     Every peer computes a gradient at its own model, gets its neighbours' models meanwhile, mixes and steps:
@@ -48,12 +41,7 @@ class Gossip:
     local: LocalSGD | None = None
     absences: tuple[Absence, ...] = ()
     objective: str = "nodes"
-
-    def __post_init__(self) -> None:
-        if not callable(self.lr) and not (math.isfinite(self.lr) and self.lr >= 0):
-            raise BadInput(f"lr must be a non-negative number or a schedule, got {self.lr}")
-        check_objective(self.objective)
-        Gradient(self.batch_size)  # says what is wrong with it
+    robust: ClassVar[bool] = False
 
     def mixing(self, nodes: int) -> Mixing:
         """The matrices of all rounds."""
@@ -65,53 +53,9 @@ class Gossip:
         return describe(self.topology, nodes, self.weights)
 
     def check_lost(self, nodes: int) -> None:
-        """Errors: ``BadInput`` where the mean would not stay what it is without a node: W has to be symmetric."""
-        mixing = self.mixing(nodes)
-        for start in sorted({0, *mixing.events}):
-            for t in range(start, start + mixing.period):
-                W = mixing.matrix(t)
-                if float((W - W.T).abs().max()) > TOLERANCE:
-                    i, j = divmod(int((W - W.T).abs().argmax()), nodes)
-                    raise BadInput(
-                        f"Gossip goes on without nodes that are lost only if its weights are symmetric: node {i} takes "
-                        f"{float(W[i, j]):.6g} of node {j}, but {j} takes {float(W[j, i]):.6g} of {i}, and without one "
-                        'of them the mean of the others would move. Use lost="abort", a graph whose edges all go both '
-                        "ways with Metropolis() weights, or PushSum"
-                    )
+        """Errors: ``BadInput`` where the mean would not stay what it is without a node."""
+        check_symmetric("Gossip", self.mixing(nodes))
 
-    async def __call__(self, peer: Peer) -> Tensor:
-        mixing = self.mixing(peer.nodes)
-        s = await peer.begin(State)
-        for t in peer.rounds(self.rounds):
-            if peer.id in mixing.away(t):
-                await peer.commit(s, weight=0.0)
-                continue
-            if self.local is None:
-                # Both start from the old models, so they go on at the same time.
-                job, exchange = Gradient(self.batch_size), _mixed(peer, s.w, mixing, t)
-                u, mixed = await asyncio.gather(peer.run(job, {"w": s.w}), exchange)
-                lr = self.lr(t) if callable(self.lr) else self.lr
-                w = _step(mixed, u, lr * length(self.objective, peer), peer.layout.parameters)
-            else:
-                u = await peer.run(self.local.at(t), {"w": s.w})
-                w = await _mixed(peer, s.w + moved(self.objective, peer, u), mixing, t)
-            s = s.replace(w=w)
-            await peer.commit(s)
-        return s.w  # type: ignore[no-any-return]
-
-
-async def _mixed(peer: Peer, w: Tensor, mixing: Mixing, t: int) -> Tensor:
-    """Send a model to this round's neighbours, and mix what they send."""
-    graph = mixing.graph(t)
-    own = {"w": w}
-    near = await peer.exchange(own, to=graph.out[peer.id], frm=graph.into[peer.id], tag=t, instead=own)
-    return mix(mixing.row(peer.id, t), {n: m["w"] for n, m in near.items()})
-
-
-def _step(w: Tensor, u: Update, lr: float, p: int) -> Tensor:
-    """A gradient step on the parameters (in place); float buffers move by their own difference."""
-    value = u.value()
-    w[:p].sub_(value["gradient"], alpha=lr)
-    if BUFFERS in value:
-        w[p:].add_(value[BUFFERS])
-    return w
+    def joined(self, peer: Peer, heard: Heard, mixing: Mixing, t: int) -> Joined:
+        row = mixing.row(peer.id, t)
+        return Joined(mix(row, {n: heard.models.get(n, heard.own) for n in row}))

@@ -88,18 +88,8 @@ class Mixing:
 
     def check(self, *, doubly: bool = True) -> None:
         """Errors: ``BadInput`` unless mixing leads to agreement, and keeps the mean (``doubly``) in every round."""
-        for a in self.absences:
-            if not 0 <= a.node < self.nodes:
-                raise BadInput(f"{a!r} is of a node that is not there: ids are 0..{self.nodes - 1}")
-        advice = getattr(self.topology, "advice", None)
-        require_connected(
-            self.whole,
-            _name(self.topology),
-            advice(self.nodes) if advice is not None else "Add edges between them, or leave nodes out",
-        )
+        self.check_graph()
         for start in sorted({0, *self.events}):
-            if len(self.away(start)) == self.nodes:
-                raise BadInput(f"in round {start} every node is away: at least one has to stay")
             for t in range(start, start + self.period):
                 graph, rows = self._at(t)
                 there = f"{_name(self.weights)} on {_name(self.topology)} with {self.nodes} nodes"
@@ -116,6 +106,21 @@ class Mixing:
                     if isinstance(self.weights, Uniform)
                     else "Make the matrix symmetric, or its columns sum to 1",
                 )
+
+    def check_graph(self) -> None:
+        """Errors: ``BadInput`` unless all can hear of all, and in every round somebody is there."""
+        for a in self.absences:
+            if not 0 <= a.node < self.nodes:
+                raise BadInput(f"{a!r} is of a node that is not there: ids are 0..{self.nodes - 1}")
+        advice = getattr(self.topology, "advice", None)
+        require_connected(
+            self.whole,
+            _name(self.topology),
+            advice(self.nodes) if advice is not None else "Add edges between them, or leave nodes out",
+        )
+        for start in sorted({0, *self.events}):
+            if len(self.away(start)) == self.nodes:
+                raise BadInput(f"in round {start} every node is away: at least one has to stay")
 
 
 @lru_cache(maxsize=256)

@@ -34,6 +34,7 @@ from foedus.core.types.job import Job
 from foedus.core.types.keys import Key
 from foedus.core.types.model import Layout
 from foedus.core.types.state import State
+from foedus.core.types.suspicion import Suspicions
 from foedus.core.types.transform import Transform, nbytes, prepare, shapes_of
 from foedus.core.types.update import Answer, Failed, Missing, Tensors, Update, finite, part_of
 
@@ -176,6 +177,7 @@ class Federation:
         extra: dict[str, float] | None = None,
         at_nodes: Tensors | Sequence[Tensors] | None = None,
         each: Sequence[Mapping[str, float]] | None = None,
+        suspects: Suspicions | None = None,
     ) -> None:
         """End of a step: checkpoint, record, evaluate ``state.w`` if that is due, ask the stop rules.
 
@@ -185,12 +187,14 @@ class Federation:
         arguments of the program's ``node_evaluation``. If all nodes share them, the commit's evaluation is that of all
         nodes, its loss and metrics being means over all the rows that nodes evaluate on. One a node are used only
         where nodes are evaluated anyway. ``each``: what of each node's own model the ``metrics`` are the means, in the
-        order of the nodes; it is kept, so that every node can be told how it would do for the others.
+        order of the nodes; it is kept, so that every node can be told how it would do for the others. ``suspects``:
+        what a program that judges answers by itself says of nodes, by id; an aggregator's judgement is noted without.
         """
         self.calls.check()
         check_state(state, "fed.commit")
         if self._open:
             raise ProgramError(f"commit was called while {self._open} map call(s) were under way: await them first")
+        self._s.note_suspects(suspects or {})
         self._s.commit(state, metrics, extra, at_nodes=at_nodes, each=each)
 
     @awaited
@@ -278,11 +282,17 @@ class Federation:
         return parts, memory
 
     def stream(
-        self, job: Job, *, transforms: Sequence[Transform] = (), commits: int | None = None, failure: str = "abort"
+        self,
+        job: Job,
+        *,
+        transforms: Sequence[Transform] = (),
+        commits: int | None = None,
+        failure: str = "abort",
+        robust: bool = False,
     ) -> Stream:
         """Asynchronous work: ``async with fed.stream(job) as updates``. See ``Stream``."""
         self._s.driver.check_stream()
-        return Stream(self._s, Plan(job, prepare(transforms, self.layout), None), commits, failure)
+        return Stream(self._s, Plan(job, prepare(transforms, self.layout), None), commits, failure, robust)
 
     # -- how a call goes ---------------------------------------------------------------------------------------
 
@@ -321,7 +331,7 @@ class Federation:
 
     def _note(self, call: Call) -> dict[str, float]:
         """Tell the books who took part since the last commit; the means of this call's metrics."""
-        good = _good(call)
+        good = [o for o in _good(call) if o.node != ROOT]  # a yardstick, and no part of what is trained
         metrics = _means(good)
         self._s.note(len(good), sum(o.weight for o in good), metrics.get("loss"))
         return metrics

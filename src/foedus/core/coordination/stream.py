@@ -17,6 +17,7 @@ from foedus.core.coordination.session import Session
 from foedus.core.errors import BadInput, ProgramError
 from foedus.core.records.ledger import Costs
 from foedus.core.time.clock import settle
+from foedus.core.types.suspicion import UNUSABLE
 from foedus.core.types.transform import nbytes, shapes_of
 from foedus.core.types.update import Failed, Lost, Refused, Tensors, Update
 
@@ -49,15 +50,17 @@ class Stream:
 
     A node that has no answer, for it refused its job, is ``out``: its word is in ``failed``, and it is not among the
     idle. A program may ``send`` it a job all the same, and then it is back. So it is with ``failure="skip"`` for a node
-    whose job failed, and for one that was lost where the run goes on without.
+    whose job failed, and for one that was lost where the run goes on without. ``robust``: so it is, whatever
+    ``failure`` says, for a node whose answer is NaN, infinite or nothing that its job can answer.
 
     The iteration ends when the run is over, or when nothing is in flight.
     """
 
-    def __init__(self, session: Session, plan: Plan, commits: int | None, failure: str) -> None:
+    def __init__(self, session: Session, plan: Plan, commits: int | None, failure: str, robust: bool) -> None:
         if failure not in ("abort", "skip"):
             raise BadInput(f"unknown failure policy {failure!r} for a stream: use 'abort' or 'skip'")
         self._s, self._plan, self._commits, self._failure = session, plan, commits, failure
+        self._robust = robust
         self.failed: list[Failed | Refused | Lost] = []
         self.args: Tensors = {}
         self._flights: dict[int, _Flight] = {}
@@ -176,6 +179,9 @@ class Stream:
         s.ledger.charge(flight.node, cost)
         if missing is not None:
             goes_on = isinstance(missing, Refused) or (isinstance(missing, Lost) and s.executor.goes_on)
+            if self._robust and isinstance(missing, Failed) and (missing.nonfinite or missing.invalid):
+                goes_on = True
+                s.note_suspects({flight.node: UNUSABLE})
             if self._failure == "abort" and not goes_on:
                 raise s.driver.error(missing)
             self.failed.append(missing)

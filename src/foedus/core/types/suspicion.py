@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -20,6 +21,9 @@ class Suspicion(NamedTuple):
     left_out: float
     distance: float
 
+
+UNUSABLE = Suspicion(1.0, math.inf)
+"""Of a node whose answer is NaN, infinite or nothing that its job can answer."""
 
 Suspicions = Mapping[int, Suspicion]
 """What a rule says of each node, by id."""

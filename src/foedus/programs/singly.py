@@ -1,0 +1,18 @@
+"""Rules in programs that join values which are at hand one by one: neighbours' models, buckets, a buffer."""
+
+from __future__ import annotations
+
+from foedus.core.coordination.federation import Phased
+from foedus.core.coordination.given import check_aggregator
+from foedus.core.errors import BadInput
+from foedus.core.types.aggregator import Aggregator
+
+
+def check_single(aggregate: Aggregator) -> None:
+    """Errors: ``BadInput`` for an aggregator whose exchange exists so that nobody sees an answer by itself."""
+    check_aggregator(aggregate)
+    if isinstance(aggregate, Phased):
+        raise BadInput(
+            f"{aggregate!r} joins answers in an exchange with a server in which nobody sees one by itself, and here "
+            "they come one by one: use an aggregator that joins what is at hand, such as Mean() or Median()"
+        )
