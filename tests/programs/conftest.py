@@ -130,3 +130,33 @@ def with_failures():
         return Failing(**{f.name: getattr(program, f.name) for f in fields(program)})
 
     return make
+
+
+@dataclass(frozen=True)
+class Liars(fd.Policy):
+    """Nodes that answer, and as peers send, what they would times ``factor``."""
+
+    nodes: tuple[int, ...]
+    factor: float = -4.0
+    as_peers: bool = False
+
+    @property
+    def speaks(self):
+        return self.as_peers
+
+    def lie(self, parts):
+        return {k: v * self.factor for k, v in parts.items()}
+
+    def does(self, asked, view, args, job):
+        update, state = job(view, args)
+        lies = asked.node in self.nodes and not self.as_peers  # a peer's answer is for itself
+        return (update.with_parts(self.lie(update.parts)) if lies else update), state
+
+    def says(self, said, parts, heard):
+        return self.lie(parts) if said.node in self.nodes else parts
+
+
+@pytest.fixture
+def liars():
+    """``liars(nodes, factor, as_peers)``: a policy by which these nodes lie."""
+    return Liars

@@ -23,7 +23,7 @@ from foedus.core.types.update import BUFFERS, Tensors, Update, finite
 from foedus.jobs import Gradient
 from foedus.jobs.schedules import Schedule
 from foedus.programs.in_flight import check_at_once, check_over, check_rate, give_work
-from foedus.programs.singly import check_single
+from foedus.programs.singly import check_single, least, needs
 
 
 @dataclass(frozen=True)
@@ -106,11 +106,10 @@ class BASGD:
         b = self.buckets if self.buckets is not None else nodes
         if b > nodes:
             raise BadInput(f"{b} buckets are never filled by {nodes} nodes, each of which is in one: lower buckets")
-        least = getattr(self.aggregate, "least", lambda: 1)()
-        if b < least:
+        if b < least(self.aggregate):
             raise BadInput(
-                f"{self.aggregate!r} needs at least {least} values, and there are {b} buckets: raise buckets, at most "
-                f"to the {nodes} nodes, or lower f"
+                f"{needs(self.aggregate, 'buckets')}, and there are {b}: raise buckets, at most to the {nodes} nodes, "
+                "or lower f"
             )
         return b
 

@@ -15,7 +15,7 @@ from foedus.core.types.update import Update
 from foedus.jobs import LocalSGD
 from foedus.jobs.schedules import Schedule
 from foedus.programs.gossiping import Gossiping, Heard, Joined, check_neighbourhoods, parts_of
-from foedus.programs.singly import check_single
+from foedus.programs.singly import check_single, least, needs
 from foedus.topologies import Absence, Complete, Mixing, describe
 
 
@@ -64,9 +64,7 @@ class RobustGossip(Gossiping):
         """Check that it fits so many nodes; the graph in one line."""
         mixing = self.mixing(nodes)
         mixing.check_graph()
-        least = getattr(self.rule, "least", None)
-        if least is not None:
-            check_neighbourhoods(mixing, least(), f"{self.rule!r} needs at least {least()} models")
+        check_neighbourhoods(mixing, least(self.rule), needs(self.rule, "models"))
         return describe(self.topology, nodes)
 
     def check_lost(self, nodes: int) -> None:

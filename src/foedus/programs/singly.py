@@ -16,3 +16,14 @@ def check_single(aggregate: Aggregator) -> None:
             f"{aggregate!r} joins answers in an exchange with a server in which nobody sees one by itself, and here "
             "they come one by one: use an aggregator that joins what is at hand, such as Mean() or Median()"
         )
+
+
+def least(aggregate: Aggregator) -> int:
+    """Fewest values with which a rule keeps its promise; 1 of an aggregator that makes none."""
+    return int(aggregate.least()) if hasattr(aggregate, "least") else 1
+
+
+def needs(aggregate: Aggregator, what: str) -> str:
+    """How many values a rule needs, as the begin of a sentence; ``what`` they are, in the plural."""
+    promise = getattr(aggregate, "breakdown", "")
+    return f"{aggregate!r} needs {promise}{', ' if promise else ''}at least {least(aggregate)} {what}"

@@ -11,8 +11,8 @@ from foedus.core.types.suspicion import Suspicion
 
 def suspicions(left_out: Mapping[int, float], distances: Mapping[int, float]) -> dict[int, Suspicion]:
     """Of every node in ``left_out`` which share of it was left out, and how far off it was against the median of the
-    ``distances``, among which may be those of others (one's own model). Where most are at no distance at all, so is
-    who is not among them: infinitely far.
+    ``distances``, among which may be those of others (one's own model). Where the median is 0, who is farther is
+    infinitely far off.
 
     >>> suspicions({3: 0.5}, {0: 1.0, 1: 1.0, 3: 4.0})
     {3: Suspicion(left_out=0.5, distance=4.0)}
@@ -20,6 +20,6 @@ def suspicions(left_out: Mapping[int, float], distances: Mapping[int, float]) ->
     usual = median(distances.values()) if distances else 0.0
 
     def against(d: float) -> float:
-        return d / usual if usual else 1.0 if d == 0 else math.inf
+        return d / usual if usual else 0.0 if d == 0 else math.inf
 
     return {n: Suspicion(share, against(distances[n])) for n, share in left_out.items()}

@@ -94,6 +94,8 @@ PROGRAMS = {
     "gossip, absences": fd.Gossip(rounds=5, absences=(Absence(node=1, start=1, stop=3),)),
     "push-sum": fd.PushSum(rounds=4, topology=Exponential()),
     "choco": fd.Choco(rounds=4),
+    "clipped gossip": fd.ClippedGossip(rounds=4, momentum=0.9),
+    "robust gossip": fd.RobustGossip(rounds=3, local=LOCAL),
 }
 
 
