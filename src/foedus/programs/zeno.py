@@ -39,7 +39,8 @@ class ZenoPlusPlus:
     ``rho``            the price of a step's length: the larger, the nearer a gradient's direction has to be to v's,
                        whose cosine with it has to be at least rho / lr - epsilon / ||v||^2.
     ``epsilon``        how much uphill is let pass. Above ||v||^2 everything is.
-    ``lazy``           v is taken anew after so many steps.
+    ``lazy``           v is taken anew after so many steps, for which the server takes as long as a node with so many
+                       rows would.
     ``root_batch_size``  rows of the root set for v; None: all.
     ``failure``        ``"skip"``: who fails is asked no more. ``"abort"``: the run ends.
 
@@ -73,7 +74,8 @@ class ZenoPlusPlus:
     async def __call__(self, fed: Federation) -> Tensor:
         p = fed.layout.parameters
         s = await fed.begin(lambda w: State(w=w, v=None, steps=0, t=0))
-        s = await self._look(fed, s)
+        if s.v is None:
+            s = await self._look(fed, s)
         heard: list[tuple[int, bool, float]] = []  # since the last commit
         async with fed.stream(
             Gradient(self.batch_size),
@@ -86,16 +88,17 @@ class ZenoPlusPlus:
                 u = await anext(updates, None)
                 if u is None:  # all who were at work have failed, or the run is over
                     continue
-                s = await self._look(fed, s)
                 lr = self.lr(s.t) if callable(self.lr) else self.lr
                 g_P = u.value()["gradient"]
                 step_P = as_long(g_P, s.v)
                 used = finite({"g": step_P}) and score(step_P, s.v, lr, self.rho) >= -lr * self.epsilon
                 heard.append((u.node, used, _distance(g_P, s.v)))
                 if used:
-                    w, steps = s.w.clone(), s.steps + 1
+                    w = s.w.clone()
                     w[:p].sub_(step_P, alpha=lr)
-                    s = s.replace(w=w, steps=steps % self.lazy, v=s.v if steps < self.lazy else None)
+                    s = s.replace(w=w, steps=s.steps + 1)
+                    if s.steps == self.lazy:
+                        s = await self._look(fed, s)
                     updates.publish(s.w)
                 await give_work(fed, updates, {"w": s.w})
                 if len(heard) == updates_per_commit(self.commit_every, fed.nodes):
@@ -107,15 +110,13 @@ class ZenoPlusPlus:
         return s.w  # type: ignore[no-any-return]
 
     async def _look(self, fed: Federation, s: State) -> State:
-        """Take v, if it is not there or was used long enough, and the float buffers along."""
-        if s.v is not None:
-            return s
+        """Take v anew, and the float buffers along."""
         (u,) = await fed.map(Gradient(self.root_batch_size), {"w": s.w}, (ROOT,))
         assert isinstance(u, Update)  # an answer that is none has ended the run
         value, w = u.value(), s.w.clone()
         if BUFFERS in value:
             w[fed.layout.parameters :].add_(value[BUFFERS])
-        return s.replace(w=w, v=value["gradient"])
+        return s.replace(w=w, v=value["gradient"], steps=0)
 
 
 def as_long(g_P: Tensor, v_P: Tensor) -> Tensor:
