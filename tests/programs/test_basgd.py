@@ -108,7 +108,11 @@ def test_buckets_are_dealt_out_anew_when_a_node_fails(line, runtimes, with_failu
     run = fd.train(program, model, data, runtime=runtimes.even)
     assert len(run.history) == 8
     assert [n for n in run.notices if "node 0" in n and "broken on purpose" in n]
-    program = with_failures(BASGD(8, 3, Median(), 0.3), (0, 1), after=2)
+    run = fd.train(
+        with_failures(BASGD(8, None, TrimmedMean(1), 0.3), (0,), after=2), model, data, runtime=runtimes.even
+    )
+    assert len(run.history) == 8  # three buckets are left, as many as the rule needs
+    program = with_failures(BASGD(8, 3, TrimmedMean(1), 0.3), (0, 1), after=2)
     with pytest.raises(fd.NodeFailed, match=r"too few nodes are left to go on: 2 have failed.*broken on purpose"):
         fd.train(program, model, data, runtime=runtimes.even)
     with pytest.raises(fd.NodeFailed, match=r"node 0 failed.*broken on purpose"):

@@ -5,7 +5,7 @@ Legend: P parameters, B buckets.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -41,8 +41,9 @@ class BASGD:
                    ``Mean(weighted=False)`` it is plain asynchronous descent.
     ``lr``         rate of a step, or a schedule over steps. Nodes count alike, whatever they say of their rows.
     ``concurrency``  nodes at work at once, drawn at random; by default all.
-    ``failure``    ``"skip"``: who fails is asked no more. Buckets are dealt out anew among the others, and what they
-                   held is dropped, so that nobody is in two of them. ``"abort"``: the run ends.
+    ``failure``    ``"skip"``: who fails is asked no more. Buckets are dealt out anew among the others, no more than
+                   there are nodes left, and what they held is dropped, so that nobody is in two of them. ``"abort"``:
+                   the run ends, but for an answer that is NaN or infinite.
 
     What is suspected of a node is what the rule says of its bucket: those who share one cannot be told apart.
     """
@@ -68,7 +69,8 @@ class BASGD:
     async def __call__(self, fed: Federation) -> Tensor:
         check_at_once(self.concurrency, fed.nodes)
         s = await fed.begin(lambda w: State(w=w, joined=None, t=0))
-        filled = _Buckets.of(range(fed.nodes), self._buckets(fed.nodes))  # it is empty at every commit
+        self._check(fed.nodes)
+        filled = self._empty(range(fed.nodes))  # so it is at every commit
         unusable: dict[int, Suspicion] = {}
         async with fed.stream(
             Gradient(self.batch_size),
@@ -80,10 +82,10 @@ class BASGD:
             while await give_work(fed, updates, {"w": s.w}, self.concurrency):
                 u = await anext(updates, None)
                 left = [n for n in range(fed.nodes) if n not in updates.out]
-                if len(left) < self._buckets(fed.nodes):
-                    break
                 if left != list(filled.bucket_of):
-                    filled = _Buckets.of(left, self._buckets(fed.nodes))
+                    filled = self._empty(left)
+                    if len(filled.counts) < least(self.aggregate):
+                        break
                 if u is None:  # all who were at work have failed, or the run is over
                     continue
                 value = u.value()
@@ -93,7 +95,7 @@ class BASGD:
                 filled.add(u.node, value)
                 if filled.full:
                     s, said = self._step(s, filled, fed.layout.parameters)
-                    filled = _Buckets.of(left, self._buckets(fed.nodes))
+                    filled = self._empty(left)
                     updates.publish(s.w)
                     await give_work(fed, updates, {"w": s.w}, self.concurrency)
                     await fed.commit(s, suspects={**said, **unusable})
@@ -101,9 +103,9 @@ class BASGD:
             check_over(updates)
         return s.w  # type: ignore[no-any-return]
 
-    def _buckets(self, nodes: int) -> int:
-        """B. Errors: ``BadInput`` where so many are never filled, or too few for the rule."""
-        b = self.buckets if self.buckets is not None else nodes
+    def _check(self, nodes: int) -> None:
+        """Errors: ``BadInput`` where so many buckets are never filled, or are too few for the rule."""
+        b = nodes if self.buckets is None else self.buckets
         if b > nodes:
             raise BadInput(f"{b} buckets are never filled by {nodes} nodes, each of which is in one: lower buckets")
         if b < least(self.aggregate):
@@ -111,7 +113,11 @@ class BASGD:
                 f"{needs(self.aggregate, 'buckets')}, and there are {b}: raise buckets, at most to the {nodes} nodes, "
                 "or lower f"
             )
-        return b
+
+    def _empty(self, nodes: Sequence[int]) -> _Buckets:
+        """Buckets in which these nodes take turns; of those there are to be no more than nodes."""
+        b = min(len(nodes), self.buckets or len(nodes))
+        return _Buckets({n: place % b for place, n in enumerate(nodes)}, [{} for _ in range(b)], [0] * b)
 
     def _step(self, s: State, filled: _Buckets, p: int) -> tuple[State, dict[int, Suspicion]]:
         means = [Update(mean, 1.0, node=b) for b, mean in enumerate(filled.means())]
@@ -134,13 +140,6 @@ class _Buckets:
     sums: list[dict[str, Tensor]]
     counts: list[int]
     heard: set[int] = field(default_factory=set)
-
-    @staticmethod
-    def of(nodes: range | list[int], buckets: int) -> _Buckets:
-        """Empty ones, in which nodes take turns."""
-        return _Buckets(
-            {n: place % buckets for place, n in enumerate(nodes)}, [{} for _ in range(buckets)], [0] * buckets
-        )
 
     def add(self, node: int, value: Tensors) -> None:
         """Put a node's gradient into its bucket."""
