@@ -115,6 +115,9 @@ SETTINGS = (
         "ParameterServer, delay-compensated", "ParameterServer",
         lambda p, n: p(n, lr=0.002, batch_size=BATCH, compensation=programs.DelayCompensation()),
     ),
+    Setting(  # some forty gradients fill twenty buckets
+        "BASGD", "BASGD", lambda p, n: p(n, buckets=20, lr=0.1, batch_size=BATCH), lambda rows: 0.4 * BATCH / rows
+    ),
     _stepping("StaleSynchronous", "StaleSynchronous", lambda p, n: p(n, lr=0.2, batch_size=BATCH)),
     Setting(
         "EASGD", "EASGD",
@@ -153,6 +156,11 @@ SETTINGS = (
     _peers(
         "Gossip, exponential", "Gossip",
         lambda p, n: p(n, topology=topologies.Exponential(), weights=topologies.Uniform(), lr=0.1, batch_size=BATCH),
+    ),
+    _peers("ClippedGossip", "ClippedGossip", lambda p, n: p(n, lr=0.05, batch_size=BATCH, momentum=0.9)),
+    _peers(
+        "RobustGossip", "RobustGossip",
+        lambda p, n: p(n, topology=topologies.Regular(4), lr=0.05, batch_size=BATCH, momentum=0.9),
     ),
     _peers("PushSum", "PushSum", lambda p, n: p(n, local=_step(0.1))),
     _peers("Choco", "Choco", lambda p, n: p(n, local=_step(0.05), gamma=0.3, compress=transforms.TopK(0.1))),

@@ -4,6 +4,7 @@ Four nodes with 1, 1, 2 and 4 rows pull one weight towards 0, 2, 1 and 4, each r
 alike, so that no number of local steps moves the fixed point. By rows the minimiser is 20 / 8, by nodes 7 / 4.
 """
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -47,6 +48,8 @@ EXACT = [
     fd.SyncSGD(40, lr=0.4),
     programs.FedBuff(30, 4, local=LOCAL),
     programs.Gossip(30, COMPLETE, local=LOCAL),
+    programs.ClippedGossip(30, COMPLETE, tau=math.inf, local=LOCAL),
+    programs.RobustGossip(30, COMPLETE, fd.Mean(weighted=False), local=LOCAL),
     programs.PushSum(30, COMPLETE, local=LOCAL),
     programs.Choco(30, COMPLETE, gamma=1.0, compress=WHOLE, local=LOCAL),
 ]

@@ -62,7 +62,7 @@ def test_asynchronous_descent(factor, liars):
     for program in (
         BASGD(60, 8, Median(), lr=0.3, batch_size=32),
         BASGD(60, 16, NNM(2, TrimmedMean(2)), lr=0.3, batch_size=32),
-        ZenoPlusPlus(25, lr=0.1, batch_size=32),
+        ZenoPlusPlus(25, lr=0.05, batch_size=32),
         FedBuff(15, 8, aggregate=TrimmedMean(2)),
     ):
         held, run = reached(program, runtime=MOBILE, policy=policy)

@@ -66,7 +66,7 @@ async def drive(
         raise BadInput(
             f'lost="skip" is not for {getattr(program, "__name__", type(program).__name__)}: its peers wait for '
             "their neighbours, and it does not say what their weights become without one of them (it has no "
-            'check_lost). Use lost="abort", or a program that goes on: Gossip, or PushSum without absences'
+            'check_lost). Use lost="abort", or a program that goes on: Gossip, PushSum without absences, ...'
         )
     if hasattr(program, "prepare"):
         log.info("%s", program.prepare(session.roster.nodes))
