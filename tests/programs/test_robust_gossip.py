@@ -97,7 +97,11 @@ class Secret(Mean):
     [
         (RobustGossip(1, Ring(), TrimmedMean(2)), 8, r"TrimmedMean\(f=2\) needs .*at least 5 models, and node 0 has 3"),
         (RobustGossip(1, Star(), Median()), 8, None),
-        (RobustGossip(1, Star(), TrimmedMean(1)), 8, "node 1 has 2 in round 1: its own and those of 1 neighbours"),
+        (
+            RobustGossip(1, Star(), TrimmedMean(1)),
+            8,
+            "node 1 has 2 in round 1: its own and those of 1 neighbour. Lower f",
+        ),
         (RobustGossip(1, OnePeer(), TrimmedMean(1)), 8, "node 0 has 2 in round 1"),
         (RobustGossip(5, Ring(), TrimmedMean(1), absences=(Absence(3, 2),)), 8, "node 2 has 2 in round 3"),
         (RobustGossip(1, Torus(), Krum(1)), 16, None),

@@ -155,10 +155,10 @@ def check_neighbourhoods(mixing: Mixing, least: int, why: str) -> None:
         for t in range(start, start + mixing.period):
             for node, into in enumerate(mixing.graph(t).into):
                 if node not in away and 1 + len(into) < least:
+                    neighbours = f"{len(into)} neighbour{'s' if len(into) != 1 else ''}"
                     raise BadInput(
                         f"{why}, and node {node} has {1 + len(into)} in round {t + 1}: its own and those of "
-                        f"{len(into)} neighbours. Lower f, or use a graph with more edges, such as Complete() or "
-                        "Regular(degree)"
+                        f"{neighbours}. Lower f, or use a graph with more edges, such as Complete() or Regular(degree)"
                     )
 
 

@@ -1,5 +1,6 @@
 """Stream: asynchronous work, in order of arrival, with failures, stopped and resumed."""
 
+import math
 from dataclasses import dataclass
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 import foedus as fd
 from foedus.core.time.cost import Link
+from foedus.core.types.suspicion import Suspicion
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,53 @@ def test_skip_goes_on_without_the_node(model, data):
     assert 2 not in {n for n, _ in seen(run)}
     assert run.ledger.nodes[2].dropped == run.ledger.nodes[2].jobs >= 1
     assert sum(c.dropped for c in run.ledger.nodes.values()) == run.ledger.nodes[2].dropped
+
+
+@dataclass(frozen=True)
+class Senseless(fd.Policy):
+    """Node 2 answers NaN, or with a weight that it cannot have."""
+
+    times: float = math.nan
+    weight: float | None = None
+
+    def does(self, asked, view, args, job):
+        update, state = job(view, args)
+        if asked.node == 2:
+            parts = {k: v * self.times for k, v in update.parts.items()}
+            update = fd.Update(parts, update.weight if self.weight is None else self.weight)
+        return update, state
+
+
+@dataclass(frozen=True)
+class Judging(Async):
+    """One whose stream goes on without answers that are none, and that suspects node 1 by itself."""
+
+    robust: bool = True
+
+    async def __call__(self, fed: fd.Federation):
+        s = await fed.begin(lambda w: fd.State(w=w))
+        async with fed.stream(self.local, commits=self.commits, robust=self.robust) as updates:
+            for n in updates.idle:
+                updates.send(n, {"w": s.w})
+            async for u in updates:
+                s = s.replace(w=s.w + u["delta"])
+                updates.send(u.node, {"w": s.w})
+                await fed.commit(s, suspects={1: Suspicion(0.5, 2.0)})
+        return s.w
+
+
+@pytest.mark.parametrize("policy", [Senseless(), Senseless(1.0, 1e9)], ids=["nan", "weight"])
+def test_a_robust_stream_leaves_out_what_is_no_answer_and_names_its_node(model, data, policy):
+    run = fd.train(Judging(commits=15), model, data, runtime=SIM, policy=policy)
+    told = [r.suspects for r in run.history]
+    assert all(t[1] == (0.5, 2.0) for t in told)
+    assert [t[2] for t in told if 2 in t] == [(1.0, math.inf)]  # once, for it is asked no more
+    assert any("node 2 failed" in n for n in run.notices)
+    for program in (Judging(commits=15, robust=False), Async()):
+        with pytest.raises(fd.FoedusError, match="node 2"):
+            fd.train(program, model, data, runtime=SIM, policy=policy)
+    with pytest.raises(fd.NodeFailed, match="node 2 failed"):  # it can answer, and did not
+        fd.train(Judging(local=Broken()), model, data, runtime=SIM)
 
 
 def test_if_all_fail_the_stream_ends(model, data):

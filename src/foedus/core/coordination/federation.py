@@ -378,7 +378,8 @@ class Phased(Protocol):
 
     ``exchange`` is given what ``map_reduce`` was, and gives the nodes jobs of its own by ``fed.map`` and
     ``fed.map_reduce``: keys first, say, then the given job's answers masked as integers, then what unmasks their sum.
-    What it answers is what ``map_reduce`` answers.
+    What it answers is what ``map_reduce`` answers. An exchange in which nobody sees a single answer has no place inside
+    for a rule that looks for dishonest nodes, such as ``Median``: that has to see what each node sent.
     """
 
     async def exchange(
