@@ -59,6 +59,14 @@ def test_the_radius_that_adapts_by_hand(starting_at, held):
     assert float(held(run)[0].w) == pytest.approx((1 + 2 + math.sqrt(5)) / 4, rel=1e-6)
 
 
+def test_who_sends_nothing_of_use_is_the_farthest(starting_at, held, liars):
+    """Of node 0 the others are 1 and 2 away, and one sends NaN: tau is the root of 5 again, and clips nobody."""
+    start = starting_at(STARTS)
+    program = ClippedGossip(2, Complete(), lr=start.once, batch_size=None)
+    run = fd.train(program, start.model, start.data, policy=liars((3,), math.nan, as_peers=True))
+    assert float(held(run)[0].w) == (1 + 2) / 4
+
+
 @pytest.mark.parametrize(
     ("topology", "settings"),
     [
