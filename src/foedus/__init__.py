@@ -216,7 +216,7 @@ __getattr__, __dir__ = lazily(
     {
         "foedus.aggregators": (
             "Bucketing Bulyan GeometricMedian Krum MDA MajorityVote MeaMed Mean Median MultiKrum NNM RFA TrimmedMean"
-        "foedus.aggregators": "MajorityVote Mean Median TrimmedMean",
+        ),
         "foedus.attacks": (
             "ALIE IPM Adversary Attack Backdoor CleanLabelNoise Columns ConstrainAndScale Dissensus "
             "DistributedBackdoor EdgeCase FreeRider LabelFlip Mimic MinMax MinSum ModelReplacement NotFinite Optimised "
