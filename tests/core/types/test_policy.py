@@ -276,6 +276,7 @@ def test_what_no_honest_node_can_answer_is_no_answer(policy, why, runtime):
     run = fd.train(fd.FedAvg(rounds=1, local=local, aggregate=fd.Median()), model, data, policy=policy, runtime=runtime)
     assert run.history[-1].cohort == data.nodes - 1
     assert run.history[-1].failed == 1
+    assert run.history[-1].suspects[1] == (1.0, math.inf)
 
 
 @dataclass(frozen=True)

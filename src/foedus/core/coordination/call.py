@@ -11,6 +11,7 @@ from foedus.core.coordination.population import Drawn
 from foedus.core.coordination.round import Round
 from foedus.core.coordination.session import Session
 from foedus.core.records.ledger import Costs
+from foedus.core.types.suspicion import UNUSABLE
 from foedus.core.types.transform import nbytes, shapes_of
 from foedus.core.types.update import Answer, Failed, Late, Lost, Missing, Refused, Tensors
 
@@ -106,6 +107,8 @@ class Call:
                 s.accept_node_state(node, self.outcomes[place].state)
             elif isinstance(why, Failed):
                 s.note_left_out(why)
+                if (why.nonfinite or why.invalid) and self.plan.aggregator is not None and self.plan.aggregator.robust:
+                    s.note_suspects({node: UNUSABLE})
 
     def _charge(self, place: int, cost: Costs, why: Missing | None) -> None:
         node = self.nodes[place]
