@@ -22,6 +22,7 @@ from foedus.transforms import (
     Sign,
     Ternary,
     TopK,
+    WorkerMomentum,
 )
 
 KEY = fd.Key(0)
@@ -45,7 +46,7 @@ WRAPPED = (
     Difference(RandomK(0.2), alpha=0.2),
     Difference(Ternary(), alpha=0.25),
 )
-REPEATABLE = (*UNBIASED, *CONTRACTING, *WRAPPED, Clip(0.1), Chain(()))
+REPEATABLE = (*UNBIASED, *CONTRACTING, *WRAPPED, Clip(0.1), WorkerMomentum(0.9), Chain(()))
 
 
 @pytest.mark.parametrize("transform", REPEATABLE, ids=str)

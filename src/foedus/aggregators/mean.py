@@ -18,16 +18,29 @@ from foedus.core.types.update import Tensors, Update
 class Mean(Callability):
     """The mean of updates by their weights (rows, usually): sum of w_k u_k over sum of w_k, divided once.
 
-    ``weighted=False`` counts every node alike, whatever weight it reports.
+    ``weighted=False`` counts every node alike, whatever weight it reports. ``cap``: the most that a node counts, in the
+    unit of the weights; whoever reports more counts that much. It bounds what a node gains by a lie about its rows, and
+    what one node moves, which a privacy account needs to know.
 
     >>> Mean()(torch.tensor([[1.0, 2.0], [4.0, 8.0]]), [1.0, 2.0])
     tensor([3., 6.])
+    >>> Mean(cap=1.0)(torch.tensor([[1.0, 2.0], [4.0, 8.0]]), [1.0, 1e9])
+    tensor([2.5000, 5.0000])
     """
 
     weighted: bool = True
+    cap: float | None = None
     robust: ClassVar[bool] = False
     consumes: ClassVar[bool] = True
     additive: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.cap is None:
+            return
+        if not (math.isfinite(self.cap) and self.cap > 0):
+            raise BadInput(f"cap, the most that a node counts, must be a positive number, got {self.cap}")
+        if not self.weighted:
+            raise BadInput("weighted=False counts every node once, and there is nothing to cap: leave out cap")
 
     @property
     def denominator(self) -> Denominator:
@@ -37,7 +50,9 @@ class Mean(Callability):
     @property
     def weight_range(self) -> tuple[float, float]:
         """The least and the most that one value is multiplied by."""
-        return REPORTED if self.weighted else ALIKE
+        if not self.weighted:
+            return ALIKE
+        return REPORTED if self.cap is None else (0.0, self.cap)
 
     def empty(self) -> dict[str, Any]:
         return {"sum": None, "weight": 0.0}
@@ -45,6 +60,8 @@ class Mean(Callability):
     def add(self, acc: dict[str, Any], u: Update) -> dict[str, Any]:
         if not self.weighted:
             u = Update(u.value(), 1.0)
+        elif self.cap is not None and u.weight > self.cap:
+            u = Update(u.value(), self.cap)
         total = acc["sum"]
         if total is None:
             # Out of place: a job may answer with a tensor that it also keeps.

@@ -21,8 +21,8 @@ BY_ROWS, BY_NODES = "rows", "nodes"
 
 
 def objective(aggregate: Aggregator) -> str:
-    """``"rows"`` under a mean by rows; under any other rule nodes count alike: ``"nodes"``."""
-    return BY_ROWS if getattr(aggregate, "weight_range", ALIKE) == REPORTED else BY_NODES
+    """``"rows"`` under a mean by rows, up to a cap or not; under any other rule nodes count alike: ``"nodes"``."""
+    return BY_NODES if getattr(aggregate, "weight_range", ALIKE) == ALIKE else BY_ROWS
 
 
 def check_objective(given: str) -> None:
@@ -58,9 +58,11 @@ def moved(given: str, peer: Peer, u: Update) -> Tensor:
 
 
 def weights(aggregate: Aggregator, sizes: Sequence[int], nodes: Iterable[int]) -> list[float]:
-    """What each node's answer counts: its rows under a mean by rows; under any other rule all count alike."""
-    by_rows = objective(aggregate) == BY_ROWS
-    return [float(sizes[n]) if by_rows else 1.0 for n in nodes]
+    """What each node's answer counts: its rows under a mean by rows, up to its cap; under any other rule 1."""
+    if objective(aggregate) == BY_NODES:
+        return [1.0 for _ in nodes]
+    most = getattr(aggregate, "weight_range", REPORTED)[1]
+    return [min(float(sizes[n]), most) for n in nodes]
 
 
 def share(aggregate: Aggregator, sizes: Sequence[int], nodes: Iterable[int]) -> float:

@@ -13,8 +13,9 @@ from foedus.transforms.random_k import RandomK
 from foedus.transforms.sign import Sign
 from foedus.transforms.ternary import Ternary
 from foedus.transforms.top_k import TopK
+from foedus.transforms.worker_momentum import WorkerMomentum
 
 __all__ = [
     "Cast", "Chain", "Clip", "Difference", "ErrorFeedback", "Gaussian", "Identity", "PowerSGD", "QSGD", "RandomK",
-    "Sign", "Ternary", "TopK", "Transform",
+    "Sign", "Ternary", "TopK", "Transform", "WorkerMomentum",
 ]  # fmt: skip
