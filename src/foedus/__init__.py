@@ -29,18 +29,27 @@ if TYPE_CHECKING:
         transforms,
     )
     from foedus.aggregators import (
+        ARC,
+        CAF,
+        CGE,
         MDA,
         NNM,
         RFA,
+        SMEA,
         Bucketing,
         Bulyan,
+        CenteredClipping,
+        FLTrust,
+        FoolsGold,
         GeometricMedian,
         Krum,
         MajorityVote,
         MeaMed,
         Mean,
         Median,
+        MoNNA,
         MultiKrum,
+        NormBound,
         TrimmedMean,
     )
     from foedus.attacks import (
@@ -188,38 +197,42 @@ if TYPE_CHECKING:
         Sign,
         Ternary,
         TopK,
+        WorkerMomentum,
     )
 
 __all__ = [
-    "ALIE", "AdPsgd", "Adversary", "AfterCommits", "Aggregator", "All", "Always", "Answer", "Asked", "Attack",
-    "Availability", "Available", "BASGD", "BUFFERS", "Backdoor", "BadInput", "Bucketing", "Budget", "Bulyan", "BySize",
-    "Callability", "Cast", "Centralized", "Chain", "Checkpoint", "Choco", "CleanLabelNoise", "Clip", "ClippedGossip",
-    "Cohort", "Columns", "ConstrainAndScale", "Contraction", "Deadline", "Deadlock", "DelayCompensation", "Denominator",
-    "Difference", "Dissensus", "DistributedBackdoor", "Ditto", "Diverged", "Drawn", "EASGD", "EdgeCase",
-    "ErrorFeedback", "Evaluate", "Examples", "Failed", "FeatureParallel", "FedAdagrad", "FedAdam", "FedAsync", "FedAvg",
-    "FedAvgM", "FedBN", "FedBuff", "FedDyn", "FedNova", "FedPer", "FedProx", "FedRep", "FedYogi", "FederatedClassifier",
-    "FederatedDataset", "FederatedRegressor", "Federation", "FineTune", "Fixed", "FoedusError", "Fraction", "FreeRider",
-    "Gaussian", "GeometricMedian", "Gossip", "Gradient", "Hierarchical", "History", "IFCA", "IPM", "Identity",
-    "Interrupted", "Job", "Key", "Krum", "LabelFlip", "Late", "Layout", "Link", "Local", "LocalOnly", "LocalSGD",
-    "Looks", "Lost", "MDA", "MLflow", "MajorityVote", "MeaMed", "Mean", "Mechanism", "Median", "Message", "Metric",
-    "Mimic", "MinMax", "MinSum", "Model", "ModelReplacement", "MultiKrum", "NNM", "Network", "NobodyInTime",
-    "NodeFailed", "NodeState", "NodeView", "NotFinite", "Optimised", "OverSelect", "ParameterServer", "Parts", "Patch",
-    "Patience", "Peer", "Phased", "Poisson", "Policy", "Population", "PowerSGD", "Processes", "ProgramError", "PushSum",
-    "QFFL", "QSGD", "Quorum", "RFA", "RandomK", "Record", "Reduced", "Refused", "Release", "RobustGossip", "Roster",
-    "Rows", "Run", "Runtime", "Scaffold", "Scaling", "Selection", "Sends", "Sensitivity", "ServerOptimizer", "Shapes",
-    "Sign", "SignFlip", "Simulation", "Spell", "StaleSynchronous", "State", "StopRule", "StorageFailed", "Sybils",
-    "SyncSGD", "Target", "TensorBoard", "TensorParallel", "Tensors", "Ternary", "TooFew", "TopK", "Topology",
-    "Transform", "TrimmedMean", "Until", "Update", "WandB", "Work", "WorkerError", "WrongShape", "WrongWeight",
-    "ZenoPlusPlus", "aggregators", "attacks", "data", "fold", "holds_numbers", "jobs", "join", "models", "nbytes",
-    "network", "optimizers", "programs", "release", "replace", "report", "sampling", "shapes_of", "topologies",
-    "tracking", "train", "transforms",
+    "ALIE", "ARC", "AdPsgd", "Adversary", "AfterCommits", "Aggregator", "All", "Always", "Answer", "Asked",
+    "Attack", "Availability", "Available", "BASGD", "BUFFERS", "Backdoor", "BadInput", "Bucketing", "Budget",
+    "Bulyan", "BySize", "CAF", "CGE", "Callability", "Cast", "CenteredClipping", "Centralized", "Chain",
+    "Checkpoint", "Choco", "CleanLabelNoise", "Clip", "ClippedGossip", "Cohort", "Columns", "ConstrainAndScale",
+    "Contraction", "Deadline", "Deadlock", "DelayCompensation", "Denominator", "Difference", "Dissensus",
+    "DistributedBackdoor", "Ditto", "Diverged", "Drawn", "EASGD", "EdgeCase", "ErrorFeedback", "Evaluate",
+    "Examples", "FLTrust", "Failed", "FeatureParallel", "FedAdagrad", "FedAdam", "FedAsync", "FedAvg", "FedAvgM",
+    "FedBN", "FedBuff", "FedDyn", "FedNova", "FedPer", "FedProx", "FedRep", "FedYogi", "FederatedClassifier",
+    "FederatedDataset", "FederatedRegressor", "Federation", "FineTune", "Fixed", "FoedusError", "FoolsGold",
+    "Fraction", "FreeRider", "Gaussian", "GeometricMedian", "Gossip", "Gradient", "Hierarchical", "History",
+    "IFCA", "IPM", "Identity", "Interrupted", "Job", "Key", "Krum", "LabelFlip", "Late", "Layout", "Link", "Local",
+    "LocalOnly", "LocalSGD", "Looks", "Lost", "MDA", "MLflow", "MajorityVote", "MeaMed", "Mean", "Mechanism",
+    "Median", "Message", "Metric", "Mimic", "MinMax", "MinSum", "MoNNA", "Model", "ModelReplacement", "MultiKrum",
+    "NNM", "Network", "NobodyInTime", "NodeFailed", "NodeState", "NodeView", "NormBound", "NotFinite", "Optimised",
+    "OverSelect", "ParameterServer", "Parts", "Patch", "Patience", "Peer", "Phased", "Poisson", "Policy",
+    "Population", "PowerSGD", "Processes", "ProgramError", "PushSum", "QFFL", "QSGD", "Quorum", "RFA", "RandomK",
+    "Record", "Reduced", "Refused", "Release", "RobustGossip", "Roster", "Rows", "Run", "Runtime", "SMEA",
+    "Scaffold", "Scaling", "Selection", "Sends", "Sensitivity", "ServerOptimizer", "Shapes", "Sign", "SignFlip",
+    "Simulation", "Spell", "StaleSynchronous", "State", "StopRule", "StorageFailed", "Sybils", "SyncSGD", "Target",
+    "TensorBoard", "TensorParallel", "Tensors", "Ternary", "TooFew", "TopK", "Topology", "Transform",
+    "TrimmedMean", "Until", "Update", "WandB", "Work", "WorkerError", "WorkerMomentum", "WrongShape",
+    "WrongWeight", "ZenoPlusPlus", "aggregators", "attacks", "data", "fold", "holds_numbers", "jobs", "join",
+    "models", "nbytes", "network", "optimizers", "programs", "release", "replace", "report", "sampling",
+    "shapes_of", "topologies", "tracking", "train", "transforms",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazily(
     __name__,
     {
         "foedus.aggregators": (
-            "Bucketing Bulyan GeometricMedian Krum MDA MajorityVote MeaMed Mean Median MultiKrum NNM RFA TrimmedMean"
+            "ARC Bucketing Bulyan CAF CGE CenteredClipping FLTrust FoolsGold GeometricMedian Krum MDA "
+            "MajorityVote MeaMed Mean Median MoNNA MultiKrum NNM NormBound RFA SMEA TrimmedMean"
         ),
         "foedus.attacks": (
             "ALIE IPM Adversary Attack Backdoor CleanLabelNoise Columns ConstrainAndScale Dissensus "
@@ -271,7 +284,7 @@ __getattr__, __dir__ = lazily(
         "foedus.tracking": "MLflow TensorBoard WandB",
         "foedus.training": "Run train",
         "foedus.transforms": (
-            "QSGD Cast Chain Clip Difference ErrorFeedback Gaussian PowerSGD RandomK Sign Ternary TopK"
+            "QSGD Cast Chain Clip Difference ErrorFeedback Gaussian PowerSGD RandomK Sign Ternary TopK WorkerMomentum"
         ),
     },
     modules=(

@@ -17,12 +17,17 @@ COMMON = Path(__file__).parents[2] / "benchmarks" / "common.py"
 SHAPES = {
     # (n, d, f) by rule, with n at the least that our rules allow for it
     **dict.fromkeys(("Krum", "MultiKrum"), ((5, 3, 1), (9, 4, 3), (12, 6, 2))),
-    **dict.fromkeys(("TrMean", "MDA", "Meamed", "NNM"), ((3, 3, 1), (7, 4, 3), (8, 4, 3), (12, 6, 2))),
-    "Median": ((3, 3, 1), (8, 4, 3), (11, 6, 2)),
+    **dict.fromkeys(("TrMean", "MDA", "Meamed", "NNM", "MoNNA", "ARC"), ((3, 3, 1), (7, 4, 3), (8, 4, 3), (12, 6, 2))),
+    **dict.fromkeys(("Median", "Clipping", "CenteredClipping"), ((3, 3, 1), (8, 4, 3), (11, 6, 2))),
     "GeometricMedian": ((4, 3, 1), (7, 4, 3), (11, 6, 2)),
 }
 
-OPTIONS = {"Median": [{}], "GeometricMedian": [{"nu": 1e-12, "T": 20_000}, {"nu": 0.5, "T": 20_000}]}
+OPTIONS = {
+    "Median": [{}],
+    "GeometricMedian": [{"nu": 1e-12, "T": 20_000}, {"nu": 0.5, "T": 20_000}],
+    "Clipping": [{"c": 1.5}],
+    "CenteredClipping": [{"tau": 1.0}, {"tau": 0.5, "L": 3}],
+}
 """Of the rules that are not given an f."""
 
 

@@ -41,14 +41,14 @@ class PreAggregation(Rule):
             self.then.require(finite, all)
 
     def begin(self, d: int) -> Any:
-        state = {"own": self.remembers(), "then": _begin(self.then, d)}
+        state = {"own": self.remembers(), "then": begin_then(self.then, d)}
         return None if all(s is None for s in state.values()) else state
 
     def step(self, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Reduced, Any]:
         own, then = (None, None) if state is None else (state["own"], state["then"])
         m_LK, own = self.weights(u_KD, own)
         mixed = nodes if len(m_LK) == len(nodes) else range(len(m_LK))
-        reduced, then = _step(self.then, combined(m_LK, u_KD), mixed, then)
+        reduced, then = step_then(self.then, combined(m_LK, u_KD), mixed, then)
 
         def left_out() -> Tensor:
             # What is left of a node is what is left of all that it is part of, against the node with most left.
@@ -64,11 +64,13 @@ def check_then(then: Any) -> None:
         raise BadInput(f"then, what joins the updates afterwards, must be an aggregator such as Median(); got {then!r}")
 
 
-def _begin(then: Aggregator, d: int) -> Any:
+def begin_then(then: Aggregator, d: int) -> Any:
+    """What ``then`` remembers of vectors with D numbers before the first call."""
     return then.begin(d) if isinstance(then, Rule) else then.init({"u": ((d,), torch.float32)})
 
 
-def _step(then: Aggregator, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Reduced, Any]:
+def step_then(then: Aggregator, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Reduced, Any]:
+    """What ``then`` makes of a stack, and what it remembers now. An aggregator that is no rule leaves nobody out."""
     if isinstance(then, Rule):
         return then.step(u_KD, nodes, state)
     total, after = fold(then, [Update({"u": u}, 1.0, node=n) for u, n in zip(u_KD, nodes, strict=True)], state)

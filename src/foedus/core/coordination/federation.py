@@ -33,6 +33,7 @@ from foedus.core.types.data import NO_ROOT, POOLED, ROOT, TEST
 from foedus.core.types.job import Job
 from foedus.core.types.keys import Key
 from foedus.core.types.model import Layout
+from foedus.core.types.roster import Roster
 from foedus.core.types.state import State
 from foedus.core.types.suspicion import Suspicions
 from foedus.core.types.transform import Transform, nbytes, prepare, shapes_of
@@ -90,6 +91,11 @@ class Federation:
     def sizes(self) -> list[int]:
         """Rows of every node."""
         return self._s.roster.sizes
+
+    @property
+    def roster(self) -> Roster:
+        """All that is known of the nodes; no row is among it."""
+        return self._s.roster
 
     @property
     def layout(self) -> Layout:
@@ -333,7 +339,8 @@ class Federation:
         """Tell the books who took part since the last commit; the means of this call's metrics."""
         good = [o for o in _good(call) if o.node != ROOT]  # a yardstick, and no part of what is trained
         metrics = _means(good)
-        self._s.note(len(good), sum(o.weight for o in good), metrics.get("loss"))
+        if call.nodes != (ROOT,):  # what the coordinator does itself, to measure nodes by, is no part of the round
+            self._s.note(len(good), sum(o.weight for o in good), metrics.get("loss"))
         return metrics
 
     def _culprit(self, call: Call, args: Tensors) -> Diverged:
