@@ -12,7 +12,9 @@ from torch import Tensor
 
 from foedus.core.types.aggregator import Aggregator, blocks, fold
 from foedus.core.types.keys import Key
+from foedus.core.types.suspicion import Judges
 from foedus.core.types.transform import Shapes, shapes_of
+from foedus.core.types.trees import flatten
 from foedus.core.types.update import BUFFERS, Tensors, Update
 from foedus.testing.laws import Laws, clone, update
 
@@ -30,7 +32,8 @@ def check_aggregator(
 
     ``exact``       another split or another order must give the same bits, not only numbers that agree to 1e-6.
     ``idempotent``  identical updates give that update back; False for rules that shrink on purpose.
-    ``symmetric``   a stack's rows may change places; False for rules that tell equally good ones apart by node.
+    ``symmetric``   a stack's rows may change places; False for rules that tell equally good ones apart by
+                    node, trust one of them, or draw lots.
     ``updates``     how many are aggregated; as many as the rule needs.
     """
     laws = Laws(aggregator)
@@ -97,6 +100,8 @@ def check_aggregator(
         laws.close(fold(aggregator, given(alike), clone(state))[0], us[0].parts, "identical updates give that update")
     if aggregator.robust:
         _check_survival(laws, aggregator, us, given, state)
+    if isinstance(aggregator, Judges):
+        _check_judge(laws, aggregator, us, given, state)
     _check_stack(laws, aggregator, torch.stack([u["delta"] for u in us]), exact, symmetric)
 
 
@@ -110,6 +115,38 @@ def _check_survival(
             came = fold(aggregator, given([*us, bad]), clone(state))[0]
         laws.finite(came, law)
         laws.close(came, fold(aggregator, given(us), clone(state))[0], law)
+
+
+def _check_judge(laws: Laws, aggregator: Any, us: list[Update], given: Callable[..., list[Update]], state: Any) -> None:
+    poisoned = Update({k: torch.full_like(v, math.nan) for k, v in us[0].parts.items()}, 1.0, node=len(us))
+    for chosen in (us, [*us, poisoned]) if aggregator.robust else (us,):
+
+        def fill(chosen: list[Update] = chosen) -> Any:
+            acc = aggregator.empty()
+            for u in given(chosen):
+                acc = aggregator.add(acc, u)
+            return acc
+
+        law = "judge reads as read does"
+        with laws.attempt(law, "judge(acc, state)"):
+            parts, after, said = aggregator.judge(fill(), clone(state))
+        read, remembered = aggregator.read(fill(), clone(state))
+        laws.same(parts, read, law)
+        (plain, tensors), (plain_read, tensors_read) = flatten(after), flatten(remembered)
+        laws.require(plain == plain_read, law, plain_read, plain)
+        laws.same({str(i): t for i, t in enumerate(tensors)}, {str(i): t for i, t in enumerate(tensors_read)}, law)
+        law = "judge speaks of every node, and of no other"
+        laws.require(set(said) == {u.node for u in chosen}, law, sorted(u.node for u in chosen), sorted(said))
+        for node, suspicion in said.items():
+            law = "what is left out is a share"
+            laws.require(0 <= suspicion.left_out <= 1, law, "a number from 0 to 1", f"{suspicion} of node {node}")
+            law = "a distance is from 0 up, and infinite for an update that is not finite"
+            far = node == poisoned.node
+            fits = suspicion.distance == math.inf if far else suspicion.distance >= 0
+            laws.require(fits, law, "infinity" if far else "a number from 0 up", f"{suspicion} of node {node}")
+        if poisoned.node in said:
+            law = "an update that is not finite is left out"
+            laws.require(said[poisoned.node].left_out == 1, law, 1, said[poisoned.node].left_out)
 
 
 def _check_stack(laws: Laws, aggregator: Any, u_KD: Tensor, exact: bool, symmetric: bool) -> None:
