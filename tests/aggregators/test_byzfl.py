@@ -9,8 +9,8 @@ Where ByzFL is not what the paper says, the paper's rule is ours, and the cases 
   order of the nodes gives another answer: cases whose answer hangs on that are left out.
 - An update that is not finite takes part: with NaN in one of nine and f = 2, ByzFL's Krum answers that update. Ours are
   held to what they answer without it in ``test_rule.py``.
-- SMEA and CAF are not recorded: their eigenvectors are one step of the power method from a random vector, and 50 calls on
-  the same nine updates of six numbers (f = 3) gave 33 and 48 different answers. ``CAF(0)`` is None.
+- SMEA and CAF are not recorded: their eigenvectors are one step of the power method from a random vector, and 50 calls
+  on the same nine updates of six numbers (f = 3) gave 33 and 48 different answers. ``CAF(0)`` is None.
 - The geometric median: three steps from 0 with distances of at least 0.1 by default, which has not converged; recorded
   with 20,000 steps.
 """

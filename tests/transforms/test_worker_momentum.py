@@ -77,10 +77,11 @@ def test_one_node_with_momentum_is_heavy_ball() -> None:
     async def by_hand(fed: fd.Federation):
         s = await fed.begin(lambda w: fd.State(w=w, m=torch.zeros(0)))
         for t in fed.rounds(3):
-            g = (await fed.map_reduce(fd.Gradient(), {"w": s.w}, (0,), fd.Mean()))["gradient"]
-            m = 0.5 * s.m + 0.5 * g if t else g
+            total = await fed.map_reduce(fd.Gradient(), {"w": s.w}, (0,), fd.Mean())
+            m = 0.5 * s.m + 0.5 * total["gradient"] if t else total["gradient"]
             w = s.w.clone()
             w[: len(m)].sub_(m, alpha=0.5)
+            w[len(m) :].add_(total["buffers"])
             s = s.replace(w=w, m=m)
             await fed.commit(s)
         return s.w
