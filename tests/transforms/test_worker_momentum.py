@@ -1,12 +1,13 @@
 """Momentum at workers: a running mean of what a node would have sent."""
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
 
 import foedus as fd
-from foedus.core.types.transform import Sensitivity, prepare
+from foedus.core.types.transform import Identity, Sensitivity, prepare
 from foedus.testing import check_transform, small
 from foedus.transforms import Clip, Gaussian, RandomK, TopK, WorkerMomentum
 
@@ -53,6 +54,34 @@ def test_a_bound_stays_a_bound() -> None:
     bound = Sensitivity("l2", 2.0)
     assert WorkerMomentum(0.9).sensitivity(bound) == bound
     assert WorkerMomentum(0.9).sensitivity(None) is None
+
+
+@dataclass(frozen=True)
+class Together:
+    """Node 0 sends what it likes, once it knows what the others send."""
+
+    members = frozenset({0})
+
+    def answers(self, gathered, memory):
+        u = gathered.updates[0]
+        others = [gathered.updates[n].value()["gradient"] for n in gathered.updates if n]
+        return {0: u.with_parts({**u.parts, "gradient": -u.weight * torch.stack(others).mean(0)})}, memory
+
+
+@dataclass(frozen=True)
+class Colludes(fd.Policy):
+    collusion = Together()
+
+
+def test_nodes_that_act_together_send_what_they_like_in_place_of_a_mean() -> None:
+    """They know the others' means, and nobody sees that theirs is none: so robust rules are attacked in the papers."""
+    assert type(WorkerMomentum(0.9).unbounded()) is Identity
+    problem = small(3)
+    program = fd.SyncSGD(3, lr=0.5, aggregate=fd.Mean(weighted=False), transforms=(WorkerMomentum(0.9),))
+    alone = fd.train(program, problem.model, problem.data)
+    attacked = fd.train(program, problem.model, problem.data, policy=Colludes())
+    initial = problem.model.initial
+    assert float((attacked.vector - initial).norm()) < 0.7 * float((alone.vector - initial).norm())
 
 
 def test_its_place_is_before_what_compresses() -> None:
