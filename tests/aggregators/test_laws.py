@@ -268,11 +268,10 @@ def test_no_search_finds_a_way_beyond_its_bound(name: str) -> None:
 
 @pytest.mark.slow
 @some
-@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("n", [11, 15])
-def test_no_long_search_finds_a_way_beyond_its_bound(name: str, n: int, seed: int) -> None:
-    case, u = CASES[name], honest(seed, n, F)
-    far, _ = searched(case.make(F), u, F, steps=300, seed=seed)
+def test_no_long_search_finds_a_way_beyond_its_bound(name: str, n: int) -> None:
+    case, u = CASES[name], honest(n, n, F)
+    far, _ = searched(case.make(F), u, F, steps=200, seed=n)
     assert far <= reach(case, u, n, F) * (1 + 1e-4)
 
 
