@@ -22,7 +22,7 @@ from foedus.aggregators import (
     Rule,
     TrimmedMean,
 )
-from foedus.aggregators.rule import Reduced
+from foedus.aggregators.rule import Joined
 from foedus.core.types.aggregator import fold
 from foedus.testing import check_aggregator, small
 
@@ -192,7 +192,7 @@ class Remembers(Rule):
         return {"asked": 0, "numbers": d}
 
     def step(self, u_KD, nodes, state):
-        return Reduced(u_KD.mean(0), torch.zeros(len(u_KD))), state | {"asked": state["asked"] + 1}
+        return Joined(u_KD.mean(0), torch.zeros(len(u_KD))), state | {"asked": state["asked"] + 1}
 
 
 def test_what_a_rule_remembers_goes_from_call_to_call_by_vector() -> None:

@@ -119,7 +119,9 @@ def test_a_neighbourhood_that_is_too_small_is_named(program, nodes, why):
 @pytest.mark.parametrize("program", [RobustGossip, fd.BASGD, fd.FedBuff])
 def test_what_hides_single_answers_cannot_join_them_one_by_one(program):
     field = "rule" if program is RobustGossip else "aggregate"
-    with pytest.raises(fd.BadInput, match="nobody sees one by itself, and here they come one by one"):
+    with pytest.raises(
+        fd.BadInput, match="an exchange of its own between a server and its nodes, and here they are at hand"
+    ):
         program(1, **{field: Secret()})
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from foedus.aggregators.gram import squared_distances
 from foedus.aggregators.krum import krum_scores, most_central
 from foedus.aggregators.meamed import mean_around_median
-from foedus.aggregators.rule import Reduced, Rule, at_least_0
+from foedus.aggregators.rule import Joined, Rule, at_least_0
 from foedus.aggregators.sorting import share_outside
 
 
@@ -39,7 +39,7 @@ class Bulyan(Rule):
     def least(self) -> int:
         return 4 * self.f + 3
 
-    def reduce(self, u_KD: Tensor) -> Reduced:
+    def reduce(self, u_KD: Tensor) -> Joined:
         n = len(u_KD)
         d_KK, left = squared_distances(u_KD), torch.arange(n)
         for _ in range(n - 2 * self.f):
@@ -48,4 +48,4 @@ class Bulyan(Rule):
         kept_K = torch.ones(n, dtype=torch.bool)
         kept_K[left] = False
         mean_D, low_D, high_D = mean_around_median(u_KD, n - 4 * self.f, rows=torch.nonzero(kept_K).flatten())
-        return Reduced(mean_D, lambda: share_outside(u_KD, low_D, high_D).where(kept_K, 1.0))
+        return Joined(mean_D, lambda: share_outside(u_KD, low_D, high_D).where(kept_K, 1.0))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from foedus.aggregators.gram import squared_distances
-from foedus.aggregators.rule import Reduced, Rule, at_least_0
+from foedus.aggregators.rule import Joined, Rule, at_least_0
 from foedus.aggregators.spread import about_mean
 from foedus.aggregators.weighed import weighed
 
@@ -39,7 +39,7 @@ class CAF(Rule):
     def least(self) -> int:
         return 2 * self.f + 1
 
-    def reduce(self, u_KD: Tensor) -> Reduced:
+    def reduce(self, u_KD: Tensor) -> Joined:
         return weighed(best_weights(squared_distances(u_KD), len(u_KD) - 2 * self.f), u_KD)
 
 

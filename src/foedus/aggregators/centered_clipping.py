@@ -11,7 +11,7 @@ from torch import Tensor
 
 from foedus.aggregators.clipping import check_length, shortening
 from foedus.aggregators.gram import combined, distances_from
-from foedus.aggregators.rule import Reduced, Rule
+from foedus.aggregators.rule import Joined, Rule
 from foedus.core.errors import BadInput
 
 
@@ -47,9 +47,9 @@ class CenteredClipping(Rule):
     def begin(self, d: int) -> Tensor:
         return torch.zeros(d)
 
-    def step(self, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Reduced, Any]:
+    def step(self, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Joined, Any]:
         v_D = state.to(u_KD.dtype)
         for _ in range(self.steps):
             c_K = shortening(distances_from(u_KD, v_D), self.radius) / len(u_KD)
             v_D = v_D * (1 - float(c_K.sum())) + combined(c_K[None], u_KD)[0]
-        return Reduced(v_D, 1 - c_K * len(u_KD)), v_D
+        return Joined(v_D, 1 - c_K * len(u_KD)), v_D

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from foedus.aggregators.clipping import lengths
 from foedus.aggregators.krum import chosen
-from foedus.aggregators.rule import Reduced, Rule, at_least_0
+from foedus.aggregators.rule import Joined, Rule, at_least_0
 
 
 @dataclass(frozen=True)
@@ -36,5 +36,5 @@ class CGE(Rule):
     def least(self) -> int:
         return 2 * self.f + 1
 
-    def reduce(self, u_KD: Tensor) -> Reduced:
+    def reduce(self, u_KD: Tensor) -> Joined:
         return chosen(u_KD, lengths(u_KD).argsort(stable=True)[: len(u_KD) - self.f])

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from foedus.aggregators.gram import distances_from
 from foedus.aggregators.preaggregation import begin_then, step_then
-from foedus.aggregators.rule import Reduced, Rule
+from foedus.aggregators.rule import Joined, Rule
 from foedus.core.errors import BadInput
 from foedus.core.types.aggregator import Aggregator
 
@@ -40,10 +40,10 @@ class Clipping(Rule):
         """What takes the place of the updates: (K, D)."""
         return scaled(u_KD, self._factors(u_KD))
 
-    def step(self, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Reduced, Any]:
+    def step(self, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Joined, Any]:
         factor_K = self._factors(u_KD)
         reduced, after = step_then(self.then, scaled(u_KD, factor_K), nodes, state)
-        return Reduced(reduced.u_D, lambda: 1 - factor_K * (1 - reduced.left_out())), after
+        return Joined(reduced.u_D, lambda: 1 - factor_K * (1 - reduced.left_out())), after
 
     def _factors(self, u_KD: Tensor) -> Tensor:
         lengths_K = lengths(u_KD)

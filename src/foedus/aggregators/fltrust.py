@@ -11,10 +11,9 @@ from torch import Tensor
 
 from foedus.aggregators.clipping import lengths
 from foedus.aggregators.gram import combined
-from foedus.aggregators.rule import Reduced, Rule
+from foedus.aggregators.rule import Joined, Rule
 from foedus.aggregators.strips import in_blocks, over_strips
-from foedus.core.coordination.federation import Federation
-from foedus.core.coordination.federation import Reduced as Joined
+from foedus.core.coordination.federation import Federation, Reduced
 from foedus.core.coordination.until import Until
 from foedus.core.errors import BadInput
 from foedus.core.types.aggregator import Callability
@@ -36,7 +35,7 @@ class ByRoot(Rule):
     def breakdown(self) -> str:
         return "a root data set that is like the nodes' rows, whatever f"
 
-    def step(self, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Reduced, Any]:
+    def step(self, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Joined, Any]:
         if ROOT not in nodes:
             raise BadInput(
                 f"{self} measures updates by the coordinator's own of the same job, and there is none among these: use "
@@ -48,9 +47,9 @@ class ByRoot(Rule):
         trust_K[at] = 0.0
         most = trust_K.max()
         if most == 0:
-            return Reduced(torch.zeros_like(u_KD[at]), trust_K + 1), state
+            return Joined(torch.zeros_like(u_KD[at]), trust_K + 1), state
         c_K = (trust_K / trust_K.sum() * length_K[at] / length_K).nan_to_num(0.0)
-        return Reduced(combined(c_K[None], u_KD)[0], 1 - trust_K / most), state
+        return Joined(combined(c_K[None], u_KD)[0], 1 - trust_K / most), state
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class FLTrust(ByRoot):
         each: Mapping[int, Tensors] | None,
         transforms: Sequence[Transform],
         until: Until,
-    ) -> Joined:
+    ) -> Reduced:
         """Do the job at the root, then at the nodes, and measure these by that."""
         classes = fed.roster.classes
         (root,) = await fed.map(AtRoot(job, classes), args, (ROOT,))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from foedus.aggregators.gram import gram
-from foedus.aggregators.rule import Reduced, Rule
+from foedus.aggregators.rule import Joined, Rule
 from foedus.aggregators.weighed import weighed
 from foedus.core.errors import BadInput
 
@@ -47,7 +47,7 @@ class FoolsGold(Rule):
     def begin(self, d: int) -> dict[str, Tensor]:
         return {}
 
-    def step(self, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Reduced, Any]:
+    def step(self, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Joined, Any]:
         sums = dict(state)
         for node, u_D in zip(map(str, nodes), u_KD, strict=True):
             sums[node] = sums[node] + u_D if node in sums else u_D.clone()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from foedus.aggregators.gram import combined, gram, squared_distances
-from foedus.aggregators.rule import Reduced, Rule
+from foedus.aggregators.rule import Joined, Rule
 from foedus.core.errors import BadInput
 
 STEPS = 10_000
@@ -57,7 +57,7 @@ class GeometricMedian(Rule):
     def breakdown(self) -> str:
         return "n >= 2f + 1"
 
-    def reduce(self, u_KD: Tensor) -> Reduced:
+    def reduce(self, u_KD: Tensor) -> Joined:
         b_KK, far_KK, best_K = _about_the_best(u_KD)
         optimal = [] if self.smoothing else [j for j in best_K.tolist() if _slope_at(j, b_KK, far_KK) <= self.tolerance]
         if optimal:
@@ -91,7 +91,7 @@ class RFA(Rule):
     def breakdown(self) -> str:
         return "n >= 2f + 1"
 
-    def reduce(self, u_KD: Tensor) -> Reduced:
+    def reduce(self, u_KD: Tensor) -> Joined:
         k = len(u_KD)
         b_KK, _, _ = _about_the_best(u_KD)
         c_K = torch.full((k,), 1 / k, dtype=torch.float64)
@@ -106,8 +106,8 @@ def _check_smoothing(smoothing: float) -> None:
         raise BadInput(f"smoothing, a distance, must be finite and from 0 up; got {smoothing}")
 
 
-def _weighted(u_KD: Tensor, c_K: Tensor) -> Reduced:
-    return Reduced(combined(c_K[None], u_KD)[0], 1 - c_K / c_K.max())
+def _weighted(u_KD: Tensor, c_K: Tensor) -> Joined:
+    return Joined(combined(c_K[None], u_KD)[0], 1 - c_K / c_K.max())
 
 
 def _about_the_best(u_KD: Tensor) -> tuple[Tensor, Tensor, Tensor]:

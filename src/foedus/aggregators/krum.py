@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from foedus.aggregators.gram import combined, squared_distances
-from foedus.aggregators.rule import Reduced, Rule, at_least_0
+from foedus.aggregators.rule import Joined, Rule, at_least_0
 from foedus.core.errors import BadInput
 
 
@@ -23,13 +23,13 @@ def most_central(scores_K: Tensor) -> Tensor:
     return scores_K.sort(stable=True).indices
 
 
-def chosen(u_KD: Tensor, rows: Tensor) -> Reduced:
+def chosen(u_KD: Tensor, rows: Tensor) -> Joined:
     """The mean of some rows; the others are left out."""
     left_out_K = torch.ones(len(u_KD), dtype=torch.float64)
     left_out_K[rows] = 0.0
     if len(rows) == 1:
-        return Reduced(u_KD[rows[0]].clone(), left_out_K)
-    return Reduced(combined((1 - left_out_K)[None] / len(rows), u_KD)[0], left_out_K)
+        return Joined(u_KD[rows[0]].clone(), left_out_K)
+    return Joined(combined((1 - left_out_K)[None] / len(rows), u_KD)[0], left_out_K)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Krum(Rule):
     def least(self) -> int:
         return 2 * self.f + 3
 
-    def reduce(self, u_KD: Tensor) -> Reduced:
+    def reduce(self, u_KD: Tensor) -> Joined:
         scores_K = krum_scores(squared_distances(u_KD), len(u_KD) - self.f - 2)
         return chosen(u_KD, most_central(scores_K)[:1])
 
@@ -87,7 +87,7 @@ class MultiKrum(Rule):
     def least(self) -> int:
         return max(2 * self.f + 3, (self.m or 0) + self.f)
 
-    def reduce(self, u_KD: Tensor) -> Reduced:
+    def reduce(self, u_KD: Tensor) -> Joined:
         n = len(u_KD)
         scores_K = krum_scores(squared_distances(u_KD), n - self.f - 2)
         return chosen(u_KD, most_central(scores_K)[: n - self.f if self.m is None else self.m])

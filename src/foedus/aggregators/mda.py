@@ -9,7 +9,7 @@ from torch import Tensor
 
 from foedus.aggregators.gram import squared_distances
 from foedus.aggregators.krum import chosen
-from foedus.aggregators.rule import Reduced, Rule, at_least_0
+from foedus.aggregators.rule import Joined, Rule, at_least_0
 from foedus.core.errors import BadInput
 
 MOST = 200_000
@@ -40,7 +40,7 @@ class MDA(Rule):
     def least(self) -> int:
         return 2 * self.f + 1
 
-    def reduce(self, u_KD: Tensor) -> Reduced:
+    def reduce(self, u_KD: Tensor) -> Joined:
         return chosen(u_KD, torch.tensor(_least_diameter(squared_distances(u_KD), self.f)))
 
 

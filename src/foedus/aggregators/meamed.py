@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from foedus.aggregators.rule import Reduced, Rule, at_least_0
+from foedus.aggregators.rule import Joined, Rule, at_least_0
 from foedus.aggregators.sorting import Columns, mean_of, middle_of, over_sorted_columns, share_outside
 
 
@@ -56,6 +56,6 @@ class MeaMed(Rule):
     def least(self) -> int:
         return 2 * self.f + 1
 
-    def reduce(self, u_KD: Tensor) -> Reduced:
+    def reduce(self, u_KD: Tensor) -> Joined:
         mean_D, low_D, high_D = mean_around_median(u_KD, len(u_KD) - self.f)
-        return Reduced(mean_D, lambda: share_outside(u_KD, low_D, high_D))
+        return Joined(mean_D, lambda: share_outside(u_KD, low_D, high_D))

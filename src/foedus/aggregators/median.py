@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from foedus.aggregators.rule import Reduced, Rule
+from foedus.aggregators.rule import Joined, Rule
 from foedus.aggregators.sorting import Columns, middle_of, over_sorted_columns, share_outside
 
 
@@ -26,7 +26,7 @@ class Median(Rule):
     def breakdown(self) -> str:
         return "n >= 2f + 1"
 
-    def reduce(self, u_KD: Tensor) -> Reduced:
+    def reduce(self, u_KD: Tensor) -> Joined:
         k = len(u_KD)
         quarter = k // 4
 
@@ -34,4 +34,4 @@ class Median(Rule):
             return middle_of(sorted_CK), sorted_CK[:, quarter].copy(), sorted_CK[:, k - 1 - quarter].copy()
 
         u_D, low_D, high_D = over_sorted_columns(u_KD, of)
-        return Reduced(u_D, lambda: share_outside(u_KD, low_D, high_D))
+        return Joined(u_D, lambda: share_outside(u_KD, low_D, high_D))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from foedus.aggregators.gram import distances_from
 from foedus.aggregators.krum import chosen
-from foedus.aggregators.rule import Reduced, Rule, at_least_0
+from foedus.aggregators.rule import Joined, Rule, at_least_0
 from foedus.core.errors import BadInput
 
 
@@ -44,7 +44,7 @@ class MoNNA(Rule):
     def least(self) -> int:
         return 2 * self.f + 1
 
-    def step(self, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Reduced, Any]:
+    def step(self, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Joined, Any]:
         if self.pivot not in nodes:
             raise BadInput(
                 f"{self} takes the updates nearest to node {self.pivot}'s, and there is no finite one of node "

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from foedus.aggregators.gram import combined
-from foedus.aggregators.rule import Reduced, Rule
+from foedus.aggregators.rule import Joined, Rule
 from foedus.core.errors import BadInput
 from foedus.core.types.aggregator import Aggregator, fold
 from foedus.core.types.update import Update
@@ -44,7 +44,7 @@ class PreAggregation(Rule):
         state = {"own": self.remembers(), "then": begin_then(self.then, d)}
         return None if all(s is None for s in state.values()) else state
 
-    def step(self, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Reduced, Any]:
+    def step(self, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Joined, Any]:
         own, then = (None, None) if state is None else (state["own"], state["then"])
         m_LK, own = self.weights(u_KD, own)
         mixed = nodes if len(m_LK) == len(nodes) else range(len(m_LK))
@@ -55,7 +55,7 @@ class PreAggregation(Rule):
             left_K = (1 - reduced.left_out()).to(m_LK.dtype) @ m_LK
             return 1 - left_K / left_K.max().clamp(min=torch.finfo(left_K.dtype).tiny)
 
-        return Reduced(reduced.u_D, left_out), None if state is None else {"own": own, "then": then}
+        return Joined(reduced.u_D, left_out), None if state is None else {"own": own, "then": then}
 
 
 def check_then(then: Any) -> None:
@@ -69,9 +69,9 @@ def begin_then(then: Aggregator, d: int) -> Any:
     return then.begin(d) if isinstance(then, Rule) else then.init({"u": ((d,), torch.float32)})
 
 
-def step_then(then: Aggregator, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Reduced, Any]:
+def step_then(then: Aggregator, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Joined, Any]:
     """What ``then`` makes of a stack, and what it remembers now. An aggregator that is no rule leaves nobody out."""
     if isinstance(then, Rule):
         return then.step(u_KD, nodes, state)
     total, after = fold(then, [Update({"u": u}, 1.0, node=n) for u, n in zip(u_KD, nodes, strict=True)], state)
-    return Reduced(total["u"], torch.zeros(len(u_KD), dtype=torch.float64)), after
+    return Joined(total["u"], torch.zeros(len(u_KD), dtype=torch.float64)), after

@@ -24,7 +24,7 @@ NUMBERS = "numbers"
 
 
 @dataclass(frozen=True)
-class Reduced:
+class Joined:
     """What a rule makes of a stack (K, D).
 
     ``u_D``         its answer.
@@ -63,7 +63,7 @@ class Rule(Callability):
         """Fewest updates with which ``breakdown`` holds."""
         return 1
 
-    def reduce(self, u_KD: Tensor) -> Reduced:
+    def reduce(self, u_KD: Tensor) -> Joined:
         """One vector from K finite ones. A rule that remembers something overrides ``step``, which calls this."""
         raise NotImplementedError
 
@@ -71,7 +71,7 @@ class Rule(Callability):
         """What the rule remembers of vectors with D numbers before the first call: a tree of tensors and numbers."""
         return None
 
-    def step(self, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Reduced, Any]:
+    def step(self, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Joined, Any]:
         """One vector from those of these nodes, and what the rule remembers now."""
         return self.reduce(u_KD), state
 
@@ -153,18 +153,18 @@ class Rule(Callability):
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
-    def _reduced(self, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Reduced, Any]:
+    def _reduced(self, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Joined, Any]:
         """Where a rule's own sums overflow, its answer is that in float64: between finite numbers it is finite."""
         if u_KD.dtype not in (torch.float32, torch.float64):  # half precision, and whole numbers
             u_KD = u_KD.float() if u_KD.is_floating_point() else u_KD.double()
         if not u_KD.shape[1]:
-            return Reduced(u_KD[0], torch.zeros(len(u_KD))), state
+            return Joined(u_KD[0], torch.zeros(len(u_KD))), state
         reduced, after = self.step(u_KD, nodes, state)
         if finite({"u": reduced.u_D}) or u_KD.dtype is torch.float64:
             return reduced, after
         wide, after = self.step(u_KD.double(), nodes, state)
         u_D = reduced.u_D.where(torch.isfinite(reduced.u_D), wide.u_D.to(reduced.u_D.dtype))
-        return Reduced(u_D, wide.left_out_K), after
+        return Joined(u_D, wide.left_out_K), after
 
 
 def at_least_0(f: int) -> None:
@@ -194,7 +194,7 @@ def _stacked(rows: list[dict[str, Any]], parts: list[str]) -> Tensor:
     return u_KD
 
 
-def _suspicions(u_KD: Tensor, reduced: Reduced) -> list[Suspicion]:
+def _suspicions(u_KD: Tensor, reduced: Joined) -> list[Suspicion]:
     """By row: what was left out of it, and its distance from the answer in units of the middle one of all rows."""
     far_K = distances_from(u_KD, reduced.u_D)
     middle = float(far_K.quantile(0.5))

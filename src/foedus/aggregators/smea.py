@@ -11,7 +11,7 @@ from torch import Tensor
 
 from foedus.aggregators.gram import squared_distances
 from foedus.aggregators.krum import chosen
-from foedus.aggregators.rule import Reduced, Rule, at_least_0
+from foedus.aggregators.rule import Joined, Rule, at_least_0
 from foedus.aggregators.spread import widest
 from foedus.core.errors import BadInput
 
@@ -47,7 +47,7 @@ class SMEA(Rule):
     def least(self) -> int:
         return 2 * self.f + 1
 
-    def reduce(self, u_KD: Tensor) -> Reduced:
+    def reduce(self, u_KD: Tensor) -> Joined:
         n = len(u_KD)
         if math.comb(n, self.f) > MOST:
             raise BadInput(

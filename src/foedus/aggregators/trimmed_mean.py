@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from foedus.aggregators.rule import Reduced, Rule, at_least_0
+from foedus.aggregators.rule import Joined, Rule, at_least_0
 from foedus.aggregators.sorting import Columns, mean_of, over_sorted_columns, share_outside
 
 
@@ -34,11 +34,11 @@ class TrimmedMean(Rule):
     def least(self) -> int:
         return 2 * self.f + 1
 
-    def reduce(self, u_KD: Tensor) -> Reduced:
+    def reduce(self, u_KD: Tensor) -> Joined:
         first, last = self.f, len(u_KD) - 1 - self.f
 
         def of(sorted_CK: Columns) -> tuple[Columns, Columns, Columns]:
             return mean_of(sorted_CK[:, first : last + 1]), sorted_CK[:, first].copy(), sorted_CK[:, last].copy()
 
         u_D, low_D, high_D = over_sorted_columns(u_KD, of)
-        return Reduced(u_D, lambda: share_outside(u_KD, low_D, high_D))
+        return Joined(u_D, lambda: share_outside(u_KD, low_D, high_D))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from foedus.aggregators.gram import combined
-from foedus.aggregators.rule import Reduced
+from foedus.aggregators.rule import Joined
 
 
-def weighed(c_K: Tensor, u_KD: Tensor) -> Reduced:
+def weighed(c_K: Tensor, u_KD: Tensor) -> Joined:
     """The mean by these weights (K,), from 0 up; a row is left out so far as it counts less than that which counts
     most.
 
@@ -16,5 +16,5 @@ def weighed(c_K: Tensor, u_KD: Tensor) -> Reduced:
     """
     total = float(c_K.sum())
     if total == 0:
-        return Reduced(u_KD.new_zeros(u_KD.shape[1]), c_K + 1)
-    return Reduced(combined((c_K / total)[None], u_KD)[0], 1 - c_K / c_K.max())
+        return Joined(u_KD.new_zeros(u_KD.shape[1]), c_K + 1)
+    return Joined(combined((c_K / total)[None], u_KD)[0], 1 - c_K / c_K.max())

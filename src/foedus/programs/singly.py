@@ -9,12 +9,12 @@ from foedus.core.types.aggregator import Aggregator
 
 
 def check_single(aggregate: Aggregator) -> None:
-    """Errors: ``BadInput`` for an aggregator whose exchange exists so that nobody sees an answer by itself."""
+    """Errors: ``BadInput`` for an aggregator that joins answers in an exchange of its own with the nodes."""
     check_aggregator(aggregate)
     if isinstance(aggregate, Phased):
         raise BadInput(
-            f"{aggregate!r} joins answers in an exchange with a server in which nobody sees one by itself, and here "
-            "they come one by one: use an aggregator that joins what is at hand, such as Mean() or Median()"
+            f"{aggregate!r} joins answers in an exchange of its own between a server and its nodes, and here they are "
+            "at hand one by one: use an aggregator that joins what is at hand, such as Mean() or Median()"
         )
 
 
