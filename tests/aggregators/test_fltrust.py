@@ -146,5 +146,5 @@ def test_without_root_rows_it_says_what_to_do() -> None:
 def test_where_updates_are_joined_without_the_root_it_says_so() -> None:
     with pytest.raises(fd.BadInput, match=r"FLTrust\(\) measures updates by the coordinator's own"):
         FLTrust()(torch.ones(3, 2))
-    with pytest.raises(fd.BadInput, match=r"FLTrust\(\) joins answers in an exchange with a server"):
+    with pytest.raises(fd.BadInput, match=r"FLTrust\(\) joins answers in an exchange of its own"):
         train(fd.FedBuff(1, buffer=2, aggregate=FLTrust()))

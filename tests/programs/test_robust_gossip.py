@@ -120,7 +120,7 @@ def test_a_neighbourhood_that_is_too_small_is_named(program, nodes, why):
 def test_what_hides_single_answers_cannot_join_them_one_by_one(program):
     field = "rule" if program is RobustGossip else "aggregate"
     with pytest.raises(
-        fd.BadInput, match="an exchange of its own between a server and its nodes, and here they are at hand"
+        fd.BadInput, match=r"an exchange of its own .* and here they are at hand"
     ):
         program(1, **{field: Secret()})
 
