@@ -73,7 +73,7 @@ def _read(path: Path, raw: bytes, reading: Reading, keep: Callable[[str], bool])
         raise NoRows(path)
     if any(None in column for column in columns):
         _check_computed(raw, sheet, where, dict(zip(places, zip(*columns, strict=True), strict=True)), kept)
-    cells = {name: Cells.of(column, reading) for column, (_, name) in zip(columns, kept, strict=True)}
+    cells = {name: Cells.typed(column, reading) for column, (_, name) in zip(columns, kept, strict=True)}
     return Opened(names, cells, lambda row: f"row {places[row]} of {where}")
 
 

@@ -199,7 +199,10 @@ def csv(path: Paths, *args: Any, **options: Any) -> Table:
 
 @taking(TableOptions)
 def parquet(path: Paths, *args: Any, **options: Any) -> Table:
-    """A table from Parquet files; everything as in ``csv``. Booleans are text, nulls and NaN are missing."""
+    """A table from Parquet files; everything as in ``csv``.
+
+    Booleans and categories (dictionaries, and what pandas notes as one) are text, nulls and NaN are missing.
+    """
     with fitting(path):
         return _load(path, FORMATS["parquet"], TableOptions(*args, **options))
 
@@ -230,8 +233,8 @@ def jsonl(path: Paths, *args: Any, **options: Any) -> Table:
 def arff(path: Paths, *args: Any, **options: Any) -> Table:
     """A table from Weka's ARFF files; everything as in ``csv``.
 
-    A nominal column may only have the values that the header declares. ``encoding`` is UTF-8 by default. Sparse rows
-    are refused.
+    A nominal column is text, and may only have the values that the header declares. ``encoding`` is UTF-8 by
+    default. Sparse rows are refused.
     """
     with fitting(path):
         return _load(path, FORMATS["arff"], TextOptions(*args, **options))

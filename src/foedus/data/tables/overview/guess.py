@@ -111,6 +111,7 @@ def look(path: Paths, **given: Any) -> Look:
         *([] if rest else [Note("no column is left to learn from")]),
         *found.notes,
         *telling,
+        *_stored_as_text(rest, columns, given),
         *_alike(rest, owner),
         *_copies([c for c in rest if c.name in found.asked]),
         *([] if target is None else _of_target(target)),
@@ -182,6 +183,18 @@ def _kinds(rest: Sequence[Column], given: Mapping[str, Any]) -> list[Proposal]:
     ]
     amounts = [Guess(c.name, "amounts or shares, written as text") for c in free if is_amount(c)]
     return [*_all_of("text", given, text), *_all_of("numeric", given, amounts)]
+
+
+def _stored_as_text(rest: Sequence[Column], columns: Sequence[Column], given: Mapping[str, Any]) -> list[Note]:
+    """Numbers that a file has as text, although it has others as numbers: codes, or amounts that lost their type."""
+    said = {*(given.get("text") or ()), *(given.get("numeric") or ())}
+    if not any(c.cells.stored == "number" for c in columns):
+        return []
+    found = [c.name for c in rest if c.cells.stored == "text" and c.kind == "number" and not leading_zeros(c)]
+    found = [name for name in found if name not in said]
+    places = ", ".join(f"{{{i}}}" for i in range(len(found)))
+    words = "numbers stored as text, as others are not: if they are codes and no amounts,"
+    return [Note(f"{places}: {words} text = [{places}]", tuple(found))] if found else []
 
 
 def _missing(
