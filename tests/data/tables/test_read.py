@@ -526,3 +526,20 @@ def test_a_table_of_many_columns_is_read_and_split(write):
         "csv", path=write(f"{names}\n{rows}"), target="c5", drop=[f"c{i}" for i in range(1000, 2000)], test=None
     )
     assert table.split(IID(), nodes=2).x.shape == (8, 999)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted where the system lists them")
+def test_a_small_file_is_read_without_threads_that_may_abort_a_process_that_ends():
+    code = """
+import os, sys
+from pathlib import Path
+import pyarrow.csv
+from foedus.data.tables.arrow import read_csv
+from foedus.data.tables.files import Reading, open_text
+before = len(os.listdir("/proc/self/task"))
+read_csv(open_text(Path(sys.argv[1]), Reading()), Reading(), lambda name: True)
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+    file = Path(__file__).parents[3] / "examples" / "hospitals.csv"
+    done = subprocess.run([sys.executable, "-c", code, file], capture_output=True, text=True, check=True)
+    assert int(done.stdout) <= 1  # the one that reads ahead

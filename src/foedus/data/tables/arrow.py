@@ -28,6 +28,8 @@ def _pyarrow(part: str = "") -> Any:
         raise BadInput(f"tables are read by pyarrow, which is not installed: pip install pyarrow ({e})") from e
 
 
+ALONE = 1 << 22
+"""Bytes of a text that one thread reads as fast. A process that ends just after Arrow began threads may be aborted."""
 Stored = Literal["category", "text", "number"]
 
 
@@ -238,7 +240,7 @@ def read_csv(file: Text, reading: Reading, keep: Callable[[str], bool]) -> dict[
     try:
         table = csv.read_csv(
             pa.py_buffer(rest),
-            read_options=csv.ReadOptions(column_names=file.names),
+            read_options=csv.ReadOptions(column_names=file.names, use_threads=len(rest) > ALONE),
             # A quoted newline keeps the reader from dividing the file among threads.
             parse_options=csv.ParseOptions(delimiter=file.delimiter, newlines_in_values=b'"' in file.data),
             convert_options=csv.ConvertOptions(
