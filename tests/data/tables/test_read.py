@@ -17,7 +17,8 @@ import torch
 from foedus.core.errors import BadInput
 from foedus.data import IID, Dirichlet, Natural, Table, load
 from foedus.data.tables import files
-from foedus.data.tables.files import check_names
+from foedus.data.tables.arrow import Cells
+from foedus.data.tables.files import Reading, check_names
 from foedus.data.tables.read import check_known
 
 GOOD = "a,b,y\n1,x,0\n2,z,1\n3,x,1\n"
@@ -543,3 +544,16 @@ print(len(os.listdir("/proc/self/task")) - before)
     file = Path(__file__).parents[3] / "examples" / "hospitals.csv"
     done = subprocess.run([sys.executable, "-c", code, file], capture_output=True, text=True, check=True)
     assert int(done.stdout) <= 1  # the one that reads ahead
+
+
+@pytest.mark.parametrize("space", ["", " ", "\t", "\x0b", "\u00a0", "\u2003", "é"])
+def test_spaces_of_any_kind_are_no_part_of_a_cell(space):
+    words = ["a", f"{space}a", f"b{space}c", f"{space}NA{space}", "null", None, ""]
+    cells = Cells.of(words, Reading())
+    gone = [w is None or w.strip().lower() in ("na", "null", "") for w in words]
+    assert cells.gaps() == sum(gone)
+    there = [w.strip() for w, none in zip(words, gone, strict=True) if not none]
+    assert cells.all_different() == (len(set(there)) == len(there))
+    assert cells.missing.tolist() == gone
+    codes, found = cells.texts()
+    assert [found[i] for i in codes if i >= 0] == there

@@ -30,6 +30,8 @@ def _pyarrow(part: str = "") -> Any:
 
 ALONE = 1 << 22
 """Bytes of a text that one thread reads as fast. A process that ends just after Arrow began threads may be aborted."""
+ASCII = 128
+"""The bytes of letters that are ASCII are below this."""
 Stored = Literal["category", "text", "number"]
 
 
@@ -116,12 +118,13 @@ class Cells:
         trimmed = _trimmed(self._given)
         longest = max((len(t.strip().encode()) for t in self._pending), default=0)
         short = trimmed.filter(pc.less_equal(pc.binary_length(trimmed), longest))  # most columns have few of these
-        return int(pc.sum(_is_among(short, self._pending)).as_py() or 0)
+        return int(self._given.null_count) + int(pc.sum(_is_among(short, self._pending)).as_py() or 0)
 
     def _gone(self) -> Any:
         if self._pending is None:
             return self._given.is_null()
-        return _is_among(_trimmed(self._given), self._pending)
+        pc = _pyarrow("compute")
+        return pc.or_(self._given.is_null(), _is_among(_trimmed(self._given), self._pending))
 
     def counts(self, most: int) -> dict[str, int] | None:
         """The different values, each with the number of its rows; None where there are more than ``most``."""
@@ -140,7 +143,8 @@ class Cells:
     def all_different(self) -> bool:
         """Whether no two cells have the same, where there is something."""
         pc = _pyarrow("compute")
-        there = self._given.filter(pc.invert(self._gone()))
+        there = self._given.filter(pc.invert(self._gone())) if self.gaps() else self._given
+        there = there if self._pending is None else _trimmed(there)
         return int(pc.count_distinct(there).as_py()) == len(there)
 
     def having(self, words: Sequence[str]) -> int:
@@ -399,13 +403,22 @@ def _is_among(array: Any, texts: Sequence[str]) -> Any:
 def _trimmed(array: Any) -> Any:
     """Text without spaces around it."""
     pc = _pyarrow("compute")
+    if all(part.min() > ord(" ") and part.max() < ASCII for part in _bytes(array)):
+        return array  # most columns have no space anywhere, and their bytes are looked through in no time
     return pc.ascii_trim_whitespace(array) if _is_ascii(array) else pc.utf8_trim_whitespace(array)
 
 
 def _is_ascii(array: Any) -> bool:
     """Whether a text has no other letters: then it is trimmed and put into one case in half the time, and the same."""
-    pc = _pyarrow("compute")
-    return pc.all(pc.string_is_ascii(array)).as_py() is not False
+    return all(part.max() < ASCII for part in _bytes(array))
+
+
+def _bytes(array: Any) -> Iterator[NDArray[np.uint8]]:
+    """All bytes of a text: those of its cells, and of a larger text that it is a part of."""
+    for chunk in array.chunks if isinstance(array, _pyarrow().ChunkedArray) else [array]:
+        data = chunk.buffers()[2]
+        if data is not None and data.size:
+            yield np.frombuffer(data, np.uint8)
 
 
 def _text(array: Any) -> Any:
