@@ -557,3 +557,18 @@ def test_spaces_of_any_kind_are_no_part_of_a_cell(space):
     assert cells.missing.tolist() == gone
     codes, found = cells.texts()
     assert [found[i] for i in codes if i >= 0] == there
+
+
+def test_a_note_beside_tables_and_a_title_above_names_are_told_from_damage(tmp_path):
+    (tmp_path / "t").mkdir()
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / "t" / name).write_text(GOOD)
+    (tmp_path / "t" / "README.txt").write_text("Extracts of March, by IT.\nAsk Eva.\n")
+    with pytest.raises(BadInput, match=r"line 2 of .*README.txt has 1 values.*if it is no table, move it elsewhere"):
+        load("csv", path=tmp_path / "t", target="y")
+    (tmp_path / "one.txt").write_text("a,b,y\n1,2\n")
+    with pytest.raises(BadInput, match=r"mend the line, or quote a value that holds ','$"):
+        load("csv", path=tmp_path / "one.txt", target="y")
+    (tmp_path / "titled.csv").write_text("Extract of March\n\n" + GOOD)
+    with pytest.raises(BadInput, match="if the first line is a title, remove whatever stands above the names"):
+        load("csv", path=tmp_path / "titled.csv", target="y")

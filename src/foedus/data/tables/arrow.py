@@ -16,7 +16,7 @@ from foedus.core.errors import BadInput
 from foedus.data.files import read_bytes
 from foedus.data.memory import check_packed, fitting, is_shortage
 from foedus.data.tables.advice import drop
-from foedus.data.tables.files import NoRows, Reading, Text, check_names
+from foedus.data.tables.files import NoRows, Reading, Text, check_names, no_title
 from foedus.data.tables.opened import Opened
 
 
@@ -257,6 +257,7 @@ def read_csv(file: Text, reading: Reading, keep: Callable[[str], bool]) -> dict[
                 raise BadInput(
                     f"line {line} of {file.path} has {len(fields)} values, the header {len(file.names)} names: "
                     f"mend the line, or quote a value that holds {file.delimiter!r}"
+                    f"{no_title('the first line', len(file.names), len(fields))}"
                 ) from e
         raise _unreadable(file.path, "CSV", e) from e
     except pa.ArrowException as e:

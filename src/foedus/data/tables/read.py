@@ -94,6 +94,8 @@ def read(
             except NoRows as e:
                 empty.append(e)
                 continue
+            except BadInput as e:
+                raise BadInput(*e.args, *_no_table(file, files)) from e
             names, cells = found.names, found.cells
             known.update(dict.fromkeys((*names, *(n for n, _ in stand.columns))))
             stand = replace(stand, columns=tuple((rename.get(n, n), value) for n, value in stand.columns))
@@ -129,6 +131,12 @@ def read(
         tuple(old for old in rename if old not in known),
         tuple(_lines(parts, empty)),
     )
+
+
+def _no_table(file: Path, files: Sequence[Path]) -> Iterator[str]:
+    """The end of an error of a text among tables of another ending: it may be a note and no table."""
+    if file.suffix.lower() == ".txt" and any(f.suffix.lower() != ".txt" for f in files):
+        yield "; or, if it is no table, move it elsewhere"
 
 
 def _lines(parts: list[Part], empty: list[NoRows]) -> Iterator[str]:
