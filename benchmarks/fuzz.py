@@ -233,13 +233,11 @@ TABLES = {"excel": "xlsx", "jsonl": "jsonl", "arff": "arff", "arrow": "feather",
 """Formats of tables besides CSV and Parquet, and their files' endings."""
 SPECIMENS = (
     Specimen("toml", ("e.toml",), (*OF_DATA, (*DATA, "--json"))),
-    Specimen("csv", ("t.csv",), (*OF_DATA, ("data", "t.csv"))),
     Specimen("npz", ("a.npz",), OF_DATA),
     Specimen("idx", tuple(f"{name}.gz" for name in IDX), OF_DATA),
     Specimen("idx plain", IDX, OF_DATA),
-    Specimen("parquet", ("t.parquet",), (*OF_DATA, ("data", "t.parquet"))),
     *(Specimen(name, (f"t.{suffix}",), (*OF_DATA, ("data", f"t.{suffix}"), ("init", f"t.{suffix}", "-o", "new.toml")))
-      for name, suffix in TABLES.items()),
+      for name, suffix in (("csv", "csv"), ("parquet", "parquet"), *TABLES.items())),
     Specimen("leaf", ("l/train/a.json", "l/test/a.json"), OF_DATA),
     Specimen("libsvm", ("t.svm",), OF_DATA),
     Specimen("images", ("i/a/0.png", "i/b/1.png"), (DATA,)),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from foedus.cli.app import AsJson, Quiet, Sets, Verbose, app, bad, output, print_json, tell, word
 from foedus.cli.table_options import Drop, Group, Id, Missing, Node, Positive, Target, Task, advising, known
+from foedus.core.text import visible
 
 if TYPE_CHECKING:
     from foedus.core.records.run import Run
+    from foedus.data.tables.overview.proposal import Question
 
 Folder = Annotated[Path, typer.Argument(help="The folder of a run or of a comparison.")]
 
@@ -135,9 +138,21 @@ def _table(path: Path, given: dict[str, Any], sets: list[str], json: bool, quiet
     else:
         tell(*found.lines)
     if not (json or quiet):
-        answers = "".join(f" --{q.option} NAME" for q in found.questions if q.option in ("target", "node", "task"))
+        answers = "".join(map(_answer, found.questions))
         so = "with your answers" if answers else "that says so"
         tell("", f"Write an experiment {so}: foedus init {word(path)}{answers}")
+
+
+def _answer(question: Question) -> str:
+    """How a question is answered on the command line."""
+    from foedus.plain.toml import inline
+
+    if question.option not in ("target", "node", "task"):
+        return ""
+    made = next((c for c in question.choose if isinstance(c, dict)), None)
+    if made is None:
+        return f" --{question.option} NAME"
+    return f" --set {quote(visible(f'data.{question.option}={inline(made)}'))}"
 
 
 def _arrays(path: Path, json: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -121,7 +121,8 @@ class Data:
             raise BadInput(f"root is a number of rows that the coordinator holds, from 1 up; got {self.root}")
         node = self.source.options.get("node")
         if self.split is not None and not isinstance(self.split, Natural) and node is not None:
-            left_out = f", and write drop = [{inline(node)}] so that it is not learned from,"
+            column = node.get("column") if isinstance(node, Mapping) else node
+            left_out = f", and write drop = [{inline(column)}] so that it is not learned from,"
             raise BadInput(
                 f"split would deal the rows out anew, and node = {inline(node)} says whose each row is. Remove split "
                 "(and nodes) to keep these nodes; or remove node"

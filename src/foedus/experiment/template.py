@@ -213,7 +213,7 @@ def _table(data: Path, file: Path, given: Mapping[str, Any]) -> Found:
             fields["test"] = Said({CHOOSE: choose}, f"{MARK} {f.why}")
         elif isinstance(f, Question):
             fields[f.option] = Said({CHOOSE: [*f.choose]}, f"{MARK} {_QUESTIONS.get(f.option, '')}{f.why}")
-        elif isinstance(f.value, dict):
+        elif isinstance(f.value, dict) and any(isinstance(v, dict | list) for v in f.value.values()):
             reasons = {g.name: f"{MARK} {g.why}" for g in f.parts}
             rows = {k: Said(v, reasons.get(k, "")) for k, v in f.value.items()}
             tables[f.option] = Section(f"data.{f.option}", rows, _TABLES.get(f.option, ""))

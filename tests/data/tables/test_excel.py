@@ -116,3 +116,11 @@ def test_sheet_is_an_option(tmp_path):
     assert len(load("excel", path=file, target="y", sheet="data", test=None)) == 20
     with pytest.raises(BadInput, match="sheet must be the name of a sheet"):
         load("excel", path=file, target="y", sheet=1.5)
+
+
+def test_a_title_above_the_names_is_told_from_a_column_without_one(tmp_path):
+    rows = [["Extract of March"], [], ["a", "b", "c"], [1, 2, 3]]
+    with pytest.raises(BadInput, match=r"'b' in column 2, which has no name in row 1.*or, if row 1 is a title, remove"):
+        read(book(tmp_path, data=rows))
+    with pytest.raises(BadInput, match=r"give it one, or clear it$"):
+        read(book(tmp_path, data=[["a", "b"], [1, 2, 3]]))

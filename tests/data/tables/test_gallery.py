@@ -94,7 +94,8 @@ def test_what_is_proposed_is_read_and_what_is_asked_is_asked_again(tmp_path):
             assert len(bad.value.problems) == len(questions)
             for q, problem in zip(questions, bad.value.problems, strict=True):
                 assert f"data.{q.option}: an open question:" in str(problem)
-                words = [w for c in q.choose for w in (c if isinstance(c, list) else [c]) if w is not False]
+                parts = [c if isinstance(c, list) else c.values() if isinstance(c, dict) else [c] for c in q.choose]
+                words = [w for part in parts for w in part if w is not False]
                 assert all(Path(w).name in str(problem) for w in words)
             continue
         experiment = expand(file)[0].experiment

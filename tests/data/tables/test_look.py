@@ -48,6 +48,7 @@ ROWS = [(i % 3, i, i * 0.5, "ab"[i % 2]) for i in range(12)]
     [
         ("hospital,patient_id,x,outcome", "hospital", "outcome", {"id": "patient_id"}),
         ("y,a,b,bank", "bank", "y", {}),
+        ("Klinik,a,b,Rückfall", "Klinik", "Rückfall", {}),
         ("a,target_id,target,d", None, "target", {"id": "target_id"}),
     ],
 )

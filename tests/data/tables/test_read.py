@@ -17,7 +17,8 @@ import torch
 from foedus.core.errors import BadInput
 from foedus.data import IID, Dirichlet, Natural, Table, load
 from foedus.data.tables import files
-from foedus.data.tables.files import check_names
+from foedus.data.tables.arrow import Cells
+from foedus.data.tables.files import Reading, check_names
 from foedus.data.tables.read import check_known
 
 GOOD = "a,b,y\n1,x,0\n2,z,1\n3,x,1\n"
@@ -526,3 +527,48 @@ def test_a_table_of_many_columns_is_read_and_split(write):
         "csv", path=write(f"{names}\n{rows}"), target="c5", drop=[f"c{i}" for i in range(1000, 2000)], test=None
     )
     assert table.split(IID(), nodes=2).x.shape == (8, 999)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted where the system lists them")
+def test_a_small_file_is_read_without_threads_that_may_abort_a_process_that_ends():
+    code = """
+import os, sys
+from pathlib import Path
+import pyarrow.csv
+from foedus.data.tables.arrow import read_csv
+from foedus.data.tables.files import Reading, open_text
+before = len(os.listdir("/proc/self/task"))
+read_csv(open_text(Path(sys.argv[1]), Reading()), Reading(), lambda name: True)
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+    file = Path(__file__).parents[3] / "examples" / "hospitals.csv"
+    done = subprocess.run([sys.executable, "-c", code, file], capture_output=True, text=True, check=True)
+    assert int(done.stdout) <= 1  # the one that reads ahead
+
+
+@pytest.mark.parametrize("space", ["", " ", "\t", "\x0b", "\u00a0", "\u2003", "é"])
+def test_spaces_of_any_kind_are_no_part_of_a_cell(space):
+    words = ["a", f"{space}a", f"b{space}c", f"{space}NA{space}", "null", None, ""]
+    cells = Cells.of(words, Reading())
+    gone = [w is None or w.strip().lower() in ("na", "null", "") for w in words]
+    assert cells.gaps() == sum(gone)
+    there = [w.strip() for w, none in zip(words, gone, strict=True) if not none]
+    assert cells.all_different() == (len(set(there)) == len(there))
+    assert cells.missing.tolist() == gone
+    codes, found = cells.texts()
+    assert [found[i] for i in codes if i >= 0] == there
+
+
+def test_a_note_beside_tables_and_a_title_above_names_are_told_from_damage(tmp_path):
+    (tmp_path / "t").mkdir()
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / "t" / name).write_text(GOOD)
+    (tmp_path / "t" / "README.txt").write_text("Extracts of March, by IT.\nAsk Eva.\n")
+    with pytest.raises(BadInput, match=r"line 2 of .*README.txt has 1 values.*if it is no table, move it elsewhere"):
+        load("csv", path=tmp_path / "t", target="y")
+    (tmp_path / "one.txt").write_text("a,b,y\n1,2\n")
+    with pytest.raises(BadInput, match=r"mend the line, or quote a value that holds ','$"):
+        load("csv", path=tmp_path / "one.txt", target="y")
+    (tmp_path / "titled.csv").write_text("Extract of March\n\n" + GOOD)
+    with pytest.raises(BadInput, match="if the first line is a title, remove whatever stands above the names"):
+        load("csv", path=tmp_path / "titled.csv", target="y")

@@ -12,11 +12,14 @@ from pathlib import Path
 
 from foedus.core.errors import BadInput
 from foedus.data.files import listed, read_bytes
-from foedus.data.tables.arrow import Cells
+from foedus.data.tables.arrow import Cells, Stored
 from foedus.data.tables.files import NoRows, Reading, check_names, utf8
 from foedus.data.tables.opened import Opened
 
 MISSING = "?"
+_TYPES: dict[str, Stored | None] = {
+    "numeric": "number", "real": "number", "integer": "number", "string": "text", "date": None
+}  # fmt: skip
 _QUOTED = r"'(?:[^'\\]|\\.)*'|" + r'"(?:[^"\\]|\\.)*"'
 _ATTRIBUTE = re.compile(rf"@attribute\s+({_QUOTED}|[^\s{{]+)\s*(.+)", re.IGNORECASE)
 _FIELD = re.compile(rf"\s*({_QUOTED}|(?!['\"])[^,]*?)\s*(?:,|$)")
@@ -25,10 +28,11 @@ _ESCAPE = re.compile(r"\\(.)")
 
 @dataclass(frozen=True)
 class Attribute:
-    """A column. ``values`` are all that a nominal one may have, or None."""
+    """A column, and what the header says of it. ``values`` are all that a nominal one may have, or None."""
 
     name: str
-    values: frozenset[str] | None
+    stored: Stored | None
+    values: frozenset[str] | None = None
 
 
 def read_arff(path: Path, reading: Reading, keep: Callable[[str], bool]) -> Opened:
@@ -63,7 +67,7 @@ def read_arff(path: Path, reading: Reading, keep: Callable[[str], bool]) -> Open
         places.append(number)
     if not places:
         raise NoRows(path)
-    cells = {a.name: Cells.of(column, reading) for column, (_, a) in zip(columns, kept, strict=True)}
+    cells = {a.name: Cells.of(column, reading, a.stored) for column, (_, a) in zip(columns, kept, strict=True)}
     return Opened([a.name for a in attributes], cells, lambda row: f"line {places[row]} of {path}")
 
 
@@ -92,13 +96,15 @@ def _attribute(line: str, place: str) -> Attribute:
     if kind.startswith("{"):
         if not kind.endswith("}"):
             raise BadInput(f"{place}: the values of attribute {name} have no }} at their end")
-        return Attribute(name, frozenset(v for v in _values(kind[1:-1], place, nominal=True) if v is not None))
-    if kind.split()[0].lower() not in ("numeric", "real", "integer", "string", "date"):
+        values = frozenset(v for v in _values(kind[1:-1], place, nominal=True) if v is not None)
+        return Attribute(name, "category", values)
+    word = kind.split()[0].lower()
+    if word not in _TYPES:
         raise BadInput(
             f"{place}: attribute {name} is of type {kind[:40]!r}; what is read is numeric, real, integer, string, date "
             "and {a, b}"
         )
-    return Attribute(name, None)
+    return Attribute(name, _TYPES[word])
 
 
 def _values(line: str, place: str, nominal: bool = False) -> list[str | None]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from foedus.core.errors import BadInput
 from foedus.data.files import read_bytes
 from foedus.data.memory import check_packed, fitting, is_shortage
 from foedus.data.tables.advice import drop
-from foedus.data.tables.files import NoRows, Reading, Text, check_names
+from foedus.data.tables.files import NoRows, Reading, Text, check_names, no_title
 from foedus.data.tables.opened import Opened
 
 
@@ -28,17 +28,32 @@ def _pyarrow(part: str = "") -> Any:
         raise BadInput(f"tables are read by pyarrow, which is not installed: pip install pyarrow ({e})") from e
 
 
+ALONE = 1 << 22
+"""Bytes of a text that one thread reads as fast. A process that ends just after Arrow began threads may be aborted."""
+ASCII = 128
+"""The bytes of letters that are ASCII are below this."""
+Stored = Literal["category", "text", "number"]
+
+
 class Cells:
     """One column of N cells: text without spaces around it, or numbers of a typed file; null where missing.
 
+    ``stored``: what its file says that they are, whatever they look like: category, text or number; None where a file
+    has text alone, as CSV has, or says different things of different cells.
     ``units``: of a column of amounts the units that stood in its cells ("": none did). ``pending``: the array is the
     chunks of text as they stand in a file, in which these stand for nothing; it is cleaned when cells are first asked
     for, and whoever wants some rows (``take``) or counts (``gaps``, ``counts``) of many does not wait for that.
     """
 
-    def __init__(self, array: Any, pending: tuple[str, ...] | None = None) -> None:
-        self._given, self._pending = array, pending
+    def __init__(self, array: Any, pending: tuple[str, ...] | None = None, stored: Stored | None = None) -> None:
+        self._given, self._pending, self.stored = array, pending, stored
         self.units: tuple[str, ...] = ()
+
+    def _like(self, array: Any, pending: tuple[str, ...] | None = None) -> Cells:
+        """Other cells of the same column."""
+        cells = Cells(array, pending, self.stored)
+        cells.units = self.units
+        return cells
 
     @property
     def _array(self) -> Any:
@@ -50,25 +65,35 @@ class Cells:
         return len(self._given)
 
     @classmethod
-    def of(cls, values: Sequence[Any], reading: Reading) -> Cells:
+    def of(cls, values: Sequence[Any], reading: Reading, stored: Stored | None = None) -> Cells:
         """Python values: numbers, text, booleans, None."""
         shown = [None if v is None else str(v).lower() if isinstance(v, bool | np.bool_) else str(v) for v in values]
-        return cls(_pyarrow().chunked_array([shown], _pyarrow().string()), reading.missing_values)
+        return cls(_pyarrow().chunked_array([shown], _pyarrow().string()), reading.missing_values, stored)
+
+    @classmethod
+    def typed(cls, values: Sequence[Any], reading: Reading) -> Cells:
+        """The same of a file whose cells are numbers or text by themselves."""
+        kinds = {type(v) for v in values} - {type(None)}
+        stored: Stored | None = "text" if kinds == {str} else "number" if kinds and kinds <= {int, float} else None
+        return cls.of(values, reading, stored)
 
     @classmethod
     def joined(cls, parts: Sequence[Cells]) -> Cells:
         """The cells of several files, one after the other."""
         pa, types = _pyarrow(), _pyarrow("types")
-        pending = {p._pending for p in parts}
-        if len(pending) == 1 and None not in pending:
-            return cls(pa.chunked_array([chunk for p in parts for chunk in p._given.chunks], pa.string()), *pending)
+        said = {p.stored for p in parts if not types.is_null(p._given.type)}
+        stored: Stored | None = "category" if "category" in said else said.pop() if len(said) == 1 else None
+        (pending, *others) = {p._pending for p in parts}
+        if pending is not None and not others:
+            chunks = [chunk for p in parts for chunk in p._given.chunks]
+            return cls(pa.chunked_array(chunks, pa.string()), pending, stored)
         arrays = [p._array for p in parts]
         kinds = {a.type for a in arrays if not types.is_null(a.type)} or {pa.null()}
         if len(kinds) == 1:  # of a column in which nothing is any kind will do
             (kind,) = kinds
-            return cls(pa.concat_arrays([a.cast(kind) for a in arrays]))
+            return cls(pa.concat_arrays([a.cast(kind) for a in arrays]), stored=stored)
         # Typed differently by their files (integers here, text there): text is what they have in common.
-        return cls(pa.concat_arrays([_text(a) for a in arrays]))
+        return cls(pa.concat_arrays([_text(a) for a in arrays]), stored=stored)
 
     @classmethod
     def nothing(cls, rows: int) -> Cells:
@@ -83,7 +108,7 @@ class Cells:
 
     def take(self, rows: NDArray[np.int64]) -> Cells:
         """The cells of these rows."""
-        return Cells(self._given.take(_pyarrow().array(rows)), self._pending)
+        return self._like(self._given.take(_pyarrow().array(rows)), self._pending)
 
     def gaps(self) -> int:
         """How many cells are missing."""
@@ -93,12 +118,13 @@ class Cells:
         trimmed = _trimmed(self._given)
         longest = max((len(t.strip().encode()) for t in self._pending), default=0)
         short = trimmed.filter(pc.less_equal(pc.binary_length(trimmed), longest))  # most columns have few of these
-        return int(pc.sum(_is_among(short, self._pending)).as_py() or 0)
+        return int(self._given.null_count) + int(pc.sum(_is_among(short, self._pending)).as_py() or 0)
 
     def _gone(self) -> Any:
         if self._pending is None:
             return self._given.is_null()
-        return _is_among(_trimmed(self._given), self._pending)
+        pc = _pyarrow("compute")
+        return pc.or_(self._given.is_null(), _is_among(_trimmed(self._given), self._pending))
 
     def counts(self, most: int) -> dict[str, int] | None:
         """The different values, each with the number of its rows; None where there are more than ``most``."""
@@ -117,7 +143,8 @@ class Cells:
     def all_different(self) -> bool:
         """Whether no two cells have the same, where there is something."""
         pc = _pyarrow("compute")
-        there = self._given.filter(pc.invert(self._gone()))
+        there = self._given.filter(pc.invert(self._gone())) if self.gaps() else self._given
+        there = there if self._pending is None else _trimmed(there)
         return int(pc.count_distinct(there).as_py()) == len(there)
 
     def having(self, words: Sequence[str]) -> int:
@@ -135,6 +162,11 @@ class Cells:
     def is_text(self) -> bool:
         """Whether its file says no more of the cells than that they are text."""
         return bool(self._given.type == _pyarrow().string())
+
+    @property
+    def declared(self) -> bool:
+        """Whether its file declares that its values name something: a category, although they may be digits."""
+        return self.stored == "category"
 
     @property
     def dated(self) -> bool:
@@ -173,20 +205,20 @@ class Cells:
         """As text, in which every different one is what ``change`` makes of it; None is missing."""
         pa = _pyarrow()
         encoded = _text(self._array).dictionary_encode()
-        return Cells(
+        return self._like(
             pa.array([change(word) for word in encoded.dictionary.to_pylist()], pa.string()).take(encoded.indices)
         )
 
     def without(self, texts: Sequence[str]) -> Cells:
         """A column of text, missing where it is one of these, whatever their case."""
         if self._pending is not None:
-            return Cells(self._given, (*self._pending, *texts))
-        return Cells(_without(self._array, texts))
+            return self._like(self._given, (*self._pending, *texts))
+        return self._like(_without(self._array, texts))
 
     def with_points(self) -> Cells:
         """A column of text whose numbers had decimal commas."""
         pattern = r"^([+-]?\d*),(\d+(?:[eE][+-]?\d+)?)$"
-        return Cells(_pyarrow("compute").replace_substring_regex(self._array, pattern, r"\1.\2"))
+        return self._like(_pyarrow("compute").replace_substring_regex(self._array, pattern, r"\1.\2"))
 
     def without_numbers(self, gone: Sequence[float]) -> Cells:
         """A column of numbers, missing where it is one of these, as a column of its type holds them (float32: -9.9)."""
@@ -194,7 +226,7 @@ class Cells:
         kind = self._array.type
         held = pa.array(gone, kind).cast(pa.float64()) if types.is_floating(kind) else pa.array(gone, pa.float64())
         there = pc.is_in(pc.cast(self._array, pa.float64(), safe=False), value_set=held)
-        return Cells(pc.if_else(there, pa.scalar(None, kind), self._array))
+        return self._like(pc.if_else(there, pa.scalar(None, kind), self._array))
 
     def __getitem__(self, row: int) -> str | None:
         """One cell as text."""
@@ -212,7 +244,7 @@ def read_csv(file: Text, reading: Reading, keep: Callable[[str], bool]) -> dict[
     try:
         table = csv.read_csv(
             pa.py_buffer(rest),
-            read_options=csv.ReadOptions(column_names=file.names),
+            read_options=csv.ReadOptions(column_names=file.names, use_threads=len(rest) > ALONE),
             # A quoted newline keeps the reader from dividing the file among threads.
             parse_options=csv.ParseOptions(delimiter=file.delimiter, newlines_in_values=b'"' in file.data),
             convert_options=csv.ConvertOptions(
@@ -225,6 +257,7 @@ def read_csv(file: Text, reading: Reading, keep: Callable[[str], bool]) -> dict[
                 raise BadInput(
                     f"line {line} of {file.path} has {len(fields)} values, the header {len(file.names)} names: "
                     f"mend the line, or quote a value that holds {file.delimiter!r}"
+                    f"{no_title('the first line', len(file.names), len(fields))}"
                 ) from e
         raise _unreadable(file.path, "CSV", e) from e
     except pa.ArrowException as e:
@@ -278,8 +311,18 @@ def _opened(path: Path, names: list[str], table: Any, reading: Reading) -> Opene
     """An Arrow table as what was opened. Errors: ``BadInput`` without rows, and for columns of lists or bytes."""
     if not len(table):
         raise NoRows(path)
-    cells = {name: Cells(_typed(name, path, _one(table.column(name)), reading)) for name in table.column_names}
+    categories = _categories(table.schema)
+    cells = {n: _typed(n, path, _one(table.column(n)), reading, n in categories) for n in table.column_names}
     return Opened(names, cells, lambda row: f"row {row + 1} of {path}")
+
+
+def _categories(schema: Any) -> set[str]:
+    """The columns that pandas notes as categories, of which Parquet keeps the type of their values alone."""
+    try:
+        noted = (schema.pandas_metadata or {}).get("columns", [])
+        return {str(c["field_name"]) for c in noted if c["pandas_type"] == "categorical"}
+    except (ValueError, TypeError, KeyError, AttributeError):  # a note of another shape says nothing
+        return set()
 
 
 @contextmanager
@@ -320,19 +363,23 @@ def _one(column: Any) -> Any:
     return whole
 
 
-def _typed(name: str, path: Path, array: Any, reading: Reading) -> Any:
+def _typed(name: str, path: Path, array: Any, reading: Reading, is_category: bool) -> Cells:
+    """A column as its type says, or a note that it is a category. A dictionary is how others keep one (pandas, R)."""
     pa, pc, types = _pyarrow(), _pyarrow("compute"), _pyarrow("types")
     kind = array.type
+    declared: Stored | None = "category" if is_category or types.is_dictionary(kind) else None
     if types.is_dictionary(kind):
         array, kind = array.cast(kind.value_type), kind.value_type
     if types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view":
-        return _clean(array.cast(pa.string()), reading.missing_values)
+        return Cells(_clean(array.cast(pa.string()), reading.missing_values), stored=declared or "text")
     if types.is_boolean(kind):
-        return array.cast(pa.string())
+        return Cells(array.cast(pa.string()), stored=declared)
     if types.is_floating(kind):
-        return pc.if_else(pc.is_nan(array), pa.scalar(None, kind), array)
-    if types.is_integer(kind) or types.is_decimal(kind) or types.is_temporal(kind) or types.is_null(kind):
-        return array
+        return Cells(pc.if_else(pc.is_nan(array), pa.scalar(None, kind), array), stored=declared or "number")
+    if types.is_integer(kind) or types.is_decimal(kind):
+        return Cells(array, stored=declared or "number")
+    if types.is_temporal(kind) or types.is_null(kind):
+        return Cells(array, stored=declared)
     raise BadInput(f"column {name} of {path} holds {kind}, neither numbers nor text: ", drop(name))
 
 
@@ -357,13 +404,22 @@ def _is_among(array: Any, texts: Sequence[str]) -> Any:
 def _trimmed(array: Any) -> Any:
     """Text without spaces around it."""
     pc = _pyarrow("compute")
+    if all(part.min() > ord(" ") and part.max() < ASCII for part in _bytes(array)):
+        return array  # most columns have no space anywhere, and their bytes are looked through in no time
     return pc.ascii_trim_whitespace(array) if _is_ascii(array) else pc.utf8_trim_whitespace(array)
 
 
 def _is_ascii(array: Any) -> bool:
     """Whether a text has no other letters: then it is trimmed and put into one case in half the time, and the same."""
-    pc = _pyarrow("compute")
-    return pc.all(pc.string_is_ascii(array)).as_py() is not False
+    return all(part.max() < ASCII for part in _bytes(array))
+
+
+def _bytes(array: Any) -> Iterator[NDArray[np.uint8]]:
+    """All bytes of a text: those of its cells, and of a larger text that it is a part of."""
+    for chunk in array.chunks if isinstance(array, _pyarrow().ChunkedArray) else [array]:
+        data = chunk.buffers()[2]
+        if data is not None and data.size:
+            yield np.frombuffer(data, np.uint8)
 
 
 def _text(array: Any) -> Any:

@@ -132,8 +132,9 @@ class Unread:
         raise BadInput("the nodes have not agreed yet on what the columns of their tables are")
 
     def tell(self) -> dict[str, Any]:
-        """Of every column its name, its kind (None where nothing is in it), the bytes of its longest text, how many of
-        its cells hold something and a number, and units; of a target that may be classes, its labels. No row.
+        """Of every column its name, its kind (None where nothing is in it), whether its file declares a category, the
+        bytes of its longest text, how many of its cells hold something and a number, and units; of a target that may
+        be classes, its labels. No row.
 
         Where several labels are class 1, that is which of them are there, and two others at the most.
         """
@@ -158,7 +159,7 @@ class Unread:
             found, width = kind(name, self.sheet, said), max(map(len, self._spelled(name)))
         numeric, filled = numeric_cells(cells)
         told = {"name": name, "kind": found, "width": width, "numeric": numeric, "filled": filled}
-        return {**told, "units": list(cells.units)}
+        return {**told, "declared": cells.declared, "units": list(cells.units)}
 
     def _spelled(self, name: str) -> list[bytes]:
         _, words = self.sheet.cells[name].texts()
@@ -168,7 +169,7 @@ class Unread:
         name, positive = self.wanted.target, self.wanted.positive
         cells = self.sheet.cells[name]
         values = None if cells.dated or name in self.wanted.text else cells.numbers()
-        told: dict[str, Any] = {"numeric": values is not None, "compared": False}
+        told: dict[str, Any] = {"numeric": values is not None, "declared": cells.declared, "compared": False}
         if values is not None and (compared := comparison(positive)) is not None:
             found = np.unique(compared(values[~np.isnan(values)])).tolist()
             return told | {"compared": True, "labels": [w.decode() for w in found]}
@@ -177,7 +178,7 @@ class Unread:
             wanted = {same_label(p, self.options.ignore_case) for p in positive}
             others = [w for w in spelled if w not in wanted]
             return told | {"labels": [*sorted(wanted & {*spelled}), *others[:2]]}
-        amounts = values is not None and not are_few([float(w) for w in spelled])
+        amounts = values is not None and not cells.declared and not are_few([float(w) for w in spelled])
         labels = self.wanted.task == "classification" or (self.wanted.task is None and not amounts)
         return told | {"labels": spelled[: MOST_CLASSES + 1] if labels else None}
 
@@ -285,7 +286,8 @@ def _columns(said: list[dict[str, Any]], wanted: TableOptions, names: tuple[str,
         if not text and "number" not in kinds:
             rows = sum(s["rows"] for s in said)
             raise BadInput(f"column {name} has no value in any of the {rows} rows: ", drop(name))
-        if text and name not in wanted.text and sum(c["numeric"] for c in told) * 2 > sum(c["filled"] for c in told):
+        category = name in wanted.text or any(c.get("declared") for c in told)
+        if text and not category and sum(c["numeric"] for c in told) * 2 > sum(c["filled"] for c in told):
             raise BadInput(
                 f"column {name} is of numbers at {who[kinds.index('number')]} and of text at "
                 f"{who[kinds.index('text')]}: ",
@@ -310,11 +312,13 @@ def _target(said: list[dict[str, Any]], wanted: TableOptions, names: tuple[str, 
         )
     several = isinstance(wanted.positive, tuple)
     labels = {w for t in told for w in t["labels"] or ()}
-    few = all(t["labels"] is not None for t in told) and are_few({float(w) for w in labels} if numeric else ())
+    declared = any(t["declared"] for t in told)
+    few = declared or are_few({float(w) for w in labels} if numeric else ())
+    few = few and all(t["labels"] is not None for t in told)
     task = wanted.task or ("classification" if few or several else "regression")
-    if task == "regression" and not numeric:
+    if task == "regression" and (not numeric or (declared and not wanted.task)):
         raise BadInput(
-            f"target {name} is not a number at every node, and is an amount at some: ",
+            f"target {name} is not a number at every node (or a category), and is an amount at some: ",
             CLASSIFICATION,
             " makes labels of it",
         )

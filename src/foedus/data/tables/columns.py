@@ -16,7 +16,7 @@ from foedus.data.tables.typed import kind_of, numbers, texts
 
 def features(wanted: TableOptions, sheet: Sheet) -> list[str]:
     """Columns that are learned from, in the order of the file."""
-    return [n for n in sheet.cells if n not in (wanted.target, wanted.node, wanted.id, *wanted.groups)]
+    return [n for n in sheet.cells if n not in wanted.not_learned_from]
 
 
 def column(name: str, kind: Kind, sheet: Sheet, options: Options) -> NDArray[Any]:

@@ -16,7 +16,7 @@ from foedus.core.errors import BadInput, did_you_mean
 from foedus.data.files import listed, read_bytes
 from foedus.data.memory import check_packed, is_shortage
 from foedus.data.tables.arrow import Cells
-from foedus.data.tables.files import NoRows, Reading, check_names
+from foedus.data.tables.files import NoRows, Reading, check_names, no_title
 from foedus.data.tables.opened import Opened
 
 LAST_ROW = 1_048_576
@@ -64,7 +64,7 @@ def _read(path: Path, raw: bytes, reading: Reading, keep: Callable[[str], bool])
             at = next(i for i in range(len(names), len(row)) if row[i] is not None)
             raise BadInput(
                 f"row {number} of {where} has the value {_plain(row[at])!r} in column {at + 1}, which has no name in "
-                f"row {top}: give it one, or clear it"
+                f"row {top}: give it one, or clear it{no_title(f'row {top}', len(names), len(row))}"
             )
         for column, (i, _) in zip(columns, kept, strict=True):
             column.append(_plain(row[i]) if i < len(row) else None)
@@ -73,7 +73,7 @@ def _read(path: Path, raw: bytes, reading: Reading, keep: Callable[[str], bool])
         raise NoRows(path)
     if any(None in column for column in columns):
         _check_computed(raw, sheet, where, dict(zip(places, zip(*columns, strict=True), strict=True)), kept)
-    cells = {name: Cells.of(column, reading) for column, (_, name) in zip(columns, kept, strict=True)}
+    cells = {name: Cells.typed(column, reading) for column, (_, name) in zip(columns, kept, strict=True)}
     return Opened(names, cells, lambda row: f"row {places[row]} of {where}")
 
 

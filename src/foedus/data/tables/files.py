@@ -72,6 +72,13 @@ class Reading:
             raise BadInput(f"sheet must be the name of a sheet, its place from 0, or None; got {self.sheet!r}")
 
 
+def no_title(first: str, names: int, values: int) -> str:
+    """The end of an error of a row with more values than there are names: the first line may be none with names."""
+    if names > 1 or values < 3:
+        return ""
+    return f"; or, if {first} is a title, remove whatever stands above the names of the columns"
+
+
 class NoRows(BadInput):
     """A file has names of columns and nothing below them."""
 

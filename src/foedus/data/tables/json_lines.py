@@ -45,7 +45,7 @@ def read_json_lines(path: Path, reading: Reading, keep: Callable[[str], bool]) -
     check_names(path, list(names))
     return Opened(
         list(names),
-        {name: Cells.of(values, reading) for name, values in columns.items()},
+        {name: Cells.typed(values, reading) for name, values in columns.items()},
         lambda row: f"line {lines[row]} of {path}",
     )
 

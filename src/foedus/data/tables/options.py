@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from foedus.core.advice import Option
 from foedus.core.errors import BadInput
 from foedus.data.tables.agree import Options
+from foedus.data.tables.beginning import Beginning, beginnings, named
 from foedus.data.tables.files import EVERY, MISSING, Paths, Reading
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,12 +28,12 @@ class TableOptions:
     """Which column is what, what becomes of its cells, and how many rows are held out."""
 
     target: str
-    node: str | None = None
+    node: str | Mapping[str, str | int] | None = None
     _: KW_ONLY
     test: float | str | Path | None = 0.2
     test_seed: int = 0
     id: str | None = None
-    group: str | Sequence[str] | None = None
+    group: str | Sequence[str] | Mapping[str, str | int] | None = None
     drop: Sequence[str] = ()
     rename: Mapping[str, str] | None = None
     text: Sequence[str] = ()
@@ -52,7 +53,7 @@ class TableOptions:
     def __post_init__(self) -> None:
         for option in ("drop", "text", "numeric"):
             object.__setattr__(self, option, _words(option, getattr(self, option)))
-        if self.group is not None and not isinstance(self.group, str):
+        if self.group is not None and not isinstance(self.group, str | Mapping):
             object.__setattr__(self, "group", _words("group", self.group))
         object.__setattr__(self, "positive", _positive(self.positive))
         if self.test is False:  # how a file says that there is none
@@ -69,9 +70,25 @@ class TableOptions:
         return self.test if isinstance(self.test, str | Path) else None
 
     @property
+    def owner(self) -> Any:
+        """The column that says whose row it is, by its name; None if no column does."""
+        return named("node", self.node)
+
+    @property
     def groups(self) -> tuple[str, ...]:
         """The columns whose values together say which rows belong together."""
-        return () if self.group is None else (self.group,) if isinstance(self.group, str) else tuple(self.group)
+        group = named("group", self.group)
+        return () if group is None else (group,) if isinstance(group, str) else tuple(group)
+
+    @property
+    def beginnings(self) -> tuple[Beginning, ...]:
+        """Columns that are the first parts of others."""
+        return beginnings({"node": self.node, "group": self.group})
+
+    @property
+    def not_learned_from(self) -> frozenset[str | None]:
+        """The columns with another part to play."""
+        return frozenset((self.target, self.owner, self.id, *self.groups, *(b.column for b in self.beginnings)))
 
     def reading(self) -> Reading:
         """How the files are read."""

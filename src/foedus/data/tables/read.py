@@ -17,6 +17,7 @@ from foedus.data.memory import fitting
 from foedus.data.problems import MOST, Problems
 from foedus.data.tables.advice import drop
 from foedus.data.tables.arrow import Cells
+from foedus.data.tables.beginning import Beginning
 from foedus.data.tables.files import NoRows, Paths, Reading, find
 from foedus.data.tables.formats import SUFFIXES, Format, format_of
 from foedus.data.tables.layout import Stand, layout
@@ -68,14 +69,17 @@ def read(
     rename: Mapping[str, str],
     keep: Callable[[str], bool],
     leave: Collection[Path] = (),
+    made: Collection[Beginning] = (),
 ) -> Sheet:
     """All files of a path as one sheet; see ``find``. ``form`` None: each file's own, see ``format_of``.
 
     ``rename`` is from the name in a file to the name here; ``keep`` is asked about the latter. ``leave`` are files that
-    are not read.
+    are not read. ``made`` are columns of the first parts of others, which need not be kept themselves.
     A column that a file lacks is missing in its rows, and a file without rows is left out: ``lines`` say so.
     Errors: ``BadInput`` for what cannot be read, of all files together, and a column that is spelled in two ways.
     """
+    sources = {b.column for b in made}
+    needed: Callable[[str], bool] = lambda name: name in sources or keep(name)  # noqa: E731
     files = find(path, SUFFIXES if form is None else form.suffixes, leave)
     known: dict[str, None] = {}  # names in order, each once
     sheets: list[dict[str, Cells]] = []
@@ -86,10 +90,12 @@ def read(
     for file, stand in zip(files, layout(path, files), strict=True):
         with problems.one(), fitting(file):
             try:
-                found = _read_one(file, form or format_of(file), reading, rename, keep)
+                found = _read_one(file, form or format_of(file), reading, rename, needed)
             except NoRows as e:
                 empty.append(e)
                 continue
+            except BadInput as e:
+                raise BadInput(*e.args, *_no_table(file, files)) from e
             names, cells = found.names, found.cells
             known.update(dict.fromkeys((*names, *(n for n, _ in stand.columns))))
             stand = replace(stand, columns=tuple((rename.get(n, n), value) for n, value in stand.columns))
@@ -97,7 +103,7 @@ def read(
                 raise BadInput(f"{file} has none of the columns that are needed; it has {listed(names)}")
             rows = len(next(iter(cells.values())))
             for name, value in stand.columns:
-                if keep(name) and name not in cells:
+                if needed(name) and name not in cells:
                     cells[name] = Cells.repeated(value, rows, reading)
             sheets.append(cells)
             parts.append(Part(file, rows, stand))
@@ -112,14 +118,25 @@ def read(
         sheet.update({name: Cells.nothing(part.rows) for name in parts[i].lacks})
     cells = {n: Cells.joined([s[n] for s in sheets]) if len(sheets) > 1 else sheets[0][n] for n in columns}
     place = _placed(tuple(parts), places)
+    cells = {name: meant(name, c, reading, place) for name, c in cells.items()}
+    there = tuple(dict.fromkeys(rename.get(n, n) for n in known))
+    for b in made:
+        check_known(b.option, [b.column], there)
+    first_parts = {b.name: b.of(cells[b.column], place) for b in made}
     return Sheet(
-        {name: meant(name, c, reading, place) for name, c in cells.items()},
+        {name: c for name, c in cells.items() if keep(name)} | first_parts,
         tuple(parts),
         place,
-        tuple(dict.fromkeys(rename.get(n, n) for n in known)),
+        there,
         tuple(old for old in rename if old not in known),
         tuple(_lines(parts, empty)),
     )
+
+
+def _no_table(file: Path, files: Sequence[Path]) -> Iterator[str]:
+    """The end of an error of a text among tables of another ending: it may be a note and no table."""
+    if file.suffix.lower() == ".txt" and any(f.suffix.lower() != ".txt" for f in files):
+        yield "; or, if it is no table, move it elsewhere"
 
 
 def _lines(parts: list[Part], empty: list[NoRows]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -170,11 +170,13 @@ def csv(path: Paths, *args: Any, **options: Any) -> Table:
     """A table from CSV files.
 
     ``path`` is a file, a folder, a pattern such as ``"data/*.csv"``, or a list; all files have the same columns.
-    ``target`` is the column to learn. ``node`` is the column that says whose row it is; without it, several files are
-    one node each, named after the file.
+    ``target`` is the column to learn. ``node`` is the column that says whose row it is, or the first part of one: in
+    ``A-0001`` what stands before "-", by ``{"column": "id", "before": "-"}``, or the first so many characters,
+    ``{"column": "id", "first": 1}``. Without it, several files are one node each, named after the file.
 
     *Columns.* ``id`` must be different in every row and is not learned from, nor is ``group``, whose rows are always on
-    one side of a split and at one node: of one column, such as a patient's number, or of several together. ``drop``
+    one side of a split and at one node: of one column, such as a patient's number, or the first part of one, as
+    ``node`` has it, or of several together. ``drop``
     leaves columns out; ``rename`` is from a name in the file to the name used here and in all other options. A column
     is of numbers if all its cells are; ``text`` and ``numeric`` say it yourself: codes such as 1, 2, 3 that are no
     amounts are text, and amounts such as "1,234.50 €" or "45 %" are numbers.
@@ -199,7 +201,10 @@ def csv(path: Paths, *args: Any, **options: Any) -> Table:
 
 @taking(TableOptions)
 def parquet(path: Paths, *args: Any, **options: Any) -> Table:
-    """A table from Parquet files; everything as in ``csv``. Booleans are text, nulls and NaN are missing."""
+    """A table from Parquet files; everything as in ``csv``.
+
+    Booleans and categories (dictionaries, and what pandas notes as one) are text, nulls and NaN are missing.
+    """
     with fitting(path):
         return _load(path, FORMATS["parquet"], TableOptions(*args, **options))
 
@@ -230,8 +235,8 @@ def jsonl(path: Paths, *args: Any, **options: Any) -> Table:
 def arff(path: Paths, *args: Any, **options: Any) -> Table:
     """A table from Weka's ARFF files; everything as in ``csv``.
 
-    A nominal column may only have the values that the header declares. ``encoding`` is UTF-8 by default. Sparse rows
-    are refused.
+    A nominal column is text, and may only have the values that the header declares. ``encoding`` is UTF-8 by
+    default. Sparse rows are refused.
     """
     with fitting(path):
         return _load(path, FORMATS["arff"], TextOptions(*args, **options))
@@ -269,7 +274,7 @@ def _load(path: Paths, form: Format, wanted: TableOptions) -> Table:
     options = wanted.preparing()
     tests = [] if wanted.test_files is None else find(wanted.test_files, form.suffixes)
     sheet = opened(path, form, wanted, tests)
-    node_column = wanted.node
+    node_column = next((b.column for b in wanted.beginnings if b.name == wanted.owner), wanted.owner)
     if wanted.node is None and sheet.key is not None:
         wanted = replace(wanted, node=sheet.key)
     owner, lines = _owners(path, wanted, sheet), [_read_line(sheet), *sheet.lines]
@@ -312,7 +317,8 @@ def opened(path: Paths, form: Format, wanted: TableOptions, leave: Collection[Pa
     options = wanted.preparing()
     _check(wanted, options)
     dropped = frozenset(wanted.drop)
-    sheet = read(path, form, options.reading, dict(options.rename), lambda name: name not in dropped, leave)
+    keep: Callable[[str], bool] = lambda name: name not in dropped  # noqa: E731
+    sheet = read(path, form, options.reading, dict(options.rename), keep, leave, wanted.beginnings)
     if whole:
         check_names(wanted, sheet.names, sheet.unused)
     _check_roles(wanted, sheet)
@@ -351,7 +357,7 @@ def _check_roles(wanted: TableOptions, sheet: Sheet) -> None:
     """Errors: ``BadInput`` for a column with a part to play that is not in every file."""
     problems = Problems()
     for option, names in (
-        ("target", (wanted.target,)), ("node", (wanted.node,)), ("id", (wanted.id,)), ("group", wanted.groups)
+        ("target", (wanted.target,)), ("node", (wanted.owner,)), ("id", (wanted.id,)), ("group", wanted.groups)
     ):  # fmt: skip
         for name in names:
             if name is None:
@@ -458,7 +464,7 @@ def _check(wanted: TableOptions, options: Options) -> None:
         raise BadInput("group is an empty list: name the columns whose values say which rows belong together")
     alone = len(wanted.groups) == 1  # with another column it may be the node's
     roles = {
-        "target": wanted.target, "node": wanted.node, "id": wanted.id, **({"group": wanted.groups[0]} if alone else {})
+        "target": wanted.target, "node": wanted.owner, "id": wanted.id, **({"group": wanted.groups[0]} if alone else {})
     }  # fmt: skip
     for part in wanted.groups:
         if part in (wanted.target, wanted.id) or part in wanted.drop:
@@ -471,6 +477,9 @@ def _check(wanted: TableOptions, options: Options) -> None:
         for other, taken in roles.items():
             if name is not None and name == taken and role < other:
                 raise BadInput(f"column {name!r} cannot be both {role} and {other}")
+    for made in wanted.beginnings:
+        if made.column == wanted.target:
+            raise BadInput(f"column {made.column!r} is the target: its first part can name no node and no group")
     both = sorted({*wanted.text} & {*wanted.numeric})
     if both:
         raise BadInput(f"column {both[0]!r} is in text and in numeric: it can be only one")
@@ -482,7 +491,7 @@ def _owners(path: Paths, wanted: TableOptions, sheet: Sheet) -> NDArray[Any] | N
         if len(sheet.parts) == 1:
             return None
         return np.repeat(np.array(named_after(path, sheet.parts)), [p.rows for p in sheet.parts])
-    return owners(wanted.node, sheet)
+    return owners(wanted.owner, sheet)
 
 
 def _read_line(sheet: Sheet) -> str:

@@ -72,7 +72,7 @@ def target_of(wanted: TableOptions, sheet: Sheet, options: Options) -> Outcome:
         why = f"{name} has 2 classes, {compared.names[0]} and {compared.names[1]}"
         return Outcome("text", labels, why, compared.names[1], Classes(compared.names), compared)
     different = set() if values is None else set(np.unique(values[~np.isnan(values)]).tolist())
-    few = are_few(different)
+    few = cells.declared or are_few(different)
     several = isinstance(wanted.positive, tuple)
     task = wanted.task or ("classification" if values is None or few or several else "regression")
     if task == "regression":
@@ -93,7 +93,8 @@ def target_of(wanted: TableOptions, sheet: Sheet, options: Options) -> Outcome:
     if several:
         why = f"{name} has 2 classes, {made.names[1]} and all others ({listed(_others(made), 6)})"
         return Outcome("text", made.apply(labels), why, made.positive, made)
-    kind = "few different integers" if values is not None else "text"
+    kind = "text" if values is None else "few different integers"
+    kind = "what its file declares a category" if cells.declared else kind
     hint = "" if wanted.task else f", as it holds {kind}"
     if values is not None and not wanted.task:
         hint += " (with the task 'regression' it is a number to predict)"

@@ -48,7 +48,9 @@ def read_test(
     options = wanted.preparing()
     needed = [n for n in (*kinds, wanted.id, *wanted.groups) if n is not None]
     rename = {old: new for old, new in options.rename if new in needed}
-    sheet = read(files, form, options.reading, rename, frozenset(needed).__contains__)
+    made = [b for b in wanted.beginnings if b.name in wanted.groups]
+    needed = [n for n in needed if n not in {b.name for b in made}]
+    sheet = read(files, form, options.reading, rename, frozenset(needed).__contains__, made=made)
     for name in needed:
         if name not in sheet.cells:
             raise BadInput(

@@ -52,18 +52,18 @@ def canonical(word: str, ignore_case: bool = True) -> str:
 
 
 def kind_of(name: str, cells: Cells, place: Place) -> Kind:
-    """Numbers, if all cells are; text, if hardly one is.
+    """Numbers, if all cells are; text, if hardly one is, or if its file declares that it is a category.
 
     Errors: ``BadInput`` for a column without a value, for one of numbers with some text in it, for dates, and for text
     that tells rows apart.
     """
     if cells.missing.all():
         raise BadInput(f"column {name} has no value in any of the {len(cells)} rows: ", drop(name))
-    if not cells.dated and cells.numbers() is not None:
+    if not cells.dated and not cells.declared and cells.numbers() is not None:
         return "number"
     _, words = cells.texts()
     numeric, rows = numeric_cells(cells)
-    if numeric * 2 > rows:
+    if numeric * 2 > rows and not cells.declared:
         raise _not_a_number(name, cells, place, text_or_drop(name))
     if cells.dated or are_dates(words):
         raise BadInput(

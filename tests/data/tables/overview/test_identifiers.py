@@ -68,4 +68,4 @@ def test_people_with_several_rows_are_kept_together(name, of_each, others, told)
 )
 def test_sites_in_identifiers_are_seen(make, codes):
     found = prefixes([column([make(i) for i in range(N)], "record")])
-    assert (None if found is None else found[1]) == codes
+    assert (None if found is None else found.codes) == codes

@@ -73,6 +73,8 @@ class Column:
             return "empty"
         if self.sample.dated or are_dates(self.words):
             return "date"
+        if self.cells.declared:
+            return "text"
         numbers = are_numbers(self.words)
         if numbers == len(self.words):
             return "number"

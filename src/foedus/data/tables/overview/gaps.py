@@ -101,7 +101,8 @@ def _far(code: float, values: NDArray[np.float64], counts: NDArray[np.int64]) ->
     others, times = np.delete(values, at), np.delete(counts, at)
     codes = np.isin(others, CODES) & ((others < 0) | (others >= 99))  # a second code is not what is usual
     others, times = others[~codes], times[~codes]
-    if not len(at) or len(others) < 3:
+    fewest = 3 if code == 0 else 2  # beside two values 0 is as well the third: no dose, a low one, a high one
+    if not len(at) or len(others) < fewest:
         return False
     inside = others.min() < code < others.max()
     nearest = float(np.abs(others - code).min())

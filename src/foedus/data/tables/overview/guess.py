@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from foedus.core.errors import BadInput
+from foedus.data.tables.beginning import beginnings, named
 from foedus.data.tables.files import Paths
 from foedus.data.tables.overview import gaps, several
 from foedus.data.tables.overview.amounts import is_amount, leading_zeros
@@ -25,6 +26,10 @@ from foedus.data.tables.read import check_known
 
 ELSEWHERE = ("split", "nodes", "holdout")
 """What is found for ``split`` and not for ``load``."""
+
+
+_COLUMNS = {"target": False, "node": False, "id": False, "group": True, "drop": True, "text": True, "numeric": True}
+"""The options that name columns, and whether they may name several."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ def look(path: Paths, **given: Any) -> Look:
     a node. Errors: ``BadInput`` for what cannot be read, and for columns that there are not.
     """
     path, test = several.apart(path, given)
+    naming = _named(given)
     source, sheet, read_as = opened(path, given)
     decimal = next((p.value for p in read_as if p.option == "decimal"), given.get("decimal", "."))
     columns = columns_of(sheet, decimal)
@@ -89,8 +95,11 @@ def look(path: Paths, **given: Any) -> Look:
             f"{sheet.parts[0].path} has a single column, {columns[0].name!r}: a table needs a target and something to "
             "learn it from; if its columns are divided by another character, say delimiter="
         )
-    _check(given, sheet.names)
-    found = roles(columns, several.owners(path, sheet, columns), sheet.key, given)
+    made = {b.name for b in beginnings(given)}
+    by_name = {k: named(k, v) if k in ("node", "group") else v for k, v in given.items()}
+    for option, names in naming.items():
+        check_known(option, names, [*sheet.names, *made])
+    found = roles(columns, several.owners(path, sheet, columns), sheet.key, by_name)
     target, owner = found.target, found.owner
     gone = {g.name for g in found.same}
     useless = [Guess(c.name, why) for c in found.rest if c.name not in gone and (why := _useless(c)) is not None]
@@ -100,7 +109,8 @@ def look(path: Paths, **given: Any) -> Look:
     gone |= {g.name for g in leaks}
     rest = [c for c in found.rest if c.name not in gone]
     missing, notes = _missing([c for c in rest if c.name not in found.asked], owner, given)
-    findings: list[Finding] = [*read_as, *found.findings, *drop, *_kinds(rest, given), *missing]
+    said = [replace(f, value=given[f.option]) if _is_made(f, made) else f for f in found.findings]
+    findings: list[Finding] = [*read_as, *said, *drop, *_kinds(rest, given), *missing]
     findings += [test] if test is not None else told(given, "test")
     findings += [Proposal(k, v) for k, v in given.items() if v is not None and k not in {f.option for f in findings}]
     rows = sheet.rows - (target.missing if target is not None else 0)
@@ -111,6 +121,7 @@ def look(path: Paths, **given: Any) -> Look:
         *([] if rest else [Note("no column is left to learn from")]),
         *found.notes,
         *telling,
+        *_stored_as_text(rest, columns, given),
         *_alike(rest, owner),
         *_copies([c for c in rest if c.name in found.asked]),
         *([] if target is None else _of_target(target)),
@@ -119,18 +130,28 @@ def look(path: Paths, **given: Any) -> Look:
     of_nodes = _node_rows(owner, target, options.get("nodes"), rows)
     size = sentence(rows, of_nodes, options.get("test"), options["holdout"])
     return Look(
-        path, source, tuple(str(p.path) for p in sheet.parts), sheet.rows, tuple(c.about() for c in columns),
-        tuple(findings), tuple(notes), found.classes, size,
+        path, source, tuple(str(p.path) for p in sheet.parts), sheet.rows,
+        tuple(c.about() for c in columns if c.name not in made), tuple(findings), tuple(notes), found.classes, size,
     )  # fmt: skip
 
 
-def _check(given: Mapping[str, Any], known: Sequence[str]) -> None:
-    """Errors: ``BadInput`` for columns that there are not."""
-    for option in ("target", "node", "id", "group"):
-        if given.get(option) is not None:
-            check_known(option, [given[option]], known)
-    for option in ("drop", "text", "numeric"):
-        check_known(option, given.get(option) or (), known)
+def _named(given: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The columns that options name. Errors: ``BadInput`` for what is no name."""
+    found = {}
+    for option, has_several in _COLUMNS.items():
+        said = named(option, given.get(option)) if option in ("node", "group") else given.get(option)
+        if said is None:
+            continue
+        names = said if has_several and isinstance(said, Sequence) and not isinstance(said, str) else [said]
+        if not all(isinstance(name, str) for name in names):
+            raise BadInput(f"{option} must name {'columns' if has_several else 'a column'} of the table, got {said!r}")
+        found[option] = tuple(names)
+    return found
+
+
+def _is_made(f: Finding, made: Collection[str]) -> bool:
+    """Whether it is a part that a person gave to a column that is the first part of another."""
+    return isinstance(f, Proposal) and f.option in ("node", "group") and isinstance(f.value, str) and f.value in made
 
 
 def _leaks(rest: Sequence[Column], target: Column | None) -> tuple[list[Guess], list[Note]]:
@@ -182,6 +203,18 @@ def _kinds(rest: Sequence[Column], given: Mapping[str, Any]) -> list[Proposal]:
     ]
     amounts = [Guess(c.name, "amounts or shares, written as text") for c in free if is_amount(c)]
     return [*_all_of("text", given, text), *_all_of("numeric", given, amounts)]
+
+
+def _stored_as_text(rest: Sequence[Column], columns: Sequence[Column], given: Mapping[str, Any]) -> list[Note]:
+    """Numbers that a file has as text, although it has others as numbers: codes, or amounts that lost their type."""
+    said = {*(given.get("text") or ()), *(given.get("numeric") or ())}
+    if not any(c.cells.stored == "number" for c in columns):
+        return []
+    found = [c.name for c in rest if c.cells.stored == "text" and c.kind == "number" and not leading_zeros(c)]
+    found = [name for name in found if name not in said]
+    places = ", ".join(f"{{{i}}}" for i in range(len(found)))
+    words = "numbers stored as text, as others are not: if they are codes and no amounts,"
+    return [Note(f"{places}: {words} text = [{places}]", tuple(found))] if found else []
 
 
 def _missing(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from foedus.data.tables.overview.proposal import Proposal, Question
 
 LEAST_ROWS = 5
 """Rows that a node should have, on average, to be one."""
-_PREFIX = re.compile(r"([^\W\d_]+)[-_./ :]?\d+|(\w+?)[-_./ :]\w+")
+_PREFIX = re.compile(r"([^\W\d_]+)([-_./ :]?)\d+|(\w+?)([-_./ :])\w+")
 
 
 def is_id(c: Column) -> bool:
@@ -86,15 +87,40 @@ def _many(c: Column) -> str:
     return f"{'more than ' if c.counts is None else ''}{c.distinct:,}"
 
 
-def prefixes(columns: Sequence[Column]) -> tuple[Column, int] | None:
-    """A column of identifiers that begin with a few codes, and how many: sites are often told so."""
+@dataclass(frozen=True)
+class Coded:
+    """A column of identifiers that begin with a few codes, and how many.
+
+    ``written`` is the option that divides them off; None where there is none.
+    """
+
+    column: Column
+    codes: int
+    written: dict[str, str | int] | None
+
+
+def prefixes(columns: Sequence[Column]) -> Coded | None:
+    """A column of identifiers, of rows or of persons with some rows each, that begin with a few codes, as sites' do."""
     for c in columns:
-        if not is_id(c) or c.kind != "text":
+        if c.kind != "text" or not (is_id(c) or (_repeats(c) and says(c.name, IDS | PEOPLE))):
             continue
-        found = [m[1] or m[2] for w in c.words if (m := _PREFIX.fullmatch(w)) is not None]
-        codes = Counter(found)
-        if len(found) < 0.95 * len(c.words) or not 2 <= len(codes) <= 200:
+        found = {w: (m[1] or m[3], m[2] or m[4] or "") for w in c.words if (m := _PREFIX.fullmatch(w)) is not None}
+        if len(found) < 0.95 * len(c.words):
             continue
-        if sum(n for n in codes.values() if n >= LEAST_ROWS) >= 0.9 * len(found):
-            return c, len(codes)
+        codes: Counter[str] = Counter()
+        for word, rows in zip(c.words, c.seen.tolist(), strict=True):
+            if word in found:
+                codes[found[word][0]] += rows
+        if 2 <= len(codes) <= 200 and sum(n for n in codes.values() if n >= LEAST_ROWS) >= 0.9 * codes.total():
+            return Coded(c, len(codes), _written(c, list(found.values())))
     return None
+
+
+def _written(c: Column, found: list[tuple[str, str]]) -> dict[str, str | int] | None:
+    """How all texts of a column are divided after their codes, each ``(code, mark)``; None where that differs."""
+    marks, sizes = {mark for _, mark in found}, {len(code) for code, _ in found}
+    if len(found) < len(c.words):
+        return None
+    if len(marks) == 1 and "" not in marks:
+        return {"column": c.name, "before": marks.pop()}
+    return {"column": c.name, "first": sizes.pop()} if len(sizes) == 1 else None

@@ -54,7 +54,7 @@ SURE_TARGETS = _words(
 SURE_EVENTS = _words(
     """
     survived survival churn churned exited attrition readmitted readmission mortality died death fraud spam relapse
-    recurrence
+    recurrence rueckfall ruckfall rezidiv kuendigung kundigung gekuendigt gekundigt verstorben
     """
 )
 """The same of a column of few values; of many it is a date, a rate, or a time."""

@@ -12,6 +12,7 @@ from typing import Any
 from foedus.core.errors import BadInput
 from foedus.data.files import read_bytes
 from foedus.data.tables.amounts import amount
+from foedus.data.tables.beginning import beginnings
 from foedus.data.tables.files import EVERY, MISSING, Paths, Reading, find, sniff
 from foedus.data.tables.formats import FORMATS, SUFFIXES, format_of
 from foedus.data.tables.overview.proposal import Proposal
@@ -37,7 +38,7 @@ def opened(path: Paths, given: Mapping[str, Any]) -> tuple[str, Sheet, list[Prop
 
     def sheet() -> Sheet:
         reading = as_said({**given, **{p.option: p.value for p in found}})
-        return read(path, form, reading, rename, lambda name: name not in dropped)
+        return read(path, form, reading, rename, lambda name: name not in dropped, made=beginnings(given))
 
     try:
         return form.source, sheet(), found

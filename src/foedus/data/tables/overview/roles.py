@@ -112,12 +112,13 @@ def _whose(
 def _dealt(columns: Sequence[Column], given: Mapping[str, Any]) -> list[Finding]:
     """What to do with rows that no column gives to a node: ask if identifiers may, else deal them out."""
     if "split" not in given and "node" not in given and (coded := prefixes(columns)) is not None:
-        place = columns.index(coded[0]) + 1
+        take = "take this" if coded.written is not None else "make a column of them and name it here"
         why = (
-            f"the identifiers in column {place} begin with {coded[1]} codes: if these are sites, make a column of them "
-            'and name it here; if not, write instead of this line: split = "iid" and nodes = 5'
+            f"the first part of column {columns.index(coded.column) + 1} tells {coded.codes} groups of rows apart: "
+            f"if these are sites, {take}; if not, write instead of this line: "
+            'split = "iid" and nodes = 5'
         )
-        return [Question("node", (), why)]
+        return [Question("node", () if coded.written is None else (coded.written,), why)]
     split = Proposal("split", "iid", "no column names a node: rows are dealt out at random")
     many = Proposal("nodes", 5 if columns[0].rows >= 50 else 2, "as many as you like")
     return [*(told(given, "split") or [split]), *(told(given, "nodes") or [many])]

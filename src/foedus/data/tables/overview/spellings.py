@@ -8,7 +8,7 @@ from itertools import permutations
 import numpy as np
 
 from foedus.data.tables.overview.column import Column
-from foedus.data.tables.typed import canonical
+from foedus.data.tables.typed import are_numbers, canonical
 
 
 def variants(c: Column, node: Column | None) -> dict[str, str]:
@@ -25,7 +25,7 @@ def variants(c: Column, node: Column | None) -> dict[str, str]:
         at = np.isin(c.codes, codes)
         homes[word] = None if node is None else frozenset(np.unique(node.labels_S[at & (node.labels_S >= 0)]).tolist())
     found: dict[str, str] = {}
-    for short, long in permutations(rows, 2):
+    for short, long in permutations([w for w in rows if not are_numbers([w])], 2):
         if _plain(short) and _plain(short) == _plain(long):
             if rows[short] < rows[long] or (rows[short] == rows[long] and short < long):
                 found[short] = long
