@@ -11,13 +11,14 @@ from foedus.core.coordination.spread import worst_tenth
 from foedus.core.records.run import Record, Run
 from foedus.report.by_node import Node, Nodes, by_node, node_values
 from foedus.report.by_node import sentence as of_nodes
+from foedus.report.ends import LEVEL
 from foedus.report.networks import fit, sentence
 from foedus.report.origin import origin_of
 from foedus.report.prepared import preparation
 from foedus.report.seeds import sd
 from foedus.report.split import QUANTILES
 from foedus.report.summary import Comparison, Metric, Runs, Summary, compare, measures
-from foedus.report.uncertainty import LEVEL, interval
+from foedus.report.uncertainty import interval
 from foedus.report.units import finite
 from foedus.report.verdict import time_shares
 
