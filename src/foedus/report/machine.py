@@ -93,13 +93,11 @@ def _agreed(what: Run | FederatedDataset) -> dict[str, Any] | None:
 def _quality(s: Summary, metric: Metric | None) -> dict[str, Any] | None:
     if metric is None or not s.values:
         return None
-    best = s.evaluated[s.values.index(s.bests[0])]
     first, last = s.evaluated[0], s.evaluated[-1]
     return {
         "metric": metric.field,
         "higher_is_better": metric.higher,
         "first": {"round": first.round, "value": s.values[0]},
-        "best": {"round": best.round, "value": s.bests[0]},
         "last": {"round": last.round, "value": s.values[-1]},
     }
 
@@ -225,7 +223,6 @@ def _group(c: Comparison, s: Summary) -> dict[str, Any]:
         "rounds": finite(s.last.round),
         "judged": None if c.metric is None else _told(s.runs, c.metric.field),
         "final": _spread(s.finals),
-        "best": _spread(s.bests),
         "costs": _costs(s.last),
         "time_shares": _shares(s.last),
         "to_target": None

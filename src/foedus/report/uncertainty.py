@@ -16,7 +16,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from foedus.core.records.judged import Measured
+from foedus.core.records.judged import Measured, in_words
 from foedus.core.records.run import Run
 from foedus.core.types.metric import named
 from foedus.report.ends import EXPLAINED, LEVEL, PLAIN, POSITIVE, ROOT, SHARE, Estimate, ends, square
@@ -118,7 +118,7 @@ def overfitted(run: Run) -> str | None:
     amount = percent if m.form == "share" else three_digits
     before, after = (amount(x.values[m.name]) for x in (j.here, j.last))
     by, low, high = (_points(v, m.form) for v in (abs(d.value), *sorted((abs(d.low), abs(d.high)))))
-    rounds = f"round{'s' if len(j.rounds) > 1 else ''} {' and '.join(f'{t:,}' for t in j.rounds)}"
+    rounds = in_words(j.rounds)
     return (
         f"overfitted: {m.label} went from {before} in {rounds} to {after} in the last (by {by}, 95 % interval {low} to "
         f"{high}, on rows that had no say in the choice); it is judged in {rounds}"
