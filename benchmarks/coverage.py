@@ -6,6 +6,7 @@ See README.md.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,28 +32,52 @@ PROGRAMS = {
 
 
 @dataclass(frozen=True)
-class Task:
-    """A population to draw rows from, the model, and its metrics with how each is computed of all rows at once."""
+class Rows:
+    """Rows of a population. ``signal``: what is to be known of a target; ``variance`` of the noise that is added."""
 
-    draw: Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
+    x: np.ndarray
+    y: np.ndarray
+    signal: np.ndarray
+    variance: float = 0.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """A population to draw rows from, the model, and its metrics with what each is of the whole population."""
+
+    draw: Callable[[np.random.Generator, int], Rows]
     model: Callable[[], fd.Model]
-    metrics: Mapping[str, Callable[[np.ndarray, np.ndarray], float]]
+    metrics: Mapping[str, Callable[[np.ndarray, Rows], float]]
 
 
 def _inputs(random: np.random.Generator, rows: int) -> np.ndarray:
     return random.normal(size=(rows, FEATURES)).astype(np.float32)
 
 
-def _logistic(random: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
+def _logistic(random: np.random.Generator, rows: int) -> Rows:
     x = _inputs(random, rows)
     odds = x @ np.array([1.2, -0.8, 0.5, 0.0, 0.0]) - 0.5
-    return x, (random.random(rows) < 1 / (1 + np.exp(-odds))).astype(np.int64)
+    return Rows(x, (random.random(rows) < 1 / (1 + np.exp(-odds))).astype(np.int64), odds)
 
 
-def _linear(random: np.random.Generator, rows: int, freedom: float | None) -> tuple[np.ndarray, np.ndarray]:
+Noise = tuple[Callable[[np.random.Generator, int], np.ndarray], float]
+"""Noise to draw, and its variance."""
+
+NORMAL: Noise = (lambda random, rows: random.normal(size=rows), 1.0)
+HEAVY: Noise = (lambda random, rows: random.standard_t(3, rows), 3.0)
+SKEW: Noise = (lambda random, rows: np.exp(random.normal(size=rows)) - math.exp(0.5), (math.e - 1) * math.e)
+
+
+def _linear(random: np.random.Generator, rows: int, noise: Noise) -> Rows:
     x = _inputs(random, rows)
-    noise = random.normal(size=rows) if freedom is None else random.standard_t(freedom, rows)
-    return x, (x @ np.array([1.2, -0.8, 0.5, 0.0, 0.0]) + noise).astype(np.float32)
+    signal = x @ np.array([1.2, -0.8, 0.5, 0.0, 0.0])
+    draw, variance = noise
+    return Rows(x, (signal + draw(random, rows)).astype(np.float32), signal, variance)
+
+
+def _mse(output: np.ndarray, rows: Rows) -> float:
+    """Exactly, whatever the noise: of a tail without a fourth moment no sample tells it."""
+    return float(np.mean((output[:, 0] - rows.signal) ** 2)) + rows.variance
 
 
 def _auc(scores: np.ndarray, y: np.ndarray) -> float:
@@ -71,23 +96,28 @@ TASKS = {
         _logistic,
         lambda: fd.Model(fd.models.logistic(FEATURES, 2), metrics=["auc", "accuracy"]),
         {
-            "auc": lambda output, y: _auc(_margin(output), y),
-            "accuracy": lambda output, y: float(((_margin(output) > 0) == y).mean()),
+            "auc": lambda output, rows: _auc(_margin(output), rows.y),
+            "accuracy": lambda output, rows: float(((_margin(output) > 0) == rows.y).mean()),
         },
     ),
     "a number": Task(
-        partial(_linear, freedom=None),
-        lambda: fd.Model(fd.models.mlp(FEATURES, 1), loss="mse"),
-        {"rmse": lambda output, y: float(np.sqrt(np.mean((output[:, 0] - y) ** 2)))},
+        partial(_linear, noise=NORMAL),
+        lambda: fd.Model(fd.models.mlp(FEATURES, 1), loss="mse", metrics=["rmse", "mae", "r2"]),
+        {
+            "rmse": lambda output, rows: math.sqrt(_mse(output, rows)),
+            "mae": lambda output, rows: float(np.mean(np.abs(output[:, 0] - rows.y))),
+            "r2": lambda output, rows: 1 - _mse(output, rows) / (float(np.var(rows.signal)) + rows.variance),
+        },
     ),
 }
-TASKS["heavy tails"] = replace(TASKS["a number"], draw=partial(_linear, freedom=5.0))
-"""Squares of noise whose own spread 100 rows hardly tell: no interval of their mean holds all that it should."""
+TASKS["heavy tails"] = replace(TASKS["a number"], draw=partial(_linear, noise=HEAVY))
+"""Noise whose squares have no variance, so that no sample tells how far their mean may be off."""
+TASKS["skew noise"] = replace(TASKS["a number"], draw=partial(_linear, noise=SKEW))
+"""Log-normal noise: a hundred rows of its squares hardly show the few by which they are as large as they are."""
 
 
-def judged(task: Task, program: str, data: Any, seed: int, truth: Any) -> tuple[Run, dict[str, float]]:
+def judged(task: Task, program: str, data: Any, seed: int, truth: Rows) -> tuple[Run, dict[str, float]]:
     """A run, and how good its models are in truth: that of its judged round, or by rows those of both."""
-    x, y = truth
 
     def trained(rounds: int, evaluate_every: int) -> Run:
         return fd.train(PROGRAMS[program](rounds), task.model(), data, seed=seed, evaluate_every=evaluate_every)
@@ -98,9 +128,9 @@ def judged(task: Task, program: str, data: Any, seed: int, truth: Any) -> tuple[
     for t in run.judged.rounds:  # a run of fewer rounds is the beginning of a longer one, to the bit
         module = (run if t == ROUNDS else trained(t, ROUNDS)).model()
         with torch.no_grad():
-            output = module(torch.from_numpy(x)).numpy()
+            output = module(torch.from_numpy(truth.x)).numpy()
         for name, of in task.metrics.items():
-            true[name] += of(output, y) / len(run.judged.rounds)
+            true[name] += of(output, truth) / len(run.judged.rounds)
     return run, true
 
 
@@ -112,8 +142,8 @@ def repeated(name: str, rows: int, sets: int, seeds: int) -> dict[str, dict[str,
     population = task.draw(np.random.default_rng(10**9), POPULATION)
     counts: dict[str, dict[str, float]] = {}
     for k in range(sets):
-        x, y = task.draw(np.random.default_rng(k), rows)
-        dataset = fd.data.arrays(x, y)
+        drawn = task.draw(np.random.default_rng(k), rows)
+        dataset = fd.data.arrays(drawn.x, drawn.y)
         ours: dict[str, list[tuple[Run, dict[str, float]]]] = {program: [] for program in (*PROGRAMS, "again")}
         for seed in range(seeds):
             data = dataset.split(fd.data.IID(), nodes=NODES, seed=seed, holdout=HOLDOUT)
@@ -123,6 +153,9 @@ def repeated(name: str, rows: int, sets: int, seeds: int) -> dict[str, dict[str,
         for n in sorted({1, seeds}):
             for metric in task.metrics:
                 _count(counts.setdefault(f"{name}: {metric}, {n} seed{'s' if n > 1 else ''}", {}), ours, metric, n)
+    for found in counts.values():
+        told = sets - found["too few to tell"]
+        found["width"] = sets * found["width"] / told if told else math.nan
     return {label: {k: v / sets for k, v in found.items()} for label, found in counts.items()}
 
 
@@ -139,7 +172,9 @@ def _count(into: dict[str, float], ours: dict[str, list[tuple[Run, dict[str, flo
     assert again is not None
     for name, seen in (
         ("value covered", true["fedavg"] in value),
-        ("width", value.high - value.low),
+        ("too few to tell", bool(value.few)),
+        ("told and wrong", not value.few and true["fedavg"] not in value),
+        ("width", 0.0 if value.few else value.high - value.low),
         ("difference covered", true["fedavg"] - true["pooled"] in pooled),
         ("width of it", pooled.high - pooled.low),
         ("claimed where there is none", again.told),
@@ -157,7 +192,7 @@ def main() -> None:
     sets, seeds, rows = args.scale.of((200, 5, 400), (40, 5, 400), (2, 2, 120))
     chosen = [args.only] if args.only else list(TASKS)
     found = {label: v for name in chosen for label, v in repeated(name, rows, sets, seeds).items()}
-    shown = {"value covered", "difference covered", "claimed where there is none"}
+    shown = {"value covered", "too few to tell", "told and wrong", "difference covered", "claimed where there is none"}
     columns = list(next(iter(found.values())))
     table = markdown(
         ["metric", *columns],
@@ -165,9 +200,11 @@ def main() -> None:
     )
     text = (
         f"{sets} data sets of {rows} rows at {NODES} nodes, a quarter of them held out; intervals of nominally 95 %. "
-        "*value*: of federated averaging, against the true quality of the models judged. *difference*: to all rows in "
-        "one place, likewise. *claimed where there is none*: of federated averaging to itself with other batches; with "
-        "one seed the two models do differ a little."
+        "*value*: of federated averaging, against the true quality of the models judged, whether it is shown or not. "
+        "*too few to tell*: said in the place of the interval. *told and wrong*: it is shown, and does not hold the "
+        "true quality. *width*: of those that are shown. *difference*: to all rows in one place, likewise. *claimed "
+        "where there is none*: of federated averaging to itself with other batches; with one seed the two models do "
+        "differ a little."
     )
     print(f"{origin_lines(where)}\n\n{text}\n\n{table}")
     file = result_file(args, f"coverage-{args.only.replace(' ', '-')}" if args.only else "coverage")

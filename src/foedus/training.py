@@ -15,6 +15,7 @@ from torch import Tensor
 from foedus import models, report, saved
 from foedus.attacks import Adversary
 from foedus.core.coordination.evaluation import AT_NODES
+from foedus.core.coordination.judging import reported
 from foedus.core.coordination.program import here
 from foedus.core.coordination.runtime import Engine, Runtime
 from foedus.core.coordination.session import EVALUATE_AT, Options, Session
@@ -22,7 +23,6 @@ from foedus.core.coordination.site import Setup
 from foedus.core.errors import BadInput, Diverged, FoedusError, Interrupted, RunEnded, WorkerError
 from foedus.core.interrupts import heard_once, held_back
 from foedus.core.records.checkpoint import Checkpoint, Found
-from foedus.core.records.curves import Curves
 from foedus.core.records.folder import ABOUT, RunFolder
 from foedus.core.records.history import History
 from foedus.core.records.origin import Circumstances, check_origin, differences, flat, origin
@@ -346,13 +346,14 @@ def _make_run(context: _Context, s: Session, status: str, checkpoint: Checkpoint
 
 
 def _made(context: _Context, s: Session, status: str, checkpoint: Checkpoint | None) -> Run:
+    judged = None if status == "running" else s.judging.judged(s.model.measures)
     w = s.state.w if s.state is not None and "w" in s.state else s.model.initial
     return Run(
         program=context.program,
         vector=w.clone(),
         history=History(s.history),
         ledger=s.ledger,
-        best=s.best,
+        best=None if s.best is None or judged is None else reported(s.best, judged),
         best_vector=(s.best_w if s.best_w is not None else w).clone(),
         status=status,
         seed=s.seed,
@@ -362,9 +363,7 @@ def _made(context: _Context, s: Session, status: str, checkpoint: Checkpoint | N
         evaluated_on=s.tested_on,
         metrics=s.model.measures,
         usual=s.carried.usual or None,
-        curves={
-            k: None if d is None or d.tree is None else Curves(**d.tree) for k, d in (s.carried.curves or {}).items()
-        },
+        curves={} if status == "running" else s.judging.curves(),
         runtime=context.runtime if context.runtime is not None else Simulation(),
         out=None if context.out is None else Path(context.out),
         checkpoint=checkpoint,
@@ -381,7 +380,7 @@ def _made(context: _Context, s: Session, status: str, checkpoint: Checkpoint | N
         node_names=s.roster.node_names,
         class_names=s.roster.class_names,
         objective=getattr(context.program, "objective", None),
-        judged=None if status == "running" else s.judging.judged(s.model.measures),
+        judged=judged,
         _model=s.model,
     )
 

@@ -1,6 +1,7 @@
 """The page's section on what models get right and wrong."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -8,6 +9,7 @@ from tests.report.fakes import FedAvg, SyncSGD, fake, learn
 
 from foedus import report
 from foedus.core.records.curves import Curves
+from foedus.core.records.judged import Judged, Measured
 from foedus.core.types.metric import named
 from foedus.report.figures import Style
 from foedus.report.goodness import goodness, guessing
@@ -69,6 +71,18 @@ def test_two_classes_have_curves_and_a_table_in_their_own_names():
     assert rows[:3] == [["is", "well", "sick", "rows"], ["well", "90 %", "10 %", "20"], ["sick", "40 %", "60 %", "20"]]
     assert "The same of b" in html
     assert "All as of round 5." in html
+
+
+def test_what_is_drawn_is_the_judged_point():
+    judged = Judged((2, 4), "crossed", "accuracy", 40, None, Measured(), Measured())
+    both = {"judged": TWO, "last": replace(TWO, confusion=[[20, 0], [0, 20]])}
+    history = learn(5, 0.1, 0.8, 2, up=10, down=10)
+    html = section(fake(FedAvg(), history, curves=both, judged=judged)).replace("\u00a0", " ")
+    assert Table(html).rows[1] == ["class 0", "90 %", "10 %", "20"]
+    assert "All as of rounds 2 and 4; where halves of the rows are judged in different rounds, both together." in html
+    [other] = [fake(SyncSGD(), history, curves=both, judged=replace(judged, rounds=(3,)))]
+    several = section({"a": fake(FedAvg(), history, curves=both, judged=judged), "b": other})
+    assert "All as of the rounds in which the runs are judged; where halves" in several
 
 
 def test_ten_classes_are_a_table_and_many_their_commonest_confusions():

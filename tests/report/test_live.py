@@ -8,6 +8,7 @@ import time
 import pytest
 from rich.console import Console
 
+from foedus.core.records.judged import Judged, Measured
 from foedus.core.records.run import Record
 from foedus.report import Live, LiveTable
 
@@ -70,9 +71,11 @@ def test_the_longer_it_takes_the_fewer_lines_a_second(monkeypatch):
     assert minutes[-1] == 60
 
 
-def test_the_end_is_said_with_the_best():
+def test_the_end_is_said_with_what_it_is_judged_by():
+    """Not with the best value of any round, which was picked on the rows that it is of."""
     console, history = plain(), learn(7, 0.1, 0.9, 3, up=1)
-    run = fake(FedAvg(), history, status="stopped")
+    here = Measured({"accuracy": 0.625, "loss": 1.0})
+    run = fake(FedAvg(), history, status="stopped", judged=Judged((3, 5), "crossed", "accuracy", 80, None, here, here))
     with Live(None, "FedAvg", console) as live:
         for r in history:
             live.update(r)
@@ -81,7 +84,7 @@ def test_the_end_is_said_with_the_best():
     lines = out(console).splitlines()
     assert [ln.split("  ")[1] for ln in lines] == [
         "round 7",
-        f"stopped, best accuracy {100 * run.best.accuracy:.1f} % in round 7",
+        "stopped, accuracy 62.5 % in rounds 3 and 5",
     ]
 
 

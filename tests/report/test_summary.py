@@ -55,7 +55,7 @@ def test_the_first_record_at_the_target_counts():
     history = [record(1, 0.1), record(2, None), record(3, 0.8), record(4, 0.7), record(5, 0.9)]
     [s] = compare(fake(FedAvg(), history), target=0.75).programs
     assert s.reached is history[2]
-    assert (s.final, s.best) == (0.9, 0.9)
+    assert (s.final, s.most) == (0.9, 0.9)
     assert compare(fake(FedAvg(), history), target=0.95).programs[0].reached is None
 
 

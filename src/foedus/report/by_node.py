@@ -14,9 +14,10 @@ import numpy as np
 
 from foedus.core.records.run import Run
 from foedus.core.words import sentence_list
+from foedus.report.ends import LEVEL
 from foedus.report.split import node_names
 from foedus.report.summary import ALONE, POOLED, TOGETHER, Comparison, Metric, Summary, measures
-from foedus.report.uncertainty import FEW_OF_A_CLASS, FEW_ROWS, LEVEL, TOO_FEW, Difference, Sampled, of_pairs
+from foedus.report.uncertainty import FEW_OF_A_CLASS, FEW_ROWS, TOO_FEW, Difference, Sampled, of_pairs
 from foedus.report.units import MISSING, finite, human_count
 from foedus.report.values import points, signed, value
 from foedus.report.verdict import plural

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from foedus.core.records.curves import Curves
+from foedus.core.records.judged import in_words
 from foedus.report.axis import Axis
 from foedus.report.figures import Line, line_chart
 from foedus.report.looks import REST, Style
@@ -44,8 +45,9 @@ def guessing(c: Comparison) -> str:
 
 
 def _of(s: Summary) -> Curves | None:
-    """Those of its first seed's last evaluation, where it has them."""
-    return s.run.curves.get("last")
+    """Those of its first seed at the point at which that is judged; of an older run those of the last round."""
+    found = s.run.curves
+    return found["judged"] if "judged" in found else found.get("last")
 
 
 def _scores(found: Sequence[tuple[Summary, Curves]], looks: dict[str, Style]) -> str:
@@ -83,10 +85,12 @@ def _both(s: Summary) -> tuple[str, str]:
 
 
 def _which(found: Sequence[tuple[Summary, Curves]]) -> str:
-    rounds = sorted({k.round for _, k in found})
-    at = f"round {rounds[0]:,}" if len(rounds) == 1 else "the last round that was evaluated"
+    rounds = {s.run.judged.rounds if s.run.judged and "judged" in s.run.curves else (k.round,) for s, k in found}
+    at = in_words(min(rounds)) if len(rounds) == 1 else "the rounds in which the runs are judged"
+    two = any(len(r) > 1 for r in rounds)
+    halves = "; where halves of the rows are judged in different rounds, both together" if two else ""
     seeds = " with the first seed" if any(s.n > 1 for s, _ in found) else ""
-    return f"All as of {at}{seeds}."
+    return f"All as of {at}{seeds}{halves}."
 
 
 def _panel(title: str, name: str, lines: Sequence[Line], x_label: str, desc: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -15,11 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from foedus.core.cell import framed, grid, paragraph, text
+from foedus.core.records.judged import in_words
 from foedus.core.records.run import Record, Run
 from foedus.core.text import visible
 from foedus.core.types.metric import named
 from foedus.report.notebook import Display, in_notebook
-from foedus.report.summary import METRICS, Metric
+from foedus.report.summary import METRICS, Metric, measures
 from foedus.report.terminal import LEFT_OUT, SafeConsole, in_ascii
 from foedus.report.units import human_bytes, human_seconds
 
@@ -74,25 +75,25 @@ class Row:
             self._table.say(self._line(record))
 
     def finish(self, run: Run | None = None, status: str = "") -> None:
-        """Say how it ended: ``status`` or ``run.status``, and its best quality. May be called without a run."""
+        """Say how it ended: ``status`` or ``run.status``, and how good it is where it is judged. May be called without
+        a run.
+        """
         if self._seen.status:
             return
         status = status or (run.status if run is not None else "finished")
         if run is not None and run.history and self._seen.record is not run.history[-1]:
             self._seen = self._seen.after(run.history[-1])
-        self._seen = self._seen.ended(status, run.best if run is not None else None)
+        self._seen = self._seen.ended(status)
         self._say_last()
         if self._table.terminal and self._table.cases is None:
             return
-        quality = _quality(self._seen.best) if self._seen.best is not None else ""
-        best = f", best {quality} in round {self._seen.best.round}" if quality and self._seen.best else ""
         of = "" if self._table.cases is None else f"case {self._case} of {self._table.cases}  "
-        self._table.say(f"{of}{self.label}  {status}{best}")
+        self._table.say(f"{of}{self.label}  {status}{_judged(run)}")
 
     def close(self) -> None:
         """The table ends: a row that never finished was stopped."""
         if not self._seen.status:
-            self._seen = self._seen.ended("stopped", None)
+            self._seen = self._seen.ended("stopped")
             self._say_last()
 
     def _say_last(self) -> None:
@@ -352,7 +353,6 @@ class _Seen:
     at: float = 0.0
     first: tuple[int, float] | None = None
     status: str = ""
-    best: Record | None = None
     stopped: float | None = None
 
     def after(self, r: Record) -> _Seen:
@@ -366,10 +366,8 @@ class _Seen:
         first = self.first or (r.round, now)
         return _Seen(self.started, r, metric, quality, now, first)
 
-    def ended(self, status: str, best: Record | None) -> _Seen:
-        return _Seen(
-            self.started, self.record, self.metric, self.quality, self.at, self.first, status, best, time.monotonic()
-        )
+    def ended(self, status: str) -> _Seen:
+        return replace(self, status=status, stopped=time.monotonic())
 
     @property
     def wall(self) -> float:
@@ -415,6 +413,17 @@ def _main(r: Record) -> Metric | None:
 def _quality(r: Record) -> str:
     metric = _main(r)
     return f"{metric.label} {metric.text(metric.of(r))}" if metric else ""
+
+
+def _judged(run: Run | None) -> str:
+    """How good a run is at the point at which it is judged; empty where nothing was evaluated."""
+    j = None if run is None else run.judged
+    if run is None or j is None:
+        return ""
+    metric = next((m for m in measures([run]) if m.field in j.here.values), None)
+    return (
+        "" if metric is None else f", {metric.label} {metric.text(j.here.values[metric.field])} in {in_words(j.rounds)}"
+    )
 
 
 def _eta(seconds: float | None) -> str:

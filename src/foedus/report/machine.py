@@ -11,13 +11,14 @@ from foedus.core.coordination.spread import worst_tenth
 from foedus.core.records.run import Record, Run
 from foedus.report.by_node import Node, Nodes, by_node, node_values
 from foedus.report.by_node import sentence as of_nodes
+from foedus.report.ends import LEVEL
 from foedus.report.networks import fit, sentence
 from foedus.report.origin import origin_of
 from foedus.report.prepared import preparation
 from foedus.report.seeds import sd
 from foedus.report.split import QUANTILES
 from foedus.report.summary import Comparison, Metric, Runs, Summary, compare, measures
-from foedus.report.uncertainty import LEVEL, interval
+from foedus.report.uncertainty import interval
 from foedus.report.units import finite
 from foedus.report.verdict import time_shares
 
@@ -92,13 +93,11 @@ def _agreed(what: Run | FederatedDataset) -> dict[str, Any] | None:
 def _quality(s: Summary, metric: Metric | None) -> dict[str, Any] | None:
     if metric is None or not s.values:
         return None
-    best = s.evaluated[s.values.index(s.bests[0])]
     first, last = s.evaluated[0], s.evaluated[-1]
     return {
         "metric": metric.field,
         "higher_is_better": metric.higher,
         "first": {"round": first.round, "value": s.values[0]},
-        "best": {"round": best.round, "value": s.bests[0]},
         "last": {"round": last.round, "value": s.values[-1]},
     }
 
@@ -224,7 +223,6 @@ def _group(c: Comparison, s: Summary) -> dict[str, Any]:
         "rounds": finite(s.last.round),
         "judged": None if c.metric is None else _told(s.runs, c.metric.field),
         "final": _spread(s.finals),
-        "best": _spread(s.bests),
         "costs": _costs(s.last),
         "time_shares": _shares(s.last),
         "to_target": None

@@ -258,7 +258,7 @@ def _cell(f: Fit, subject: str, network: str) -> str:
     if s is None:
         return cell(name, NOT_RUN, "none")
     if s.reached is None:
-        return cell(name, NEVER, "none", f"best {f.metric.text(s.best)}")
+        return cell(name, NEVER, "none", f"got to {f.metric.text(s.most)}")
     some = f", {s.reached_by}" if s.reached_by else ""
     css = "least" if f.leads(s) else ""
     return cell(name, human_seconds(s.reached.virtual_s), css, f"{human_bytes(_sent(s.reached))}{some}")

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from foedus.core.records.run import Record, Run
-from foedus.report.uncertainty import LEVEL, t_quantile
+from foedus.report.ends import LEVEL, t_quantile
 from foedus.report.units import finite
 
 _SEED = re.compile(r"seed\s*=")

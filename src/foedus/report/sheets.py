@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from foedus.core.records.judged import in_words
 from foedus.core.records.run import Record, Run
 from foedus.report.by_node import FEW, by_node, explained, gain_of, listed, rows_of
 from foedus.report.by_node import sentence as sentence_of_nodes
@@ -33,7 +34,7 @@ from foedus.report.units import (
 )
 from foedus.report.unused import unused
 from foedus.report.values import column, covers, decimals, from_to, shown_metrics
-from foedus.report.verdict import join, notices, plural, time_shares, troubles, verdict
+from foedus.report.verdict import notices, plural, time_shares, troubles, verdict
 
 if TYPE_CHECKING:
     from foedus.core.types.data import FederatedDataset
@@ -84,9 +85,6 @@ def _quality(c: Comparison, s: Summary) -> list[tuple[str, str]]:
     if metric is None or not s.values:
         return [("quality", "nothing was evaluated")]
     facts = [(m.label, _told(s, m)) for m in shown_metrics(c)]
-    if s.run.judged is None:  # in which of many rounds it was best by chance says nothing
-        best = s.evaluated[s.values.index(s.bests[0])]
-        facts.append(("best", f"{metric.text(s.bests[0])} in round {best.round:,}"))
     facts += [
         ("first", f"{metric.text(s.values[0])} in round {s.evaluated[0].round:,}"),
         ("curve", sparkline(s.values, _CURVE) if len(s.values) > 1 else ""),
@@ -108,8 +106,7 @@ def _told(s: Summary, metric: Metric) -> str:
     judged = s.run.judged
     rounds = [s.evaluated[-1].round] if judged is None else judged.rounds
     around = told.few or (f"95 % interval {told.interval}" if told.interval else "")
-    where = f"in round {join([f'{t:,}' for t in dict.fromkeys(rounds)])}"
-    return f"{told.value} {where}{f' ({around})' if around else ''}"
+    return f"{told.value} in {in_words(rounds)}{f' ({around})' if around else ''}"
 
 
 def _costs(s: Summary) -> list[tuple[str, str]]:

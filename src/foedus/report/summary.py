@@ -151,7 +151,9 @@ class Summary:
                    ``"silent"`` (any other that sent nothing).
     ``evaluated``  the curve: mean records of those rounds at which every seed has a value of the metric, in order.
     ``values``     its values; ``low`` and ``high`` are those of the lowest and the highest seed.
-    ``finals``, ``bests``  the last and the best value of every seed that was evaluated.
+    ``finals``     the last value of every seed that was evaluated.
+    ``mosts``      the best of any round of every seed: how far a target may be set, and no measure of how good it is,
+                   for it was picked on the rows that it is of.
     ``last``       costs at the last commit (those of the ledger of a run that has none).
     ``reaching``   of every seed that got there the first record at the target.
     ``subject``    the label without the network.
@@ -166,7 +168,7 @@ class Summary:
     low: tuple[float, ...]
     high: tuple[float, ...]
     finals: tuple[float, ...]
-    bests: tuple[float, ...]
+    mosts: tuple[float, ...]
     last: Record
     reaching: tuple[Record, ...] = ()
     subject: str = ""
@@ -188,9 +190,9 @@ class Summary:
         return fmean(self.finals) if self.finals else None
 
     @property
-    def best(self) -> float | None:
-        """The best value measured."""
-        return fmean(self.bests) if self.bests else None
+    def most(self) -> float | None:
+        """The best value of any round."""
+        return fmean(self.mosts) if self.mosts else None
 
     @property
     def reached(self) -> Record | None:
@@ -417,7 +419,7 @@ def _numbers(label: str, runs: tuple[Run, ...], metric: Metric | None) -> Summar
     if metric is None:
         return Summary(label, runs, _role(runs[0], last), (), (), (), (), (), (), last)
     curves = [h for run in runs if (h := _evaluated(run, metric))]
-    bests = [metric.best([_value(metric, r) for r in h]) for h in curves]
+    mosts = [metric.best([_value(metric, r) for r in h]) for h in curves]
     rounds = common(curves) if curves else []
     seen = [[_value(metric, r) for r in records] for records in rounds]
     return Summary(
@@ -429,7 +431,7 @@ def _numbers(label: str, runs: tuple[Run, ...], metric: Metric | None) -> Summar
         low=tuple(min(values) for values in seen),
         high=tuple(max(values) for values in seen),
         finals=tuple(_value(metric, h[-1]) for h in curves),
-        bests=tuple(b for b in bests if b is not None),
+        mosts=tuple(b for b in mosts if b is not None),
         last=last,
     )
 
@@ -493,9 +495,9 @@ def time_head(programs: Sequence[Summary]) -> str:
 
 
 def _default_target(metric: Metric, programs: Sequence[Summary]) -> float:
-    sound = [s for s in programs if s.best is not None and not s.diverged]
-    together = [s.best for s in sound if s.role == TOGETHER and s.best is not None]
-    best = metric.best(together or [s.best for s in sound or programs if s.best is not None])
+    sound = [s for s in programs if s.most is not None and not s.diverged]
+    together = [s.most for s in sound if s.role == TOGETHER and s.most is not None]
+    best = metric.best(together or [s.most for s in sound or programs if s.most is not None])
     assert best is not None
     if metric.higher:
         return round(0.95 * best, 2)

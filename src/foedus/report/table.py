@@ -179,8 +179,8 @@ def _explain(c: Comparison, goal: str) -> str:
         words += ", what it took to reach the target over the seeds that did." if goal else "."
     if not goal or c.metric is None:
         return words
-    best = c.metric.best([s.best for s in c.with_role(TOGETHER) if s.best is not None])
-    why = f"; the best of any federated program, in any round, was {c.metric.text(best)}" if best is not None else ""
+    most = c.metric.best([s.most for s in c.with_role(TOGETHER) if s.most is not None])
+    why = f"; no federated program got beyond {c.metric.text(most)} in any round" if most is not None else ""
     bold = any(_least(c, s, k.read) for s in c.programs for k in _TO_TARGET)
     mark = "Bold is the federated program that spent least. " if bold else ""
     quality = c.metric.label

@@ -12,22 +12,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
 
-from foedus.core.records.judged import Measured
+from foedus.core.records.judged import Measured, in_words
 from foedus.core.records.run import Run
-from foedus.core.types.cells import GROUPS
 from foedus.core.types.metric import named
+from foedus.report.ends import EXPLAINED, LEVEL, PLAIN, POSITIVE, ROOT, SHARE, Estimate, ends, square
 from foedus.report.units import percent, three_digits
-
-LEVEL = 0.95
-"""Of all intervals."""
-
-SHARE, POSITIVE, PLAIN = "share", "positive", "plain"
-"""What values there can be: between 0 and 1, above 0, or any. Intervals stay inside."""
 
 FEW_ROWS, FEW_OF_A_CLASS = 30, 10
 """Fewer rows than these, or fewer of a class, are too few to tell."""
@@ -81,22 +74,10 @@ class Sampled:
     size: float = math.inf
 
 
-@dataclass(frozen=True)
-class _Estimate:
-    """A mean over seeds: its variance, that variance's degrees of freedom, the rows that it rests on."""
-
-    value: float
-    variance: float
-    df: float
-    size: float
-    seeds: int
-    rows: bool
-
-
 def interval(runs: Sequence[Run], metric: str, bounds: str | None = None) -> Interval | None:
     """The mean over the runs of one setting (one a seed) at their judged points; None where nothing tells its spread.
 
-    ``bounds`` is one of ``SHARE``, ``POSITIVE`` and ``PLAIN``; by default it goes by the metric's name.
+    ``bounds`` says what values there can be, as ``ends`` has it; by default it goes by the metric's name.
     """
     return of_mean(_all_sampled(runs, metric), bounds_of(metric) if bounds is None else bounds, _few(runs, metric))
 
@@ -137,7 +118,7 @@ def overfitted(run: Run) -> str | None:
     amount = percent if m.form == "share" else three_digits
     before, after = (amount(x.values[m.name]) for x in (j.here, j.last))
     by, low, high = (_points(v, m.form) for v in (abs(d.value), *sorted((abs(d.low), abs(d.high)))))
-    rounds = f"round{'s' if len(j.rounds) > 1 else ''} {' and '.join(f'{t:,}' for t in j.rounds)}"
+    rounds = in_words(j.rounds)
     return (
         f"overfitted: {m.label} went from {before} in {rounds} to {after} in the last (by {by}, 95 % interval {low} to "
         f"{high}, on rows that had no say in the choice); it is judged in {rounds}"
@@ -165,8 +146,13 @@ def tied(groups: Sequence[Sequence[Run]], metric: str, higher: bool) -> tuple[in
     if any(d is None for d in others.values()):
         return None
     wider = _simultaneous([_apart(found[best], found[i]) for i in others])
-    near = {i for i, d in others.items() if d is not None and (d.few or abs(d.value) <= wider * (d.high - d.value))}
+    near = {i for i, d in others.items() if d is not None and (d.few or abs(d.value) <= wider * _towards_zero(d))}
     return best, frozenset({best, *near})
+
+
+def _towards_zero(d: Difference) -> float:
+    """How far the interval reaches from its value towards 0."""
+    return d.value - d.low if d.value > 0 else d.high - d.value
 
 
 def sampled(run: Run, metric: str) -> Sampled | None:
@@ -192,15 +178,16 @@ def _all_sampled(runs: Sequence[Run], metric: str) -> list[Sampled]:
     return [s for run in runs if (s := sampled(run, metric)) is not None]
 
 
-_ANY = ("kappa", "mcc", "r2")
-_ABOVE_ZERO = ("rmse", "mse", "mae", "median_absolute_error", "loss", "log_loss", "train_loss")
+_ANY = ("kappa", "mcc")
+_ABOVE_ZERO = ("mse", "mae", "median_absolute_error", "loss", "log_loss", "train_loss")
+_OF_ITS_OWN = {"rmse": ROOT, "r2": EXPLAINED, **dict.fromkeys(_ABOVE_ZERO, POSITIVE)}
 
 
 def bounds_of(metric: str) -> str:
     """What values a metric can have."""
     kind = named(metric).kind
-    if metric in _ABOVE_ZERO:
-        return POSITIVE
+    if metric in _OF_ITS_OWN:
+        return _OF_ITS_OWN[metric]
     return SHARE if kind and kind not in _ANY else PLAIN
 
 
@@ -215,7 +202,7 @@ def size_of(run: Run, metric: str) -> float:
 def _by_class(metric: str) -> bool:
     """Whether a metric looks at the rows of each class by themselves: it is told by no more than the rarest tells."""
     kind = named(metric).kind
-    return bounds_of(metric) != POSITIVE and kind not in ("", "accuracy", "brier", "calibration_error", "r2")
+    return metric not in _OF_ITS_OWN and kind not in ("", "accuracy", "brier", "calibration_error")
 
 
 def _few(runs: Sequence[Run], metric: str) -> str:
@@ -234,41 +221,31 @@ def of_mean(samples: Sequence[Sampled], bounds: str = PLAIN, few: str = "") -> I
     e = _over_seeds(samples)
     if e is None:
         return None
-    low, high = _ends(e, bounds)
-    return Interval(e.value, low, high, _covers(e), few)
+    found = ends(e, bounds)
+    return Interval(e.value, found.low, found.high, _covers([samples]), few if found.told else TOO_FEW)
 
 
 def of_pairs(pairs: Sequence[tuple[Sampled, Sampled]], few: str = "") -> Difference | None:
     """The mean over seeds of the first minus the second."""
-    return _difference(_over_seeds([_minus(a, b) for a, b in pairs]), few)
+    apart = [_minus(a, b) for a, b in pairs]
+    return _difference(_over_seeds(apart), [apart], few)
 
 
 def of_two_means(a: Sequence[Sampled], b: Sequence[Sampled], few: str = "") -> Difference | None:
     """The mean of ``a`` minus that of ``b`` where seeds are no pairs; rows that both were judged on still are."""
     ours, theirs = _over_seeds(a), _over_seeds(b)
-    if ours is None or theirs is None or ours.rows != theirs.rows:
+    if ours is None or theirs is None or (_deviations(a) is None) != (_deviations(b) is None):
         return None
-    of_rows = _square(_apart(a, b))
-    trained = [(_trained(s) / len(s), len(s) - 1) for s in (a, b)]
+    trained = [*ours.trained, *theirs.trained]
     size = min(ours.size, theirs.size)
-    return _difference(
-        _Estimate(
-            value=ours.value - theirs.value,
-            variance=of_rows + sum(v for v, _ in trained),
-            df=_satterthwaite([(of_rows, _df_of_rows(size)), *trained]),
-            size=size,
-            seeds=min(ours.seeds, theirs.seeds),
-            rows=ours.rows,
-        ),
-        few,
-    )
+    return _difference(Estimate(ours.value - theirs.value, _apart(a, b), trained, size), [a, b], few)
 
 
-def _difference(e: _Estimate | None, few: str) -> Difference | None:
+def _difference(e: Estimate | None, samples: Sequence[Sequence[Sampled]], few: str) -> Difference | None:
     if e is None:
         return None
-    low, high = _ends(e, PLAIN)
-    return Difference(e.value, low, high, _covers(e), few)
+    found = ends(e, PLAIN)
+    return Difference(e.value, found.low, found.high, _covers(samples), few)
 
 
 def _minus(a: Sampled, b: Sampled) -> Sampled:
@@ -276,7 +253,7 @@ def _minus(a: Sampled, b: Sampled) -> Sampled:
     return Sampled(a.value - b.value, both, min(a.size, b.size))
 
 
-def _over_seeds(samples: Sequence[Sampled]) -> _Estimate | None:
+def _over_seeds(samples: Sequence[Sampled]) -> Estimate | None:
     """The variance of a mean over K seeds has two parts. Rows: the sum of squares of the deviations' mean over the
     seeds, in which a row that several seeds judged is one row. Training: what seeds differ by beyond what their rows
     explain.
@@ -284,16 +261,11 @@ def _over_seeds(samples: Sequence[Sampled]) -> _Estimate | None:
     of_seeds = _deviations(samples)
     if not samples or (of_seeds is None and len(samples) < 2):
         return None
-    of_rows = 0.0 if of_seeds is None else _square(of_seeds.mean(0))
-    trained = _trained(samples) / len(samples)
-    size = min(s.size for s in samples)
-    return _Estimate(
+    return Estimate(
         value=float(np.mean([s.value for s in samples])),
-        variance=of_rows + trained,
-        df=_satterthwaite([(of_rows, _df_of_rows(size)), (trained, len(samples) - 1)]),
-        size=size,
-        seeds=len(samples),
-        rows=of_seeds is not None,
+        deviations=np.zeros(1) if of_seeds is None else of_seeds.mean(0),
+        trained=[(_trained(samples) / len(samples), len(samples) - 1)],
+        size=min(s.size for s in samples),
     )
 
 
@@ -318,54 +290,12 @@ def _apart(a: Sequence[Sampled], b: Sequence[Sampled]) -> np.ndarray:
     return np.zeros(1) if ours is None or theirs is None else ours.mean(0) - theirs.mean(0)
 
 
-def _square(deviations_G: np.ndarray) -> float:
-    return float(np.sum(np.square(deviations_G)))
-
-
-def _df_of_rows(size: float) -> float:
-    """Degrees of freedom of a variance that so many rows tell, by way of groups."""
-    return 1 / (1 / max(1.0, size - 1) + 1 / GROUPS)
-
-
-def _satterthwaite(parts: Sequence[tuple[float, float]]) -> float:
-    """Degrees of freedom of a sum of variances, each with its own (Satterthwaite 1946); of none those of the first."""
-    total = sum(v for v, _ in parts)
-    if total <= 0:
-        return parts[0][1]
-    rest = sum(v * v / max(1.0, df) for v, df in parts if v > 0)
-    return max(1.0, total * total / rest) if rest > 0 else math.inf
-
-
-def _ends(e: _Estimate, bounds: str) -> tuple[float, float]:
-    t = t_quantile((1 + LEVEL) / 2, e.df)
-    if bounds == SHARE and 0 <= e.value <= 1:
-        return _score(e, t)
-    wide = t * math.sqrt(e.variance)
-    if bounds == POSITIVE and e.value > 0:
-        factor = math.exp(wide / e.value)
-        return e.value / factor, e.value * factor
-    return e.value - wide, e.value + wide
-
-
-def _score(e: _Estimate, t: float) -> tuple[float, float]:
-    """Wilson's (1927) interval for a share of as many rows as would give it this variance; near 0 and 1 it stays wide,
-    where the variance that was seen says nothing.
-    """
-    p, seen = e.value, e.value * (1 - e.value)
-    rows = seen / e.variance if e.variance > 0 and seen > 0 else e.size
-    if not math.isfinite(rows):
-        return p, p
-    middle = (p + t * t / (2 * rows)) / (1 + t * t / rows)
-    wide = t / (1 + t * t / rows) * math.sqrt(seen / rows + t * t / (4 * rows * rows))
-    return max(0.0, min(p, middle - wide)), min(1.0, max(p, middle + wide))
-
-
 def _simultaneous(deviations: Sequence[np.ndarray]) -> float:
     """By how much intervals for all of these at once are wider than each by itself; 1 for one.
 
     What all have in common is kept: the largest of them is looked for in draws with their correlation.
     """
-    known = np.array([d / math.sqrt(_square(d)) for d in deviations if len(d) > 1 and _square(d) > 0])
+    known = np.array([d / math.sqrt(square(d)) for d in deviations if len(d) > 1 and square(d) > 0])
     if len(known) < 2:
         return 1.0
     draws = np.abs(known @ np.random.default_rng(0).standard_normal((known.shape[1], _DRAWS)))
@@ -375,37 +305,8 @@ def _simultaneous(deviations: Sequence[np.ndarray]) -> float:
 _DRAWS = 4000
 
 
-def _covers(e: _Estimate) -> str:
-    varied = [ROWS] * e.rows + [TRAINING] * (e.seeds > 1)
-    fixed = [] if e.rows else [ROWS]
+def _covers(samples: Sequence[Sequence[Sampled]]) -> str:
+    rows = all(_deviations(some) is not None for some in samples)
+    varied = [ROWS] * rows + [TRAINING] * all(len(some) > 1 for some in samples)
+    fixed = [] if rows else [ROWS]
     return f"over {' and '.join(varied)}; not over {' or '.join([*fixed, 'other data'])}"
-
-
-@lru_cache
-def t_quantile(p: float, df: float) -> float:
-    """The quantile of Student's t distribution for 0.5 <= p < 1 and ``df`` >= 1, to 6 digits.
-
-    >>> round(t_quantile(0.975, 1.0), 3), round(t_quantile(0.975, 4.0), 4), round(t_quantile(0.975, math.inf), 4)
-    (12.706, 2.7764, 1.96)
-    """
-    z = NormalDist().inv_cdf(p)
-    if df > _LARGE:  # Abramowitz and Stegun 1964, 26.7.5
-        g1, g2 = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
-        return z + g1 / df + g2 / df**2 + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384 / df**3
-    # With t = sqrt(df) tan(a), P(T > t) is the integral of cos^(df - 1) beyond a, over that from 0, halved.
-    low, high = 0.0, math.pi / 2
-    whole = _cosines(0.0, df)
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _cosines(middle, df) > 2 * (1 - p) * whole else (low, middle)
-    return math.sqrt(df) * math.tan(low)
-
-
-_LARGE = 60.0
-_POINTS, _WEIGHTS = np.polynomial.legendre.leggauss(64)
-
-
-def _cosines(start: float, df: float) -> float:
-    """The integral of cos^(df - 1) from ``start`` to pi / 2, by Gauss and Legendre's rule."""
-    half = (math.pi / 2 - start) / 2
-    return half * float(_WEIGHTS @ np.cos(start + half * (1 + _POINTS)) ** (df - 1))

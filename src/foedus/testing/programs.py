@@ -142,3 +142,4 @@ def _check_same_books(laws: Laws, came: _Run, whole: _Run, law: str, ignore: Seq
     laws.require(best == expected, law, f"the best round {expected[1]}", best[1])
     laws.same({"best": came.best_vector}, {"best": whole.best_vector}, law)
     laws.require(came.judged == whole.judged, law, f"judged as {whole.judged}", came.judged)
+    laws.require(came.curves == whole.curves, law, f"the curves {whole.curves}", came.curves)

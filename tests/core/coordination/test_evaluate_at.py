@@ -108,7 +108,7 @@ def test_what_nodes_send_makes_the_measures_of_all_rows_together(noisy):
 def test_the_first_metric_is_the_main_one(data):
     order = fd.Model(fd.models.logistic(4, 2), metrics=["brier", "accuracy"])
     run = fd.train(fd.FedAvg(4, local=fd.LocalSGD(lr=2.0)), order, data)
-    assert run.best.metrics["brier"] == min(r.metrics["brier"] for r in run.history)
+    assert run.judged.by == "brier"
 
 
 def test_a_function_of_ones_own_sees_all_rows_at_the_coordinator_and_each_node_s_at_nodes(data):

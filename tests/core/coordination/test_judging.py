@@ -167,6 +167,35 @@ def test_baselines_and_programs_with_personal_models_are_judged_alike(program, h
         assert {"auc", "loss"} <= set(run.judged.here.deviations)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_best_is_reported_by_rows_that_did_not_choose_it(seed, tmp_path):
+    """One hold-out: what is called best has the judged point's values, whatever its round has on all rows."""
+    d = data(holdout=0.25, seed=seed)
+    run = fd.train(fd.FedAvg(6, local=fd.LocalSGD(epochs=2, batch_size=8, lr=0.5)), model(), d, out=tmp_path / "run")
+    here = run.judged.here.values
+    assert run.best.round in run.judged.rounds
+    assert (run.best.auc, run.best.accuracy, run.best.loss) == (here["auc"], here["accuracy"], here["loss"])
+    prefix = fd.train(fd.FedAvg(run.best.round, local=fd.LocalSGD(epochs=2, batch_size=8, lr=0.5)), model(), d)
+    assert run.best_vector.equal(prefix.vector)
+    again = fd.Run.load(tmp_path / "run")
+    assert again.best == run.best
+    assert torch.equal(torch.as_tensor(again.best_vector), run.best_vector)
+
+
+def test_best_is_no_better_than_it_is():
+    """Guesses again: the model that is kept is as good as what is said of it."""
+    rng = np.random.default_rng(1)
+    off = []
+    for _ in range(300):
+        true = rng.normal(0.6, 0.03, 20)
+        j = Judging()
+        for t, q in enumerate(true, 1):
+            right = rng.random(100) < q
+            j = j.after(t, found(right.mean(), right[:50].mean(), right[50:].mean()), None, ACCURACY)
+        off.append(j.judged(ACCURACY).here.values["accuracy"] - true[j.best - 1])
+    assert abs(np.mean(off)) < 3 * np.std(off) / np.sqrt(300)
+
+
 def test_a_run_that_was_stopped_is_judged_as_one_that_was_not(tmp_path):
     d = data(holdout=0.25)
     whole = fd.train(fedavg(), model(), d, out=tmp_path / "whole")

@@ -8,12 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
-from foedus.core.coordination.drawn import Drawn
 from foedus.core.coordination.judging import Judging
 from foedus.core.records.run import Record
 from foedus.core.types.roster import Roster
 from foedus.core.types.state import State
-from foedus.core.types.statistics import Statistics
 
 
 @dataclass
@@ -29,7 +27,6 @@ class Carried:
                       model, where the roster says.
     ``node_metrics``  at the last evaluation at the nodes, what each found: a list over the nodes for every metric.
     ``usual``         what the metrics are of one answer for all rows, once that was measured; empty: nobody knows.
-    ``curves``        of the last evaluation over all rows, and of the best commit's.
     ``node_rows``     on how many rows each did; ``node_rarest`` how many of these are of its rarest class,
                       ``node_deviations`` how groups of them move each value.
     ``node_everybody``  where nodes have models of their own, how good each is on everybody's rows, likewise.
@@ -49,19 +46,17 @@ class Carried:
     left_out: dict[int, tuple[int, str]] | None = None
     tested_on: dict[str, str] | None = None
     usual: dict[str, float] | None = None
-    curves: dict[str, Drawn | None] | None = None
 
     def as_tree(self) -> dict[str, Any]:
         """For the checkpoint."""
-        drawn = {k: None if d is None else d.tree for k, d in (self.curves or {}).items()}
-        return vars(self) | {"out": list(self.out), "curves": drawn or None}
+        return vars(self) | {"out": list(self.out)}
 
     @staticmethod
     def from_tree(tree: Mapping[str, Any]) -> Carried:
         """What ``as_tree`` said; also as it was written before these had names."""
         known = {k.replace(" ", "_"): v for k, v in tree.items()}
-        said = {k: None if t is None else Drawn(Statistics({}), 0, t) for k, t in (known.get("curves") or {}).items()}
-        return Carried(**{**known, "out": tuple(known.get("out", ())), "curves": said or None})
+        known.pop("curves", None)  # of an older checkpoint: they are the judging's
+        return Carried(**{**known, "out": tuple(known.get("out", ()))})
 
 
 @dataclass

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from foedus.core.coordination.drawn import Drawn, curves
+from foedus.core.records.curves import Curves
 from foedus.core.records.judged import Judged, Measured, as_bytes
 from foedus.core.records.run import Record
 from foedus.core.types.cells import GROUPS, HALVES
@@ -35,7 +37,7 @@ class Found(dict[str, float]):
 
     ``halves``   the same on each half of the rows; none where rows are in no halves.
     ``grouped``  what groups of rows have, by model: a value is the mean over these models.
-    ``statistics``  what the values were made of.
+    ``statistics``  what the values were made of, of either half; or of all rows, where they are in no halves.
     """
 
     def __init__(
@@ -43,10 +45,10 @@ class Found(dict[str, float]):
         values: Values,
         halves: Sequence[Values] = (),
         grouped: Sequence[Grouped] = (),
-        statistics: Statistics = Statistics({}),
+        statistics: Sequence[Statistics] = (),
     ) -> None:
         super().__init__(values)
-        self.halves, self.grouped, self.statistics = tuple(halves), tuple(grouped), statistics
+        self.halves, self.grouped, self.statistics = tuple(halves), tuple(grouped), tuple(statistics)
 
     @staticmethod
     def of(values: Values) -> Found:
@@ -74,6 +76,7 @@ class Point:
     """One commit as it was measured: values on either half and on all rows, and how groups of rows move these.
 
     ``known``  deviations by part and metric, where ``grouped``, which they are made of, is no more.
+    ``drawn``  what each part is drawn by; None where it will not be asked for.
     """
 
     round: int
@@ -82,6 +85,7 @@ class Point:
     rarest: int | None
     grouped: tuple[Grouped, ...] = field(default=(), compare=False)
     known: tuple[Mapping[str, np.ndarray], ...] | None = None
+    drawn: tuple[Drawn | None, ...] = field(default=(None,) * len(PARTS), compare=False)
 
     @staticmethod
     def of(round: int, found: Found) -> Point:
@@ -89,7 +93,10 @@ class Point:
         rows = found.grouped[0].rows if found.grouped else (0.0,) * HALVES
         rarest = found.grouped[0].rarest if found.grouped else None
         halves = found.halves if len(found.halves) == HALVES else ({},) * HALVES
-        return Point(round, (*halves, dict(found)), rows, rarest, found.grouped)
+        s = found.statistics
+        each = tuple(map(Drawn, s)) if len(s) == HALVES else (None,) * HALVES
+        drawn = (*each, Drawn(*s) if s else None)
+        return Point(round, (*halves, dict(found)), rows, rarest, found.grouped, drawn=drawn)
 
     def deviations(self, part: int, measures: Sequence[Metric]) -> Mapping[str, np.ndarray]:
         """How groups of the rows of a part move its values, by metric (G,), float32: as it is written down."""
@@ -106,8 +113,9 @@ class Point:
         known = tuple(self.deviations(part, measures) for part in range(len(PARTS)))
         return replace(self, grouped=(), known=known)
 
-    def as_tree(self) -> dict[str, Any]:
-        """For the checkpoint."""
+    def as_tree(self, drawn: Sequence[int]) -> dict[str, Any]:
+        """For the checkpoint; ``drawn``: parts that may be asked for."""
+        trees = [d.tree if d is not None and part in drawn else None for part, d in enumerate(self.drawn)]
         return {
             "round": self.round,
             "values": [dict(v) for v in self.values],
@@ -115,6 +123,7 @@ class Point:
             "rarest": self.rarest,
             "grouped": [dict(g.tensors) for g in self.grouped],
             "known": None if self.known is None else [{m: as_bytes(d) for m, d in p.items()} for p in self.known],
+            "drawn": trees,
         }
 
     @staticmethod
@@ -130,6 +139,7 @@ class Point:
             known=None
             if known is None
             else tuple({m: np.frombuffer(d, dtype="<f4") for m, d in part.items()} for part in known),
+            drawn=tuple(None if t is None else Drawn(said=t) for t in tree.get("drawn") or (None,) * len(PARTS)),
         )
 
 
@@ -183,6 +193,35 @@ class Judging:
         rows = round(sum(last.rows))
         return Judged(rounds, self.how, by, rows, last.rarest, here, end)
 
+    @property
+    def best(self) -> int | None:
+        """The round whose model stands for the run; None before the first that was evaluated.
+
+        Where halves of the rows chose two, it is the first half's: drawn by lot before anybody had looked, so that
+        what is reported, the mean of both, is no better than what is to be expected of it.
+        """
+        stands = self.chosen[0][0] if self.chosen else self.last
+        return None if stands is None else stands.round
+
+    @property
+    def _apart(self) -> bool:
+        """Whether halves of the rows chose two rounds."""
+        return len({p.round for p, _ in self.chosen}) > 1
+
+    def _drawn_by(self, k: int) -> tuple[int, ...]:
+        """The part of the rows that the k-th chosen point is drawn by, and others by which it may have to be."""
+        # The half that chose a commit is not the one that it is judged on.
+        return (1 - k,) if self._apart else (ALL, 1 - k) if len(self.chosen) == HALVES else (ALL,)
+
+    def curves(self) -> dict[str, Curves | None]:
+        """Those of the judged point, and of the last commit that was evaluated, of all rows."""
+        if self.last is None:
+            return {}
+        points = [p for p, _ in self.chosen] or [self.last]
+        parts = [p.drawn[self._drawn_by(k)[0]] for k, p in enumerate(points)]
+        judged = curves(parts if self._apart else parts[:1], max(p.round for p in points))
+        return {"judged": judged, "last": curves([self.last.drawn[ALL]], self.last.round)}
+
     def measured_out(self, measures: Sequence[Metric], ended: bool) -> Judging:
         """As it is written down: small, with deviations in the place of what they are made of. Of a last commit that is
         not chosen they are needed only where the run has ended; else only its values are kept.
@@ -197,8 +236,8 @@ class Judging:
         """For the checkpoint."""
         return {
             "how": self.how,
-            "chosen": [[p.as_tree(), dict(v)] for p, v in self.chosen],
-            "last": None if self.last is None else self.last.as_tree(),
+            "chosen": [[p.as_tree(self._drawn_by(k)), dict(v)] for k, (p, v) in enumerate(self.chosen)],
+            "last": None if self.last is None else self.last.as_tree((ALL,)),
         }
 
     @staticmethod
@@ -208,6 +247,16 @@ class Judging:
             return Judging()
         chosen = tuple((Point.from_tree(p), v) for p, v in tree["chosen"])
         return Judging(tree["how"], chosen, None if tree["last"] is None else Point.from_tree(tree["last"]))
+
+
+def reported(record: Record, judged: Judged) -> Record:
+    """The record of a run's best round with what is reported of it: values on rows that had no say in the choice."""
+    if judged.rounds == (record.round,):
+        return record
+    values = judged.here.values
+    loss, accuracy, auc, rmse = (values.get(name) for name in ("loss", "accuracy", "auc", "rmse"))
+    others: dict[str, int | float] = {name: v for name, v in values.items() if name not in QUALITY}
+    return replace(record, loss=loss, accuracy=accuracy, auc=auc, rmse=rmse, metrics=others)
 
 
 def better(now: Values, before: Values, measures: Sequence[Metric]) -> bool:
@@ -230,12 +279,6 @@ def better(now: Values, before: Values, measures: Sequence[Metric]) -> bool:
         if new != old:
             return new > old if m.higher else new < old
     return False
-
-
-def measured(record: Record, measures: Sequence[Metric]) -> dict[str, float]:
-    """The values that a record has of these metrics, and of accuracy, AUC, RMSE and loss."""
-    found = {m.name: record.measured(m.name) for m in _ordered(measures)}
-    return {name: v for name, v in found.items() if v is not None}
 
 
 def _ordered(measures: Sequence[Metric]) -> list[Metric]:

@@ -100,10 +100,10 @@ class Quality:
     def _combined(self, answers: list[Update]) -> Found:
         if not answers:
             return Found({LOSS.name: float("nan")})
-        measures, statistics = self._s.model.measures, together(answers)
-        halves = [values(measures, s) for s in of_halves(answers)]
+        measures, parts, statistics = self._s.model.measures, of_halves(answers), together(answers)
+        halves = [values(measures, s) for s in parts]
         grouped = [of_groups(answers)] if halves else []
-        return Found(combine(answers, measures, statistics), halves, grouped, statistics)
+        return Found(combine(answers, measures, statistics), halves, grouped, parts or [statistics])
 
     def _in_one_place(self, w_D: Tensor, place: int, rows: int) -> Found:
         job = Evaluate(CHUNK, keep_rows=True, judge=self._s.roster.tested_on != "train")

@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from foedus.core.coordination.commit import Carried, Commit
-from foedus.core.coordination.drawn import Drawn
 from foedus.core.coordination.endings import kept
 from foedus.core.coordination.evaluation import AT_NODES
 from foedus.core.coordination.executor import Executor
-from foedus.core.coordination.judging import Found, Judging, better, measured
+from foedus.core.coordination.judging import Found, Judging
 from foedus.core.coordination.node_states import begin_without, bring_home
 from foedus.core.coordination.quality import Quality
 from foedus.core.errors import BadInput, Diverged, ProgramError
@@ -45,7 +44,6 @@ from foedus.core.types.model import Model
 from foedus.core.types.policy import Policy
 from foedus.core.types.roster import Roster
 from foedus.core.types.state import State
-from foedus.core.types.statistics import Statistics
 from foedus.core.types.suspicion import Suspicion, Suspicions
 from foedus.core.types.update import Failed, Tensors, finite
 
@@ -285,11 +283,8 @@ class Session:
         judging = self.judging
         if judged is not None:
             judging = judging.after(t, judged, self._to_choose(judged, tested, given, held), self.model.measures)
-        is_best = w is not None and self._is_best(record, judging)
-        if w is not None and is_best:
+        if w is not None and judging.best == t:
             self.best, self.best_w = record, w.clone()
-        # What the program has measured by itself brings no statistics.
-        self._keep_curves(judged.statistics if judged is not None and judged.statistics.tensors else None, is_best)
         self.round, self.state, self._stops, self.judging = t, state, stops, judging
         self.history.append(record)
         self.stopped = any(stop for stop, _ in stops)
@@ -307,14 +302,6 @@ class Session:
                 folder.commit(record, self.ledger.total.as_dict(), self._to_write if durable else None)
         if self.options.progress is not None:
             self.options.progress(record)
-
-    def _keep_curves(self, found: Statistics | None, is_best: bool) -> None:
-        """Of the last evaluation over all rows, and of the best commit's: nothing, where that had none."""
-        if found is None and not is_best:
-            return
-        drawn = None if found is None else Drawn(found, self.round + 1)
-        best = drawn if is_best else (self.carried.curves or {}).get("best")
-        self.carried.curves = {"last": drawn, "best": best}
 
     def _to_choose(
         self,
@@ -336,14 +323,6 @@ class Session:
             with self.off_the_clock():
                 held, _, _ = self._quality.at_nodes(given)
         return held if roster.nodes_tested_on == "held out" else None
-
-    def _is_best(self, record: Record, judging: Judging) -> bool:
-        """Whether the rows on which is chosen choose this commit: those beside the test rows, if there are such."""
-        if judging.how == "held out":
-            return judging.chosen[0][0].round == record.round
-        measures = self.model.measures
-        before = {} if self.best is None else measured(self.best, measures)
-        return better(measured(record, measures), before, measures)
 
     def check_finite(self, state: State) -> None:
         """Errors: ``Diverged`` if the model to be committed is NaN or infinite."""

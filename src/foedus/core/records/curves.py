@@ -10,9 +10,9 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Curves:
-    """Of one evaluation over all rows that a run is measured on; what does not apply is None.
+    """Of all rows that a run is measured on; what does not apply is None.
 
-    ``round``        of which commit.   ``rows``  over how many rows.
+    ``round``        of which commit; where each half of the rows is of its own, of the later.   ``rows``  how many.
     ``roc``          of two classes: the false and the true positive rate at falling thresholds, from (0, 0) to (1, 1).
     ``at_half``      the same two rates at the probability 0.5.
     ``calibration``  of two classes: for every tenth of the probability that rows are in, how many they are, the mean of

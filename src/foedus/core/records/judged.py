@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,6 +32,15 @@ class Measured:
 def as_bytes(deviations_G: np.ndarray) -> bytes:
     """Deviations as ``Measured`` keeps them."""
     return np.asarray(deviations_G).astype("<f4").tobytes()
+
+
+def in_words(rounds: Sequence[int]) -> str:
+    """Rounds within a sentence.
+
+    >>> in_words((3,)), in_words((3, 1200))
+    ('round 3', 'rounds 3 and 1,200')
+    """
+    return f"round{'s' if len(rounds) > 1 else ''} {' and '.join(f'{t:,}' for t in rounds)}"
 
 
 @dataclass(frozen=True)

@@ -113,12 +113,14 @@ class Run:
     """What ``train`` returns.
 
     ``vector``   the final model, flat float32: parameters in ``module.parameters()`` order, then float buffers.
-    ``history``  one ``Record`` a commit.   ``best``  the evaluated ``Record`` with the best main metric.
+    ``history``  one ``Record`` a commit.   ``best``  the ``Record`` of the round whose model is kept
+    beside the last: that in which the run is judged, with its quality as measured on rows that had no say in the
+    choice; where the halves of a hold-out chose two rounds, that of the first half's choice, with their mean.
     ``checkpoint``  the last commit, whole; ``train(..., resume=run)`` goes on from it.
     ``evaluated_on``  which rows the quality in ``history`` was measured on, where, and with whose models.
     ``metrics``  what its quality is measured by, the main metric first; none of a run that says nothing of it.
-    ``curves``  ROC and calibration curve, and who was taken for whom, of the ``"last"`` evaluation and of the
-    ``"best"`` commit's, as far as the metrics have them measured.
+    ``curves``  ROC and calibration curve, and who was taken for whom, at the ``"judged"`` point and of the ``"last"``
+    evaluation, as far as the metrics have them measured.
     ``usual``  what the metrics would be of one answer for all rows, the classes' shares or the targets' mean among the
     rows that are trained on; None where that is not known.
     ``objective``  what a node counts in what the program minimises: ``"rows"``, as many as it has, or ``"nodes"``, all
