@@ -87,6 +87,7 @@ def about(run: Run) -> dict[str, Any]:
         "node_deviations": run.node_deviations if few else None,
         "node_everybody": run.node_everybody if few else None,
         "staleness": run.staleness,
+        "dishonest": list(run.dishonest),
         "ledger": run.ledger.as_tree() if few else {**run.ledger.as_tree(), "nodes": {}},
         "config": None if run.config is None else digest(run.config.encode()),
     }
@@ -193,6 +194,7 @@ class About(msgspec.Struct):
     metrics: list[_Measure] | None = None
     usual: dict[str, float] | None = None
     curves: dict[str, Curves | None] | None = None
+    dishonest: list[int] = []
 
     def __post_init__(self) -> None:
         """Errors: ``ValueError`` for lists of which one has something for each node, or class, and another has not."""
@@ -288,6 +290,7 @@ def glance(path: str | Path, kind: type[R] = Run) -> R:  # type: ignore[assignme
         node_deviations=read.node_deviations,
         node_everybody=read.node_everybody,
         staleness=read.staleness,
+        dishonest=tuple(read.dishonest),
         config=_config(folder),
         origin=read.origin,
         notices=read.notices,

@@ -163,7 +163,7 @@ def train(
     rules = stop_rules(stop)
     looking = [settled(rule, model.measures) for rule in rules]
     folder, found, checkpoint = _folder(out, resume, {} if config is None else {saved.CONFIG: config.encode()})
-    context = _Context(program, model, runtime, policy, out, config, accept_changes)
+    context = _Context(program, model, runtime, policy, out, config, accept_changes, adversary)
     if found is not None and found.damage:
         context.notice(f"{found.damage}; the run goes on from commit {found.checkpoint.tree['round']}, the one before")
     engine: Engine | None = None
@@ -234,6 +234,7 @@ class _Context:
     out: str | Path | None
     config: str | None
     accept_changes: bool
+    adversary: Adversary | None = None
     origin: dict[str, str] = dataclasses.field(default_factory=dict)
     notices: list[str] = dataclasses.field(default_factory=list)
     trackers: Trackers = dataclasses.field(default_factory=lambda: Trackers([], None))
@@ -380,6 +381,7 @@ def _made(context: _Context, s: Session, status: str, checkpoint: Checkpoint | N
         node_names=s.roster.node_names,
         class_names=s.roster.class_names,
         objective=getattr(context.program, "objective", None),
+        dishonest=() if context.adversary is None else context.adversary.members(s.roster.nodes, s.seed),
         judged=judged,
         _model=s.model,
     )

@@ -249,7 +249,12 @@ CHANGES = {
     ),
     "a class that refuses its value": (
         {"f = 2": "f = -1"},
-        [("f.toml:16: program.fedavg.aggregate.trimmed_mean.f: f, the updates trimmed at each end, must be", "got -1")],
+        [
+            (
+                "f.toml:16: program.fedavg.aggregate.trimmed_mean.f: f, how many dishonest nodes are withstood, must",
+                "got -1",
+            )
+        ],
     ),
     "a class that refuses one of its values": (
         {"epochs = 5, batch_size = 10": "epochs = 5, batch_size = 0"},
@@ -377,7 +382,7 @@ def test_a_file_that_may_not_be_read(tmp_path):
         ("nope=1", "--set nope: unknown key"),
         ("seed.x=1", "--set seed.x: seed: expected a whole number, got a table"),
         ("data.nodes=ten", "--set data.nodes: expected a whole number or \"none\", got the text 'ten'"),
-        ("program.fedavg.aggregate.trimmed_mean.f=-1", "--set program.fedavg.aggregate.trimmed_mean.f: f, the updates"),
+        ("program.fedavg.aggregate.trimmed_mean.f=-1", "--set program.fedavg.aggregate.trimmed_mean.f: f, how many"),
         ("data.split.shards=2", "f.toml:5: data.split: two partitions where one is expected: dirichlet, shards"),
         (
             "program.fedavg.transforms.5.clip=1",

@@ -11,7 +11,8 @@ from foedus.experiment.reference import describe, inline, renew
 
 PAGE = Path(__file__).parents[2] / "docs" / "file-format.md"
 TEXT = PAGE.read_text()
-BLOCKS = re.findall(r"^```toml\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
+OTHER = PAGE.with_name("dishonest-nodes.md").read_text()
+BLOCKS = [b for text in (TEXT, OTHER) for b in re.findall(r"^```toml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)]
 REST = {
     "data": 'data = { source = "digits", split = "iid", nodes = 4 }\n',
     "model": 'model.network = "logistic"\n',
@@ -20,7 +21,7 @@ REST = {
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_files_of_the_page(block):
+def test_files_of_the_pages(block):
     given = tomllib.loads(block)
     if "sweep" in given:
         assert len(expand_text("".join(v for k, v in REST.items() if k not in given) + block)) == 12

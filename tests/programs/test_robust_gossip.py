@@ -119,9 +119,7 @@ def test_a_neighbourhood_that_is_too_small_is_named(program, nodes, why):
 @pytest.mark.parametrize("program", [RobustGossip, fd.BASGD, fd.FedBuff])
 def test_what_hides_single_answers_cannot_join_them_one_by_one(program):
     field = "rule" if program is RobustGossip else "aggregate"
-    with pytest.raises(
-        fd.BadInput, match=r"an exchange of its own .* and here they are at hand"
-    ):
+    with pytest.raises(fd.BadInput, match=r"an exchange of its own .* and here they are at hand"):
         program(1, **{field: Secret()})
 
 

@@ -243,7 +243,7 @@ def test_json_of_groups_is_numbers():
     fed = next(g for g in found["groups"] if g["label"] == "fed")
     assert set(fed) == {
         "label", "subject", "network", "program", "role", "seeds", "statuses", "evaluated_on", "comparable",
-        "objective", "baseline", "rounds", "judged", "final", "costs", "time_shares", "to_target",
+        "objective", "baseline", "rounds", "judged", "final", "costs", "time_shares", "suspects", "to_target",
     }  # fmt: skip
     assert fed["seeds"] == [0, 1, 2]
     assert fed["final"]["n"] == 3

@@ -104,8 +104,8 @@ def test_json_of_a_run():
     found = json.loads(json.dumps(as_json(four()[3]), allow_nan=False))
     assert set(found) == {
         "program", "settings", "runtime", "status", "seed", "nodes", "rounds", "evaluated_on", "objective",
-        "quality", "baseline", "judged", "costs", "time_shares", "node_metrics", "each_node", "sha256", "out", "origin",
-        "preparation",
+        "quality", "baseline", "judged", "costs", "time_shares", "node_metrics", "suspects", "each_node", "sha256",
+        "out", "origin", "preparation",
     }  # fmt: skip
     assert found["quality"]["last"]["round"] == 40
     assert found["costs"]["bytes_up"] == 120_000

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from foedus.cli import INTERRUPTED, demo, init, leave, look, run, speedup  # noqa: F401  (each adds its commands)
+from foedus.cli import INTERRUPTED, attack, demo, init, leave, look, run, speedup  # noqa: F401  (each adds its commands)
 from foedus.cli.app import any_encoding, app, say, timed, warnings
 from foedus.core.interrupts import heard_once, in_main_thread
 

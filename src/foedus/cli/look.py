@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from foedus.cli.app import AsJson, Quiet, Sets, Verbose, app, bad, output, print_json, tell, word
+from foedus.cli.attack import say_tried, trial_in, write_tried
 from foedus.cli.table_options import Drop, Group, Id, Missing, Node, Positive, Target, Task, advising, known
 from foedus.core.text import visible
 
@@ -24,6 +25,9 @@ def show(folder: Folder, json: AsJson = False, quiet: Quiet = False, verbose: Ve
     """Say what a run was, how good it got and what it cost; finished, stopped or still going on."""
     from foedus import report
 
+    if (tried := trial_in(folder)) is not None:
+        say_tried(tried.found(), json)
+        return
     found = _runs(folder)
     if isinstance(found, dict):
         print_json(report.as_json(found)) if json else output().print(report.comparison(found))
@@ -47,6 +51,15 @@ def report_(
     """Write the page of one run, or one page that compares several."""
     from foedus import report
 
+    if len(folders) == 1 and (tried := trial_in(folders[0])) is not None:
+        if target is not None:
+            bad("--target is for runs and comparisons: how near a rule must stay is in the file, within under [attack]")
+        written = write_tried(tried.found(), out if out is not None else folders[0] / "report.html")
+        if json:
+            say_tried(tried.found(), json, written)
+        else:
+            tell(f"The page: {written.resolve()}")
+        return
     found = [_runs(f) for f in folders]
     if len(found) == 1:
         runs = found[0]

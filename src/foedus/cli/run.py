@@ -23,6 +23,7 @@ from foedus.cli.app import (
     timed,
     word,
 )
+from foedus.cli.attack import conduct
 from foedus.core.records.nearby import USUAL
 
 if TYPE_CHECKING:
@@ -247,7 +248,8 @@ def _go_on(
         if sets:
             bad("--set is for a single run: the cases of a comparison stay what they were begun as")
         code = allow_code or made_here((folder / saved.STUDY).read_bytes())
-        _conduct(Study.open(folder, code), json, quiet, accept_changes)
+        study = Study.open(folder, code)
+        (_conduct if study.trial is None else conduct)(study, json, quiet, accept_changes)
         return
     found = _experiment(folder, sets, allow_code)
     if not accept_changes:

@@ -6,15 +6,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path as FilePath
 from typing import Any
 
-from foedus.core.errors import BadInput
+from foedus.core.errors import BadInput, plain_name
+from foedus.core.types.aggregator import Aggregator
 from foedus.data.sources import SOURCES
 from foedus.experiment import user_code
 from foedus.experiment.known import known
-from foedus.experiment.tables import Data
+from foedus.experiment.tables import Data, Rule
 from foedus.plain.build import Builder, Moved, Options, find
 from foedus.plain.kinds import parameters, shape
 from foedus.plain.names import counted
 from foedus.plain.places import Path
+
+ATTACK = "attack"
+"""The table whose rules leave open how many dishonest nodes they withstand."""
 
 
 class FileBuilder(Builder):
@@ -39,6 +43,8 @@ class FileBuilder(Builder):
     def build(self, hint: Any, value: Any, path: Path) -> Any:
         """As any table's, and ``false`` says that there is nothing where it says nothing else: ``test = false``."""
         s = shape(hint)
+        if path[:1] and plain_name(str(path[0])) == ATTACK and any(k.hint is Aggregator for k in s.kinds):
+            hint = Rule  # a rule in a rule leaves open what that does
         return super().build(hint, None if value is False and s.none and bool not in s.scalars else value, path)
 
     def label(self, target: Any, path: Path) -> str:

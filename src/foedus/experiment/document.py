@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path as FilePath
 from typing import Any
 
+from foedus import attacks
 from foedus.core.advice import Option
 from foedus.core.errors import BadInput, FoedusError, plain_name
 from foedus.core.text import readable
@@ -24,7 +25,7 @@ from foedus.experiment.lines import lines
 from foedus.experiment.problems import BadExperiment, Problem
 from foedus.experiment.questions import unanswered
 from foedus.experiment.sets import parse_set
-from foedus.experiment.tables import Tables
+from foedus.experiment.tables import Tables, cohort_of
 from foedus.plain.build import BAD, FIRST, Builder
 from foedus.plain.kinds import Kind
 from foedus.plain.names import written
@@ -158,6 +159,7 @@ class Document:
         built = builder.build(Tables, {"name": readable(FilePath(self.origin).stem), **tables, "folder": "."}, ())
         if built is not BAD and built.data.nodes is not None:
             _check_cohorts(built, builder, built.data.nodes)
+            _check_dishonest(built, builder, built.data.nodes)
         if builder.problems:
             raise BadExperiment(self.in_order([self.problem(p, m) for p, m in builder.problems]))
         return Experiment(built, self)
@@ -175,6 +177,20 @@ def _check_cohorts(t: Tables, builder: Builder, nodes: int) -> None:
                 value.draw(nodes, Key(0))
             except BadInput as e:
                 builder.fail(("program", written(type(t.program)), name), e)
+
+
+def _check_dishonest(t: Tables, builder: Builder, nodes: int) -> None:
+    """More dishonest nodes than there are, or ids of others; names are known with the data."""
+    for key, table in (("adversary", t.adversary), ("attack", t.attack)):
+        if table is None or table.nodes is None:
+            continue
+        which = cohort_of(table.nodes)
+        if isinstance(which, tuple):
+            which = tuple(n for n in which if isinstance(n, int))
+        try:
+            attacks.Adversary(which).members(nodes, t.seed)
+        except BadInput as e:
+            builder.fail((key, "nodes"), e)
 
 
 # -- from text and files ---------------------------------------------------------------------------------------------

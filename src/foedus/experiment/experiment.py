@@ -14,19 +14,22 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 import foedus.models
+from foedus.attacks import Adversary
 from foedus.core.coordination.runtime import Runtime
 from foedus.core.errors import BadInput
 from foedus.core.records.checkpoint import Checkpoint
 from foedus.core.records.run import Record
 from foedus.core.types.data import FederatedDataset, row_shape
 from foedus.core.types.model import Model
+from foedus.core.types.roster import Roster
 from foedus.data import Dataset, Natural, Table
 from foedus.data.sources import SOURCES
 from foedus.experiment import user_code
 from foedus.experiment.problems import BadExperiment
-from foedus.experiment.tables import Program, Tables, Tracker
+from foedus.experiment.tables import Program, Tables, Tracker, cohort_of
 from foedus.plain.kinds import parameters, shape
-from foedus.sampling import StopRule
+from foedus.plain.names import among
+from foedus.sampling import Cohort, StopRule
 from foedus.sampling.stopping import settled
 from foedus.training import Run, check, train
 
@@ -35,6 +38,9 @@ if TYPE_CHECKING:
 
 
 _IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+SHOWN = 12
+"""Names of nodes that an error lists."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,18 @@ class Experiment:
         with self._placed("model", "loss"):
             return Model(module, loss=loss, metrics=t.metrics)
 
+    def adversary(self, data: FederatedDataset) -> Adversary | None:
+        """Who is dishonest among these nodes; None if nobody is. Errors: ``BadExperiment`` with its place."""
+        t = self.tables.adversary
+        if t is None:
+            return None
+        with self._placed("adversary", "nodes"):
+            made = Adversary(ids_of(cohort_of(t.nodes), data), t.attack, t.start)
+            made.members(data.nodes, self.seed)
+        with self._placed("adversary", "attack"):
+            made.fitted(data)
+        return made
+
     def check(self, data: FederatedDataset) -> None:
         """Whatever can be known to be wrong before anything runs. Errors: ``BadExperiment`` with its place."""
         model = self.model(data)
@@ -128,6 +146,7 @@ class Experiment:
         with self._placed("stop"):
             for rule in self.stop:
                 settled(rule, model.measures)
+        self.adversary(data)
 
     def train(
         self,
@@ -146,6 +165,8 @@ class Experiment:
         t = self.tables
         data = self.data() if data is None else data
         more: dict[str, Any] = {"track": t.track} if t.track else {}
+        if (adversary := self.adversary(data)) is not None:
+            more["adversary"] = adversary
         return train(
             t.program,
             self.model(data),
@@ -240,3 +261,20 @@ class Experiment:
         source, network = self.tables.data.source, self.tables.model.network
         given = [source.name, network.name, *(v for v in source.options.values() if isinstance(v, str))]
         return any(_IMPORT_PATH.fullmatch(name) for name in given)
+
+
+def ids_of(nodes: Cohort | tuple[int | str, ...], roster: Roster) -> Cohort | tuple[int, ...]:
+    """The same with ids in the place of names. Errors: ``BadInput`` for a name that no node has."""
+    if not isinstance(nodes, tuple):
+        return nodes
+    names = roster.node_names or ()
+
+    def id_of(node: int | str) -> int:
+        if isinstance(node, int):
+            return node
+        if node not in names:
+            there = among(node, names, most=SHOWN) if names else f"nodes have ids here, 0..{roster.nodes - 1}"
+            raise BadInput(f"there is no node {node!r}; {there}")
+        return names.index(node)
+
+    return tuple(map(id_of, nodes))

@@ -1,6 +1,7 @@
 """Studies: the cases of one or several files, run one after the other into one folder, and gone on with when stopped.
 
-The folder holds ``study.json`` (the cases, each with its resolved file) and a run's folder for every case.
+The folder holds ``study.json`` (the cases, each with its resolved file) and a run's folder for every case; that of a
+trial of attacks also ``refused.json``: which cases cannot be run, and why.
 """
 
 from __future__ import annotations
@@ -29,11 +30,14 @@ from foedus.experiment.likeness import like_with_like
 from foedus.experiment.sweep import Case
 from foedus.experiment.unchanged import check_unchanged
 from foedus.experiment.write import to_toml
+from foedus.report.attack.found import Found, Plan, Tried, found
 from foedus.report.rows import rows_said
 from foedus.report.summary import On
 from foedus.training import Run
 
 DONE = ("finished", "stopped")
+UNDER_WAY = ("running", "killed", "interrupted")
+REFUSED = "refused.json"
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -55,6 +59,13 @@ class Member(msgspec.Struct, frozen=True):
     def experiment(self, place: Path, code: bool) -> Experiment:
         """The case's experiment. ``place`` is where its file is said to be when something is wrong with it."""
         return from_text(self.config, str(place / saved.CONFIG), place, code=code).experiment()
+
+
+class Written(msgspec.Struct, frozen=True):
+    """``study.json``. ``trial``: what the cases are for, where they are attacks and rules."""
+
+    cases: tuple[Member, ...]
+    trial: Plan | None = None
 
 
 class Row(Protocol):
@@ -92,10 +103,15 @@ class Study:
     code: bool = True
     rows: tuple[str, ...] = ()
     """Of a new study, on how many rows its cases are trained, and by how many they are judged, in sentences."""
+    trial: Plan | None = None
+    """Where the cases are attacks and rules, what they are for."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Of a trial, by label, why a case cannot be run: that a rule cannot be used is an answer, too. It grows."""
 
     @staticmethod
-    def begin(cases: Sequence[Case], folder: Path) -> Study:
-        """Write down what is to be run, once every case has been checked with its data.
+    def begin(cases: Sequence[Case], folder: Path, trial: Plan | None = None) -> Study:
+        """Write down what is to be run, once every case has been checked with its data. The cases of a ``trial`` stay
+        as they are: what they are set against is the file's own program.
 
         Errors: ``BadInput`` if the folder exists and is not empty, or a case cannot be run; nothing is written then.
         """
@@ -107,7 +123,9 @@ class Study:
             case.experiment.check(divided)
             sizes[rows_said(divided)] = None
             held_out.append(divided.nodes_tested_on == "held out")
-        cases, chosen = like_with_like(cases, held_out)
+        chosen: list[str] = []
+        if trial is None:
+            cases, chosen = like_with_like(cases, held_out)
         width = len(str(len(cases)))
         members = tuple(
             Member(
@@ -122,29 +140,35 @@ class Study:
             for i, c in enumerate(cases, 1)
         )
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / saved.STUDY, saved.as_json({"cases": members}))
-        return Study(folder, members, tuple(chosen), rows=tuple(sizes))
+        written = {"cases": members} | ({} if trial is None else {"trial": trial})
+        write_atomically(folder / saved.STUDY, saved.as_json(written))
+        return Study(folder, members, tuple(chosen), rows=tuple(sizes), trial=trial)
 
     @staticmethod
     def open(folder: Path, code: bool = True) -> Study:
         """The study in a folder. Errors: ``BadInput`` if there is none."""
         try:
-            read = msgspec.json.decode((folder / saved.STUDY).read_bytes(), type=dict[str, tuple[Member, ...]])
-            return Study(folder, read["cases"], code=code)
-        except (OSError, LookupError, msgspec.MsgspecError) as e:
+            read = msgspec.json.decode((folder / saved.STUDY).read_bytes(), type=Written)
+            refused = (folder / REFUSED).read_bytes() if (folder / REFUSED).exists() else b"{}"
+            known = msgspec.json.decode(refused, type=dict[str, str])
+            return Study(folder, read.cases, code=code, trial=read.trial, refused=known)
+        except (OSError, msgspec.MsgspecError) as e:
             raise BadInput(f"{folder} holds no study: {saved.STUDY} is missing or damaged ({e})") from e
 
     def conduct(self, table: Table, accept_changes: bool = False) -> Outcome:
         """Run every case that has not ended, from where it stands. ``accept_changes`` is as in ``train``.
 
-        A case that diverges or fails is told in the outcome, and the others go on. Errors: ``StorageFailed`` and
-        ``Interrupted`` end the study; it can be conducted again.
+        A case that diverges or fails is told in the outcome, and the others go on; so do those of a trial after one
+        whose rule cannot be used. Errors: ``StorageFailed`` and ``Interrupted`` end the study; it can be conducted
+        again.
         """
         outcome, data = Outcome(), _Data()
         lock = FolderLock(self.folder)
         lock.acquire()
         try:
             for member in self.members:
+                if member.label in self.refused:
+                    continue
                 run = self._found(member)
                 if run is not None and run.status in DONE:
                     row = table.row(member.label, len(run.history), len(run.history))
@@ -165,6 +189,22 @@ class Study:
             if run is not None and run.history:
                 found.setdefault(member.reported_as, []).append(run)
         return found
+
+    def found(self, outcome: Outcome | None = None) -> Found:
+        """Of a trial, what has been found by now; ``outcome`` knows what ended runs early."""
+        assert self.trial is not None
+        errors = {} if outcome is None else outcome.errors
+        tried: dict[tuple[str, str], list[Tried]] = {}
+        for member in self.members:
+            some = tried.setdefault((str(member.settings["rule"]), str(member.settings["attack"])), [])
+            run, ended = self._found(member), errors.get(member.label)
+            if member.label in self.refused:
+                some.append(Tried(reason=self.refused[member.label], refused=True))
+            elif run is not None and run.history and run.status not in UNDER_WAY:
+                some.append(Tried(run, "" if ended is None else str(ended)))
+            elif ended is not None:
+                some.append(Tried(None, str(ended)))
+        return found(self.trial, tried)
 
     def _found(self, member: Member) -> Run | None:
         return Run.load(self.folder / member.folder) if (self.folder / member.folder / ABOUT).exists() else None
@@ -197,6 +237,13 @@ class Study:
         except RunEnded as e:
             outcome.errors[member.label] = e
             run = e.run
+        except BadInput as e:
+            if self.trial is None:
+                raise
+            self.refused[member.label] = str(e)
+            write_atomically(self.folder / REFUSED, saved.as_json(self.refused))
+            row.finish(None, "refused")
+            return None
         row.finish(run)
         return run
 

@@ -168,7 +168,7 @@ def _cases(document: Document) -> list[Case]:
             except BadInput as e:
                 problems.append(document.problem(axis.place, e))
         try:
-            experiment = _drawn_anew(here, any(axis.keys == SEED and len(axis.values) > 1 for axis in axes))
+            experiment = drawn_anew(here, any(axis.keys == SEED and len(axis.values) > 1 for axis in axes))
         except BadExperiment as e:
             problems += e.problems
             continue
@@ -195,7 +195,7 @@ def _cases(document: Document) -> list[Case]:
     return cases
 
 
-def _drawn_anew(document: Document, several: bool) -> Experiment:
+def drawn_anew(document: Document, several: bool) -> Experiment:
     """The experiment of one point. In a sweep over ``several`` seeds each draws its own test rows, where a fraction of
     the data is drawn and the file does not say by which seed: else all seeds would be judged on the rows that one draw
     happened to pick. Whose rows are whose, and what nodes hold out, goes by the seed anyway.

@@ -10,22 +10,24 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from foedus.attacks import Attack, SignFlip
 from foedus.core.coordination.runtime import Runtime
 from foedus.core.coordination.session import EVALUATE_AT
 from foedus.core.errors import BadInput
+from foedus.core.types.aggregator import Aggregator
 from foedus.core.types.data import FederatedDataset
 from foedus.core.types.model import Model as CoreModel
 from foedus.data.dataset import Dataset
 from foedus.data.partitions import Natural, Partition
 from foedus.data.sources import SOURCES
 from foedus.data.tables import Table
-from foedus.experiment.known import exports
+from foedus.experiment.known import exports, known
 from foedus.plain.build import a
-from foedus.plain.kinds import Call, parameters, returned
+from foedus.plain.kinds import Call, Kind, parameters, returned
 from foedus.plain.names import written
 from foedus.plain.toml import inline
 from foedus.runtimes import Simulation
-from foedus.sampling import StopRule
+from foedus.sampling import Cohort, Fixed, Fraction, StopRule
 
 
 class Program(Protocol):
@@ -74,6 +76,43 @@ class Network(Call):
         if isinstance(target, nn.Module):
             return None
         return super().misfit(target) or _makes_other(target, (nn.Module,), "a torch.nn.Module")
+
+
+class Rule(Call):
+    """An aggregator of which some things may be left open, here and in a rule inside it: ``f``, how many dishonest
+    nodes it withstands, and the length ``radius`` or ``bound`` of an update that it takes as it is.
+    """
+
+    word = "aggregator"
+    later = frozenset({"f", "radius", "bound"})
+
+    @classmethod
+    def functions(cls) -> dict[str, Any]:
+        return known().candidates(Kind(Aggregator))
+
+    @classmethod
+    def misfit(cls, target: Any) -> str | None:
+        return Kind(Aggregator).misfit(target)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is an aggregator of the user's own, as it stands."""
+        return not isinstance(self.function, type) and not inspect.isroutine(self.function)
+
+    @property
+    def open(self) -> frozenset[str]:
+        """What is left open."""
+        takes = () if self.ready else parameters(self.function)
+        inside = (v.open for v in self.options.values() if isinstance(v, Rule))
+        return self.later.intersection(takes).difference(self.options).union(*inside)
+
+    def made(self, **given: Any) -> Aggregator:
+        """The aggregator; ``given`` is what was left open, by name."""
+        if self.ready:
+            return self.function  # type: ignore[no-any-return]
+        options = {k: v.made(**given) if isinstance(v, Rule) else v for k, v in self.options.items()}
+        rest = {k: v for k, v in given.items() if k in parameters(self.function) and k not in options}
+        return self.function(**options, **rest)  # type: ignore[no-any-return]
 
 
 def _makes_other(target: Any, wanted: tuple[type, ...], what: str) -> str | None:
@@ -208,6 +247,78 @@ class Ledger:
     per_node: bool = False
 
 
+WhichNodes = Cohort | float | int | tuple[int | str, ...]
+"""How a file says which nodes are dishonest: a cohort, a share of all, how many, or a list of names and ids."""
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """Nodes that are dishonest, beside a program that knows nothing of them.
+
+    ``nodes``   which: a share of them (`0.2`), how many (`4`), a list of their names or ids, or a cohort; what is not
+                named is drawn once, by the experiment's seed.
+    ``attack``  what they do.
+    ``start``   the first job of a node, from 0, at which it does so; before that it is honest.
+    """
+
+    nodes: WhichNodes = 0.2
+    attack: Attack = SignFlip()
+    start: int = 0
+
+    def __post_init__(self) -> None:
+        cohort_of(self.nodes)
+        if self.start < 0:
+            raise BadInput(f"start counts the jobs of a node, from 0; got {self.start}")
+
+
+def cohort_of(nodes: WhichNodes) -> Cohort | tuple[int | str, ...]:
+    """The same where a number stands for a cohort. Errors: ``BadInput`` for one that cannot be."""
+    try:
+        return Fraction(nodes) if isinstance(nodes, float) else Fixed(nodes) if isinstance(nodes, int) else nodes
+    except BadInput:
+        raise BadInput(f"nodes is a share of all nodes (0.2), how many (4), or which; got {nodes}") from None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What `foedus attack` tries on the program of the file: every attack under every rule.
+
+    ``attacks``   what dishonest nodes do, one after the other; by default attacks of the literature, as far as they fit
+                  the data.
+    ``rules``     what the program's `aggregate` is replaced by. What is left open is filled in: `f`, the dishonest
+                  nodes that a rule withstands, is how many there are; a `radius` or `bound` is the median length of
+                  the first updates of honest nodes.
+    ``programs``  whole programs to be tried beside the file's, where a program has to defend itself.
+    ``nodes``     which are dishonest, as in `[adversary]`, whose nodes these are by default.
+    ``f``         how many dishonest nodes rules are to withstand; by default as many as there are.
+    ``seeds``     how many, from the experiment's up, or a list of them.
+    ``within``    how far from the clean run a rule may be and still hold: of a metric from 0 to 1 by how much (0.03 are
+                  3 points), of any other by what share.
+    """
+
+    attacks: tuple[Attack, ...] | None = None
+    rules: tuple[Rule, ...] | None = None
+    programs: tuple[Program, ...] = ()
+    nodes: WhichNodes | None = None
+    f: int | None = None
+    seeds: int | tuple[int, ...] = 3
+    within: float = 0.03
+
+    def __post_init__(self) -> None:
+        if self.nodes is not None:
+            cohort_of(self.nodes)
+        if self.f is not None and self.f < 0:
+            raise BadInput(f"f counts dishonest nodes, from 0; got {self.f}")
+        if isinstance(self.seeds, int) and self.seeds < 1:
+            raise BadInput(f"seeds is how many seeds, from 1 up, or a list of them; got {self.seeds}")
+        if isinstance(self.seeds, tuple) and (not self.seeds or len(set(self.seeds)) < len(self.seeds)):
+            raise BadInput(f"seeds are at least one, and each once; got {list(self.seeds)}")
+        if not 0 < self.within < 1:
+            raise BadInput(f"within is between 0 and 1, such as 0.03 for 3 points of accuracy; got {self.within}")
+        if self.attacks == ():
+            raise BadInput("attacks is empty: name at least one, or leave it out")
+
+
 @dataclass(frozen=True)
 class Tables:
     """A whole file.
@@ -223,6 +334,8 @@ class Tables:
     ``checkpoint``  when a checkpoint is written.
     ``ledger``      what the costs are kept by.
     ``track``       where else records go.
+    ``adversary``   which nodes are dishonest, and what they do; by default none is.
+    ``attack``      what `foedus attack` tries; no run is changed by it.
     ``folder``      where relative paths and modules of your own are looked for.
     """
 
@@ -237,7 +350,12 @@ class Tables:
     checkpoint: Checkpoint = Checkpoint()
     ledger: Ledger = Ledger()
     track: tuple[Tracker, ...] = ()
+    adversary: Adversary | None = None
+    attack: Trial | None = None
     folder: Path = field(default=Path(), compare=False)
 
 
-__all__ = ["Checkpoint", "Data", "Evaluate", "Ledger", "Model", "Network", "Program", "Source", "Tables", "Tracker"]
+__all__ = [
+    "Adversary", "Checkpoint", "Data", "Evaluate", "Ledger", "Model", "Network", "Program", "Rule", "Source", "Tables",
+    "Tracker", "Trial",
+]  # fmt: skip

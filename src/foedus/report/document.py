@@ -27,6 +27,7 @@ from foedus.report.sendable import without_places
 from foedus.report.staleness import staleness
 from foedus.report.stragglers import stragglers
 from foedus.report.summary import TOGETHER, Comparison, Runs, compare
+from foedus.report.suspects import suspects
 from foedus.report.table import table
 from foedus.report.verdict import Tile, tiles, troubles, verdict
 
@@ -88,11 +89,12 @@ def render(c: Comparison, title: str, notes: Sequence[str] = ()) -> str:
         clock(c),
         staleness(c, looks),
         stragglers(c, looks),
+        suspects(c),
         who_holds_what(c),
         prepared(c),
         origin(c),
     ]
-    return _fill(
+    return filled(
         title=title,
         verdict=verdict(c),
         more=_more(c),
@@ -114,7 +116,7 @@ def holdings_page(data: FederatedDataset, path: str | Path, *, notes: Sequence[s
     from foedus.report.measured import of_data
 
     split = of_data(data)
-    page = _fill(
+    page = filled(
         title=f"{data.name}: who holds what",
         verdict=headline(data, split),
         more="",
@@ -125,9 +127,10 @@ def holdings_page(data: FederatedDataset, path: str | Path, *, notes: Sequence[s
     return write_whole(file, page.encode(), "the page")
 
 
-def _fill(
+def filled(
     *, title: str, verdict: str, more: str, tiles: Sequence[Tile], sections: Sequence[str], notes: Sequence[str]
 ) -> str:
+    """The HTML of a page: a verdict and whatever is said below it, big numbers, sections one below the other."""
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     # The page's policy forbids every request, and every script but the one with this digest.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -18,6 +18,7 @@ from foedus.report.prepared import preparation
 from foedus.report.seeds import sd
 from foedus.report.split import QUANTILES
 from foedus.report.summary import Comparison, Metric, Runs, Summary, compare, measures
+from foedus.report.suspects import as_json as suspects
 from foedus.report.uncertainty import interval
 from foedus.report.units import finite
 from foedus.report.verdict import time_shares
@@ -72,6 +73,7 @@ def _run(run: Run) -> dict[str, Any]:
         "costs": _costs(s.last),
         "time_shares": _shares(s.last),
         "node_metrics": _nodes(run),
+        "suspects": suspects(run),
         "each_node": _by_node(c),
         "sha256": run.sha256,
         "out": None if run.out is None else str(run.out),
@@ -225,6 +227,7 @@ def _group(c: Comparison, s: Summary) -> dict[str, Any]:
         "final": _spread(s.finals),
         "costs": _costs(s.last),
         "time_shares": _shares(s.last),
+        "suspects": [suspects(run) for run in s.runs],
         "to_target": None
         if reached is None
         else {"seeds": len(s.reaching), "rounds": finite(reached.round)} | _costs(reached),

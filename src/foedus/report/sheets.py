@@ -20,6 +20,8 @@ from foedus.report.prepared import preparation
 from foedus.report.race import TRAFFIC, WORK, race
 from foedus.report.split import Split
 from foedus.report.summary import TOGETHER, Comparison, Metric, Runs, Summary, compare, measures, time_head
+from foedus.report.suspects import facts as suspects
+from foedus.report.suspects import sentence as left_out
 from foedus.report.terminal import NONE, Column, Facts, Grid, Sheet, Words, bar, sparkline
 from foedus.report.units import (
     MISSING,
@@ -90,6 +92,7 @@ def _quality(c: Comparison, s: Summary) -> list[tuple[str, str]]:
         ("curve", sparkline(s.values, _CURVE) if len(s.values) > 1 else ""),
         ("intervals", covers([s], metric)),
     ]
+    facts += suspects(s.run)
     found = fairness([s])
     if found is not None:
         facts.append(("nodes", of_all(c, *found)))
@@ -137,6 +140,7 @@ def comparison(runs: Runs, target: float | None = None) -> Sheet:
     if len(c.with_role(TOGETHER)) > 1:
         said.append(race(c, TRAFFIC, WORK))
     words = [Words(" ".join(s for s in said if s)), *(Words(t, "yellow") for t in troubles(c))]
+    words += [Words(f"{s.label}: {told}") for s in c.shown if (told := left_out(s.run))]
     alike = [Words(t, "yellow" if t.startswith(MARK) else "dim") for t in likeness(c)]
     return Sheet((*_networks(c), _table(c), *_about_values(c), *alike, *_nodes(c), *words))
 

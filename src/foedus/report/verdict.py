@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from foedus.core.records.run import Record, grew
+from foedus.core.records.run import Record, Run, grew
 from foedus.core.words import sentence_list
 from foedus.report.summary import ALONE, POOLED, TOGETHER, Comparison, Metric, Summary, network_name
 from foedus.report.uncertainty import interval
@@ -15,6 +15,9 @@ from foedus.report.units import MISSING, human_bytes, human_count, human_seconds
 from foedus.report.values import apart, column, from_to, points, signed, usual, value
 
 _NUMBER = re.compile(r"\d[\d.,]*")
+_LIARS = 12
+"""Dishonest nodes that are listed."""
+
 _TROUBLES = 6
 """Sentences about runs that did not finish, at most."""
 
@@ -236,13 +239,22 @@ def troubles(c: Comparison) -> list[str]:
 def notices(s: Summary) -> list[str]:
     """What a reader should know of a setting's runs, each notice once; those that differ in numbers are one."""
     grown = (grew(*run.grown) for run in s.runs if run.grown is not None)
+    lied = (_lied(run) for run in s.runs if run.dishonest)
     alike: dict[str, list[str]] = {}
-    for notice in dict.fromkeys([*(str(n) for run in s.runs for n in run.notices), *grown]):
+    for notice in dict.fromkeys([*lied, *(str(n) for run in s.runs for n in run.notices), *grown]):
         alike.setdefault(_NUMBER.sub("", notice), []).append(notice)
     return [
         first + (f" (and the like with {plural(len(more), 'other seed')})" if more else "")
         for first, *more in alike.values()
     ]
+
+
+def _lied(run: Run) -> str:
+    """Who was dishonest."""
+    names = [str(n) if run.node_names is None else run.node_names[n] for n in run.dishonest]
+    more = len(names) - _LIARS
+    listed = ", ".join(names[:_LIARS]) + (f" and {more} more" if more > 0 else "")
+    return f"{plural(len(names), 'node')} of {run.nodes:,} {'was' if len(names) == 1 else 'were'} dishonest ({listed})"
 
 
 def join(labels: Sequence[str]) -> str:

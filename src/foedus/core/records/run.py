@@ -133,6 +133,7 @@ class Run:
     value, by metric, as in ``Measured``; empty where there are many nodes.
     ``node_everybody``  where nodes have models of their own, how good each is on everybody's rows, as ``node_metrics``.
     ``staleness``  of a program that absorbs updates as they arrive: how many updates had each staleness.
+    ``dishonest``  ids of the nodes that an adversary of the run's made so; no rule and no program knows them.
     ``config``   the resolved file that the run was made from (TOML).   ``origin``  versions, CPU, data.
     ``notices``  what a reader should know, such as that a resumed run went on with another torch.
     ``status``   ``"finished"``, ``"stopped"`` (by a rule), ``"interrupted"``, ``"diverged"`` or ``"failed"``.
@@ -170,6 +171,7 @@ class Run:
     usual: dict[str, float] | None = None
     curves: dict[str, Curves | None] = field(default_factory=dict)
     judged: Judged | None = None
+    dishonest: tuple[int, ...] = ()
     _model: Model | None = None
 
     def __post_init__(self) -> None:

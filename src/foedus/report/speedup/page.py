@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from foedus.report.document import _fill
+from foedus.report.document import filled
 from foedus.report.files import write_whole
 from foedus.report.looks import Style, program
 from foedus.report.markup import text
@@ -38,7 +38,7 @@ def render(found: Found) -> str:
         _simulated(found),
         _how(found),
     ]
-    return _fill(
+    return filled(
         title=f"{found.name}: how much faster together",
         verdict=verdict(found),
         more=said,
