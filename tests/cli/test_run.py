@@ -349,7 +349,8 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(foedus, 
     filler.unlink()
     said = foedus("run", "--resume", small_disk / "x", "-q")
     assert said.status == 1  # the run is whole, but its pictures need more than this disk
-    assert "the run is finished, but the report cannot be written" in said.err
+    # Which of them is the first that does not fit hangs on some bytes of the files before it.
+    assert re.search("the run is finished, but the (plot|report) cannot be written", said.err)
     assert sha(small_disk / "x") == sha("whole")
 
 
