@@ -93,6 +93,15 @@ def test_one_seed_that_diverges_is_worse_than_any_loss():
     assert "round 2: the loss is NaN" in render(f)  # what a reader sees on the cell
 
 
+def test_a_model_that_was_wrecked_and_is_finite_has_a_value():
+    wrecked = run(0.1)
+    history = [replace(r, loss=10.0 ** (4 * t)) for t, r in enumerate(wrecked.history)]
+    wrecked = fake(FedAvg(), history)
+    assert wrecked.grown is not None
+    f = but(Mean_SignFlip=[Tried(wrecked)])
+    assert f.cell("Mean", "SignFlip").value == 0.1
+
+
 def test_a_metric_of_which_less_is_better_is_measured_by_its_share():
     def of(rmse):
         history = [replace(r, accuracy=None, rmse=rmse) for r in learn(2, 0.1, 0.2, 0.5)]

@@ -212,7 +212,8 @@ def found(plan: Plan, tried: Mapping[tuple[str, str], Sequence[Tried]]) -> Found
 
 
 def _cell(some: Sequence[Tried], metric: Metric | None) -> Cell:
-    diverged = [t for t in some if t.run is not None and (t.run.status == "diverged" or t.run.grown is not None)]
+    # One whose loss has grown a thousandfold, and is finite, has a value: what the attack has made of the model.
+    diverged = [t for t in some if t.run is not None and t.run.status == "diverged"]
     failed = [t for t in some if t not in diverged and (t.run is None or t.run.status == "failed") and not t.refused]
     whole = [t.run for t in some if t.run is not None and t not in diverged and t not in failed]
     last = [v for run in whole if metric is not None and (v := _last(run, metric)) is not None]
