@@ -56,7 +56,7 @@ def test_any_metric_of_sums_is_moved_as_leaving_a_row_out_moves_it(name):
         from foedus.core.types.grouped import _statistics
         from foedus.core.types.scoring import value as of
 
-        total = {k: t.double().sum(0) for k, t in made.tensors.items()}
+        total = {k: t.double().sum(0) for k, t in made.counted.items()}
         return of(measures[0], _statistics(total, total))
 
     every = torch.arange(ROWS)
@@ -96,8 +96,8 @@ def test_parts_add_up_to_the_whole(parts, seed):
     total = Grouped({})
     for rows in torch.arange(ROWS).tensor_split(parts):
         total = total + by_cell(output[rows], y[rows], losses[rows], needs(measures), cells[rows], None)
-    for k, t in whole.tensors.items():
-        torch.testing.assert_close(total.tensors[k], t, rtol=1e-12, atol=1e-12)
+    for k, t in whole.counted.items():
+        torch.testing.assert_close(total.counted[k], t, rtol=1e-12, atol=1e-12)
     assert sum(whole.rows) == ROWS
     assert whole.rarest == int(torch.bincount(y).min())
 
@@ -119,3 +119,22 @@ def test_what_cannot_be_taken_apart_has_no_deviations():
     y = torch.randn(ROWS, 1)
     grouped = by_cell(y + 1, y, torch.ones(ROWS), needs(measures), ALONE, None)
     assert set(grouped.deviations(measures, (0,))) == {"loss"}
+
+
+def test_few_rows_are_told_by_where_they_fall_and_many_by_counts():
+    """What a node with few rows answers is small, and to the bit what counts would have said."""
+    _, _, _, measures, few = classified(["auc", "accuracy"])
+    assert sum(t.numel() * t.element_size() for t in few.tensors.values()) < 8 * CELLS * 4 + 4 * ROWS
+    counts = Grouped(few.counted)
+    assert "coarse" in counts.tensors
+    assert {m: d.tobytes() for m, d in few.deviations(measures, (0,)).items()} == {
+        m: d.tobytes() for m, d in counts.deviations(measures, (0,)).items()
+    }
+    assert few.rarest == counts.rarest
+    for both in (few + counts, counts + few, Grouped.sum([few, few])):
+        assert torch.equal(both.counted["coarse"], 2 * counts.tensors["coarse"])
+    many = 50_000
+    g = torch.Generator().manual_seed(0)
+    output, y = torch.randn(many, 2, generator=g), torch.randint(2, (many,), generator=g)
+    whole = by_cell(output, y, torch.ones(many), needs(measures), torch.arange(many) % CELLS, None)
+    assert "coarse" in whole.tensors

@@ -15,7 +15,7 @@ from torch import nn
 from foedus import Model
 from foedus.core.errors import BadInput
 from foedus.core.types.metric import Metric
-from foedus.core.types.ranking import edges
+from foedus.core.types.ranking import Ranking, area, edges
 from foedus.core.types.scoring import needs, value, values
 from foedus.core.types.statistics import Statistics, measured
 
@@ -150,7 +150,11 @@ def test_it_is_so_within_a_bin_where_only_sums_are_sent(kind, name):
     s = model.statistics(out, y).coarse()
     want = expected(kind, name, out, y)
     assert value(model.measures[0], s) == pytest.approx(want, abs=tolerance(name, s))
-    assert not any(len(t) == N for t in s.tensors.values() if isinstance(t, torch.Tensor))
+    assert not set(s.tensors) & {"scores", "labels", "deviations", "outputs", "targets"}
+    # Where rows fall is as many numbers, sorted, so that they say no more than how many fall where.
+    by_row = {n: t for n, t in s.tensors.items() if isinstance(t, torch.Tensor) and len(t) == N}
+    assert set(by_row) <= {"placed", "sized"}
+    assert all(t.dtype == torch.int32 and t.equal(t.sort(0).values) for t in by_row.values())
 
 
 @settings(max_examples=15, deadline=None)
@@ -160,8 +164,8 @@ def test_however_rows_are_divided_the_measure_is_that_of_all(kind, owner, order)
     node = torch.tensor(owner).repeat(N // 40)
     parts = [model.statistics(out[node == k], y[node == k]).coarse() for k in order if (node == k).any()]
     apart, whole = Statistics.sum(parts), model.statistics(out, y).coarse()
-    counts = [n for n in whole.tensors if n in ("confusion", "histogram", "sizes")]
-    assert all(torch.equal(apart[n], whole[n]) for n in counts)
+    sums, others = apart.counted(), whole.counted()
+    assert all(torch.equal(sums[n], others[n]) for n in ("confusion", "histogram", "sizes") if n in others)
     assert apart.rows == whole.rows == N
     one, other = values(model.measures, apart), values(model.measures, whole)
     assert one == pytest.approx(other, rel=1e-12)
@@ -280,3 +284,10 @@ def test_one_that_is_not_defined_is_not_there(nothing):
     model = Model(nn.Linear(1, 2), metrics=[Metric("mine", lambda o, t: nothing)])
     out, y, _ = draw("two")
     assert list(values(model.measures, model.statistics(out, y))) == ["loss"]
+
+
+@given(st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=1, max_size=60))
+def test_an_area_is_that_of_the_ranking_to_the_bit(rows):
+    scores, yes = (np.array(column) for column in zip(*rows, strict=True))
+    scores = scores.astype(np.float32)
+    assert area(scores, yes) == Ranking.of(torch.from_numpy(scores), torch.from_numpy(yes)).auc

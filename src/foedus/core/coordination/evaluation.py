@@ -66,10 +66,8 @@ class Evaluate:
         span = self._range(len(rows))
         judged = self.judge and not self.constant and (node.id < 0 or rows is node.held_out)
         if judged and isinstance(rows, IndexedRows):
-            halves, grouped = self._by_cells(node, rows, span, args)
-            found = Statistics.sum(halves)
-            kept = halves if self.keep_rows else [h.coarse() for h in halves]
-            sums = {f"{HALF}{h}/{k}": t for h, half in enumerate(kept) for k, t in half.tensors.items()}
+            found, halves, grouped = self._by_cells(node, rows, span, args)
+            sums = {f"{HALF}{h}/{k}": t for h, half in enumerate(halves) for k, t in half.tensors.items()}
             sums |= {f"{CELLS}/{k}": t for k, t in grouped.tensors.items()}
         else:
             found = self._statistics(node, rows, span, args)
@@ -109,19 +107,28 @@ class Evaluate:
 
     def _by_cells(
         self, node: NodeView, rows: IndexedRows, span: range, args: Tensors
-    ) -> tuple[list[Statistics], Grouped]:
-        """The statistics of either half of the rows, and what groups of rows have."""
+    ) -> tuple[Statistics, list[Statistics], Grouped]:
+        """The statistics of the rows, of either half of them as they are sent, and what groups of rows have."""
+        model, keep = node.model, self.keep_rows
         parts: list[list[Statistics]] = [[] for _ in range(HALVES)]
-        grouped = Grouped({})
+        grouped, all_scored = [], []
         for place, output, y in self._outputs(node, rows, span, args):
-            cell_N = rows.cells[place]
-            grouped = grouped + node.model.grouped(output, y, cell_N, node.unit)
+            cell_N, scored = rows.cells[place], model.scored(output, y)
+            grouped.append(model.grouped(output, y, cell_N, node.unit, scored))
+            all_scored.append(scored)
             half_N = cell_N // GROUPS
             for h, some in enumerate(parts):
                 at = (half_N == h).nonzero().flatten()
                 if len(at):
-                    some.append(node.model.statistics(output[at], y[at], node.unit, all=self.keep_rows))
-        return [Statistics.sum(some) for some in parts], grouped
+                    some.append(model.statistics(output[at], y[at], node.unit, all=keep, scores=keep))
+        halves = [Statistics.sum(some) for some in parts]
+        found = Statistics.sum(halves)
+        if not keep:  # scores are looked at once, not half by half
+            scores = Statistics.sum(all_scored)
+            found = found.beside(scores)
+            placed = scores.by_half(rows.cells[span.start : span.stop].numpy() >= GROUPS)
+            halves = [half.coarse().beside(p) for half, p in zip(halves, placed, strict=True)]
+        return found, halves, Grouped.sum(grouped)
 
 
 def mean_loss(node: NodeView, w_D: Tensor) -> float:
@@ -193,11 +200,7 @@ def of_halves(updates: Iterable[Update]) -> list[Statistics]:
 
 def of_groups(updates: Iterable[Update]) -> Grouped:
     """What groups of the rows of several answers have."""
-    total = Grouped({})
-    for u in updates:
-        if u.weight > 0:
-            total = total + Grouped(_sums(u, f"{CELLS}/").tensors)
-    return total
+    return Grouped.sum(Grouped(_sums(u, f"{CELLS}/").tensors) for u in updates if u.weight > 0)
 
 
 HALF, CELLS = "half", "cells"

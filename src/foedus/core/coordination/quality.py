@@ -31,6 +31,7 @@ from foedus.core.types.metric import LOSS, QUALITY, Metric, named
 from foedus.core.types.model import Model
 from foedus.core.types.roster import Roster, unit_of
 from foedus.core.types.scoring import rarest, values
+from foedus.core.types.statistics import Statistics
 from foedus.core.types.update import Failed, Lost, Refused, Tensors, Update
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ class Quality:
     def _combined(self, answers: list[Update]) -> Found:
         if not answers:
             return Found({LOSS.name: float("nan")})
-        measures, parts, statistics = self._s.model.measures, of_halves(answers), together(answers)
+        measures, parts = self._s.model.measures, of_halves(answers)
+        statistics = Statistics.sum(parts) if parts else together(answers)
         halves = [values(measures, s) for s in parts]
         grouped = [of_groups(answers)] if halves else []
         return Found(combine(answers, measures, statistics), halves, grouped, parts or [statistics])
@@ -147,7 +149,7 @@ class Quality:
         else:
             answers = [a for args, task in zip(given, tasks, strict=True) for a in self._answers(job, args, [task])]
         self.rows = [0 if a is None else round(a.weight) for a in answers]
-        self.rarest = [None if a is None else rarest(together([a])) for a in answers]
+        self.rarest = [None if a is None else rarest(*(of_halves([a]) or [together([a])])) for a in answers]
         self._answered = answers if len(answers) <= MOST else []
         found = [{} if a is None or a.weight <= 0 else a.metrics for a in answers]
         known = {m.name: m for m in (*s.model.measures, LOSS, *map(named, QUALITY))}

@@ -8,8 +8,9 @@ Legend: N rows, G groups, H halves, K targets of a row, S scores that rows are r
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from foedus.core.types.cells import CELLS, GROUPS, HALVES
 from foedus.core.types.metric import LOSS, Metric
-from foedus.core.types.ranking import edges, of_class
+from foedus.core.types.ranking import edges, fall
 from foedus.core.types.scoring import value
 from foedus.core.types.statistics import (
     ACCURACY,
@@ -34,11 +35,11 @@ from foedus.core.types.statistics import (
     classes_of,
     confused,
     in_own_unit,
-    labels_of,
     probabilities,
     right,
-    scores,
+    sorted_columns,
 )
+from foedus.core.types.statistics import scored as of_scores
 
 MANY = 16
 """Of more classes or scores than these a group would hold too many numbers: what is made of them has no interval."""
@@ -48,6 +49,9 @@ MANY = 16
 class Grouped:
     """Sums by cell: each tensor begins with the cells (H * G, ...). Those of other rows are added with ``+``.
 
+    Of few rows there are in the place of ``coarse`` the cells, classes and bins that they fall into (``places``
+    (N, S), int32, each column sorted).
+
     ``rows``, ``loss``, ``accuracy``, ``brier``, ``log_loss`` (), ``confusion`` (C, C), ``calibration`` (3, bins),
     ``squared`` and ``absolute`` (K,) are as in ``Statistics``; ``targets`` (2, K) sums of targets and of their squares;
     ``coarse`` (S, 2, Q) rows by class and few bins of the score.
@@ -56,9 +60,27 @@ class Grouped:
     tensors: Mapping[str, Tensor]
 
     def __add__(self, other: Grouped) -> Grouped:
-        if not self.tensors or not other.tensors:
-            return other if not self.tensors else self
-        return Grouped({k: t + other.tensors[k] for k, t in self.tensors.items() if k in other.tensors})
+        return Grouped.sum([self, other])
+
+    @staticmethod
+    def sum(parts: Iterable[Grouped]) -> Grouped:
+        """All of them together, added in order; of none there are none."""
+        listed = [p.tensors for p in parts if p.tensors]
+        if len(listed) < 2:
+            return Grouped(listed[0] if listed else {})
+        if not all("places" in t for t in listed):
+            listed = [_counted(t) for t in listed]
+        total = dict(listed[0])
+        for t in listed[1:]:
+            total = {k: v if k == "places" else v + t[k] for k, v in total.items() if k in t}
+        if "places" in total:
+            total["places"] = torch.cat([t["places"] for t in listed])
+        return Grouped(_few(total))
+
+    @cached_property
+    def counted(self) -> Mapping[str, Tensor]:
+        """The tensors, with counts in the place of where rows fall."""
+        return _counted(self.tensors)
 
     @property
     def rows(self) -> tuple[float, ...]:
@@ -70,8 +92,8 @@ class Grouped:
     @property
     def rarest(self) -> int | None:
         """Rows of the rarest class; None where it is not known."""
-        if "coarse" in self.tensors:
-            by_class = self.tensors["coarse"].double().sum((0, 3))  # (S, 2)
+        if "coarse" in self.counted:
+            by_class = self.counted["coarse"].double().sum((0, 3))  # (S, 2)
             return int(by_class.min())
         if CONFUSION in self.tensors:
             return int(self.tensors[CONFUSION].double().sum((0, 2)).min())
@@ -86,7 +108,7 @@ class Grouped:
         """
         if not any(self.rows[h] for h in halves):
             return {}
-        part = {k: t.double().view(HALVES, GROUPS, *t.shape[1:])[list(halves)].sum(0) for k, t in self.tensors.items()}
+        part = {k: t.double().view(HALVES, GROUPS, *t.shape[1:])[list(halves)].sum(0) for k, t in self.counted.items()}
         total = {k: t.sum(0) for k, t in part.items()}
         n, n_G = float(total["rows"]), part["rows"]
         filled = n_G.nonzero().flatten().tolist()
@@ -108,9 +130,18 @@ class Grouped:
 
 
 def by_cell(
-    output: Tensor, y: Tensor, losses: Tensor, needs: frozenset[str], cells_N: Tensor, unit_K: Tensor | None
+    output: Tensor,
+    y: Tensor,
+    losses: Tensor,
+    needs: frozenset[str],
+    cells_N: Tensor,
+    unit_K: Tensor | None,
+    scored: Statistics | None = None,
 ) -> Grouped:
-    """What the rows of each cell have; arguments as of ``measured``."""
+    """What the rows of each cell have; arguments as of ``measured``. ``scored``: the rows' scores, if they are there
+    already.
+    """
+    fell: dict[str, Tensor] = {}
     out = {"rows": _count(cells_N), LOSS.name: _count(cells_N, losses.expand(len(y)))}
     if ACCURACY in needs:
         out[ACCURACY] = _count(cells_N, right(output, y))
@@ -134,22 +165,33 @@ def by_cell(
             places = cells_N * c * c + confused(output, y)
             out[CONFUSION] = _count(places, None, c * c).view(CELLS, c, c)
     if SCORES in needs:
-        found = scores(output, y)
+        known = of_scores(output, y) if scored is None else scored
+        found = known["scores"]
         if found.shape[1] <= MANY:
-            labels = labels_of(found, y)
-            limits, q = _limits()[0], len(_limits()[0]) + 1
-            each = [
-                _count(
-                    (cells_N * 2 + of_class(labels, k).long()) * q
-                    + torch.bucketize(column.double().contiguous(), limits, right=True),
-                    None,
-                    2 * q,
-                )
-                for k, column in enumerate(found.unbind(1))
-            ]
-            out["coarse"] = torch.stack([e.view(CELLS, 2, q) for e in each], 1)
+            limits = _limits()[0]
+            place_NS = fall(found, known["labels"], limits)
+            place_NS += 2 * (len(limits) + 1) * cells_N.numpy().astype(np.int32)[:, None]
+            fell["places"] = sorted_columns(place_NS)
     # Counts are whole numbers that float32 has.
-    return Grouped({k: t.float() if k in ("coarse", CONFUSION) else t.double() for k, t in out.items()})
+    return Grouped(_few({k: t.float() if k == CONFUSION else t.double() for k, t in out.items()} | fell))
+
+
+def _few(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """With counts where there are more rows than these."""
+    return _counted(tensors) if "places" in tensors and len(tensors["places"]) >= _places() else tensors
+
+
+def _counted(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """With counts in the place of where rows fall."""
+    if "places" not in tensors:
+        return tensors
+    each = [torch.bincount(column, None, _places()).view(CELLS, 2, -1) for column in tensors["places"].unbind(1)]
+    return {k: t for k, t in tensors.items() if k != "places"} | {"coarse": torch.stack(each, 1).float()}
+
+
+def _places() -> int:
+    """How many there are for a row by one score."""
+    return CELLS * 2 * (len(_limits()[0]) + 1)
 
 
 def _count(places_N: Tensor, each_N: Tensor | None = None, size: int = 1) -> Tensor:

@@ -26,7 +26,7 @@ from foedus.core.types.grouped import Grouped, by_cell
 from foedus.core.types.metric import Metric
 from foedus.core.types.metric import metrics as as_metrics
 from foedus.core.types.scoring import needs
-from foedus.core.types.statistics import CONFUSION, Statistics, measured
+from foedus.core.types.statistics import CONFUSION, SCORES, Statistics, measured, scored
 from foedus.core.types.torch_process import seeded
 from foedus.core.types.update import BUFFERS, Tensors
 
@@ -344,19 +344,34 @@ class Model:
         unit_K: Tensor | None = None,
         weights_N: Tensor | None = None,
         all: bool = False,
+        scores: bool = True,
     ) -> Statistics:
         """What loss and metrics of some rows are made of. ``unit_K`` and ``weights_N`` as in ``measured``.
 
-        ``all``: also who was taken for whom, whatever the metrics, where rows have one of few classes.
+        ``all``: also who was taken for whom, whatever the metrics, where rows have one of few classes. ``scores``:
+        those too, if metrics are made of them.
         """
-        wanted = needs(self.measures)
+        wanted = needs(self.measures) if scores else needs(self.measures) - {SCORES}
         if all and output.dim() == 2 and 2 <= output.shape[1] <= FEW_CLASSES and output.numel() != y.numel():
             wanted |= {CONFUSION}
         return measured(output, y, self.row_losses(output, y), wanted, weights_N, unit_K)
 
-    def grouped(self, output: Tensor, y: Tensor, cells_N: Tensor, unit_K: Tensor | None = None) -> Grouped:
-        """The same by cells of rows, see ``by_cell``."""
-        return by_cell(output, y, self.row_losses(output, y), needs(self.measures), cells_N, unit_K)
+    def scored(self, output: Tensor, y: Tensor) -> Statistics:
+        """The scores of some rows; nothing, where no metric is made of them."""
+        return scored(output, y) if SCORES in needs(self.measures) else Statistics({})
+
+    def grouped(
+        self,
+        output: Tensor,
+        y: Tensor,
+        cells_N: Tensor,
+        unit_K: Tensor | None = None,
+        scored: Statistics | None = None,
+    ) -> Grouped:
+        """What loss and metrics are made of by cells of rows, see ``by_cell``. ``scored``: the rows' scores, if they
+        are there already.
+        """
+        return by_cell(output, y, self.row_losses(output, y), needs(self.measures), cells_N, unit_K, scored)
 
     @torch.no_grad()
     def outputs(self, x: Tensor) -> Tensor:

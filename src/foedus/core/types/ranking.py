@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,6 +32,18 @@ def of_class(labels: Tensor, k: int) -> Tensor:
     return labels[:, k] if labels.dim() > 1 else labels == k
 
 
+def fall(scores_NS: Tensor, labels: Tensor, edges: Tensor) -> np.ndarray:
+    """The bin of each score (N, S), int32, among those that end at these edges; rows of class 1 have the bins after
+    those of class 0.
+    """
+    # NumPy here and below: many nodes have few rows each, and torch takes longer to begin.
+    ends, labels_N = edges.numpy(), labels.numpy()
+    places: np.ndarray = ends.searchsorted(scores_NS.numpy().astype(np.float64), "right").astype(np.int32)
+    positive = labels_N if labels_N.ndim == places.ndim else labels_N[:, None] == np.arange(places.shape[1])
+    places += np.int32(len(ends) + 1) * positive
+    return places
+
+
 @dataclass(frozen=True)
 class Ranking:
     """Rows by score: groups of like scores, ascending; in each so many rows of class 0 and of class 1 (B,), float64.
@@ -45,10 +58,16 @@ class Ranking:
     @staticmethod
     def of(scores_N: Tensor, positive_N: Tensor, weights_N: Tensor | None = None) -> Ranking:
         """Of rows one by one: a group is a score that rows have."""
-        found, group = torch.unique(scores_N, return_inverse=True)
-        w = torch.ones(len(scores_N), dtype=torch.float64) if weights_N is None else weights_N
-        yes = positive_N.double() * w
-        return Ranking(found, torch.bincount(group, w - yes, len(found)), torch.bincount(group, yes, len(found)))
+        found, group = np.unique(scores_N.numpy(), return_inverse=True, equal_nan=False)
+        yes = positive_N.numpy().astype(np.float64)
+        if weights_N is None:
+            no = 1.0 - yes
+        else:
+            w = weights_N.numpy()
+            yes = yes * w
+            no = w - yes
+        each = (torch.from_numpy(np.bincount(group, some, len(found))) for some in (no, yes))
+        return Ranking(torch.from_numpy(found), *each)
 
     @staticmethod
     def binned(counts_2B: Tensor) -> Ranking:
@@ -59,7 +78,7 @@ class Ranking:
     @cached_property
     def sizes(self) -> tuple[float, float]:
         """Rows of class 0, and of class 1."""
-        return float(self.negatives.sum()), float(self.positives.sum())
+        return float(self.negatives.numpy().sum()), float(self.positives.numpy().sum())
 
     @property
     def defined(self) -> bool:
@@ -75,9 +94,9 @@ class Ranking:
         """
         if not self.defined:
             return None
-        below = self.negatives.cumsum(0) - self.negatives
-        n0, n1 = self.sizes
-        return float((self.positives * (below + self.negatives / 2)).sum()) / (n0 * n1)
+        negatives, (n0, n1) = self.negatives.numpy(), self.sizes
+        below = negatives.cumsum() - negatives
+        return float((self.positives.numpy() * (below + negatives / 2)).sum()) / (n0 * n1)
 
     @cached_property
     def counted(self) -> tuple[Tensor, Tensor]:
@@ -109,6 +128,19 @@ class Ranking:
         left, found = 1 - torch.cat([false, zero]) / n0, torch.cat([true, zero]) / n1
         given, wanted = (left, found) if of_negatives else (found, left)
         return float(wanted[given >= least - 1e-12].max())
+
+
+def area(scores_N: np.ndarray, positive_N: np.ndarray) -> float | None:
+    """``Ranking.auc`` of rows one by one, the same number for less work: of each row of class 1, how many of class 0
+    score below, and how many not above.
+    """
+    negatives, positives = scores_N[~positive_N], scores_N[positive_N]
+    pairs = len(negatives) * len(positives)
+    if not pairs:
+        return None
+    negatives.sort()
+    below, not_above = negatives.searchsorted(positives, "left"), negatives.searchsorted(positives, "right")
+    return int(below.sum() + not_above.sum()) / 2 / pairs
 
 
 def area_under_roc(scores_N: Tensor, labels_N: Tensor) -> float | None:

@@ -90,14 +90,15 @@ def _own(m: Metric, s: Statistics) -> float | None:
     return made if math.isfinite(made) else None
 
 
-def rarest(s: Statistics) -> int | None:
-    """How many rows there are of the class that has fewest; None where rows are not counted by class."""
-    if CONFUSION in s:
-        return int(s[CONFUSION].sum(1).min())
-    found = [r.sizes for r in s.rankings]
-    if not found:
+def rarest(*parts: Statistics) -> int | None:
+    """How many rows of these parts there are of the class that has fewest; None where rows are not counted by class."""
+    if any(CONFUSION in s for s in parts):
+        return int(sum(s[CONFUSION].sum(1) for s in parts if s.tensors).min())
+    found = [s.by_class for s in parts if s.tensors]
+    if not found or not found[0]:
         return None
-    return int(min(found[0]) if len(found) == 1 else min(of_class for _, of_class in found))
+    each = [[sum(sizes) for sizes in zip(*of_score, strict=True)] for of_score in zip(*found, strict=True)]
+    return int(min(each[0]) if len(each) == 1 else min(ones for _, ones in each))
 
 
 def _only(s: Statistics) -> Ranking | None:
@@ -112,7 +113,7 @@ def _mean(found: Iterable[float | None]) -> float | None:
 
 def _by_rows(s: Statistics) -> float | None:
     """The classes' areas, each against the rest, by the rows of the class; of all classes that are there."""
-    found = [(r.auc, r.sizes[1]) for r in s.rankings]
+    found = zip(s.areas, (ones for _, ones in s.by_class), strict=True)
     known = [(v, n) for v, n in found if v is not None]
     return sum(v * n for v, n in known) / sum(n for _, n in known) if known else None
 
@@ -214,10 +215,11 @@ def _median(s: Statistics) -> float | None:
         weights = s["weights"] if "weights" in s else torch.ones(len(s["deviations"]), dtype=torch.float64)
         sorted_K = (column.sort() for column in s["deviations"].unbind(1))
         return _mean(_middle(size, weights[order]) for size, order in sorted_K)
-    places = torch.arange(s["sizes"].shape[1] - 1, dtype=torch.float64)
+    counts_K = s.counted()["sizes"]
+    places = torch.arange(counts_K.shape[1] - 1, dtype=torch.float64)
     middles = torch.exp2((places + 0.5) / PER_OCTAVE + SMALLEST)
     sizes = torch.cat([torch.zeros(1, dtype=torch.float64), middles])
-    return _mean(_middle(sizes, counts) for counts in s["sizes"])
+    return _mean(_middle(sizes, counts) for counts in counts_K)
 
 
 def _middle(ascending: Tensor, weights: Tensor) -> float | None:
@@ -246,8 +248,8 @@ _MADE: dict[str, tuple[str, Callable[[Statistics], float | None]]] = {
     },
     "kappa": (CONFUSION, _kappa),
     "mcc": (CONFUSION, _mcc),
-    "auc": (SCORES, lambda s: _mean(r.auc for r in s.rankings)),
-    "auc_ovr": (SCORES, lambda s: _mean(r.auc for r in s.rankings)),
+    "auc": (SCORES, lambda s: _mean(s.areas)),
+    "auc_ovr": (SCORES, lambda s: _mean(s.areas)),
     "auc_ovr_weighted": (SCORES, _by_rows),
     "average_precision": (SCORES, lambda s: _mean(r.average_precision for r in s.rankings)),
     "brier": (BRIER, partial(_per_row, name=BRIER)),

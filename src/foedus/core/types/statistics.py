@@ -6,16 +6,20 @@ labels a row), B bins, w the weight of a row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import functools
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from foedus.core.types.ranking import Ranking, edges, of_class
+from foedus.core.types.cells import HALVES
+from foedus.core.types.ranking import Ranking, area, edges, fall, of_class
 
 CALIBRATION_BINS = 10
 """Even bins of a probability in which what was said is compared with what was found."""
@@ -32,6 +36,8 @@ found by bins of the probability; scores by class; sums of errors; sizes of erro
 LOSS = "loss"
 
 _ROW_BY_ROW = ("scores", "labels", "weights", "deviations", "outputs", "targets")
+_PLACED = {"placed": "histogram", "sized": "sizes"}
+"""Where rows fall, and the counts that this stands for."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +53,10 @@ class Statistics:
     ``histogram``    (S, 2, B) rows of class 0 and of class 1 by bins of the score, see ``edges``.
     ``sizes``        (K, bins) rows by the size of the error.
 
-    As long as rows are kept (``coarse`` lets go of them) there are instead of the last two ``scores`` (N, S) as log
-    odds, ``labels`` (N,) or (N, S), and ``deviations`` (N, K): what is made of these is exact. ``weights`` (N,) where
-    rows do not count alike; ``outputs`` and ``targets`` for functions of the user's.
+    Of fewer rows than there are bins these two are told by where rows fall, each column sorted: ``placed`` (N, S) and
+    ``sized`` (N, K), int32. As long as rows are kept (``coarse`` lets go of them) there are instead ``scores`` (N, S)
+    as log odds, ``labels`` (N,) or (N, S), and ``deviations`` (N, K): what is made of these is exact. ``weights`` (N,)
+    where rows do not count alike; ``outputs`` and ``targets`` for functions of the user's.
 
     Counts are whole numbers, so their sums are the same bits however rows were divided; other sums are so up to the
     rounding of float64.
@@ -78,41 +85,55 @@ class Statistics:
             labels, weights = self["labels"], self.tensors.get("weights")
             columns = enumerate(self["scores"].unbind(1))
             return tuple(Ranking.of(column, of_class(labels, k), weights) for k, column in columns)
-        return tuple(map(Ranking.binned, self["histogram"])) if "histogram" in self else ()
+        counts = self.counted()
+        return tuple(map(Ranking.binned, counts["histogram"])) if "histogram" in counts else ()
+
+    @property
+    def areas(self) -> list[float | None]:
+        """``Ranking.auc`` for each score that rows have."""
+        if "scores" in self and "weights" not in self:
+            columns = enumerate(self["scores"].unbind(1))
+            return [area(column.numpy(), of_class(self["labels"], k).numpy()) for k, column in columns]
+        return [r.auc for r in self.rankings]
+
+    @property
+    def by_class(self) -> list[tuple[float, float]]:
+        """For each score that rows have, how many are of class 0 and of class 1."""
+        if "placed" in self:
+            positive = self["placed"].numpy() >= _BINS
+            return [(float(len(positive) - n), float(n)) for n in positive.sum(0).tolist()]
+        return [r.sizes for r in self.rankings]
 
     def __add__(self, other: Statistics) -> Statistics:
-        if not self.tensors or not other.tensors:
-            return other if not self.tensors else self
-        a, b = self.tensors, other.tensors
-        if _by_rows(a) != _by_rows(b):
-            a, b = self.coarse().tensors, other.coarse().tensors
-        out = {}
-        for name in a:
-            if name not in b:
-                continue
-            if name in _ROW_BY_ROW:
-                out[name] = torch.cat([a[name], b[name]])
-            elif name == "moments":
-                out[name] = _joined(a[name], a["rows"], b[name], b["rows"])
-            else:
-                out[name] = a[name] + b[name]
-        return Statistics(out)
+        return Statistics.sum([self, other])
+
+    def beside(self, more: Statistics) -> Statistics:
+        """With other statistics of the same rows."""
+        return Statistics({**self.tensors, **more.tensors}) if more.tensors else self
 
     @staticmethod
     def sum(parts: Iterable[Statistics]) -> Statistics:
-        """All of them together, added in order; of none there are none. Rows that are kept are joined once."""
+        """All of them together, added in order, as far as all have them; of none there are none. What is joined row
+        by row is joined once.
+        """
         listed = [p for p in parts if p.tensors]
-        if len(listed) == 1:
-            return listed[0]
-        total = Statistics({})
-        kept = _by_rows(listed[0].tensors) if listed else frozenset[str]()
-        if not kept or any(_by_rows(p.tensors) != kept for p in listed):
-            for p in listed:
-                total = total + p
-            return total
-        for p in listed:
-            total = total + Statistics({k: v for k, v in p.tensors.items() if k not in kept})
-        return Statistics({**total.tensors, **{k: torch.cat([p[k] for p in listed]) for k in kept}})
+        if len(listed) < 2:
+            return listed[0] if listed else Statistics({})
+        if any(_by_rows(p.tensors) != _by_rows(listed[0].tensors) for p in listed):
+            listed = [p.coarse() for p in listed]
+        if any(_joined(p.tensors) != _joined(listed[0].tensors) for p in listed):
+            listed = [p.counted() for p in listed]
+        each = [p.tensors for p in listed]
+        joined, out = _joined(each[0]), {}
+        for name in (n for n in each[0] if all(n in t for t in each)):
+            values = [t[name] for t in each]
+            if name in joined:
+                out[name] = torch.cat(values)
+            elif name == "moments":
+                out[name] = _all_moments(values, [t["rows"] for t in each])
+            else:
+                out[name] = functools.reduce(operator.add, values)
+        return _few(out)
 
     def coarse(self) -> Statistics:
         """The same without rows: scores and sizes of errors become counts in bins, outputs are let go of."""
@@ -121,11 +142,32 @@ class Statistics:
             return self
         out = {k: v for k, v in t.items() if k not in _ROW_BY_ROW}
         weights = t.get("weights")
+        places: dict[str, Tensor] = {}
         if "scores" in t:
-            out["histogram"] = _histogram(t["scores"], t["labels"], weights)
+            places["placed"] = torch.from_numpy(fall(t["scores"], t["labels"], edges()))
         if "deviations" in t:
-            out["sizes"] = _sizes(t["deviations"], weights)
-        return Statistics(out)
+            places["sized"] = _sizes_fall(t["deviations"])
+        if weights is not None:
+            return Statistics(out | {_PLACED[name]: _counts(name, p, weights) for name, p in places.items()})
+        return _few(out | {name: sorted_columns(p.numpy()) for name, p in places.items()})
+
+    def by_half(self, second_N: np.ndarray) -> list[Statistics]:
+        """The coarse scores of the rows in either half, by who is in the second; none for a half without rows, or where
+        no scores are kept.
+        """
+        if "scores" not in self:
+            return [Statistics({})] * HALVES
+        places = fall(self["scores"], self["labels"], edges())
+        parts = places[~second_N], places[second_N]
+        return [_few({"placed": sorted_columns(p)}) if len(p) else Statistics({}) for p in parts]
+
+    def counted(self) -> Statistics:
+        """The same with counts in the place of where rows fall."""
+        t = self.tensors
+        if not any(name in t for name in _PLACED):
+            return self
+        counts = {_PLACED[name]: _counts(name, t[name]) for name in _PLACED if name in t}
+        return Statistics({name: v for name, v in t.items() if name not in _PLACED} | counts)
 
 
 def measured(
@@ -156,8 +198,7 @@ def measured(
     if needs & {BRIER, LOG_LOSS, CALIBRATION}:
         _probabilities(out, output, y, needs, w)
     if SCORES in needs:
-        out["scores"] = scores(output, y)
-        out["labels"] = labels_of(out["scores"], y)
+        out |= scored(output, y).tensors
     if w is not None and needs & {SCORES, DEVIATIONS}:
         out["weights"] = w
     if RAW in needs:
@@ -165,6 +206,12 @@ def measured(
         if unit_K is not None:
             out["outputs"], out["targets"] = output * unit_K.view_as(output[0]), y * unit_K.view_as(y[0])
     return Statistics(out)
+
+
+def scored(output: Tensor, y: Tensor) -> Statistics:
+    """The scores of some rows alone."""
+    found = scores(output, y)
+    return Statistics({"scores": found, "labels": labels_of(found, y)})
 
 
 def right(output: Tensor, y: Tensor) -> Tensor:
@@ -191,7 +238,7 @@ def confused(output: Tensor, y: Tensor) -> Tensor:
 
 def labels_of(scores_NS: Tensor, y: Tensor) -> Tensor:
     """What the scores are scores of: for each whether it is so (N, S); of several classes the class (N,)."""
-    return y.view_as(scores_NS) > 0 if y.numel() == scores_NS.numel() else y
+    return torch.from_numpy(y.numpy().reshape(scores_NS.shape) > 0) if y.numel() == scores_NS.numel() else y
 
 
 def scores(output: Tensor, y: Tensor) -> Tensor:
@@ -199,7 +246,8 @@ def scores(output: Tensor, y: Tensor) -> Tensor:
     if output.numel() == y.numel():
         return output.reshape(len(y), -1)
     if output.shape[1] == 2:
-        return (output[:, 1] - output[:, 0]).unsqueeze(1)
+        z = output.numpy()
+        return torch.from_numpy(z[:, 1:] - z[:, :1])
     log_p = output.double().log_softmax(1)
     return log_p - torch.log1p(-log_p.exp())
 
@@ -230,11 +278,14 @@ def _errors(
         out["moments"] = torch.stack([mean, each @ (target - mean).square()])
 
 
-def _joined(a: Tensor, rows_a: float, b: Tensor, rows_b: float) -> Tensor:
-    """Mean and summed squares about it of two parts together (Chan, Golub and LeVeque 1983)."""
-    rows = max(rows_a + rows_b, 1e-300)
-    apart = b[0] - a[0]
-    return torch.stack([a[0] + apart * (rows_b / rows), a[1] + b[1] + apart.square() * (rows_a * rows_b / rows)])
+def _all_moments(each: Sequence[Tensor], rows: Sequence[float]) -> Tensor:
+    """Mean and summed squares about it of parts together (Chan, Golub and LeVeque 1983)."""
+    total, so_far = each[0], rows[0]
+    for part, more in zip(each[1:], rows[1:], strict=True):
+        n, apart = max(so_far + more, 1e-300), part[0] - total[0]
+        squares = total[1] + part[1] + apart.square() * (so_far * more / n)
+        total, so_far = torch.stack([total[0] + apart * (more / n), squares]), so_far + more
+    return total
 
 
 def probabilities(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -275,20 +326,43 @@ def _probabilities(out: dict[str, Any], output: Tensor, y: Tensor, needs: frozen
         out[CALIBRATION] = torch.stack(list(sums))
 
 
-def _histogram(scores_NS: Tensor, labels: Tensor, weights_N: Tensor | None) -> Tensor:
-    bins, counts = len(edges()) + 1, []
-    for k, column in enumerate(scores_NS.double().t().contiguous()):
-        places = torch.bucketize(column, edges(), right=True) + of_class(labels, k) * bins
-        counts.append(torch.bincount(places, weights_N, 2 * bins).double().view(2, bins))
-    return torch.stack(counts)
+_BINS = len(edges()) + 1
+"""Of a score, see ``edges``."""
+_SIZES = (LARGEST - SMALLEST) * PER_OCTAVE + 1
+"""Of an error's size."""
 
 
-def _sizes(deviations_NK: Tensor, weights_N: Tensor | None) -> Tensor:
+_MANY = {"placed": 2 * _BINS, "sized": _SIZES}
+
+
+def _sizes_fall(deviations_NK: Tensor) -> Tensor:
+    """The bin of the size of each error (N, K), int32."""
     at = torch.floor(torch.log2(deviations_NK) * PER_OCTAVE).clamp(SMALLEST * PER_OCTAVE, LARGEST * PER_OCTAVE - 1)
-    place = torch.where(deviations_NK > 0, at - SMALLEST * PER_OCTAVE + 1, 0.0).long()
-    most = (LARGEST - SMALLEST) * PER_OCTAVE + 1
-    return torch.stack([torch.bincount(column, weights_N, most).double() for column in place.unbind(1)])
+    return torch.where(deviations_NK > 0, at - SMALLEST * PER_OCTAVE + 1, 0.0).int()
+
+
+def _counts(name: str, places: Tensor, weights_N: Tensor | None = None) -> Tensor:
+    """How many rows fall where, of ``placed`` or ``sized``."""
+    counts = torch.stack([torch.bincount(column, weights_N, _MANY[name]).double() for column in places.unbind(1)])
+    return counts.view(-1, 2, _BINS) if name == "placed" else counts
 
 
 def _by_rows(tensors: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(n for n in _ROW_BY_ROW if n in tensors)
+
+
+def sorted_columns(places_NS: np.ndarray) -> Tensor:
+    """Where rows fall, so that no two of them can be told to belong together."""
+    places_NS.sort(0)
+    return torch.from_numpy(places_NS)
+
+
+def _few(tensors: Mapping[str, Any]) -> Statistics:
+    """With counts where there are more rows than bins."""
+    s = Statistics(tensors)
+    return s.counted() if any(name in tensors and len(tensors[name]) >= _MANY[name] for name in _PLACED) else s
+
+
+def _joined(tensors: Mapping[str, Any]) -> frozenset[str]:
+    """What is not added up but put one after the other."""
+    return _by_rows(tensors).union(n for n in _PLACED if n in tensors)
