@@ -77,7 +77,7 @@ def table(found: Found) -> str:
     head = ["rule", *found.columns, "worst", "seconds", "times clean"]
     rows = []
     for r in found.plan.rules:
-        worst, costs, (times, _) = found.worst(r), found.cell(r, CLEAN).costs, found.price(r)
+        worst, costs, (times, _) = found.lowest(r), found.cell(r, CLEAN).costs, found.price(r)
         rows.append(
             [
                 r,

@@ -54,12 +54,13 @@ def test_what_holds_and_what_is_worst():
     assert (f.holds("Mean", "SignFlip"), f.holds("Mean", "Backdoor")) == (False, False)
     assert f.holding == ("Krum",)
     assert (f.worst("Mean"), f.worst("Krum"), f.worst("Bulyan")) == ("Backdoor", "Backdoor", None)
+    assert (f.lowest("Mean"), f.lowest("Krum"), f.lowest("Bulyan")) == ("SignFlip", "SignFlip", None)
     assert f.price("Krum") == (1.5, 1.0)
     assert f.refused("Bulyan") == "Bulyan(f=4) needs n >= 4f + 3"
     assert verdict(f) == (
-        "4 dishonest nodes of 20 are enough to break Mean: accuracy is 94.0 % with honest nodes, and Backdoor plants a "
-        "backdoor that opens for 90 % of the rows with its trigger. Krum stays within 3 points of that under every "
-        "attack, at worst 93.0 % under Backdoor. Krum takes 1.5 times as long as Mean, and sends as much."
+        "4 dishonest nodes of 20 are enough to break Mean: accuracy is 94.0 % with honest nodes, it is 15.0 % under "
+        "SignFlip, and Backdoor plants a backdoor that opens for 90 % of the rows with its trigger. Krum stays within 3 "
+        "points of that under every attack, at worst 92.0 % under SignFlip. Krum takes 1.5 times as long as Mean, and sends as much."
     )
 
 
@@ -153,6 +154,6 @@ def test_json_is_plain_and_has_every_cell():
     mean, krum, bulyan = told["rules"]
     assert mean["attacks"]["Backdoor"]["success"] == pytest.approx(0.9)
     assert mean["attacks"]["SignFlip"]["values"] == [0.1, 0.2]
-    assert (krum["holds_all"], krum["worst"], krum["seconds_times"]) == (True, "Backdoor", 1.5)
+    assert (krum["holds_all"], krum["worst"], krum["seconds_times"]) == (True, "SignFlip", 1.5)
     assert bulyan["refused"] == "Bulyan(f=4) needs n >= 4f + 3"
     assert told["plan"]["nodes"] == 20

@@ -171,15 +171,22 @@ class Found:
         """The column that is worst for a rule: an attack, or that of honest nodes; None where no attack was tried."""
         return max(self.tried(rule), key=lambda a: self.harm(rule, a)) if self.under_attack(rule) else None
 
+    def lowest(self, rule: str) -> str | None:
+        """The column in which a rule's metric is worst, whatever backdoors open; None where no attack was tried."""
+        if not self.under_attack(rule):
+            return None
+        return max(self.tried(rule), key=lambda a: self._lost(self.cell(rule, a)))
+
+    def _lost(self, cell: Cell) -> float:
+        gap = self.gap(cell.value)
+        return float("inf") if cell.broken or gap is None else gap
+
     def harm(self, rule: str, attack: str) -> float:
         """How bad an attack is for a rule: what it costs of the metric, or how far its backdoor opens, whichever is
         more; a run that diverges is worse than any.
         """
         cell = self.cell(rule, attack)
-        gap = self.gap(cell.value)
-        if cell.broken or gap is None:
-            return float("inf")
-        return max(gap, cell.open or 0.0)
+        return max(self._lost(cell), cell.open or 0.0)
 
     @cached_property
     def holding(self) -> tuple[str, ...]:

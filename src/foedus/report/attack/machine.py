@@ -26,7 +26,7 @@ def as_json(found: Found) -> dict[str, Any]:
 
 
 def _rule(found: Found, rule: str) -> dict[str, Any]:
-    worst, clean = found.worst(rule), found.cell(rule, CLEAN)
+    worst, clean = found.lowest(rule), found.cell(rule, CLEAN)
     seconds, nbytes = found.price(rule)
     return {
         "rule": rule,

@@ -75,7 +75,7 @@ def _harm(found: Found) -> str:
 
 
 def _row(found: Found, rule: str) -> str:
-    worst = found.worst(rule)
+    worst = found.lowest(rule)
     cells = "".join(_shaded(found, rule, a) for a in found.columns)
     last = (
         f'<td class="none">{MISSING}</td>'

@@ -29,7 +29,7 @@ def show(found: Found) -> Sheet:
 
 
 def _worst(found: Found) -> tuple[str, list[str]]:
-    worst = [(r, found.worst(r)) for r in found.plan.rules]
+    worst = [(r, found.lowest(r)) for r in found.plan.rules]
     return "worst", [MISSING if a is None else value(found, found.cell(r, a)) for r, a in worst]
 
 

@@ -27,7 +27,10 @@ def _undefended(found: Found) -> str:
     can = (
         "cannot break" if found.holds(p.reference, worst) else f"{'is' if p.dishonest == 1 else 'are'} enough to break"
     )
-    return f"{who} {can} {p.reference}: {clean}, and {result(found, p.reference, worst)}."
+    lowest = found.lowest(p.reference)
+    both = lowest not in (None, worst) and not found.holds(p.reference, lowest or worst)
+    first = f", {result(found, p.reference, lowest or worst)}" if both else ""
+    return f"{who} {can} {p.reference}: {clean}{first}, and {result(found, p.reference, worst)}."
 
 
 def _defended(found: Found) -> str:
@@ -36,7 +39,7 @@ def _defended(found: Found) -> str:
         return ""
     if found.holding:
         first, *more = found.holding
-        worst = found.worst(first)
+        worst = found.lowest(first)
         assert worst is not None
         also = f", and so {'does' if len(more) == 1 else 'do'} {join(more)}" if more else ""
         return (
