@@ -59,8 +59,9 @@ def test_what_holds_and_what_is_worst():
     assert f.refused("Bulyan") == "Bulyan(f=4) needs n >= 4f + 3"
     assert verdict(f) == (
         "4 dishonest nodes of 20 are enough to break Mean: accuracy is 94.0 % with honest nodes, it is 15.0 % under "
-        "SignFlip, and Backdoor plants a backdoor that opens for 90 % of the rows with its trigger. Krum stays within 3 "
-        "points of that under every attack, at worst 92.0 % under SignFlip. Krum takes 1.5 times as long as Mean, and sends as much."
+        "SignFlip, and Backdoor plants a backdoor that opens for 90 % of the rows with its trigger. Krum stays within "
+        "3 points of that under every attack, at worst 92.0 % under SignFlip. Krum takes 1.5 times as long as Mean, "
+        "and sends as much."
     )
 
 
