@@ -54,8 +54,8 @@ class Estimate:
     ``deviations``  (G,) of it, for the rows' sake; 0 where these are not known.
     ``trained``     for training's sake, of each mean over seeds in it: a variance and its degrees of freedom.
     ``size``        rows that it rests on, of one seed.
-    ``of_a_seed``   variance for the rows' sake of one seed's value; where there is one, that of the estimate. It is more
-                    where seeds were judged on different rows.
+    ``of_a_seed``   variance for the rows' sake of one seed's value, by default the estimate's. It is more where seeds
+                    were judged on different rows.
     """
 
     value: float
