@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from foedus.core.records.judged import Judged, Measured, as_bytes
 from foedus.core.types.cells import GROUPS, cells
 from foedus.report import as_json
-from foedus.report.ends import PLAIN, POSITIVE, SHARE, t_quantile
+from foedus.report.ends import PLAIN, POSITIVE, ROOT, SHARE, t_quantile
 from foedus.report.uncertainty import (
     TOO_FEW,
     Sampled,
@@ -130,6 +130,20 @@ def test_intervals_cover_what_they_claim():
         hit["seeds"] += quality in of_mean(seeds, SHARE)
     assert all(0.92 <= h / times <= 0.985 for h in hit.values()), hit
     assert claimed / times < 0.08
+
+
+def test_seeds_on_other_rows_do_not_hide_a_heavy_tail():
+    """Five seeds that each judge 100 of 400 rows: what one row may do is what it does to one seed."""
+    rng, held = np.random.default_rng(4), []
+    for _ in range(150):
+        squares, seeds = rng.standard_t(3, 400) ** 2, []
+        for _ in range(5):
+            rows = rng.choice(400, 100, replace=False)
+            m = mean_of(squares[rows], rows)
+            root = math.sqrt(m.value)
+            seeds.append(Sampled(root, m.deviations / (2 * root), 100))
+        held.append(math.sqrt(3) in of_mean(seeds, ROOT))
+    assert 0.89 < np.mean(held) < 0.99  # 83 per cent, where the mean over seeds is taken for one of 100 rows
 
 
 def test_of_what_could_be_more_than_twice_as_large_nothing_is_told():

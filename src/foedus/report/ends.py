@@ -53,13 +53,16 @@ class Estimate:
 
     ``deviations``  (G,) of it, for the rows' sake; 0 where these are not known.
     ``trained``     for training's sake, of each mean over seeds in it: a variance and its degrees of freedom.
-    ``size``        rows that it rests on.
+    ``size``        rows that it rests on, of one seed.
+    ``of_a_seed``   variance for the rows' sake of one seed's value, by default the estimate's. It is more where seeds
+                    were judged on different rows.
     """
 
     value: float
     deviations: np.ndarray
     trained: Sequence[tuple[float, float]]
     size: float
+    of_a_seed: float | None = None
 
     @cached_property
     def of_rows(self) -> float:
@@ -94,7 +97,7 @@ class Estimate:
         """The standard error on a scale that is so many times as fine. What the relative variance of a row is beyond
         the ``usual`` counts ``WIDER`` times.
         """
-        a_row = self.of_rows * self.size * scale * scale
+        a_row = (self.of_rows if self.of_a_seed is None else self.of_a_seed) * self.size * scale * scale
         beyond = max(0.0, a_row - usual) / a_row if 0 < a_row < math.inf else 0.0
         return scale * math.sqrt(self.variance + (WIDER - 1) * beyond * self.of_rows)
 

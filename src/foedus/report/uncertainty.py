@@ -266,6 +266,7 @@ def _over_seeds(samples: Sequence[Sampled]) -> Estimate | None:
         deviations=np.zeros(1) if of_seeds is None else of_seeds.mean(0),
         trained=[(_trained(samples) / len(samples), len(samples) - 1)],
         size=min(s.size for s in samples),
+        of_a_seed=None if of_seeds is None else float(np.mean([square(d) for d in of_seeds])),
     )
 
 
