@@ -10,10 +10,13 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+
+T = TypeVar("T", Tensor, np.ndarray)
 
 
 @functools.cache
@@ -27,9 +30,9 @@ def edges() -> Tensor:
     return torch.cat([-tail.flip(0), middle, tail])
 
 
-def of_class(labels: Tensor, k: int) -> Tensor:
+def of_class(labels: T, k: int) -> T:
     """Whether each row (N,) counts as positive for the k-th score: by its labels (N, S), or by its class (N,)."""
-    return labels[:, k] if labels.dim() > 1 else labels == k
+    return labels[:, k] if labels.ndim > 1 else labels == k
 
 
 def fall(scores_NS: Tensor, labels: Tensor, edges: Tensor) -> np.ndarray:

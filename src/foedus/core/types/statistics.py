@@ -92,8 +92,8 @@ class Statistics:
     def areas(self) -> list[float | None]:
         """``Ranking.auc`` for each score that rows have."""
         if "scores" in self and "weights" not in self:
-            columns = enumerate(self["scores"].unbind(1))
-            return [area(column.numpy(), of_class(self["labels"], k).numpy()) for k, column in columns]
+            scores_NS, labels = self["scores"].numpy(), self["labels"].numpy()
+            return [area(scores_NS[:, k], of_class(labels, k)) for k in range(scores_NS.shape[1])]
         return [r.auc for r in self.rankings]
 
     @property
