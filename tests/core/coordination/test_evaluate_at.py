@@ -173,4 +173,4 @@ def test_ranks_of_many_small_nodes_take_little_more_work_than_accuracy():
         with profile:
             fd.train(fd.FedAvg(2, cohort=fd.Fixed(1), local=fd.LocalSGD(lr=0.1)), model, data, evaluate_at="nodes")
         calls[metric] = pstats.Stats(profile).total_calls
-    assert calls["auc"] < 1.15 * calls["accuracy"]
+    assert calls["auc"] < 1.2 * calls["accuracy"]  # 1.15; it was 1.5
