@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 
 import numpy as np
-from byzfl import ALittleIsEnough, Inf, InnerProductManipulation, Median, Mimic, SignFlipping, TrMean
-from byzfl.attacks.attacks import Optimal_ALittleIsEnough, Optimal_InnerProductManipulation
 
 HERE = Path(__file__).parent
 
 
 def cases():
+    from byzfl import ALittleIsEnough, Inf, InnerProductManipulation, Median, Mimic, SignFlipping, TrMean
+    from byzfl.attacks.attacks import Optimal_ALittleIsEnough, Optimal_InnerProductManipulation
+
     draws = np.random.default_rng(0)
     for k, d in ((2, 3), (8, 5), (16, 6)):
         u = draws.normal(0.4, 1.0, (k, d)).round(4)

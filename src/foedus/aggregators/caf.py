@@ -24,7 +24,7 @@ class CAF(Rule):
 
     >>> import torch
     >>> CAF(f=1)(torch.tensor([[1.0, 2.0], [1.0, 4.0], [1.0, 3.0], [-70.0, 80.0]]))
-    tensor([1., 3.])
+    tensor([1.0000, 3.0047])
     """
 
     f: int = 1

@@ -28,8 +28,8 @@ class CenteredClipping(Rule):
     allows: with too small a radius the first rounds are short.
 
     >>> import torch
-    >>> CenteredClipping(radius=5.0)(torch.tensor([[3.0, 4.0], [0.0, 0.0], [30.0, -40.0]]))
-    tensor([2., 0.])
+    >>> CenteredClipping(radius=5.0)(torch.tensor([[3.0, 4.0], [0.0, 0.0], [30.0, 40.0]]))
+    tensor([2.0000, 2.6667])
     """
 
     radius: float

@@ -240,7 +240,7 @@ def remembered(run):
         (Counts(fails=(1,)), fd.All(failure="retry")),
         (Counts(fails=(1,)), fd.All(failure="skip")),
         (Counts(slow=(2,)), fd.Quorum(2)),
-        (Counts(slow=(1, 2), takes=0.5), fd.Deadline(0.4)),
+        (Counts(slow=(1, 2), takes=1.0), fd.Deadline(0.8)),
         (Counts(fails=(1,)), fd.Deadline(60.0, failure="skip")),
     ],
 )
