@@ -9,13 +9,13 @@ from torch import Tensor
 from foedus.aggregators.clipping import Clipping
 from foedus.aggregators.mean import Mean
 from foedus.aggregators.preaggregation import check_then
-from foedus.aggregators.rule import at_least_0
+from foedus.aggregators.rule import Withstands
 from foedus.core.errors import BadInput
 from foedus.core.types.aggregator import Aggregator
 
 
 @dataclass(frozen=True)
-class ARC(Clipping):
+class ARC(Withstands, Clipping):
     """The k = floor(2 f (n - f) / n) longest updates are scaled down to the length of the next longest, and ``then``
     joins them; needs n >= 2f + 1.
 
@@ -30,19 +30,11 @@ class ARC(Clipping):
     Errors: ``BadInput`` where all updates are 0: there is no length to scale to, and nothing was learned.
     """
 
-    f: int = 1
     then: Aggregator = field(default_factory=lambda: Mean(weighted=False))
 
     def __post_init__(self) -> None:
-        at_least_0(self.f)
+        super().__post_init__()
         check_then(self.then)
-
-    @property
-    def breakdown(self) -> str:
-        return "n >= 2f + 1"
-
-    def least(self) -> int:
-        return 2 * self.f + 1
 
     def most(self, lengths_K: Tensor) -> float:
         n = len(lengths_K)

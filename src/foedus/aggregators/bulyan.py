@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -10,12 +11,12 @@ from torch import Tensor
 from foedus.aggregators.gram import squared_distances
 from foedus.aggregators.krum import krum_scores, most_central
 from foedus.aggregators.meamed import mean_around_median
-from foedus.aggregators.rule import Joined, Rule, at_least_0
+from foedus.aggregators.rule import Joined, Withstands
 from foedus.aggregators.sorting import share_outside
 
 
 @dataclass(frozen=True)
-class Bulyan(Rule):
+class Bulyan(Withstands):
     """Krum chooses n - 2f updates, one after the other; their mean around the median is taken; needs n >= 4f + 3.
 
     El Mhamdi et al. 2018 (arXiv:1802.07927). After each choice Krum's scores are made anew among those that are left.
@@ -27,17 +28,7 @@ class Bulyan(Rule):
     tensor([2.2333])
     """
 
-    f: int = 1
-
-    def __post_init__(self) -> None:
-        at_least_0(self.f)
-
-    @property
-    def breakdown(self) -> str:
-        return "n >= 4f + 3"
-
-    def least(self) -> int:
-        return 4 * self.f + 3
+    needs: ClassVar[tuple[int, int]] = (4, 3)
 
     def reduce(self, u_KD: Tensor) -> Joined:
         n = len(u_KD)

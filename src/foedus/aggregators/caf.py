@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from foedus.aggregators.gram import squared_distances
-from foedus.aggregators.rule import Joined, Rule, at_least_0
+from foedus.aggregators.rule import Joined, Withstands
 from foedus.aggregators.spread import about_mean
 from foedus.aggregators.weighed import weighed
 
 
 @dataclass(frozen=True)
-class CAF(Rule):
+class CAF(Withstands):
     """The covariance-bound agnostic filter; needs n >= 2f + 1.
 
     (Allouah, Guerraoui and Stephan 2025, arXiv:2505.01874.) As long as weights c, all 1 at first, sum to more than n -
@@ -26,18 +26,6 @@ class CAF(Rule):
     >>> CAF(f=1)(torch.tensor([[1.0, 2.0], [1.0, 4.0], [1.0, 3.0], [-70.0, 80.0]]))
     tensor([1.0000, 3.0047])
     """
-
-    f: int = 1
-
-    def __post_init__(self) -> None:
-        at_least_0(self.f)
-
-    @property
-    def breakdown(self) -> str:
-        return "n >= 2f + 1"
-
-    def least(self) -> int:
-        return 2 * self.f + 1
 
     def reduce(self, u_KD: Tensor) -> Joined:
         return weighed(best_weights(squared_distances(u_KD), len(u_KD) - 2 * self.f), u_KD)

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from foedus.aggregators.clipping import lengths
 from foedus.aggregators.krum import chosen
-from foedus.aggregators.rule import Joined, Rule, at_least_0
+from foedus.aggregators.rule import Joined, Withstands
 
 
 @dataclass(frozen=True)
-class CGE(Rule):
+class CGE(Withstands):
     """The mean of the n - f shortest updates; needs n >= 2f + 1.
 
     Comparative gradient elimination (Gupta, Liu and Vaidya 2021, arXiv:2008.04699, who add the gradients up). What is
@@ -23,18 +23,6 @@ class CGE(Rule):
     >>> CGE(f=1)(torch.tensor([[1.0, 2.0], [2.0, 2.0], [70.0, 80.0]]))
     tensor([1.5000, 2.0000])
     """
-
-    f: int = 1
-
-    def __post_init__(self) -> None:
-        at_least_0(self.f)
-
-    @property
-    def breakdown(self) -> str:
-        return "n >= 2f + 1"
-
-    def least(self) -> int:
-        return 2 * self.f + 1
 
     def reduce(self, u_KD: Tensor) -> Joined:
         return chosen(u_KD, lengths(u_KD).argsort(stable=True)[: len(u_KD) - self.f])

@@ -10,28 +10,20 @@ import torch
 from torch import Tensor
 
 from foedus.aggregators.gram import distances_from
-from foedus.aggregators.preaggregation import begin_then, step_then
-from foedus.aggregators.rule import Joined, Rule
+from foedus.aggregators.preaggregation import Before, begin_then, step_then
+from foedus.aggregators.rule import Joined
 from foedus.core.errors import BadInput
-from foedus.core.types.aggregator import Aggregator
 
 
-class Clipping(Rule):
+class Clipping(Before):
     """Base of rules that scale every update to a length of at most ``most``, and let ``then`` join them.
 
     A subclass is a frozen dataclass with a field ``then``. It makes one stack more; ``then`` reads it.
     """
 
-    then: Aggregator
-
     def most(self, lengths_K: Tensor) -> float:
         """The most that an update is long afterwards, by the lengths there are."""
         raise NotImplementedError
-
-    def require(self, finite: int, all: int) -> None:
-        super().require(finite, all)
-        if isinstance(self.then, Rule):
-            self.then.require(finite, all)
 
     def begin(self, d: int) -> Any:
         return begin_then(self.then, d)

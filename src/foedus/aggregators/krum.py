@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from foedus.aggregators.gram import combined, squared_distances
-from foedus.aggregators.rule import Joined, Rule, at_least_0
+from foedus.aggregators.rule import Joined, Withstands
 from foedus.core.errors import BadInput
 
 
@@ -33,7 +34,7 @@ def chosen(u_KD: Tensor, rows: Tensor) -> Joined:
 
 
 @dataclass(frozen=True)
-class Krum(Rule):
+class Krum(Withstands):
     """The one update with the least sum of squared distances to the n - f - 2 nearest others; needs n >= 2f + 3.
 
     Blanchard et al. 2017 (arXiv:1703.02757). Of equal ones, the one with the lowest id. Ignores weights.
@@ -42,17 +43,7 @@ class Krum(Rule):
     tensor([2.])
     """
 
-    f: int = 1
-
-    def __post_init__(self) -> None:
-        at_least_0(self.f)
-
-    @property
-    def breakdown(self) -> str:
-        return "n >= 2f + 3"
-
-    def least(self) -> int:
-        return 2 * self.f + 3
+    needs: ClassVar[tuple[int, int]] = (2, 3)
 
     def reduce(self, u_KD: Tensor) -> Joined:
         scores_K = krum_scores(squared_distances(u_KD), len(u_KD) - self.f - 2)
@@ -60,7 +51,7 @@ class Krum(Rule):
 
 
 @dataclass(frozen=True)
-class MultiKrum(Rule):
+class MultiKrum(Withstands):
     """The mean of the m updates with the best scores by Krum; needs n >= 2f + 3 and m <= n - f.
 
     Blanchard et al. 2017 (arXiv:1703.02757). ``m`` is n - f by default: with m = 1 it is Krum, and the larger it is,
@@ -70,11 +61,11 @@ class MultiKrum(Rule):
     tensor([2.3750])
     """
 
-    f: int = 1
     m: int | None = None
+    needs: ClassVar[tuple[int, int]] = (2, 3)
 
     def __post_init__(self) -> None:
-        at_least_0(self.f)
+        super().__post_init__()
         if self.m is not None and (isinstance(self.m, bool) or not isinstance(self.m, int) or self.m < 1):
             raise BadInput(
                 f"m, how many updates are averaged, must be a whole number from 1 up, or None; got {self.m!r}"
@@ -82,10 +73,10 @@ class MultiKrum(Rule):
 
     @property
     def breakdown(self) -> str:
-        return "n >= 2f + 3" if self.m is None else "n >= 2f + 3 and n >= m + f"
+        return super().breakdown + ("" if self.m is None else " and n >= m + f")
 
     def least(self) -> int:
-        return max(2 * self.f + 3, (self.m or 0) + self.f)
+        return max(super().least(), (self.m or 0) + self.f)
 
     def reduce(self, u_KD: Tensor) -> Joined:
         n = len(u_KD)

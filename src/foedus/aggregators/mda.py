@@ -9,7 +9,7 @@ from torch import Tensor
 
 from foedus.aggregators.gram import squared_distances
 from foedus.aggregators.krum import chosen
-from foedus.aggregators.rule import Joined, Rule, at_least_0
+from foedus.aggregators.rule import Joined, Withstands
 from foedus.core.errors import BadInput
 
 MOST = 200_000
@@ -17,7 +17,7 @@ MOST = 200_000
 
 
 @dataclass(frozen=True)
-class MDA(Rule):
+class MDA(Withstands):
     """The mean of those n - f updates whose largest distance from each other is least; needs n >= 2f + 1.
 
     Minimum-diameter averaging (Rousseeuw 1985; El Mhamdi et al. 2021, arXiv:2008.00742). Of several such sets, the one
@@ -27,18 +27,6 @@ class MDA(Rule):
     >>> MDA(f=1)(torch.tensor([[1.0], [2.0], [3.0], [100.0]]))
     tensor([2.])
     """
-
-    f: int = 1
-
-    def __post_init__(self) -> None:
-        at_least_0(self.f)
-
-    @property
-    def breakdown(self) -> str:
-        return "n >= 2f + 1"
-
-    def least(self) -> int:
-        return 2 * self.f + 1
 
     def reduce(self, u_KD: Tensor) -> Joined:
         return chosen(u_KD, torch.tensor(_least_diameter(squared_distances(u_KD), self.f)))

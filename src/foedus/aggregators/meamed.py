@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from foedus.aggregators.rule import Joined, Rule, at_least_0
+from foedus.aggregators.rule import Joined, Withstands
 from foedus.aggregators.sorting import Columns, mean_of, middle_of, over_sorted_columns, share_outside
 
 
@@ -33,7 +33,7 @@ def mean_around_median(u_KD: Tensor, near: int, rows: Tensor | None = None) -> t
 
 
 @dataclass(frozen=True)
-class MeaMed(Rule):
+class MeaMed(Withstands):
     """The mean of every coordinate's n - f values nearest to its median; needs n >= 2f + 1.
 
     Mean around the median (Xie et al. 2018, arXiv:1802.10116). Of two values equally far from the median the lower
@@ -43,18 +43,6 @@ class MeaMed(Rule):
     >>> MeaMed(f=1)(torch.tensor([[1.0], [2.0], [3.0], [100.0]]))
     tensor([2.])
     """
-
-    f: int = 1
-
-    def __post_init__(self) -> None:
-        at_least_0(self.f)
-
-    @property
-    def breakdown(self) -> str:
-        return "n >= 2f + 1"
-
-    def least(self) -> int:
-        return 2 * self.f + 1
 
     def reduce(self, u_KD: Tensor) -> Joined:
         mean_D, low_D, high_D = mean_around_median(u_KD, len(u_KD) - self.f)

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from foedus.aggregators.gram import distances_from
 from foedus.aggregators.krum import chosen
-from foedus.aggregators.rule import Joined, Rule, at_least_0
+from foedus.aggregators.rule import Joined, Withstands
 from foedus.core.errors import BadInput
 
 
 @dataclass(frozen=True)
-class MoNNA(Rule):
+class MoNNA(Withstands):
     """The mean of the n - f updates nearest to node ``pivot``'s, its own among them; needs n >= 2f + 1.
 
     Nearest-neighbour averaging (Farhadkhani et al. 2023, arXiv:2209.10931, where every peer is its own pivot, and sends
@@ -29,20 +29,16 @@ class MoNNA(Rule):
     tensor([2.5000, 3.5000])
     """
 
-    f: int = 1
     pivot: int = 0
 
     def __post_init__(self) -> None:
-        at_least_0(self.f)
+        super().__post_init__()
         if self.pivot < 0:
             raise BadInput(f"pivot is the id of a node that is trusted, at least 0; got {self.pivot}")
 
     @property
     def breakdown(self) -> str:
-        return f"n >= 2f + 1 and node {self.pivot} honest"
-
-    def least(self) -> int:
-        return 2 * self.f + 1
+        return f"{super().breakdown} and node {self.pivot} honest"
 
     def step(self, u_KD: Tensor, nodes: Sequence[int], state: Any) -> tuple[Joined, Any]:
         if self.pivot not in nodes:

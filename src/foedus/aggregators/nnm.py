@@ -11,12 +11,12 @@ from torch import Tensor
 from foedus.aggregators.gram import squared_distances
 from foedus.aggregators.mean import Mean
 from foedus.aggregators.preaggregation import PreAggregation, check_then
-from foedus.aggregators.rule import at_least_0
+from foedus.aggregators.rule import Withstands
 from foedus.core.types.aggregator import Aggregator
 
 
 @dataclass(frozen=True)
-class NNM(PreAggregation):
+class NNM(Withstands, PreAggregation):
     """Every update becomes the mean of the n - f nearest to it, itself among them; needs n >= 2f + 1.
 
     Nearest-neighbour mixing (Allouah et al. 2023, arXiv:2302.01772): it makes a rule such as the median as good as any
@@ -29,19 +29,11 @@ class NNM(PreAggregation):
     tensor([2.])
     """
 
-    f: int = 1
     then: Aggregator = field(default_factory=lambda: Mean(weighted=False))
 
     def __post_init__(self) -> None:
-        at_least_0(self.f)
+        super().__post_init__()
         check_then(self.then)
-
-    @property
-    def breakdown(self) -> str:
-        return "n >= 2f + 1"
-
-    def least(self) -> int:
-        return 2 * self.f + 1
 
     def weights(self, u_KD: Tensor, state: Any) -> tuple[Tensor, Any]:
         near = len(u_KD) - self.f

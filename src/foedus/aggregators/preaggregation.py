@@ -15,13 +15,24 @@ from foedus.core.types.aggregator import Aggregator, fold
 from foedus.core.types.update import Update
 
 
-class PreAggregation(Rule):
+class Before(Rule):
+    """Base of rules that make something else of the updates, and let their field ``then`` join that. They need what
+    ``then`` needs, too.
+    """
+
+    then: Aggregator
+
+    def require(self, finite: int, all: int) -> None:
+        super().require(finite, all)
+        if isinstance(self.then, Rule):
+            self.then.require(finite, all)
+
+
+class PreAggregation(Before):
     """Base of rules that put linear combinations of the updates in their place, and let ``then`` join these.
 
     A subclass is a frozen dataclass with a field ``then`` and ``weights``. It makes one stack more; ``then`` reads it.
     """
-
-    then: Aggregator
 
     def weights(self, u_KD: Tensor, state: Any) -> tuple[Tensor, Any]:
         """How much each update counts in what takes its place: (L, K), from 0 up; and what is remembered now."""
@@ -34,11 +45,6 @@ class PreAggregation(Rule):
     def mix(self, u_KD: Tensor) -> Tensor:
         """What takes the place of the updates: (L, D)."""
         return combined(self.weights(u_KD, self.remembers())[0], u_KD)
-
-    def require(self, finite: int, all: int) -> None:
-        super().require(finite, all)
-        if isinstance(self.then, Rule):
-            self.then.require(finite, all)
 
     def begin(self, d: int) -> Any:
         state = {"own": self.remembers(), "then": begin_then(self.then, d)}

@@ -167,10 +167,27 @@ class Rule(Callability):
         return Joined(u_D, wide.left_out_K), after
 
 
-def at_least_0(f: int) -> None:
-    """Errors: ``BadInput`` unless f is a number of nodes."""
-    if isinstance(f, bool) or not isinstance(f, int) or f < 0:
-        raise BadInput(f"f, how many dishonest nodes are withstood, must be a whole number from 0 up; got {f!r}")
+@dataclass(frozen=True)
+class Withstands(Rule):
+    """Base of rules that are made for ``f`` dishonest nodes, and need n >= a f + b updates: ``needs`` is (a, b)."""
+
+    f: int = 1
+    needs: ClassVar[tuple[int, int]] = (2, 1)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.f, bool) or not isinstance(self.f, int) or self.f < 0:
+            raise BadInput(
+                f"f, how many dishonest nodes are withstood, must be a whole number from 0 up; got {self.f!r}"
+            )
+
+    @property
+    def breakdown(self) -> str:
+        times, more = self.needs
+        return f"n >= {times}f + {more}"
+
+    def least(self) -> int:
+        times, more = self.needs
+        return times * self.f + more
 
 
 def _vectors(shapes: Shapes) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from foedus.aggregators.gram import squared_distances
 from foedus.aggregators.krum import chosen
-from foedus.aggregators.rule import Joined, Rule, at_least_0
+from foedus.aggregators.rule import Joined, Withstands
 from foedus.aggregators.spread import widest
 from foedus.core.errors import BadInput
 
@@ -23,7 +23,7 @@ BATCH = 2_048
 
 
 @dataclass(frozen=True)
-class SMEA(Rule):
+class SMEA(Withstands):
     """The mean of those n - f updates that vary least along any direction; needs n >= 2f + 1.
 
     Smallest maximum eigenvalue averaging (Allouah et al. 2023, arXiv:2302.04787): of all sets of so many updates the
@@ -34,18 +34,6 @@ class SMEA(Rule):
     >>> SMEA(f=1)(torch.tensor([[1.0, 2.0], [1.0, 4.0], [1.0, 3.0], [-70.0, 80.0]]))
     tensor([1., 3.])
     """
-
-    f: int = 1
-
-    def __post_init__(self) -> None:
-        at_least_0(self.f)
-
-    @property
-    def breakdown(self) -> str:
-        return "n >= 2f + 1"
-
-    def least(self) -> int:
-        return 2 * self.f + 1
 
     def reduce(self, u_KD: Tensor) -> Joined:
         n = len(u_KD)
