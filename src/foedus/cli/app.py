@@ -72,6 +72,13 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change the file, such as program.fedavg.local.lr=0.1. Repeat it."),
 ]
+Accept = Annotated[
+    bool, typer.Option("--accept-changes", help="Go on although the data or settings are not what they were.")
+]
+AllowCode = Annotated[
+    bool,
+    typer.Option("--allow-code", help="Follow import paths in a folder that was not made here: they run code."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and progress on standard error.")]
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from foedus.cli.app import (
+    Accept,
+    AllowCode,
     AsJson,
     Quiet,
     Sets,
@@ -47,13 +49,8 @@ def attack(
         Path | None, typer.Option("--out", "-o", help="Folder for all runs; runs/NAME-attack by default.")
     ] = None,
     resume: Annotated[Path | None, typer.Option("--resume", help="Go on in this folder, with what is missing.")] = None,
-    allow_code: Annotated[
-        bool,
-        typer.Option("--allow-code", help="Follow import paths in a folder that was not made here: they run code."),
-    ] = False,
-    accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="Go on although the data or settings are not what they were.")
-    ] = False,
+    allow_code: AllowCode = False,
+    accept_changes: Accept = False,
     json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,

@@ -9,6 +9,8 @@ import typer
 
 from foedus.cli.app import (
     LOG,
+    Accept,
+    AllowCode,
     AsJson,
     Quiet,
     Sets,
@@ -35,16 +37,9 @@ if TYPE_CHECKING:
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for what the run leaves; runs/NAME by default.")]
 Resume = Annotated[Path | None, typer.Option("--resume", help="Go on in this folder, from its last checkpoint.")]
-Accept = Annotated[
-    bool, typer.Option("--accept-changes", help="Go on although the data or settings are not what they were.")
-]
 Networks = Annotated[
     str | None,
     typer.Option("--networks", metavar="NAMES", help="Run every case on each of these: lan,wan,mobile; or all."),
-]
-AllowCode = Annotated[
-    bool,
-    typer.Option("--allow-code", help="Follow import paths in a folder that was not made here: they run code."),
 ]
 
 CASES = 6
