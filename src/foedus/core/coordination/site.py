@@ -126,7 +126,8 @@ class Site:
             out.missing = unfit(task.node, update, chain[0], plan.job)
             if out.missing is not None:
                 return out
-            update = replace(update, node=task.node)
+            if update.node != task.node:  # most jobs say so themselves
+                update = replace(update, node=task.node)
             if plan.transforms or not getattr(plan.folds, "consumes", False):
                 update = update.with_parts(self._own(update.parts))
             inspect = plan.inspect or bool(plan.transforms)
@@ -184,25 +185,29 @@ def receive(plan: Plan, chain: Sequence[Shapes], out: Outcome, state: Mapping[st
     """
     if out.update is None:
         return
-    most = getattr(plan.job, "most_weight", None)
-    if most is not None and out.update.weight > most(rows := size(out.node)):
-        weight, at_most = out.update.weight, most(rows)
-        reason = f"the weight of its update is {weight:.6g}, and at its {rows:,} rows it is at most {at_most:.6g}"
-        out.missing, out.update, out.state = Failed(out.node, reason, invalid=True), None, {}
-    if out.update is None or not plan.transforms:
-        return
-    names = _names(plan)
     try:
-        out.update, theirs = decode_all(
-            plan.transforms, out.update, chain, [state.get(n + RECEIVED, {}) for n in names]
+        if plan.transforms:
+            names = _names(plan)
+            memories = [state.get(n + RECEIVED, {}) for n in names]
+            out.update, theirs = decode_all(plan.transforms, out.update, chain, memories)
+            mine = {n + RECEIVED: check_state(s) for n, s in zip(names, theirs, strict=True) if s}
+            out.state = {**out.state, **mine}
+        out.missing = unfit(out.node, out.update, chain[0], plan.job) or _too_heavy(
+            out.node, out.update, plan.job, size
         )
-        out.state = {**out.state, **{n + RECEIVED: check_state(s) for n, s in zip(names, theirs, strict=True) if s}}
     except Exception as e:
-        out.missing, out.update, out.state = _raised(out.node, e), None, {}
-        return
-    out.missing = unfit(out.node, out.update, chain[0], plan.job)
+        out.missing = _raised(out.node, e)
     if out.missing is not None:
         out.update, out.state = None, {}
+
+
+def _too_heavy(node: int, update: Update, job: Job, size: Size) -> Failed | None:
+    """Why an answer weighs more than its node's rows allow, where the job says how much that is."""
+    most = getattr(job, "most_weight", None)
+    if most is None or update.weight <= (at_most := most(rows := size(node))):
+        return None
+    reason = f"the weight of its update is {update.weight:.6g}, and at its {rows:,} rows it is at most {at_most:.6g}"
+    return Failed(node, reason, invalid=True)
 
 
 def _encode(

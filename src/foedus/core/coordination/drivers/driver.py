@@ -13,7 +13,7 @@ from foedus.core.coordination.executor import InOrder, Outcome, Plan, Task
 from foedus.core.coordination.round import Decision, Goes, Raise
 from foedus.core.coordination.session import Session
 from foedus.core.records.ledger import Costs
-from foedus.core.types.aggregator import Fold, blocks
+from foedus.core.types.aggregator import Aggregator, Fold, blocks
 from foedus.core.types.job import Work
 from foedus.core.types.update import Failed, Lost, Refused, Update
 
@@ -90,12 +90,16 @@ class Driver(ABC):
             outcomes = [o for p, o in sorted(call.outcomes.items()) if o.missing is None]
             collude(self._s, call.plan, call.args, outcomes)
             if call.plan.aggregator is not None:
-                folded = Fold(call.plan.aggregator)
-                for span in blocks(len(call.nodes)):
-                    folded.block(self._taken(call, span))
-                acc = folded.result()
+                acc = self.folded(call, call.plan.aggregator)
         call.settle(spent)
         return acc
+
+    def folded(self, call: Call, aggregator: Aggregator) -> Any:
+        """The accumulator of a call's answers that have come one by one, in the canonical order."""
+        folded = Fold(aggregator)
+        for span in blocks(len(call.nodes)):
+            folded.block(self._taken(call, span))
+        return folded.result()
 
     def _taken(self, call: Call, span: range) -> Iterator[Update]:
         """The answers of a block, which are let go of as they are folded."""

@@ -15,7 +15,7 @@ from foedus.core.coordination.round import Ask, Decision, Goes
 from foedus.core.coordination.session import Session
 from foedus.core.records.ledger import Costs
 from foedus.core.time.clock import AFTER_ALL
-from foedus.core.types.aggregator import MAX_BLOCKS, Fold, blocks
+from foedus.core.types.aggregator import MAX_BLOCKS, Fold
 from foedus.core.types.job import Work
 from foedus.core.types.update import Failed, Lost, Refused
 
@@ -229,15 +229,12 @@ class _Each:
 
     def _folded(self) -> Any:
         """The answers, in the canonical order."""
-        if self._call.plan.folds is None:
+        aggregator = self._call.plan.folds
+        if aggregator is None:
             return None
-        folded = Fold(self._call.plan.folds)
-        for span in blocks(len(self._call.nodes)):
-            there = [self._results[p] for p in span if p in self._results]
-            if self._folds:
-                folded.group(there[0].acc if there else None)
-            else:
-                folded.block(r.outcomes[0].update for r in there if r.outcomes[0].update is not None)
-        for result in self._results.values():
-            result.outcomes[0].update = None
+        if not self._folds:
+            return self._driver.folded(self._call, aggregator)
+        folded = Fold(aggregator)
+        for p in range(len(self._call.nodes)):  # a block is a node
+            folded.group(self._results[p].acc if p in self._results else None)
         return folded.result()
