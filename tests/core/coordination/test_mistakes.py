@@ -1,6 +1,7 @@
 """Mistakes that are easily made in writing a program or a job are told as what they are, with the line."""
 
 import asyncio
+import gc
 import re
 import warnings
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ import pytest
 
 import foedus as fd
 from foedus.core.code_line import place
+from foedus.core.coordination.mistakes import Calls
 
 LOCAL = fd.LocalSGD(lr=0.1)
 HERE = r"tests/core/coordination/test_mistakes\.py:\d+: "
@@ -298,3 +300,38 @@ def test_a_cell_of_a_notebook_is_called_so(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert place(str(tmp_path / "mine.py"), 3) == "mine.py:3"
     assert place("/elsewhere/mine.py", 3) == "/elsewhere/mine.py:3"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError], ids=lambda e: e.__name__)
+def test_a_call_that_was_to_be_awaited_when_the_run_ended_is_not_warned_of(error, model, data):
+    """Ctrl-C comes between a call and its await, once in a thousand times."""
+
+    async def program(fed):
+        s = await begin(fed)
+        call = fed.map_reduce(LOCAL, {"w": s.w}, [0, 1], fd.Mean())
+        if call is not None:
+            raise error("now")
+        await call
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with pytest.raises(error):
+            fd.train(program, model, data)
+        gc.collect()
+    assert not [w for w in said if "never awaited" in str(w.message)]
+
+
+def test_a_call_that_is_interrupted_while_it_is_noted_is_not_warned_of(monkeypatch, model, data):
+    def interrupted(calls, call):
+        raise KeyboardInterrupt
+
+    async def program(fed):
+        monkeypatch.setattr(Calls, "add", interrupted)
+        await fed.begin(lambda w: fd.State(w=w))
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with pytest.raises(KeyboardInterrupt):
+            fd.train(program, model, data)
+        gc.collect()
+    assert not [w for w in said if "never awaited" in str(w.message)]

@@ -95,8 +95,12 @@ def awaited(
     @functools.wraps(method)
     def called(view: V, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
         coroutine = method(view, *args, **kwargs)
-        frame = sys._getframe(1)
-        view.calls.add(_Call(coroutine, method.__name__, frame.f_code.co_filename, frame.f_lineno))
+        try:
+            frame = sys._getframe(1)
+            view.calls.add(_Call(coroutine, method.__name__, frame.f_code.co_filename, frame.f_lineno))
+        except BaseException:  # Ctrl-C
+            coroutine.close()
+            raise
         return coroutine
 
     return called  # type: ignore[return-value]  # wraps() hides that it takes what the method takes
@@ -119,8 +123,12 @@ async def follow(program: Any, view: View) -> Any:
     except (TypeError, AttributeError, ProgramError) as e:
         told = _told(e, view.calls)
         if told is None:
+            view.calls.forgotten()
             raise
         raise told from e
+    except (Exception, KeyboardInterrupt, asyncio.CancelledError):
+        view.calls.forgotten()  # what was called and yet to be awaited when the run ended is nobody's mistake
+        raise
     view.calls.check()
     return returned
 
