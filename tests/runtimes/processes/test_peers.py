@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import foedus as fd
+from foedus.core.coordination import cut
+from foedus.core.coordination.cut import mean_model
 from foedus.core.coordination.drivers import Wall
 from foedus.core.coordination.runtime import Engine
 from foedus.core.coordination.site import Site
@@ -97,6 +99,20 @@ PROGRAMS = {
     "clipped gossip": fd.ClippedGossip(rounds=4, momentum=0.9),
     "robust gossip": fd.RobustGossip(rounds=3, local=LOCAL),
 }
+
+
+def test_time_that_the_parent_takes_for_a_commit_is_not_the_runs(there, monkeypatch):
+    """It would be taken back with the next commit, and the clock go backward."""
+    model, data, group = there
+    waits = iter([0.5])
+
+    def slow(books):
+        time.sleep(next(waits, 0.0))
+        return mean_model(books)
+
+    monkeypatch.setattr(cut, "mean_model", slow)
+    walls = [r.wall_s for r in fd.train(PROGRAMS["gossip"], model, data, runtime=On(group, "shared")).history]
+    assert walls == sorted(walls)
 
 
 @pytest.mark.parametrize("wire", WIRES)

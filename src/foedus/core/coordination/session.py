@@ -142,6 +142,8 @@ class Session:
         self._wall_started = time.perf_counter()
         self._wall_before = 0.0
         self._outside = 0.0
+        self._elsewhere_s: float | None = None
+        """What the next commit's seconds are, where the run is elsewhere and this process makes its commits later."""
         self._last = self._as_commit()
 
     async def until(self, when: float, priority: int) -> None:
@@ -274,7 +276,9 @@ class Session:
             with self.off_the_clock():
                 self.carried.usual = self._quality.usual(whole) or {}
         self.ledger.virtual_s = self.driver.virtual_s(self.clock.now if now is None else now)
-        self.ledger.wall_s = self._wall_before + time.perf_counter() - self._wall_started - self._outside
+        here_s = time.perf_counter() - self._wall_started - self._outside
+        self.ledger.wall_s = self._wall_before + (here_s if self._elsewhere_s is None else self._elsewhere_s)
+        self._elsewhere_s = None
         record = self._record(t, quality)
         stops = self._ask_to_stop(record)
         if any(stop for stop, _ in stops):  # the last commit is always evaluated
@@ -356,6 +360,7 @@ class Session:
     def has_run(self, seconds: float) -> None:
         """The run has now taken so many seconds of the wall clock, wherever it ran; all other time was not its own."""
         self._outside = time.perf_counter() - self._wall_started - seconds
+        self._elsewhere_s = seconds
 
     @contextlib.contextmanager
     def off_the_clock(self) -> Iterator[None]:
