@@ -21,6 +21,7 @@ import foedus as fd
 from foedus.core.coordination import cut
 from foedus.core.coordination.cut import mean_model
 from foedus.core.coordination.drivers import Wall
+from foedus.core.coordination.peer import Books
 from foedus.core.coordination.runtime import Engine
 from foedus.core.coordination.site import Site
 from foedus.core.errors import Deadlock
@@ -113,6 +114,34 @@ def test_time_that_the_parent_takes_for_a_commit_is_not_the_runs(there, monkeypa
     monkeypatch.setattr(cut, "mean_model", slow)
     walls = [r.wall_s for r in fd.train(PROGRAMS["gossip"], model, data, runtime=On(group, "shared")).history]
     assert walls == sorted(walls)
+
+
+@dataclass(frozen=True)
+class Weighty:
+    """Gossip whose state takes so many seconds to be copied for its commit, at every peer."""
+
+    inner: fd.Gossip
+    seconds: float
+
+    @property
+    def topology(self):
+        return self.inner.topology
+
+    async def __call__(self, peer):
+        class Slowly(Books):
+            def copy(books):
+                time.sleep(self.seconds)
+                return super().copy()
+
+        peer.books.__class__ = Slowly
+        return await self.inner(peer)
+
+
+def test_what_a_peer_does_after_a_commit_is_not_on_the_commits_account(there):
+    model, data, group = there
+    run = fd.train(Weighty(fd.Gossip(rounds=1), 0.2), model, data, runtime=On(group, "shared"), per_node=True)
+    for books in run.ledger.nodes.values():
+        assert books.compute_s + books.serial_s + books.wire_s + books.waiting_s <= run.history[-1].wall_s + 1e-3
 
 
 @pytest.mark.parametrize("wire", WIRES)

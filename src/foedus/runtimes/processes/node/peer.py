@@ -230,7 +230,7 @@ class _Transport:
         """
         books = peer.books.copy()
         self.session.round = books.round
-        now, before, costs = self._measured(), self._before, books.costs
+        now, before, costs = self._measured(books.time), self._before, books.costs
         new = now.costs()
         for name in ("compute_s", "wire_s", "serial_s", "waiting_s", "framing"):
             setattr(costs, name, getattr(before, name) + getattr(new, name))
@@ -313,12 +313,14 @@ class _Transport:
 
     # -- the parent --------------------------------------------------------------------------------------------
 
-    def _measured(self) -> Meter:
-        """The meter up to now. What is neither waiting nor moving data is computing: jobs, sums, the program itself."""
+    def _measured(self, when: float) -> Meter:
+        """The meter up to a commit at that time, which was just made: what the process does afterwards is not on its
+        account. What is neither waiting nor moving data is computing: jobs, sums, the program itself.
+        """
         now = self._meter.copy()
         now.serial_s += self._own.serial_s + self._own.wire_s
         spent = now.serial_s + now.wire_s + now.waiting_s
-        now.compute_s = max(0.0, self.session.clock.now - self._began - spent)
+        now.compute_s = max(0.0, when - self._began - spent)
         return now
 
     def _idle(self) -> None:
